@@ -1,0 +1,76 @@
+"""FhirRequest and FhirResponse: one FHIR interaction, known to no web framework."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+
+Query = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FhirRequest:
+    """What a client asks, whether by HTTP or as an entry of a Bundle.
+
+    `interaction` is the code of the R4 interaction (`read`, `vread`, `update`, `patch`, `delete`, `create`,
+    `history-instance`, `history-type`, `history-system`, `search-type`, `search-system`, `search-compartment`,
+    `capabilities`, `batch`, `transaction`) or `operation`; conditional forms carry their criteria in `query`.
+    `base` is the absolute URL of the FHIR endpoint without a final slash; `headers` has lower-case names.
+    `body` is the raw body as JSON bytes (XML is converted at the edge; a Binary or a patch stays as it came).
+    `query` are the decoded parameters in their order, those of a POST `_search` body included.
+    """
+
+    method: str
+    interaction: str
+    base: str
+    type: str | None = None
+    id: str | None = None
+    vid: str | None = None
+    operation: str | None = None
+    compartment: ResourceKey | None = None
+    query: Query = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = "application/fhir+json"
+    tenant: str = "default"
+    request_id: str = ""
+
+    @property
+    def key(self) -> ResourceKey:
+        """The resource that the URL names; only for interactions on an instance."""
+        if self.type is None or self.id is None:
+            raise ValueError(f"{self.interaction} names no resource")
+        return ResourceKey(self.type, self.id)
+
+    def parameter(self, name: str) -> str | None:
+        """Return the last value of a query parameter, or None."""
+        return next((value for key, value in reversed(self.query) if key == name), None)
+
+    def preference(self, name: str) -> str | None:
+        """Return the value of one preference of the `Prefer` header, such as `return`. Spec: RFC 7240"""
+        for part in self.headers.get("prefer", "").replace(";", ",").split(","):
+            key, _, value = part.strip().partition("=")
+            if key.strip().lower() == name:
+                return value.strip().strip('"')
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FhirResponse:
+    """What the client gets: chunks of JSON bytes that the edge copies, or converts to XML or pretty JSON.
+
+    `version` is the version that a read or write ended in (ETag, Last-Modified, Location come from it);
+    `media_type` is set only when the body is not a FHIR resource in JSON (a raw Binary, NDJSON).
+    """
+
+    status: int = 200
+    body: Sequence[bytes] = ()
+    version: Version | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str | None = None
+
+    @classmethod
+    def of_version(cls, version: Version, status: int = 200) -> "FhirResponse":
+        """Answer with the stamped bytes of one version."""
+        return cls(status, (version.stamped(),), version)

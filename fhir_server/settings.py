@@ -1,0 +1,84 @@
+"""Every limit, timeout and default of the server, each with one line of meaning.
+
+Values come from a TOML file, then `FHIR_SERVER_*` variables, then command-line flags; only app.py and cli.py read the
+environment. docs/settings.md is held to this file by a test.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """The server's settings. Sizes are bytes, times are seconds unless the name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # --- where and how it serves
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: Positive = Field(1, description="Processes that answer requests.")
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded store; one server owns it at a time.")
+    auth: Literal["smart", "none"] = Field(
+        "none", description="`none` is open to everybody and binds to loopback only."
+    )
+    base_url: str = Field("", description="Public URL of the FHIR endpoint; empty: taken from each request.")
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"), description="Peers whose X-Forwarded-* headers are believed."
+    )
+    cors_origins: tuple[str, ...] = Field(("*",), description="Origins that browsers may call from.")
+    demo: bool = Field(True, description="Load demo patients into an empty data folder.")
+
+    # --- limits of a request
+    max_body: Positive = Field(100_000_000, description="Largest request body, after decompression.")
+    max_url: Positive = Field(16_384, description="Longest URL.")
+    max_depth: Positive = Field(100, description="Deepest nesting of JSON or XML.")
+    max_entries: Positive = Field(50_000, description="Most entries in a batch or transaction.")
+    max_or_values: Positive = Field(5_000, description="Most comma-separated values of one search parameter.")
+    max_parameters: Positive = Field(200, description="Most parameters in one search.")
+    max_chain: Positive = Field(8, description="Deepest chain or _has.")
+    max_includes: Positive = Field(
+        10_000, description="Most included resources in one page; the page says if it was cut."
+    )
+    max_iterations: Positive = Field(8, description="Rounds of _include:iterate.")
+    max_delete: Positive = Field(1_000, description="Most resources that one conditional delete removes.")
+    conditional_delete: Literal["none", "single", "multiple"] = Field(
+        "multiple", description="Whether a conditional delete may match several resources."
+    )
+    page_size: Positive = Field(50, description="Rows of a page when _count is absent.")
+    max_page_size: Positive = Field(1_000, description="Largest _count that is honoured.")
+    link_life: Positive = Field(1_800, description="How long a page link stays valid, in seconds.")
+    read_timeout: Positive = Field(30, description="Seconds in which a client must have sent its request body.")
+    send_timeout: Positive = Field(60, description="Seconds after which a client that stops reading is cut off.")
+    search_timeout: Positive = Field(30, description="Seconds after which a search is cut off as too costly.")
+    conditional_retries: Positive = Field(
+        20, description="Times that a conditional write is planned again after a conflict."
+    )
+    gzip_minimum: Positive = Field(1_024, description="Smallest response that is compressed.")
+
+    # --- rules of the record
+    validation: Literal["off", "structure"] = Field("structure", description="What is checked before a write.")
+    update_create: bool = Field(True, description="Whether PUT may create a resource with the client's id.")
+    integrity_on_delete: bool = Field(True, description="Refuse to delete what other resources refer to.")
+    integrity_on_write: bool = Field(False, description="Refuse references to resources that do not exist.")
+    default_timezone: str = Field("UTC", description="Zone of dates that name none.")
+    unknown_parameters: Literal["strict", "lenient"] = Field(
+        "strict", description="What happens to unknown search parameters when the client has no preference."
+    )
+
+    # --- the embedded store
+    group_commit: Positive = Field(64, description="Most commits that share one fsync.")
+    cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
+    readers: Positive = Field(4, description="Threads of each process that run searches.")
+    reserve_bytes: Count = Field(16_000_000, description="Space kept free so that reads survive a full disk.")
+    checkpoint_pages: Positive = Field(25_000, description="WAL pages after which a checkpoint runs.")
+    lock_timeout: Positive = Field(30, description="Seconds to wait for the turn to write.")
+    clock_skew: Positive = Field(
+        300, description="Seconds by which the clock may run ahead of the log before an alarm."
+    )
+    durable: bool = Field(True, description="fsync each commit group; only tests switch it off.")
+    max_text_lag: Positive = Field(5, description="Seconds that a full-text search waits for its index to catch up.")

@@ -1,0 +1,363 @@
+"""The Store contract: a handle of one tenant, with one way to write.
+
+Every engine (memory, SQLite, MongoDB) implements `Store`; nothing above `storage/` names an engine. What an engine
+lacks is said in its `Capabilities`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Body, Version
+from fhir_server.search.entries import IndexEntries
+from fhir_server.search.query import Cursor, Search, Visibility
+
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A fact that `plan` relied on: the search finds exactly these resources (in any order).
+
+    The engine evaluates it inside the write transaction; if it no longer holds, the commit raises
+    `ConditionChanged` and the caller plans again.
+    """
+
+    search: Search
+    found: frozenset[ResourceKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource to write, as a new version.
+
+    expected: the current version number that the client named by If-Match (0: the resource must never have existed
+        or be deleted, None: any). If it does not hold the commit raises `VersionChanged`.
+    requires: resources that must exist when the commit is done (referential integrity), else `MissingTargets`.
+    keep_referenced: for DELETE: raise `StillReferenced` if a current resource that is not itself deleted in
+        this commit refers to it.
+    force: write a new version even if the content is the same as the current one.
+    Deleting what does not exist, or is deleted already, is no change.
+    """
+
+    key: ResourceKey
+    method: Method
+    body: Body = field(default_factory=lambda: Body(b"", 0))
+    entries: IndexEntries = field(default_factory=IndexEntries)
+    expected: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    requires: tuple[ResourceKey, ...] = ()
+    keep_referenced: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """A field of a collection that can be searched and sorted by."""
+
+    name: str
+    kind: Literal["text", "integer", "real"] = "text"
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A namespaced collection of records (`auth.tokens`, `jobs`, `feed.cursors`).
+
+    `patient` names the field that links a record to a Patient id, for export and erase.
+    """
+
+    name: str
+    fields: tuple[RecordField, ...] = ()
+    patient: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """Put (value) or delete (None) one record; `expected` is the record's current revision (0: must not exist), else
+    the commit raises `RecordChanged`."""
+
+    collection: str
+    key: str
+    value: Mapping[str, object] | None
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as read: its JSON value and revision (1 on the first write)."""
+
+    key: str
+    value: Mapping[str, object]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """One condition on a record's declared field."""
+
+    field: str
+    op: Literal["=", "<", "<=", ">", ">=", "in", "prefix"]
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A large object: random id, length in bytes, SHA-256 in hex."""
+
+    id: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobChange:
+    """Attach a staged blob with the commit, or release one (its bytes go after the commit)."""
+
+    id: str
+    attach: bool
+    patient: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one Change came to: `changed` is False where the content was the same, and for a delete of nothing
+    (then `version` is the current version, or None)."""
+
+    version: Version | None
+    changed: bool
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """txid 0 when nothing had to be written."""
+
+    txid: int
+    last_updated: int
+    written: tuple[Written, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a search in order, what the includes brought, and where to go on.
+
+    `next` is None on the last page. `total` is None where it was not asked for and costs something.
+    `containers`: for `_contained`, the (type, local id) of the contained match behind each version, else empty.
+    `notes` are sentences that the client must see (an include that was cut, an index that lags).
+    """
+
+    versions: tuple[Version, ...] = ()
+    included: tuple[Version, ...] = ()
+    next: Cursor | None = None
+    txid: int = 0
+    total: int | None = None
+    estimated: bool = False
+    containers: tuple[tuple[str, str] | None, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which versions: of one resource (key), of a type, or of all; newest first.
+
+    since: last_updated >= since; at: versions that were current at some time in [low, high). All in milliseconds.
+    before: page link: only versions with (txid, pid) below this, of the log as of `until` (txid of page one).
+    """
+
+    key: ResourceKey | None = None
+    type: str | None = None
+    since: int | None = None
+    at: tuple[int, int] | None = None
+    count: int = 50
+    before: tuple[int, int] | None = None
+    until: int | None = None
+    visible: Visibility = field(default_factory=Visibility)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """`total` is of the whole history asked for; `next` the (txid, pid) for `before`."""
+
+    versions: tuple[Version, ...] = ()
+    next: tuple[int, int] | None = None
+    txid: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do; feeds CapabilityStatement. Every engine does all else that the contract says."""
+
+    engine: str
+    transactions: bool = True
+    full_text: bool = True
+    near: bool = True
+    durable: bool = True
+
+
+class StoreError(Exception):
+    """Base of what a commit may refuse; translated to FhirErrors by the interactions."""
+
+
+class VersionChanged(StoreError):
+    """If-Match does not hold; `current` is the current version number, 0 for none."""
+
+    def __init__(self, key: ResourceKey, current: int) -> None:
+        super().__init__(f"{key} is at version {current}")
+        self.key, self.current = key, current
+
+
+class ConditionChanged(StoreError):
+    """A Condition no longer holds: plan again."""
+
+
+class StillReferenced(StoreError):
+    """A DELETE of a resource that others refer to; `referrers` holds at most twenty."""
+
+    def __init__(self, key: ResourceKey, referrers: Sequence[ResourceKey]) -> None:
+        super().__init__(f"{key} is still referenced")
+        self.key, self.referrers = key, tuple(referrers)
+
+
+class MissingTargets(StoreError):
+    """References to resources that do not exist."""
+
+    def __init__(self, key: ResourceKey, targets: Sequence[ResourceKey]) -> None:
+        super().__init__(f"{key} refers to what does not exist")
+        self.key, self.targets = key, tuple(targets)
+
+
+class RecordChanged(StoreError):
+    """A record's revision is not the expected one, or a unique field is taken."""
+
+
+class SnapshotGone(StoreError):
+    """A page link's snapshot has been swept."""
+
+
+class StorageFull(StoreError):
+    """There is no space for the write; nothing of it is stored."""
+
+
+class StorageFault(StoreError):
+    """The engine failed (corruption, lost file); nothing of the write is stored."""
+
+
+class Records(Protocol):
+    """Reading of records; writing goes through `Store.commit`."""
+
+    async def get(self, collection: str, key: str) -> Record | None:
+        """Return one record."""
+
+    async def find(
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        *,
+        order: str = "key",
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:
+        """Return records in the order of a declared field (or key), `-field` for descending.
+
+        `after` is the last key seen (only with order "key").
+        """
+
+
+class Blobs(Protocol):
+    """Large objects. A staged blob that no commit attaches within an hour is swept."""
+
+    async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """Write the bytes durably under a new random id; visible to `open` only after a commit attaches it."""
+
+    async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""
+
+    async def stat(self, blob_id: str) -> BlobRef | None:
+        """Return size and digest of an attached blob."""
+
+
+class Store(Protocol):
+    """A handle of one tenant. It cannot name another tenant.
+
+    `commit` is the only write: it evaluates the preconditions it is given inside the transaction and is all or nothing.
+    Once txid N is visible, nothing below N ever appears. All versions of one commit have one `last_updated`, at least
+    1 ms later than that of the commit group before.
+    """
+
+    capabilities: Capabilities
+    records: Records
+    blobs: Blobs
+
+    async def read(self, key: ResourceKey) -> Version | None:
+        """Return the current version, which may be a deletion."""
+
+    async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
+        """Return the current versions of those that exist."""
+
+    async def read_version(self, key: ResourceKey, version: int) -> Version | None:
+        """Return one version."""
+
+    async def commit(
+        self,
+        changes: Sequence[Change],
+        records: Sequence[RecordChange] = (),
+        blobs: Sequence[BlobChange] = (),
+    ) -> CommitResult:
+        """Write all or nothing; `written` answers each change in order. Durable when it returns.
+
+        Raises:
+            StoreError: VersionChanged, ConditionChanged, StillReferenced, MissingTargets, RecordChanged,
+                StorageFull or StorageFault; nothing is stored.
+        """
+
+    async def search(self, search: Search) -> Page:
+        """Return one page. Raises SnapshotGone for a page link older than its life."""
+
+    async def count(self, search: Search) -> int:
+        """Return the exact number of matches."""
+
+    async def explain(self, search: Search) -> dict[str, object]:
+        """Return the engine's plan and what each step matched, for people."""
+
+    async def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions, newest first."""
+
+    async def changes(self, after: int, limit: int = 1000) -> list[Version]:
+        """Return the versions with txid > after in the order of the log, whole commits only."""
+
+    async def last_txid(self) -> int:
+        """Return the txid of the newest visible commit (0 for an empty store)."""
+
+    async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
+        """Erase a resource's superseded versions, or all of it, beyond recovery; return how many versions went."""
+
+    async def reindex(
+        self,
+        types: Sequence[str],
+        extract: Callable[[str, bytes], IndexEntries],
+        progress: Callable[[int, int], None],
+    ) -> int:
+        """Make the index rows of the current versions of these types (all if empty) anew; `progress(done, of)`."""
+
+    async def declare(self, collection: Collection) -> None:
+        """Make a record collection known (idempotent); creates its indexes."""
+
+    async def statistics(self) -> Mapping[str, int]:
+        """Return the number of current resources by type; free."""
+
+    async def close(self) -> None:
+        """Finish what is running and close."""
+
+
+class StoreProvider(Protocol):
+    """Opens the Store of each tenant."""
+
+    async def open(self, tenant: str) -> Store:
+        """Return the tenant's handle (the same one each time). Raises KeyError for an unknown tenant."""
+
+    async def close(self) -> None:
+        """Close all."""
