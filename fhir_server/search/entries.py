@@ -25,13 +25,12 @@ class IndexEntries:
     quantities: (param, low, high, system, code or unit, UCUM canonical (low, high, unit) or None).
     uris: (param, value).
     references: (param, type, id, url, version): type and id for a RESTful reference to this server, url for an
-    references: (param, type, id, url, version): type and id for a RESTful reference to this server, url for an absolute,
+        absolute, canonical (without |version) or logical one, ("param", "#", "localid", None, None) for a contained one.
     composites: (param, components), each component an entry of its kind above without the param, with the
         kind first: ("token", system, code), ("quantity", low, high, system, code, canonical), ("date", low, high),
         ("string", folded, original), ("reference", type, id, url, version), ("number", low, high), ("uri", value).
     positions: (param, latitude, longitude).
     contained: entries of each contained resource with its type and local id.
-    present: codes of the parameters that have a value, for `:missing`.
     """
 
     tokens: list[TokenEntry] = field(default_factory=list)
