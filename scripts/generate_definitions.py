@@ -254,7 +254,7 @@ def without_inherited(key: str, row: Json, full: dict[str, Json]) -> Json:
         return row
     inherited = base["elements"]
     same = row["elements"][: len(inherited)] == inherited
-    result = row | ({"elements": row["elements"][len(inherited) :]} if same else {"complete": True})
+    result: Json = row | ({"elements": row["elements"][len(inherited) :]} if same else {"complete": True})
     if "constraints" in row:
         result["constraints"] = [c for c in row["constraints"] if c not in base.get("constraints", [])]
     return result
@@ -318,7 +318,7 @@ def search_parameters(resources: list[Json]) -> list[Json]:
 
 
 def search_parameter(source: Json) -> Json:
-    row = {k: source[k] for k in ("url", "name", "code", "base", "type")}
+    row: Json = {k: source[k] for k in ("url", "name", "code", "base", "type")}
     row |= {k: source[k] for k in ("expression", "modifier", "comparator") if k in source}
     if "target" in source:
         row["targets"] = source["target"]

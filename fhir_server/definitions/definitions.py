@@ -29,7 +29,9 @@ class Definitions:
             listed, and of elements of type `code`.
         code_systems: value set URL to its only system, where the codes cannot be listed (currencies, MIME types).
         invariants: by unique key; `inv-1` is three rules in R4, so `inv-1@Task` and so on.
-        patient_links: resource type to the ways in which it reaches a patient; empty when there are none.
+        patient_links: every resource type to the ways in which it reaches a patient; empty when there are none.
+        patient_mentions: the same for references that name a patient and give no right to see the resource;
+            types without any are absent. For erasing, exporting and consent.
     """
 
     types: Mapping[str, TypeDefinition]
@@ -41,6 +43,7 @@ class Definitions:
     code_systems: Mapping[str, str]
     invariants: Mapping[str, Invariant]
     patient_links: Mapping[str, tuple[PatientLink, ...]]
+    patient_mentions: Mapping[str, tuple[PatientLink, ...]]
 
     def element(self, path: str) -> Element | None:
         """The element at a dotted path from a type; None when there is none.

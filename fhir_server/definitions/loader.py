@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # In a wheel the data folders lie inside the package; in a clone or an editable install they lie beside it.
-_PLACES = (_PACKAGE / "profiles", _PACKAGE.parent / "profiles")
+_PLACES = (_PACKAGE / "data" / "profiles", _PACKAGE.parent / "profiles")
 
 
 def locate() -> Path:
@@ -44,6 +44,7 @@ def load(folder: Path | None = None) -> Definitions:
         code_systems=_read(root / "code_systems.json", dict[str, str]),
         invariants=_read(root / "invariants.json", dict[str, Invariant]),
         patient_links=_read(root.parent / "patient_links.json", dict[str, tuple[PatientLink, ...]]),
+        patient_mentions=_read(root.parent / "patient_mentions.json", dict[str, tuple[PatientLink, ...]]),
     )
 
 

@@ -163,9 +163,18 @@ class OperationFacts:
 class PatientLink:
     """One way in which a resource reaches a patient.
 
-    `expression` is FHIRPath on the resource and gives References (or, for `Bundle`, contained resources). With
-    `via` None they point to the Patient itself; else `via` is the type of the target whose own links are followed.
+    `expression` is FHIRPath on the resource and gives References (for `entry.resource` of Bundle the resources
+    themselves). With `via` None, those that name a Patient are the link and others count for nothing. Else the
+    target's own links are followed: `via` is its type, or `Resource` for whatever type the reference names, where
+    a Patient again is the link itself. References into a Bundle (`urn:uuid:`) are resolved within it.
+
+    `role` tells a record of the patient (`subject`) from one in which the patient takes part (`party`: author,
+    payee, member; the R4 compartment counts both) and from one that merely names the patient (`mention`: never a
+    reason to let somebody see it). A resource may reach several patients.
+
+    Spec: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
     """
 
     expression: str
     via: str | None = None
+    role: Literal["subject", "party", "mention"] = "subject"
