@@ -21,8 +21,9 @@ class IndexEntries:
         and a reference's logical identifier as ("subject:identifier", system, value).
     strings: (param, folded, original).
     dates: (param, low, high) microseconds since 1970 UTC, half open.
-    numbers: (param, low, high), half open by the precision of the value.
-    quantities: (param, low, high, system, code or unit, UCUM canonical (low, high, unit) or None).
+    numbers: (param, low, high), closed and exact: one number has low == high, a Range both its ends, an open end is
+        infinite. Precision counts in the search value alone (`search/compare` has the laws).
+    quantities: (param, low, high, system, code or unit, UCUM canonical (low, high, unit) or None), bounds likewise.
     uris: (param, value).
     references: (param, type, id, url, version): type and id for a RESTful reference to this server, url for an
         absolute, canonical (without |version) or logical one, ("param", "#", "localid", None, None) for a contained one.
