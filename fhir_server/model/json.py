@@ -1,0 +1,170 @@
+"""JSON as FHIR needs it: decimals keep their digits, duplicate members and broken text are refused with their place.
+
+Spec: https://hl7.org/fhir/R4/json.html
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Body
+
+MAX_DEPTH = 100
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_member_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_item_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_place = re.compile(r"byte (\d+)")
+_SERVER_OWNED = frozenset(("versionId", "lastUpdated"))
+
+
+class JsonError(ValueError):
+    """Text that is not JSON as FHIR has it; says what, line and column."""
+
+
+def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """Parse JSON: ints are int, other numbers `Decimal`. Fastest on minified text.
+
+    Raises:
+        JsonError: broken text, invalid UTF-8, a duplicate member, NaN, NUL characters, nesting over `max_depth`.
+    """
+    value = _parse(raw, _decoder)
+    if b"\\u0000" in raw and _holds_nul(value):
+        raise JsonError("a string holds the NUL character (\\u0000), which FHIR does not allow")
+    # Duplicates vanish from the parsed value, so minified text that comes out as it went in has none (the usual case);
+    # other text is held to its number of members, each of which shows as one unescaped `":`.
+    again = _encoder.encode(value)
+    if again != raw and _members_in(raw) != _members_in(again):
+        raise JsonError(_duplicate(raw))
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper(value, max_depth):
+        raise JsonError(f"nested deeper than {max_depth} levels")
+    return value
+
+
+def encode(value: object) -> bytes:
+    """Write JSON, minified; decimals with the digits they came with."""
+    return _encoder.encode(value)
+
+
+def minify(raw: bytes) -> bytes:
+    """Remove white space between tokens; every token stays as it is."""
+    try:
+        return msgspec.json.format(raw, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _as_json_error(raw, error) from None
+
+
+def pretty(raw: bytes) -> bytes:
+    """Indent by two spaces; every token stays as it is."""
+    return msgspec.json.format(raw, indent=2)
+
+
+def members(raw: bytes) -> dict[str, bytes]:
+    """Split an object into the raw bytes of its members, in order."""
+    found: Mapping[str, msgspec.Raw] = _parse(raw, _member_decoder)
+    return {name: bytes(value) for name, value in found.items()}
+
+
+def items(raw: bytes) -> list[bytes]:
+    """Split an array into the raw bytes of its items."""
+    found: Iterable[msgspec.Raw] = _parse(raw, _item_decoder)
+    return [bytes(value) for value in found]
+
+
+def make_body(raw: bytes, key: ResourceKey) -> Body:
+    """Make the stored form of a minified resource: type, id and meta first, without what the server owns in meta."""
+    parts = members(raw)
+    parts.pop("resourceType", None)
+    parts.pop("id", None)
+    meta = parts.pop("meta", b"{}")
+    if meta != b"{}":
+        meta = _object({name: value for name, value in members(meta).items() if name not in _SERVER_OWNED}.items())
+    head = f'{{"resourceType":"{key.type}","id":"{key.id}","meta":{{'.encode()
+    rest = _object(parts.items())
+    return Body(head + meta[1:] + (b"," + rest[1:] if parts else b"}"), len(head))
+
+
+def _object(parts: Iterable[tuple[str, bytes]]) -> bytes:
+    return b"{" + b",".join([b'"' + name.encode() + b'":' + value for name, value in parts]) + b"}"
+
+
+def _parse(raw: bytes, decoder: Any) -> Any:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _as_json_error(raw, error) from None
+
+
+def _as_json_error(raw: bytes, error: Exception) -> JsonError:
+    if isinstance(error, RecursionError):
+        return JsonError("nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return JsonError(f"invalid UTF-8: {error.reason}")
+    text = str(error).removeprefix("JSON is malformed: ")
+    place = _place.search(text)
+    if place is None:
+        return JsonError(f"not valid JSON: {text}")
+    offset = min(int(place[1]), len(raw))
+    line = raw.count(b"\n", 0, offset) + 1
+    column = offset - (raw.rfind(b"\n", 0, offset) + 1) + 1
+    return JsonError(f"not valid JSON: {text[: place.start()].rstrip(' (')} at line {line}, column {column}")
+
+
+def _members_in(raw: bytes) -> int:
+    return len(_COLON.findall(raw)) if b'" ' in raw or b'"\n' in raw else raw.count(b'":') - raw.count(b'\\":')
+
+
+_COLON = re.compile(rb'(?<!\\)"\s*:')
+
+
+def _duplicate(raw: bytes) -> str:
+    """Name the first duplicate; the slow parser is only asked once it is known that there is one."""
+    import json
+
+    class Found(Exception):
+        pass
+
+    def check(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        seen: dict[str, object] = {}
+        for name, value in pairs:
+            if name in seen:
+                raise Found(name)
+            seen[name] = value
+        return seen
+
+    try:
+        json.loads(raw, object_pairs_hook=check)
+    except Found as found:
+        return f"the member {found.args[0]!r} occurs twice in one object"
+    return "a member occurs twice in one object"
+
+
+def _deeper(value: object, limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit + 1):
+        below: list[Any] = []
+        for item in level:
+            children = item.values() if type(item) is dict else item
+            below += [child for child in children if type(child) is dict or type(child) is list]
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def _children(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    return any(_holds_nul(child) for child in _children(value))
