@@ -1,0 +1,27 @@
+"""Limits: how much one expression may cost before it is cut off."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on parsing and evaluation; a hostile expression runs into them within a second or so.
+
+    Attributes:
+        expression_length: characters of an expression.
+        depth: nesting of an expression, and steps of one path in it.
+        items: items in one collection.
+        steps: items visited by `where`, `select`, `repeat`, `descendants` and the like, in all.
+        text: characters of one string that a function builds.
+        regex_seconds: time that one `matches` or `replaceMatches` may take.
+    """
+
+    expression_length: int = 100_000
+    depth: int = 150
+    items: int = 100_000
+    steps: int = 1_000_000
+    text: int = 1_000_000
+    regex_seconds: float = 0.25
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,134 @@
+"""Quantity: a decimal with a unit, compared and converted through UCUM.
+
+Spec: https://hl7.org/fhirpath/N1/#quantity
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from fhir_server.fhirpath import ucum
+
+# Every spelling of a calendar duration, to its singular.
+CALENDAR_UNITS = {
+    spelling: name
+    for name in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
+    for spelling in (name, name + "s")
+}
+# The UCUM code of the same name. A year and a month of the calendar have no fixed length, so they are only
+# equivalent to these, not equal.
+UCUM_OF_CALENDAR = {
+    "year": "a", "month": "mo", "week": "wk", "day": "d", "hour": "h", "minute": "min", "second": "s",
+    "millisecond": "ms",
+}  # fmt: skip
+_CALENDAR_MONTHS = {"year": ucum.Unit(Fraction(12), (("month", 1),)), "month": ucum.Unit(Fraction(1), (("month", 1),))}
+_TEXT = re.compile(r"\s*(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?:'(?P<unit>[^']+)'|(?P<calendar>[a-zA-Z]+))?\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A value with a UCUM code, or with a calendar duration (`week`) when `calendar` is set."""
+
+    value: Decimal
+    unit: str = "1"
+    calendar: bool = False
+
+    def __str__(self) -> str:
+        if not self.calendar:
+            return f"{self.value} '{self.unit}'"
+        return f"{self.value} {self.unit}" if self.value == 1 else f"{self.value} {self.unit}s"
+
+    @property
+    def ucum_code(self) -> str:
+        """The unit as a UCUM code, calendar durations included."""
+        return UCUM_OF_CALENDAR[self.unit] if self.calendar else self.unit
+
+    def measure(self, *, calendar: bool = True) -> ucum.Unit | None:
+        """The unit in base units; None when it is not UCUM. Without `calendar` a year is 365.25 days."""
+        if self.calendar and calendar and self.unit in _CALENDAR_MONTHS:
+            return _CALENDAR_MONTHS[self.unit]
+        return ucum.unit(self.ucum_code)
+
+    def as_json(self) -> dict[str, object]:
+        """The quantity as a FHIR Quantity."""
+        found: dict[str, object] = {"value": self.value, "unit": self.unit}
+        if not self.calendar:
+            found |= {"system": "http://unitsofmeasure.org", "code": self.unit}
+        return found
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    """Read `1`, `1.5 'mg'` or `4 days`; None when it is none of these."""
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        return None
+    if match["calendar"] is not None:
+        name = CALENDAR_UNITS.get(match["calendar"])
+        return Quantity(Decimal(match["value"]), name, calendar=True) if name else None
+    return Quantity(Decimal(match["value"]), match["unit"] or "1")
+
+
+def in_base_units(quantity: Quantity, *, calendar: bool = True) -> tuple[Fraction, object] | None:
+    """Value in base units and dimensions; two quantities with the same dimensions can be compared."""
+    unit = quantity.measure(calendar=calendar)
+    if unit is None:
+        # A unit that is not UCUM ("tablets") is comparable with itself.
+        return Fraction(quantity.value), ("not UCUM", quantity.unit)
+    return Fraction(quantity.value) * unit.factor + unit.shift, unit.dimensions
+
+
+def compare(left: Quantity, right: Quantity) -> int | None:
+    """-1, 0 or 1; None when the units do not measure the same thing."""
+    if left.unit == right.unit and left.calendar == right.calendar:
+        return (left.value > right.value) - (left.value < right.value)
+    a, b = in_base_units(left), in_base_units(right)
+    if a is None or b is None or a[1] != b[1]:
+        return None
+    return (a[0] > b[0]) - (a[0] < b[0])
+
+
+def convert(quantity: Quantity, target: Quantity, *, calendar: bool = True) -> Decimal | None:
+    """The value in the unit of another quantity; None when the units do not measure the same thing."""
+    source, goal = quantity.measure(calendar=calendar), target.measure(calendar=calendar)
+    if (quantity.unit, quantity.calendar) == (target.unit, target.calendar):
+        return quantity.value
+    if source is None or goal is None or source.dimensions != goal.dimensions:
+        return None
+    return to_decimal((Fraction(quantity.value) * source.factor + source.shift - goal.shift) / goal.factor)
+
+
+def to_decimal(value: Fraction) -> Decimal:
+    """A fraction as a decimal of up to 28 digits."""
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+def multiply(left: Quantity, right: Quantity) -> Quantity:
+    """The product, with the product of the units."""
+    return Quantity(left.value * right.value, _product(left.ucum_code, right.ucum_code))
+
+
+def divide(left: Quantity, right: Quantity) -> Quantity | None:
+    """The quotient, with the quotient of the units; None when divided by zero."""
+    if right.value == 0:
+        return None
+    if left.ucum_code == right.ucum_code:
+        return Quantity(left.value / right.value, "1")
+    same = convert(right, left)
+    if same is not None:
+        return Quantity(left.value / same, "1") if same else None
+    return Quantity(left.value / right.value, _quotient(left.ucum_code, right.ucum_code))
+
+
+def _product(left: str, right: str) -> str:
+    if "1" in (left, right):
+        return right if left == "1" else left
+    return f"{_group(left)}.{_group(right)}"
+
+
+def _quotient(left: str, right: str) -> str:
+    return left if right == "1" else f"{_group(left)}/{_group(right)}"
+
+
+def _group(code: str) -> str:
+    return f"({code})" if "/" in code or "." in code else code
