@@ -101,7 +101,7 @@ def all_tables(resources: list[Json]) -> dict[str, str]:
         "search_parameters.json": lines_of_list(search_parameters(resources)),
         "compartments.json": lines_of_object(compartments(resources)),
         "operations.json": lines_of_object(operations(resources)),
-        "codes.json": lines_of_object(codes),
+        "required_codes.json": lines_of_object(codes),
         "code_systems.json": lines_of_object(systems),
         "resource_types.json": lines_of_list(resource_types(structures)),
     }

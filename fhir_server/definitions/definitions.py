@@ -14,9 +14,9 @@ from fhir_server.definitions.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Definitions:
-    """The facts of one FHIR version.
+    """The facts of one FHIR version; compared and hashed by identity, so it can be the key of a cache.
 
     Attributes:
         types: every type by its key: `Patient`, `HumanName`, `string`, `Patient.contact`.
@@ -69,9 +69,10 @@ class Definitions:
         for facts in self.operations.values():
             if facts.code != code:
                 continue
-            if resource_type in facts.resources or "Resource" in facts.resources:
-                return facts
-            if resource_type is None and facts.system:
+            if resource_type is None:
+                if facts.system:
+                    return facts
+            elif resource_type in facts.resources or "Resource" in facts.resources:
                 return facts
         return None
 

@@ -73,8 +73,9 @@ class Element:
 class TypeDefinition:
     """A resource, a data type or a backbone element (`Patient.contact`), with all its elements in snapshot order.
 
-    `by_name` has every JSON property, choices under each concrete name. `regex` is that of a primitive's text.
-    `constraints` are the invariants of the type itself (those of a backbone are at its element).
+    `by_name` has every JSON property, choices under each concrete name. `constraints` are the invariants of the
+    type itself (those of a backbone are at its element). `regex` is that of a primitive's text as published: it
+    is not anchored, and that of base64Binary takes exponential time on bad input.
 
     Spec: https://hl7.org/fhir/R4/structuredefinition.html
     """
@@ -84,7 +85,7 @@ class TypeDefinition:
     base: str | None
     abstract: bool
     elements: tuple[Element, ...]
-    by_name: Mapping[str, Element]
+    by_name: Mapping[str, Element] = field(compare=False)
     constraints: tuple[str, ...] = ()
     regex: str | None = None
 
@@ -156,7 +157,7 @@ class OperationFacts:
     instance: bool
     resources: tuple[str, ...] = ()
     affects_state: bool = False
-    parameters: tuple[OperationParameter, ...] = field(default=())
+    parameters: tuple[OperationParameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,12 +394,16 @@ def test_operation_is_found_by_code_and_type() -> None:
     assert encounter.resources == ("Encounter",)
     assert DEFINITIONS.operation("everything", "Observation") is None
     assert DEFINITIONS.operation("everything") is None
-    validate = DEFINITIONS.operation("validate", "Observation")
-    assert validate is not None
-    convert = DEFINITIONS.operation("convert")
-    assert convert is not None
+    assert DEFINITIONS.operation("validate") is None
+    assert DEFINITIONS.operation("validate", "Observation") is DEFINITIONS.operations["Resource-validate"]
+    assert DEFINITIONS.operation("convert") is DEFINITIONS.operations["Resource-convert"]
 
 
 def test_definitions_are_one_value_for_the_process() -> None:
     assert load() is DEFINITIONS
     assert isinstance(DEFINITIONS, Definitions)
+
+
+def test_definitions_and_types_can_be_keys_of_a_cache() -> None:
+    assert len({DEFINITIONS, DEFINITIONS.with_types([])}) == 2
+    assert len({DEFINITIONS.types["Patient"], DEFINITIONS.types["Observation"]}) == 2

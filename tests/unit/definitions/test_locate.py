@@ -9,6 +9,7 @@ import time
 import venv
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fhir_server.definitions import loader
@@ -55,7 +56,7 @@ def environment_with_dependencies(folder: Path) -> Path:
         text=True,
         check=True,
     )
-    packages = Path(str(loader.msgspec.__file__)).parent
+    packages = Path(str(msgspec.__file__)).parent
     (Path(site.stdout.strip()) / "msgspec").symlink_to(packages)
     return python
 
