@@ -61,6 +61,10 @@ class BadJson(BadRequest):
     code = "structure"
 
 
+class BadXml(BadJson):
+    """The body is not XML as FHIR has it; says the line and the element."""
+
+
 class UnknownParameter(BadRequest):
     """A search parameter, modifier or prefix that this server does not know."""
 
@@ -119,6 +123,12 @@ class NotAcceptable(FhirError):
     """None of the asked formats can be produced."""
 
     status, code = 406, "not-supported"
+
+
+class RequestTimeout(FhirError):
+    """The client did not send its body in time."""
+
+    status, code = 408, "timeout"
 
 
 class Conflict(FhirError):
