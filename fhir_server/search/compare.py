@@ -21,6 +21,7 @@ A resource matches if one of its rows does, `ne` too.
 """
 
 from collections.abc import Callable, Mapping
+from math import asin, cos, radians, sin, sqrt
 from operator import ge, gt, le, lt
 from typing import Literal
 
@@ -31,11 +32,13 @@ Operator = Literal["<", "<=", ">", ">="]
 Test = tuple[Column, Operator, float]
 Law = tuple[tuple[Test, ...], ...]
 
+EARTH_RADIUS = 6_371_008.8
+
 _OPERATORS: Mapping[Operator, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def date_law(value: DateValue) -> Law:
-    """Return what a date row must satisfy; bounds are microseconds. `low` is always the first column tested."""
+    """Return what a date row must satisfy; bounds are microseconds."""
     low, high = value.low, value.high
     within: tuple[Test, ...] = (("low", ">=", low), ("high", "<=", high))
     above: tuple[Test, ...] = (("high", ">", high),)
@@ -75,3 +78,24 @@ def satisfies(law: Law, low: float, high: float) -> bool:
     """Tell whether a row with these bounds satisfies the law."""
     row = {"low": low, "high": high}
     return any(all(_OPERATORS[op](row[column], bound) for column, op, bound in tests) for tests in law)
+
+
+def instant_interval(last_updated: int) -> tuple[int, int]:
+    """Return the half-open interval in microseconds of an instant in milliseconds, for `_lastUpdated`."""
+    return last_updated * 1000, last_updated * 1000 + 1000
+
+
+def distance(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Return the great-circle distance in metres (haversine on a sphere of the mean radius of the Earth)."""
+    phi, to_phi = radians(latitude), radians(to_latitude)
+    d_phi, d_lambda = to_phi - phi, radians(to_longitude - longitude)
+    h = sin(d_phi / 2) ** 2 + cos(phi) * cos(to_phi) * sin(d_lambda / 2) ** 2
+    return 2 * EARTH_RADIUS * asin(min(1.0, sqrt(h)))
+
+
+def is_below(uri: str, base: str) -> bool:
+    """Tell whether `uri` is `base` or lies below it, at a path segment (`:below`; `:above` is the converse).
+
+    Spec: https://hl7.org/fhir/R4/search.html#uri
+    """
+    return uri == base or uri.startswith(base if base.endswith("/") else base + "/")
