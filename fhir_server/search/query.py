@@ -318,7 +318,7 @@ class Visibility:
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a page ended: the snapshot, the sort values of its last row and its pid. Order of rows: sort keys, then
-    pid."""
+    pid, descending where `Search.newest_first` says so."""
 
     txid: int
     values: tuple[str | float | int | None, ...]
@@ -341,6 +341,14 @@ class Search:
     contained: Contained = Contained.FALSE
     after: Cursor | None = None
     visible: Visibility = field(default_factory=Visibility)
+
+    @property
+    def newest_first(self) -> bool:
+        """Tell whether equal rows stand in descending order of pid: without a sort, or if its first key descends.
+
+        The newest is what a clinician looks for where no order was asked for, and indexes are walked one way only.
+        """
+        return not self.sort or self.sort[0].descending
 
 
 def by_key(key: ResourceKey) -> Search:
