@@ -1,0 +1,42 @@
+"""`fhir-server`: the console script; each subcommand is a module of `commands`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from fhir_server.commands import backup, export, load, reindex, serve
+from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
+from fhir_server.serving.door import CommandFailed
+
+_COMMANDS = {
+    "serve": serve,
+    "load": load,
+    "export": export,
+    "reindex": reindex,
+    "backup": backup,
+    "restore": backup.restoring,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage)."""
+    parser = argparse.ArgumentParser(prog="fhir-server", description="A FHIR R4 server that is the system of record.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        sub = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(sub)
+        add_flags(sub)
+    flags = parser.parse_args(arguments)
+    try:
+        settings = read_settings(flags, os.environ)
+        return _COMMANDS[flags.command].run(settings, flags)
+    except (ConfigurationError, CommandFailed) as error:
+        print(f"fhir-server {flags.command}: {error}", file=sys.stderr)  # noqa: T201
+        return 2 if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

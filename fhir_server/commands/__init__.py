@@ -1,0 +1,1 @@
+"""The subcommands of `fhir-server`, one module each."""

@@ -1,0 +1,62 @@
+"""`fhir-server backup` and `restore`: a consistent copy while the server runs, and back into an empty folder."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from tqdm import tqdm
+
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.maintenance import owner_of, restore
+from fhir_server.settings import Settings
+
+HELP = "Copy the store, consistently, while it serves."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the target."""
+    parser.add_argument("target", type=Path, help="new or empty folder for the copy")
+
+
+def run(settings: Settings, flags: argparse.Namespace) -> int:
+    """Ask the owner for a backup and show its progress."""
+    request = {"target": str(flags.target.resolve())}
+    with (
+        open_door(settings) as folder,
+        client(folder / CONTROL_SOCKET) as door,
+        tqdm(unit=" pages") as bar,
+        door.stream("POST", "/backup", json=request) as answer,
+    ):
+        for text in answer.iter_lines():
+            line = json.loads(text)
+            if "error" in line:
+                raise CommandFailed(line["error"])
+            if "of" in line:
+                bar.total = line["of"]
+                bar.update(line["done"] - bar.n)
+    print(f"backup written to {flags.target}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _restore(settings: Settings, flags: argparse.Namespace) -> int:
+    """Restore into the data folder, which must be empty and without an owner."""
+    owner = owner_of(settings.data_dir)
+    if owner is not None:
+        raise CommandFailed(f"{settings.data_dir} is in use by {owner}; stop it first")
+    try:
+        restore(flags.source, settings)
+    except (OSError, ValueError) as error:
+        raise CommandFailed(str(error)) from None
+    print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, help="folder that `backup` wrote")
+
+
+restoring = SimpleNamespace(
+    HELP="Put a backup into an empty data folder.", add_arguments=_add_restore_arguments, run=_restore
+)

@@ -1,0 +1,68 @@
+"""Settings from a TOML file, then FHIR_SERVER_* variables, then flags; later ones win."""
+
+import argparse
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fhir_server.settings import Settings
+
+PREFIX = "FHIR_SERVER_"
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be used; the message names it and where it came from."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give the parser `--config FILE` and one flag for each setting, with its line of meaning as help."""
+    parser.add_argument("--config", type=Path, help="TOML file with settings")
+    group = parser.add_argument_group("settings")
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        text = f"{field.description} Default: {field.default!r}.".replace("%", "%%")
+        if isinstance(field.default, bool):
+            group.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            group.add_argument(flag, dest=name, default=None, metavar="VALUE", help=text)
+
+
+def read_settings(flags: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    """Merge the three sources.
+
+    Raises:
+        ConfigurationError: an unknown name or a value that does not fit.
+    """
+    values: dict[str, Any] = {}
+    if flags.config is not None:
+        values.update(_from_file(flags.config))
+    values.update(_from_environment(environment))
+    values.update({name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None})
+    try:
+        return Settings(**{name: _shape(name, value) for name, value in values.items()})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError("; ".join(lines)) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {name[len(PREFIX) :].lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    return {name: value for name, value in found.items() if not name.startswith("test_")}
+
+
+def _shape(name: str, value: Any) -> Any:
+    """Split comma-separated text where the setting is a list."""
+    field = Settings.model_fields.get(name)
+    if field is not None and isinstance(field.default, tuple) and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value

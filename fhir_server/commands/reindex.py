@@ -1,0 +1,44 @@
+"""`fhir-server reindex`: make the index rows anew, as a job of the owner, with progress."""
+
+import argparse
+import time
+
+import httpx
+from tqdm import tqdm
+
+from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.settings import Settings
+
+HELP = "Make the search index anew (after a change of search parameters)."
+_POLL = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Narrow the types."""
+    parser.add_argument("--type", action="append", dest="types", metavar="TYPE", help="only this type (repeatable)")
+
+
+def run(settings: Settings, flags: argparse.Namespace) -> int:
+    """Start the `$reindex` job and wait for its end."""
+    parameters = [{"name": "type", "valueCode": type_} for type_ in flags.types or ()]
+    body = {"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}
+    with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door, tqdm(unit=" resources") as bar:
+        answer = door.post("/fhir/$reindex", json=body, headers={"prefer": "respond-async"})
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")
+        _follow(door, answer.headers["content-location"], bar)
+    return 0
+
+
+def _follow(door: httpx.Client, location: str, bar: "tqdm[None]") -> None:
+    while True:
+        answer = door.get(location)
+        if answer.status_code != httpx.codes.ACCEPTED:
+            break
+        done, _, of = answer.headers.get("x-progress", "").partition("/")
+        if done.isdigit() and of.isdigit():
+            bar.total = int(of)
+            bar.update(int(done) - bar.n)
+        time.sleep(_POLL)
+    if answer.is_error:
+        raise CommandFailed(f"the job failed with {answer.status_code}: {answer.text[:300]}")

@@ -1,0 +1,49 @@
+"""`fhir-server serve`: run the server in the foreground."""
+
+import argparse
+import ipaddress
+import logging
+import sys
+
+from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.maintenance import AlreadyOwned
+from fhir_server.serving.sockets import CannotListen
+from fhir_server.serving.supervisor import serve
+from fhir_server.settings import Settings
+
+HELP = "Serve FHIR R4 over HTTP."
+_RED, _PLAIN = "\033[31;1m", "\033[0m"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All its flags are settings."""
+
+
+def run(settings: Settings, flags: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    if settings.auth == "smart":
+        raise CommandFailed("--auth smart is not built yet; start with --auth none, which serves this machine only")
+    if not _is_loopback(settings.host):
+        raise CommandFailed(f"--auth none is open to everybody, so it listens on loopback only, not on {settings.host}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
+    try:
+        serve(settings, say=_say)
+    except (AlreadyOwned, CannotListen) as error:
+        raise CommandFailed(str(error)) from None
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

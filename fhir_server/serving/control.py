@@ -1,0 +1,59 @@
+"""The owner's own door: status, backup, export and sweeps, for commands of the same user on the same machine."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from fhir_server.serving.maintenance import Maintenance
+
+Progress = Callable[[int, int], None]
+
+
+def control_app(maintenance: Maintenance) -> Starlette:
+    """Build the application behind the control socket; whoever can open the socket may do all of this."""
+
+    async def status(request: Request) -> Response:
+        return JSONResponse(await maintenance.status())
+
+    async def backup(request: Request) -> Response:
+        target = Path((await request.json())["target"])
+        return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress)))
+
+    async def export(request: Request) -> Response:
+        lines = maintenance.export(request.query_params["type"])
+        return StreamingResponse(lines, media_type="application/fhir+ndjson")
+
+    return Starlette(
+        routes=[
+            Route("/status", status),
+            Route("/backup", backup, methods=["POST"]),
+            Route("/export", export),
+        ]
+    )
+
+
+async def _lines(work: Callable[[Progress], Awaitable[object]]) -> AsyncIterator[bytes]:
+    """Run long work and yield its progress, then its result or error, as lines of JSON."""
+    queue: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def progress(done: int, of: int) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, {"done": done, "of": of})
+
+    async def run() -> None:
+        try:
+            queue.put_nowait({"result": await work(progress)})
+        except Exception as error:  # the command must hear of every failure; it shows this line to its user
+            queue.put_nowait({"error": str(error) or type(error).__name__})
+        queue.put_nowait(None)
+
+    task = asyncio.create_task(run())
+    while (line := await queue.get()) is not None:
+        yield json.dumps(line, default=str).encode() + b"\n"
+    await task

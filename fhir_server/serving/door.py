@@ -1,0 +1,61 @@
+"""The local door: how a command speaks to the process that owns the data folder, or becomes its owner for a while."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from fhir_server.serving.maintenance import owner_of
+from fhir_server.settings import Settings
+
+FHIR_SOCKET = "fhir.sock"
+CONTROL_SOCKET = "control.sock"
+_START_WITHIN = 120.0
+_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+
+
+class CommandFailed(Exception):
+    """A command that could not do its work; the message says why."""
+
+
+def client(socket_path: Path) -> httpx.Client:
+    """Return an HTTP client that speaks through a Unix socket."""
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_path)), base_url="http://local", timeout=_TIMEOUT)
+
+
+@contextmanager
+def open_door(settings: Settings) -> Iterator[Path]:
+    """Give the data folder of a live owner; without one, run a server that only local commands reach meanwhile."""
+    if owner_of(settings.data_dir) is not None:
+        yield settings.data_dir
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fhir_server.serving.supervisor"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    process.stdin.write(settings.model_copy(update={"demo": False}).model_dump_json().encode() + b"\n")
+    process.stdin.flush()
+    try:
+        _wait_until_ready(settings.data_dir, process)
+        yield settings.data_dir
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _wait_until_ready(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise CommandFailed(f"the store in {folder} could not be opened")
+        try:
+            with client(folder / CONTROL_SOCKET) as door:
+                if door.get("/status").status_code == httpx.codes.OK:
+                    return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise CommandFailed(f"the store in {folder} did not open within {_START_WITHIN:.0f} s")

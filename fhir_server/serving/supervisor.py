@@ -1,0 +1,136 @@
+"""The owner process of a data folder: takes it, opens the doors, runs workers and upkeep, and stops cleanly."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import httpx
+import uvicorn
+import uvloop
+
+from fhir_server.app import create_app
+from fhir_server.serving.control import control_app
+from fhir_server.serving.demo import DemoUnavailable, demo_bundles
+from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
+from fhir_server.serving.maintenance import Maintenance, own
+from fhir_server.serving.sockets import address_of, listen_tcp, listen_unix
+from fhir_server.serving.worker import WorkerServer, make_server, serve_until
+from fhir_server.serving.workers import Workers
+from fhir_server.settings import Settings
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """Runs one data folder. `public` False: only local commands can reach it."""
+
+    def __init__(self, settings: Settings, *, public: bool = True, say: Say = lambda text: None) -> None:
+        self._settings = settings
+        self._public = public
+        self._say = say
+        self.stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            AlreadyOwned: another process holds the data folder; the message has its address.
+            CannotListen: the address is taken.
+        """
+        settings = self._settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            # Bound before the store is taken, so that a taken port is reported first; it answers once workers accept.
+            public = listen_tcp(settings.host, settings.port) if self._public else None
+            ownership = stack.enter_context(own(settings, address_of(public) if public else "local commands only"))
+            maintenance = await stack.enter_async_context(Maintenance.opened(settings))
+            await self._load_demo(maintenance)
+            local = listen_unix(settings.data_dir / FHIR_SOCKET)
+            control = listen_unix(settings.data_dir / CONTROL_SOCKET)
+            sockets = [sock for sock in (public, local) if sock is not None]
+            await self._serve(maintenance, sockets, control)
+            del ownership
+
+    async def _serve(self, maintenance: Maintenance, sockets: list[socket.socket], control: socket.socket) -> None:
+        server = WorkerServer(
+            uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
+        )
+        control_task = asyncio.create_task(server.serve(sockets=[control]))
+        upkeep = asyncio.create_task(maintenance.upkeep())
+        try:
+            if self._settings.workers == 1:
+                await self._serve_here(sockets)
+            else:
+                await self._serve_by_workers(sockets)
+        finally:
+            upkeep.cancel()
+            server.should_exit = True
+            await asyncio.gather(control_task, upkeep, return_exceptions=True)
+
+    async def _serve_here(self, sockets: list[socket.socket]) -> None:
+        announced = asyncio.create_task(self._announce(sockets))
+        await serve_until(make_server(create_app(self._settings), lifespan=True), sockets, self.stop)
+        announced.cancel()
+
+    async def _serve_by_workers(self, sockets: list[socket.socket]) -> None:
+        workers = Workers(self._settings, sockets)
+        workers.start()
+        tasks = [asyncio.create_task(workers.watch()), asyncio.create_task(self._announce(sockets))]
+        await self.stop.wait()
+        for task in tasks:
+            task.cancel()
+        await workers.stop()
+
+    async def _announce(self, sockets: list[socket.socket]) -> None:
+        """Say where the server is once it answers."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self._settings.data_dir / FHIR_SOCKET))
+        async with httpx.AsyncClient(transport=transport, base_url="http://local", timeout=30) as client:
+            while True:
+                try:
+                    if (await client.get("/fhir/metadata")).is_success:
+                        break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+        if self._public:
+            self._say(f"FHIR R4 at {address_of(sockets[0])}/fhir ({self._settings.workers} worker(s))")
+
+    async def _load_demo(self, maintenance: Maintenance) -> None:
+        if not self._settings.demo or not await maintenance.empty():
+            return
+        self._say("Loading demo patients ...")
+        app = create_app(self._settings)
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                try:
+                    for bundle in demo_bundles():
+                        answer = await client.post(
+                            "/fhir", content=bundle, headers={"content-type": "application/fhir+json"}
+                        )
+                        answer.raise_for_status()
+                except DemoUnavailable as error:
+                    self._say(str(error))
+
+
+def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: None, until_eof: bool = False) -> None:
+    """Run a supervisor until SIGTERM, SIGINT or (with `until_eof`) the end of stdin."""
+
+    async def run() -> None:
+        supervisor = Supervisor(settings, public=public, say=say)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.stop.set)
+        if until_eof:
+            loop.add_reader(sys.stdin.fileno(), supervisor.stop.set)
+        await supervisor.run()
+
+    uvloop.run(run())
+
+
+if __name__ == "__main__":
+    serve(Settings.model_validate_json(sys.stdin.readline()), public=False, until_eof=True)

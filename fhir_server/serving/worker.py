@@ -1,0 +1,82 @@
+"""One worker process: answers requests on the sockets that the owner hands down, until its pipe closes."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from fhir_server.app import create_app
+from fhir_server.settings import Settings
+
+_KEEP_ALIVE = 75
+_GRACE = 15
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: whoever runs it decides when it stops."""
+
+    def install_signal_handlers(self) -> None:
+        """Leave the signals alone."""
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave the signals alone (uvicorn's newer hook)."""
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+def make_server(app: FastAPI, *, lifespan: bool) -> WorkerServer:
+    """Build the HTTP server of one process around the application."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on" if lifespan else "off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    return WorkerServer(config)
+
+
+async def serve_until(server: WorkerServer, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
+    """Answer requests until `stop` is set, then finish those under way."""
+    task = asyncio.create_task(server.serve(sockets=list(sockets)))
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    waiting.cancel()
+    await task
+
+
+async def _work(settings: Settings, sockets: Sequence[socket.socket], pipe: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # The owner holds the other end: when it dies, however it dies, this process finishes and ends.
+    loop.add_reader(pipe, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set if number == signal.SIGTERM else lambda: None)
+    await serve_until(make_server(create_app(settings), lifespan=True), sockets, stop)
+
+
+def main() -> None:
+    """Run as `python -m fhir_server.serving.worker PIPE FD...`; the settings come as one line on stdin."""
+    pipe, *numbers = (int(text) for text in sys.argv[1:])
+    settings = Settings.model_validate_json(sys.stdin.readline())
+    sockets = [socket.socket(fileno=number) for number in numbers]
+    import uvloop
+
+    uvloop.run(_work(settings, sockets, pipe))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
