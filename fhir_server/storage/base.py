@@ -238,6 +238,10 @@ class SnapshotGone(StoreError):
     """A page link's snapshot has been swept."""
 
 
+class WriteBusy(StoreError):
+    """The turn to write did not come within `lock_timeout`; nothing of the write is stored."""
+
+
 class StorageFull(StoreError):
     """There is no space for the write; nothing of it is stored."""
 
@@ -311,7 +315,8 @@ class Store(Protocol):
 
         Raises:
             StoreError: VersionChanged, ConditionChanged, StillReferenced, MissingTargets, RecordChanged,
-                StorageFull or StorageFault; nothing is stored.
+                WriteBusy, StorageFull or StorageFault; nothing is stored.
+            ValueError: several changes to one resource or record.
         """
 
     async def search(self, search: Search) -> Page:
