@@ -1,0 +1,50 @@
+"""Statements over many rows at once.
+
+Every step of a statement gives up the interpreter lock and must win it back, which takes milliseconds while the event
+loop computes. So rows go in by the hundred: a fifth faster alone, ten times faster beside a busy thread.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import apsw
+
+_SIZES: Final = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+_VARIABLES: Final = 4_096  # bound values of one statement: keeps its text small enough for the statement cache
+
+
+def insert(connection: apsw.Connection, head: str, width: int, flat: Sequence[Any]) -> None:
+    """Run `INSERT ... VALUES` for rows of `width` values that stand one after the other in `flat`."""
+    at, end = 0, len(flat)
+    while at < end:
+        size = _fitting((end - at) // width, width)
+        connection.execute(_insert(head, width, size), flat[at : at + size * width])
+        at += size * width
+
+
+def select(connection: apsw.Connection, columns: str, joins: str, flat: Sequence[Any], width: int = 1) -> Iterator[Any]:
+    """Look up many keys: `joins` follow the keys `k`, whose columns are `k.column1` and so on."""
+    at, end = 0, len(flat)
+    while at < end:
+        size = _fitting((end - at) // width, width)
+        yield from connection.execute(_select(columns, joins, width, size), flat[at : at + size * width]).fetchall()
+        at += size * width
+
+
+def _fitting(rows: int, width: int) -> int:
+    return next(size for size in _SIZES if size <= rows and (size * width <= _VARIABLES or size == 1))
+
+
+@lru_cache(maxsize=1024)
+def _insert(head: str, width: int, rows: int) -> str:
+    return f"{head} VALUES {_values(width, rows)}"
+
+
+@lru_cache(maxsize=1024)
+def _select(columns: str, joins: str, width: int, rows: int) -> str:
+    return f"SELECT {columns} FROM (VALUES {_values(width, rows)}) k {joins}"  # noqa: S608
+
+
+def _values(width: int, rows: int) -> str:
+    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)

@@ -1,0 +1,60 @@
+"""Opening of SQLite connections and the translation of driver errors at the engine's edge."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault, StorageFull
+
+PAGE_SIZE: Final = 8192
+STATEMENTS: Final = 400  # prepared statements kept by a connection
+
+
+def connect(path: Path, settings: Settings, *, writer: bool) -> apsw.Connection:
+    """Open the record; readers are refused every write by SQLite itself.
+
+    A connection belongs to one thread at a time. The busy timeout only bridges the moments in which SQLite recovers or
+    restarts its log: writers take turns under a lock of their own (docs/adr/0004-writers-take-turns.md).
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection.set_busy_timeout(10_000)
+    for pragma in _pragmas(settings, writer):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def _pragmas(settings: Settings, writer: bool) -> Iterator[str]:
+    # The key of an encrypted record must be the first pragma of all: `key = ...` goes here.
+    yield f"cache_size = -{settings.cache_bytes // 1024 // (2 if writer else 4)}"
+    yield "temp_store = memory"
+    yield "cell_size_check = on"
+    if not writer:
+        yield "query_only = on"
+        return
+    yield f"page_size = {PAGE_SIZE}"
+    yield "journal_mode = wal"
+    yield f"synchronous = {'full' if settings.durable else 'off'}"
+    yield f"wal_autocheckpoint = {settings.checkpoint_pages}"
+    yield "secure_delete = off"  # `purge` switches it on for what must be beyond recovery
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Translate what the driver raises into the errors of the Store contract."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StorageFull(str(error)) from error
+    except apsw.IOError as error:
+        raise StorageFault(str(error)) from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError) as error:
+        raise StorageFault(str(error)) from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (StorageFull if full else StorageFault)(str(error)) from error

@@ -1,0 +1,61 @@
+"""Making a new record, under the turn, so that several processes may start at once."""
+
+import os
+import secrets
+from pathlib import Path
+
+import apsw
+
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault
+from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.schema import FORMAT, TABLES
+from fhir_server.storage.sqlite.turn import Turn
+
+
+def prepare(folder: Path, settings: Settings) -> None:
+    """Make the folder and the tables where they do not exist. Raises StorageFault for a format that is not ours."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    turn = Turn(folder)
+    try:
+        with faults(), turn.taken():
+            connection = connect(folder / "record.db", settings, writer=True)
+            try:
+                _prepare(connection)
+            finally:
+                connection.close()
+        _sync_folder(folder)
+    finally:
+        turn.close()
+
+
+def format_of(connection: apsw.Connection) -> int | None:
+    """Return the format of a record, None for one without tables."""
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='meta'").fetchall():
+        return None
+    return int(connection.execute("SELECT value FROM meta WHERE key='format'").fetchall()[0][0])
+
+
+def _prepare(connection: apsw.Connection) -> None:
+    found = format_of(connection)
+    if found is None:
+        _create(connection)
+    elif found != FORMAT:
+        raise StorageFault(f"the record has format {found}, this server reads format {FORMAT}")
+
+
+def _create(connection: apsw.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(TABLES)
+    meta = {"format": FORMAT, "store": secrets.token_hex(16), "pid": 0, "swept": 0, "epoch": 0}
+    connection.executemany("INSERT INTO meta VALUES(?,?)", list(meta.items()))
+    connection.execute("INSERT INTO system VALUES(0, '')")
+    connection.execute("COMMIT")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

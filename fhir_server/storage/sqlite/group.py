@@ -1,0 +1,97 @@
+"""One commit group: several requests, each all or nothing, written in one SQLite transaction."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import apsw
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Body, Version
+from fhir_server.search.query import Search
+from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange, StoreError, Written
+from fhir_server.storage.sqlite import blob_rows, record_rows
+from fhir_server.storage.sqlite.heads import Heads
+from fhir_server.storage.sqlite.interning import Interning
+from fhir_server.storage.sqlite.pending import Pending
+from fhir_server.storage.sqlite.preconditions import check
+
+SearchKeys = Callable[[apsw.Connection, Search], set[ResourceKey]]
+EMPTY: Final = Body(b"", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one `commit` asks for."""
+
+    changes: Sequence[Change]
+    records: Sequence[RecordChange] = ()
+    blobs: Sequence[BlobChange] = ()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one `commit` came to: an answer or a refusal, and the blobs whose bytes can go once it is durable."""
+
+    result: CommitResult | StoreError
+    released: list[str] = field(default_factory=list)
+
+
+class Group:
+    """Takes requests one after the other; each sees what those before it wrote."""
+
+    def __init__(self, connection: apsw.Connection, interning: Interning, search_keys: SearchKeys) -> None:
+        self._connection, self._search_keys = connection, search_keys
+        self._pending = Pending(connection, interning)
+        self._heads = Heads(connection, interning)
+
+    def run(self, works: Sequence[Work], now: int) -> list[Outcome]:
+        """Evaluate and write all, inside the open transaction; `now` is the clock in milliseconds."""
+        self._pending.begin(now)
+        self._heads.learn([change.key for work in works for change in work.changes])
+        outcomes = [self._one(work) for work in works]
+        self._pending.finish()
+        return outcomes
+
+    def _one(self, work: Work) -> Outcome:
+        try:
+            self._check(work)
+        except StoreError as refusal:
+            return Outcome(refusal)
+        self._pending.begin_request()
+        written = tuple(self._write(change) for change in work.changes)
+        record_rows.write(self._connection, work.records)
+        released = blob_rows.write(self._connection, work.blobs)
+        return Outcome(CommitResult(*self._pending.end_request(), written), released)
+
+    def _check(self, work: Work) -> None:
+        if any(change.conditions or change.keep_referenced for change in work.changes):
+            self._pending.flush()  # these are evaluated in SQL, which must see the requests before
+        check(self._connection, self._heads, work.changes, self._search_keys)
+        record_rows.check(self._connection, work.records)
+        blob_rows.check(self._connection, work.blobs)
+
+    def _write(self, change: Change) -> Written:
+        head = self._heads.get(change.key)
+        current = head.version if head else None
+        gone = current is None or current.deleted
+        deletion = change.method == "DELETE"
+        if deletion and gone:
+            return Written(current, changed=False, created=False)
+        if current and not deletion and not change.force and current.body.data == change.body.data:
+            return Written(current, changed=False, created=False)
+        version = self._version(change, current)
+        rid = self._pending.add(version, head, change.entries)
+        self._heads.put(rid, version)
+        return Written(version, changed=True, created=gone)
+
+    def _version(self, change: Change, current: Version | None) -> Version:
+        return Version(
+            self._pending.next_id(),
+            change.key,
+            current.version + 1 if current else 1,
+            self._pending.txid,
+            self._pending.last_updated,
+            change.method,
+            EMPTY if change.method == "DELETE" else change.body,
+        )

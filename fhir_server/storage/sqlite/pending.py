@@ -1,0 +1,118 @@
+"""What a commit group is about to write, gathered over its requests and written table by table."""
+
+from collections import defaultdict
+from typing import Any
+
+import apsw
+
+from fhir_server.model.version import Version
+from fhir_server.search.entries import IndexEntries
+from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.heads import Head
+from fhir_server.storage.sqlite.interning import Interning
+from fhir_server.storage.sqlite.rows import IndexRows
+from fhir_server.storage.sqlite.schema import CURRENT
+from fhir_server.storage.sqlite.versions import NUMBERS
+
+
+class Pending:
+    """Rows of one group. A request gets its txid when it writes its first version; all share one `last_updated`."""
+
+    def __init__(self, connection: apsw.Connection, interning: Interning) -> None:
+        self._connection, self._intern = connection, interning
+        self._index = IndexRows(interning, self.next_id)
+        self._tx: list[Any] = []
+        self._versions: list[Any] = []
+        self._bodies: list[Any] = []
+        self._superseded: list[tuple[int, int]] = []
+        self._current: list[tuple[int, int]] = []
+        self._totals: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._last_id = self._first_id = 0
+        self.txid = self.last_updated = 0
+        self._wrote = False
+
+    def begin(self, now: int) -> None:
+        """Read where the log stands. `last_updated` is at least 1 ms later than that of the group before."""
+        self._intern.begin()
+        log = self._connection.execute("SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1").fetchall()
+        self.txid, before = log[0] if log else (0, 0)
+        self.last_updated = max(now, before + 1)
+        row = self._connection.execute("SELECT value FROM meta WHERE key='pid'").fetchall()
+        self._last_id = self._first_id = row[0][0]
+
+    def next_id(self) -> int:
+        """Give out the next pid or cid."""
+        self._last_id += 1
+        return self._last_id
+
+    def begin_request(self) -> None:
+        """Start a request: its versions get the next txid."""
+        self.txid += 1
+        self._wrote = False
+
+    def end_request(self) -> tuple[int, int]:
+        """Return (txid, last_updated) of the request; (0, last_updated) if it wrote no version."""
+        if self._wrote:
+            return self.txid, self.last_updated
+        self.txid -= 1
+        return 0, self.last_updated
+
+    def add(self, version: Version, head: Head | None, entries: IndexEntries) -> int:
+        """Take one version; return the rid of its resource."""
+        if not self._wrote:
+            self._wrote = True
+            self._tx += (self.txid, self.last_updated, version.pid)
+        rid = self._resource(version, head)
+        type_, body, deleted = self._intern.type(version.key.type), version.body, version.deleted
+        self._versions += (
+            version.pid, rid, type_, version.version, self.txid, CURRENT, self.last_updated,
+            NUMBERS[version.method], deleted,
+        )  # fmt: skip
+        if not deleted:
+            self._bodies += (version.pid, body.splice, body.data)
+            self._index.add(version.key.type, rid, version.pid, entries)
+        was = 0 if head is None or head.version.deleted else 1
+        totals = self._totals[type_]
+        totals[0] += (0 if deleted else 1) - was
+        totals[1] += 1
+        return rid
+
+    def _resource(self, version: Version, head: Head | None) -> int:
+        if head:
+            self._superseded.append((self.txid, head.version.pid))
+        rid = head.rid if head else self._intern.rids.get(version.key) or self._intern.stub(version.key)
+        stub = self._intern.stubs.get(rid)
+        if stub:
+            stub[3] = version.pid
+        else:
+            self._current.append((version.pid, rid))
+        return rid
+
+    def flush(self) -> None:
+        """Write what was gathered, so that SQL sees it."""
+        connection = self._connection
+        self._index.write(connection)
+        stubs = [part for stub in self._intern.stubs.values() for part in stub]
+        self._insert("resource", 4, stubs)
+        self._intern.stubs.clear()
+        self._insert("tx", 3, self._tx)
+        self._insert("version", 9, self._versions)
+        self._insert("body", 3, self._bodies)
+        connection.executemany("UPDATE resource SET pid=? WHERE rid=?", self._current)
+        connection.executemany("UPDATE version SET to_txid=? WHERE pid=?", self._superseded)
+        connection.executemany("INSERT INTO stale(to_txid,pid) VALUES(?,?)", self._superseded)
+        self._current.clear()
+        self._superseded.clear()
+        counts = [(total, versions, type_) for type_, (total, versions) in self._totals.items()]
+        connection.executemany("UPDATE type SET total=total+?, versions=versions+? WHERE type=?", counts)
+        self._totals.clear()
+
+    def finish(self) -> None:
+        """Write the rest of the group."""
+        self.flush()
+        if self._last_id != self._first_id:
+            self._connection.execute("UPDATE meta SET value=? WHERE key='pid'", (self._last_id,))
+
+    def _insert(self, table: str, width: int, flat: list[Any]) -> None:
+        bulk.insert(self._connection, f"INSERT INTO {table}", width, flat)
+        flat.clear()

@@ -1,0 +1,54 @@
+"""Reading of single versions: short statements on one connection."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.versions import COLUMNS, version_of
+
+_BODY: Final = "LEFT JOIN body b ON b.pid=v.pid"
+_CURRENT: Final = (
+    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "  # noqa: S608
+    f"CROSS JOIN version v ON v.pid=r.pid {_BODY} WHERE t.name=?"
+)
+_VERSION: Final = (
+    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "  # noqa: S608
+    f"CROSS JOIN version v ON v.rid=r.rid AND v.version=? {_BODY} WHERE t.name=?"
+)
+_MANY: Final = (
+    "CROSS JOIN type t ON t.name=k.column1 CROSS JOIN resource r ON r.type=t.type AND r.id=k.column2 "
+    f"CROSS JOIN version v ON v.pid=r.pid {_BODY}"
+)
+
+
+def read(connection: apsw.Connection, key: ResourceKey) -> Version | None:
+    """Return the current version of one resource."""
+    for row in connection.execute(_CURRENT, (key.id, key.type)).fetchall():
+        return version_of(key, row)
+    return None
+
+
+def read_version(connection: apsw.Connection, key: ResourceKey, version: int) -> Version | None:
+    """Return one version of one resource."""
+    if version >= 1 << 63:
+        return None
+    for row in connection.execute(_VERSION, (key.id, version, key.type)).fetchall():
+        return version_of(key, row)
+    return None
+
+
+def read_many(connection: apsw.Connection, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
+    """Return the current versions of those that exist."""
+    flat = [part for key in keys for part in key]
+    rows = bulk.select(connection, f"t.name,r.id,{COLUMNS}", _MANY, flat, 2)
+    return {key: version_of(key, row) for type_, id_, *row in rows if (key := ResourceKey(type_, id_))}
+
+
+def last_txid(connection: apsw.Connection) -> int:
+    """Return the txid of the newest commit, 0 for none."""
+    row = connection.execute("SELECT max(txid) FROM tx").fetchall()[0]
+    return int(row[0] or 0)

@@ -1,0 +1,156 @@
+"""The Store of one tenant on SQLite."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any, TypeVar
+
+import apsw
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+from fhir_server.search.entries import IndexEntries
+from fhir_server.settings import Settings
+from fhir_server.storage.base import (
+    BlobChange,
+    Capabilities,
+    Change,
+    Collection,
+    CommitResult,
+    HistoryPage,
+    HistoryQuery,
+    RecordChange,
+    StoreError,
+)
+from fhir_server.storage.sqlite import collections, history, reads
+from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.create import prepare
+from fhir_server.storage.sqlite.group import Outcome, SearchKeys, Work
+from fhir_server.storage.sqlite.records import SqliteRecords
+from fhir_server.storage.sqlite.writer import Writer
+
+T = TypeVar("T")
+Extract = Callable[[str, bytes], IndexEntries]
+
+
+def milliseconds() -> int:
+    """Return the time in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def no_search(connection: apsw.Connection, search: object) -> set[ResourceKey]:
+    raise NotImplementedError
+
+
+class SqliteStore:
+    """A handle of one record. Several processes may hold one each on the same folder."""
+
+    capabilities = Capabilities("sqlite")
+
+    def __init__(
+        self, folder: Path, settings: Settings, clock: Callable[[], int], extract: Extract | None = None
+    ) -> None:
+        self._folder, self._settings, self._extract = folder, settings, extract
+        self._inline = connect(folder / "record.db", settings, writer=False)
+        self._readers: LifoQueue[apsw.Connection] = LifoQueue()
+        for _ in range(settings.readers):
+            self._readers.put(connect(folder / "record.db", settings, writer=False))
+        self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
+        self._writer = Writer(folder, settings, clock, no_search)
+        self.records = SqliteRecords(self._read_inline)
+
+    async def read(self, key: ResourceKey) -> Version | None:
+        """Return the current version, which may be a deletion."""
+        with faults():
+            return reads.read(self._inline, key)
+
+    async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
+        """Return the current versions of those that exist."""
+        return await self._read_inline(lambda connection: reads.read_many(connection, keys))
+
+    async def read_version(self, key: ResourceKey, version: int) -> Version | None:
+        """Return one version."""
+        with faults():
+            return reads.read_version(self._inline, key, version)
+
+    async def commit(
+        self,
+        changes: Sequence[Change],
+        records: Sequence[RecordChange] = (),
+        blobs: Sequence[BlobChange] = (),
+    ) -> CommitResult:
+        """Write all or nothing; durable when it returns."""
+        if len({change.key for change in changes}) != len(changes):
+            raise ValueError("several changes to one resource in one commit")
+        if len({(change.collection, change.key) for change in records}) != len(records):
+            raise ValueError("several changes to one record in one commit")
+        outcome: Outcome = await self._writer.submit(Work(changes, records, blobs))
+        if isinstance(outcome.result, StoreError):
+            raise outcome.result
+        return outcome.result
+
+    async def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions, newest first."""
+        return await self._read(lambda connection: history.page(connection, query, self._extract))
+
+    async def changes(self, after: int, limit: int = 1000) -> list[Version]:
+        """Return the versions with txid > after in the order of the log, whole commits only."""
+        return await self._read(lambda connection: history.changes(connection, after, limit))
+
+    async def last_txid(self) -> int:
+        """Return the txid of the newest visible commit (0 for an empty store)."""
+        with faults():
+            return reads.last_txid(self._inline)
+
+    async def declare(self, collection: Collection) -> None:
+        """Make a record collection known (idempotent); creates its indexes."""
+        await self._writer.submit(lambda connection: collections.declare(connection, collection))
+
+    async def statistics(self) -> Mapping[str, int]:
+        """Return the number of current resources by type; free."""
+        with faults():
+            return dict(self._inline.execute("SELECT name, total FROM type WHERE total > 0 ORDER BY name").fetchall())
+
+    async def close(self) -> None:
+        """Finish what is running and close."""
+        await self._writer.close()
+        await asyncio.to_thread(self._pool.shutdown)
+        while not self._readers.empty():
+            self._readers.get().close()
+        self._inline.close()
+
+    async def _read_inline(self, run: Callable[[apsw.Connection], T]) -> T:
+        """Run a short read on the event loop, in one snapshot."""
+        with faults():
+            return _in_snapshot(self._inline, run)
+
+    async def _read(self, run: Callable[[apsw.Connection], T]) -> T:
+        """Run a longer read on a thread, in one snapshot."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._on_reader, run)
+
+    def _on_reader(self, run: Callable[[apsw.Connection], Any]) -> Any:
+        connection = self._readers.get()
+        try:
+            with faults():
+                return _in_snapshot(connection, run)
+        finally:
+            self._readers.put(connection)
+
+
+def _in_snapshot(connection: apsw.Connection, run: Callable[[apsw.Connection], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return run(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+async def open_store(
+    path: Path, settings: Settings, clock: Callable[[], int] | None = None, extract: Extract | None = None
+) -> SqliteStore:
+    """Open the record in a folder, which is made where it does not exist yet."""
+    await asyncio.to_thread(prepare, path, settings)
+    return SqliteStore(path, settings, clock or milliseconds, extract)

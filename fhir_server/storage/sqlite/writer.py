@@ -1,0 +1,151 @@
+"""The writer of one process: a thread that commits in groups, when it is the process's turn."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
+from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.group import Group, Outcome, SearchKeys, Work
+from fhir_server.storage.sqlite.interning import Interning
+from fhir_server.storage.sqlite.jobs import Job, Task, answer
+from fhir_server.storage.sqlite.turn import Turn
+
+T = TypeVar("T")
+
+GROUP_CHANGES: Final = 2_000  # resources after which a group is closed: bounds how long others wait for their turn
+WAITING: Final = 4  # groups that may wait; beyond, `commit` waits before it queues
+
+
+class Writer:
+    """Takes jobs from any event loop of the process, commits them in groups, and answers.
+
+    after_commit is called with the ids of released blobs once their commit is durable.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        clock: Callable[[], int],
+        search_keys: SearchKeys,
+        after_commit: Callable[[list[str]], None] = lambda released: None,
+    ) -> None:
+        self._settings, self._clock = settings, clock
+        self._search_keys, self._after_commit = search_keys, after_commit
+        self._turn = Turn(folder)
+        self._connection = connect(folder / "record.db", settings, writer=True)
+        self._interning = Interning(self._connection)
+        self._epoch: object = None
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._room = asyncio.Semaphore(WAITING * settings.group_commit)
+        self._thread = Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Work | Task) -> Any:
+        """Queue a commit (answered by its Outcome) or a task (by its result) and wait for the answer."""
+        async with self._room:
+            job = Job(work)
+            timer = job.loop.call_later(self._settings.lock_timeout, job.give_up)
+            self._queue.put(job)
+            try:
+                return await job.future
+            finally:
+                job.claim()  # a caller that went away before its turn writes nothing
+                timer.cancel()
+
+    async def close(self) -> None:
+        """Write what waits and end the thread."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while job := self._queue.get():
+            with self._turn.taken():
+                jobs, end = self._gather(job)
+                while jobs:
+                    answer(self._next(jobs))
+            if end:
+                break
+        self._connection.close()
+        self._turn.close()
+
+    def _gather(self, first: Job) -> tuple[list[Job], bool]:
+        """Take all who wait, up to the size of a group; the flag says that the end was among them."""
+        jobs, changes, job = [], 0, first
+        while True:
+            if job.claim():
+                jobs.append(job)
+                changes += len(job.work.changes) if isinstance(job.work, Work) else 0
+            if changes >= GROUP_CHANGES or len(jobs) >= self._settings.group_commit:
+                return jobs, False
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                return jobs, False
+            if waiting is None:
+                return jobs, True
+            job = waiting
+
+    def _next(self, jobs: list[Job]) -> list[tuple[Job, Any]]:
+        """Run the commits at the head of the list as a group, or the one task there, and take them off."""
+        if not isinstance(jobs[0].work, Work):
+            job = jobs.pop(0)
+            return [(job, self._task(job))]
+        size = next((at for at, job in enumerate(jobs) if not isinstance(job.work, Work)), len(jobs))
+        group = jobs[:size]
+        del jobs[:size]
+        return list(zip(group, self._group([job.work for job in group]), strict=True))  # type: ignore[misc]
+
+    def _task(self, job: Job) -> Any:
+        try:
+            return self._transaction(job.work)  # type: ignore[arg-type]
+        except Exception as error:  # the caller gets it; the writer lives on
+            return error
+
+    def _group(self, works: list[Work]) -> list[Outcome | Exception]:
+        now = self._now()
+        try:
+            outcomes = self._transaction(
+                lambda connection: Group(connection, self._interning, self._search_keys).run(works, now)
+            )
+        except StoreError as error:
+            return [error] * len(works)
+        except Exception as error:  # the caller gets it; the writer lives on
+            if len(works) == 1:
+                return [error]
+            return [self._group([work])[0] for work in works]  # so that one bad request hurts no other
+        released = [blob for outcome in outcomes for blob in outcome.released]
+        if released:
+            self._after_commit(released)
+        return list(outcomes)
+
+    def _now(self) -> int:
+        return self._clock()
+
+    def _transaction(self, run: Callable[[apsw.Connection], T]) -> T:
+        connection = self._connection
+        try:
+            with faults():
+                connection.execute("BEGIN IMMEDIATE")
+                self._check_epoch()
+                result = run(connection)
+                connection.execute("COMMIT")
+                return result
+        except BaseException:
+            self._interning.forget()  # ids made in this transaction do not exist
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _check_epoch(self) -> None:
+        epoch = self._connection.execute("SELECT value FROM meta WHERE key='epoch'").fetchall()
+        if epoch != self._epoch:
+            self._interning.forget()
+            self._epoch = epoch
