@@ -9,7 +9,6 @@ Spec: https://hl7.org/fhirpath/N1/#formal-specifications
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal as OneOf
 from typing import TypeAlias
 
 from fhir_server.fhirpath.quantity import Quantity
@@ -76,9 +75,9 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """`-operand` or `+operand`."""
+    """`-operand` or `+operand`; `operator` is the sign."""
 
-    operator: OneOf["+", "-"]
+    operator: str
     operand: "Expr"
     at: int = _offset()
 
@@ -106,9 +105,12 @@ class TypeName:
 
 @dataclass(frozen=True, slots=True)
 class TypeOperation:
-    """`operand is type`, `operand as type`, `operand.ofType(type)`; operand None as `source` elsewhere."""
+    """`operand is type`, `operand as type`, `operand.ofType(type)`; operand None as `source` elsewhere.
 
-    operator: OneOf["is", "as", "ofType"]
+    `operator` is `is`, `as` or `ofType`.
+    """
+
+    operator: str
     operand: "Expr | None"
     type: TypeName
     at: int = _offset()

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 from fhir_server.fhirpath.errors import FhirPathError, Position
 
+_DATE = r"\d{4}(?:-\d{2}(?:-\d{2})?)?"
 _TIME = r"\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 _TOKENS = re.compile(
-    r"""
+    rf"""
     (?P<skip>[ \t\r\n\u00a0]+|//[^\r\n]*|/\*.*?\*/)
-  | (?P<time>@T%(time)s)
-  | (?P<datetime>@\d{4}(?:-\d{2}(?:-\d{2})?)?T(?:%(time)s(?:Z|[+-]\d{2}:\d{2})?)?)
-  | (?P<date>@\d{4}(?:-\d{2}(?:-\d{2})?)?)
+  | (?P<time>@T{_TIME})
+  | (?P<datetime>@{_DATE}T(?:{_TIME}(?:Z|[+-]\d{{2}}:\d{{2}})?)?)
+  | (?P<date>@{_DATE})
   | (?P<number>\d+(?:\.\d+)?)
   | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<delimited>`(?:[^`\\]|\\.)*`)
   | (?P<string>'(?:[^'\\]|\\.)*')
-  | (?P<constant>%%(?:[A-Za-z_][A-Za-z0-9_]*|`(?:[^`\\]|\\.)*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))
+  | (?P<constant>%(?:[A-Za-z_][A-Za-z0-9_]*|`(?:[^`\\]|\\.)*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))
   | (?P<variable>\$(?:this|index|total)\b)
-  | (?P<symbol><=|>=|!=|!~|[.,()\[\]{}+\-*/&|<>=~])
-    """
-    % {"time": _TIME},
+  | (?P<symbol><=|>=|!=|!~|[.,()\[\]{{}}+\-*/&|<>=~])
+    """,
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
@@ -59,7 +59,7 @@ def tokenize(expression: str) -> list[Token]:
     while at < end:
         match = _TOKENS.match(expression, at)
         # "/*" without its end would otherwise be read as a division.
-        if match is None or expression.startswith("/*", at) and match["skip"] is None:
+        if match is None or (expression.startswith("/*", at) and match["skip"] is None):
             raise _unexpected(expression, at)
         if match.lastgroup != "skip":
             tokens.append(_token(expression, str(match.lastgroup), match.group(), at))

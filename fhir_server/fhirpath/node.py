@@ -29,7 +29,7 @@ class Node:
     def __init__(
         self,
         value: Any,
-        type: str | None,  # noqa: A002 - the name in FHIRPath
+        type: str | None,
         parent: "Node | None" = None,
         key: str = "",
         index: int | None = None,
@@ -74,6 +74,8 @@ class Node:
 Item: TypeAlias = Node | bool | int | Decimal | str | Temporal | Quantity
 Collection: TypeAlias = list[Item]
 
+_TYPE_OF_JSON = {str: "string", bool: "boolean", int: "integer", Decimal: "decimal", float: "decimal"}
+
 
 def _step(node: Node, model: TypeModel) -> str:
     index = "" if node.index is None else f"[{node.index}]"
@@ -94,6 +96,13 @@ def resource_type(value: Any, model: TypeModel) -> str | None:
     """The type that a resource names itself; None when it names none that is known."""
     name = value.get("resourceType") if isinstance(value, dict) else None
     return name if isinstance(name, str) and model.known(name) else None
+
+
+def guessed_type(value: Any, model: TypeModel) -> str | None:
+    """The type of a value that no definition describes: a resource's own, or what its JSON form suggests."""
+    if isinstance(value, dict):
+        return resource_type(value, model)
+    return _TYPE_OF_JSON.get(type(value))
 
 
 def members(node: Node, name: str, model: TypeModel) -> Iterator[Node]:
@@ -117,7 +126,7 @@ def elements(node: Node, fields: dict[str, Any], key: str, type_name: str | None
     if isinstance(value, list) or isinstance(extra, list):
         yield from _array(node, (value, extra), key, type_name, model)
     elif value is not None or extra is not None:
-        actual = type_name or resource_type(value, model)
+        actual = type_name or guessed_type(value, model)
         yield Node(value, actual, node, key, None, extra if isinstance(extra, dict) else None)
 
 
@@ -127,7 +136,7 @@ def _array(node: Node, found: tuple[Any, Any], key: str, type_name: str | None, 
         value = values[index] if index < len(values) else None
         extra = extras[index] if index < len(extras) else None
         if value is not None or extra is not None:
-            yield Node(value, type_name or resource_type(value, model), node, key, index, extra)
+            yield Node(value, type_name or guessed_type(value, model), node, key, index, extra)
 
 
 def _untyped(node: Node, fields: dict[str, Any], name: str, model: TypeModel) -> Iterator[Node]:

@@ -5,7 +5,6 @@ Spec: https://hl7.org/fhirpath/N1/#formal-specifications and #operator-precedenc
 
 from decimal import Decimal
 from functools import lru_cache
-from typing import cast
 
 from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.errors import FhirPathError, Position
@@ -91,9 +90,8 @@ class _Parser:
         token = self._peek()
         if token.kind == "end":
             return self._error(f"{wanted}: the expression ends here", token.at)
-        return self._error(
-            f"{wanted}: {token.text!r}" if wanted == "unexpected" else f"{wanted}, found {token.text!r}", token.at
-        )
+        separator = ": " if wanted == "unexpected" else ", found "
+        return self._error(f"{wanted}{separator}{token.text!r}", token.at)
 
     # --- operators
 
@@ -119,8 +117,7 @@ class _Parser:
     def _operation(self, left: ast.Expr, level: int) -> ast.Expr:
         token = self._take()
         if token.text in ("is", "as"):
-            operator = cast("ast.OneOf['is', 'as']", token.text)
-            return ast.TypeOperation(operator, left, self._type_name(), token.at)
+            return ast.TypeOperation(token.text, left, self._type_name(), token.at)
         return ast.Binary(token.text, left, self._expr(level), token.at)
 
     def _unary(self) -> ast.Expr:
@@ -128,7 +125,7 @@ class _Parser:
         if token.kind == "symbol" and token.text in ("+", "-"):
             self._take()
             self._deeper()
-            return ast.Unary(cast("ast.OneOf['+', '-']", token.text), self._unary(), token.at)
+            return ast.Unary(token.text, self._unary(), token.at)
         return self._path()
 
     # --- paths
@@ -213,7 +210,7 @@ class _Parser:
                 found = ast.TypeName(namespace, type_name)
             case _:
                 raise self._error(f"{name.text}() takes the name of a type", name.at)
-        return ast.TypeOperation(cast("ast.OneOf['is', 'as', 'ofType']", name.text), source, found, name.at)
+        return ast.TypeOperation(name.text, source, found, name.at)
 
     # --- literals
 

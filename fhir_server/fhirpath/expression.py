@@ -1,0 +1,131 @@
+"""Expression: a compiled expression and the ways to evaluate it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.fhirpath import ast
+from fhir_server.fhirpath.compiler import compile_tree
+from fhir_server.fhirpath.context import NO_SERVICES, Resolve, Run, Services
+from fhir_server.fhirpath.errors import FhirPathError
+from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
+from fhir_server.fhirpath.node import Collection, Item, Node, root
+from fhir_server.fhirpath.parser import parse
+from fhir_server.fhirpath.types import TypeModel, default_model
+from fhir_server.fhirpath.values import plain, typed
+
+
+class Expression:
+    """An expression, parsed and compiled; safe to keep and to share.
+
+    Attributes:
+        source: the expression as written.
+        tree: its syntax tree.
+        model: the types that it is compiled for.
+    """
+
+    __slots__ = ("_step", "model", "source", "tree")
+
+    def __init__(self, source: str, model: TypeModel, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.source = source
+        self.model = model
+        self.tree: ast.Expr = parse(source, limits)
+        try:
+            self._step = compile_tree(self.tree, model)
+        except FhirPathError as error:
+            raise error.located(source) from None
+
+    def evaluate(
+        self,
+        resource: Any,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        context: Node | None = None,
+        resolve: Resolve | None = None,
+        services: Services | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        strict: bool = False,
+    ) -> list[Node]:
+        """Evaluate, with type and place of each result.
+
+        Args:
+            resource: the JSON object of a resource, or a node.
+            variables: values of `%name`: plain JSON, nodes, or lists of these.
+            context: the element to start from (`%context`), a node below `resource`; the resource itself if None.
+            resolve: reference to resource; stands for `services.resolve`.
+            strict: hold `as` to single items, as the specification asks; R4's own search parameters break it.
+
+        Raises:
+            FhirPathError: with the position in the expression; LimitExceeded when it was cut off.
+        """
+        run = Run(_node(resource, self.model), self.model, services or Services(resolve=resolve))
+        run.limits = limits
+        run.strict = strict
+        run.context = context or run.root
+        if variables:
+            run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
+        return [typed(item) for item in self._run(run)]
+
+    def values(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
+        """Evaluate to plain JSON values, without types and places."""
+        run = Run(_node(resource, self.model), self.model, NO_SERVICES)
+        if variables:
+            run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
+        return [plain(item) for item in self._run(run)]
+
+    def _run(self, run: Run) -> Collection:
+        try:
+            return self._step(run, [run.context])
+        except FhirPathError as error:
+            raise error.located(self.source) from None
+        except RecursionError:
+            raise FhirPathError("the data or the expression is nested too deeply") from None
+
+
+def _node(resource: Any, model: TypeModel) -> Node:
+    return resource if isinstance(resource, Node) else root(resource, model)
+
+
+def _collection(value: Any, model: TypeModel) -> Collection:
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [_item(part, model) for part in value]
+    return [_item(value, model)]
+
+
+def _item(value: Any, model: TypeModel) -> Item:
+    if isinstance(value, dict):
+        return root(value, model)
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+@lru_cache(maxsize=4096)
+def _compiled(expression: str, model: TypeModel, limits: Limits) -> Expression:
+    return Expression(expression, model, limits)
+
+
+def compile_expression(
+    expression: str, *, model: TypeModel | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Expression:
+    """Compile an expression, or find it compiled: the last 4096 are kept.
+
+    Raises:
+        FhirPathError: it cannot be parsed, or names a function or type that does not exist; has the position.
+    """
+    return _compiled(expression, model or default_model(), limits)
+
+
+def evaluate(
+    resource: Any, expression: str, variables: Mapping[str, Any] | None = None, *, strict: bool = True
+) -> list[Any]:
+    """Evaluate an expression on a resource and give plain values: JSON for elements, str for dates and times.
+
+    A Quantity is given as the JSON of a FHIR Quantity, a type as `{"namespace": ..., "name": ...}`.
+
+    Raises:
+        FhirPathError: the expression is wrong; has the position.
+    """
+    found = compile_expression(expression).evaluate(resource, variables, strict=strict)
+    return [node.value if node.value is not None else node.extra for node in found]

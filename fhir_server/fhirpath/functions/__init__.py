@@ -1,0 +1,32 @@
+"""All functions of FHIRPath by name."""
+
+from collections.abc import Mapping
+
+from fhir_server.fhirpath.functions import (
+    boundaries,
+    collections,
+    conversion,
+    existence,
+    fhir,
+    filtering,
+    math,
+    patterns,
+    strings,
+    utility,
+)
+from fhir_server.fhirpath.functions.function import Function, Step
+
+FUNCTIONS: Mapping[str, Function] = {
+    **existence.FUNCTIONS,
+    **filtering.FUNCTIONS,
+    **collections.FUNCTIONS,
+    **conversion.FUNCTIONS,
+    **strings.FUNCTIONS,
+    **patterns.FUNCTIONS,
+    **math.FUNCTIONS,
+    **boundaries.FUNCTIONS,
+    **fhir.FUNCTIONS,
+    **utility.FUNCTIONS,
+}
+
+__all__ = ["FUNCTIONS", "Function", "Step"]
