@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.fhirpath import ast
+from fhir_server.fhirpath.checker import check
 from fhir_server.fhirpath.compiler import compile_tree
 from fhir_server.fhirpath.context import NO_SERVICES, Resolve, Run, Services
 from fhir_server.fhirpath.errors import FhirPathError
@@ -25,12 +26,13 @@ class Expression:
         model: the types that it is compiled for.
     """
 
-    __slots__ = ("_step", "model", "source", "tree")
+    __slots__ = ("_checked", "_step", "model", "source", "tree")
 
     def __init__(self, source: str, model: TypeModel, limits: Limits = DEFAULT_LIMITS) -> None:
         self.source = source
         self.model = model
         self.tree: ast.Expr = parse(source, limits)
+        self._checked: set[str] = set()
         try:
             self._step = compile_tree(self.tree, model)
         except FhirPathError as error:
@@ -54,7 +56,8 @@ class Expression:
             variables: values of `%name`: plain JSON, nodes, or lists of these.
             context: the element to start from (`%context`), a node below `resource`; the resource itself if None.
             resolve: reference to resource; stands for `services.resolve`.
-            strict: hold `as` to single items, as the specification asks; R4's own search parameters break it.
+            strict: check names against the types first (see `check`), and hold `as` to single items as the
+                specification asks; R4's own search parameters do not.
 
         Raises:
             FhirPathError: with the position in the expression; LimitExceeded when it was cut off.
@@ -63,9 +66,21 @@ class Expression:
         run.limits = limits
         run.strict = strict
         run.context = context or run.root
+        if strict and run.context.type is not None:
+            self.check(run.context.type)
         if variables:
             run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
         return [typed(item) for item in self._run(run)]
+
+    def check(self, type_name: str) -> None:
+        """Refuse what cannot mean anything on elements of a type, such as names that it does not have.
+
+        Raises:
+            FhirPathError: with the position of the name at fault.
+        """
+        if type_name not in self._checked:
+            check(self.tree, self.source, self.model, type_name)
+            self._checked.add(type_name)
 
     def values(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
         """Evaluate to plain JSON values, without types and places."""
