@@ -152,6 +152,8 @@ def _token_text(node: q.TokenText, subject: _Subject) -> bool:
 _STRINGS: dict[q.StringMode, Callable[[str, str, str], bool]] = {
     q.StringMode.STARTS: lambda folded, _, value: folded.startswith(value),
     q.StringMode.CONTAINS: lambda folded, _, value: value in folded,
+    q.StringMode.ENDS: lambda folded, _, value: folded.endswith(value),
+    q.StringMode.EQUALS: lambda folded, _, value: folded == value,
     q.StringMode.EXACT: lambda _, original, value: original == value,
 }
 
@@ -166,8 +168,6 @@ _URIS: dict[q.StringMode, Callable[[str, str], bool]] = {
     q.StringMode.EXACT: lambda uri, value: uri == value,
     q.StringMode.BELOW: is_below,
     q.StringMode.ABOVE: lambda uri, value: is_below(value, uri),
-    q.StringMode.STARTS: lambda uri, value: uri.startswith(value),
-    q.StringMode.CONTAINS: lambda uri, value: value in uri,
 }
 
 

@@ -27,10 +27,13 @@ class Prefix(StrEnum):
 
 
 class StringMode(StrEnum):
-    """How a string or URI is compared; `starts` and `contains` on folded text, `exact` on the original."""
+    """How a string or URI is compared; `starts`, `contains`, `ends` and `equals` on folded text, `exact` on the
+    original. `ends` and `equals` come from `_filter` and are for strings alone."""
 
     STARTS = "starts"
     CONTAINS = "contains"
+    ENDS = "ends"
+    EQUALS = "equals"
     EXACT = "exact"
     BELOW = "below"
     ABOVE = "above"

@@ -35,7 +35,7 @@ def find(snapshot: Snapshot, search: Search) -> list[Match]:
         found += _resources(snapshot, search)
     if search.contained != Contained.FALSE:
         found += _contained(snapshot, search)
-    return sorted(found, key=lambda match: _position(sort_values(match, search.sort), match, search.sort))
+    return sorted(found, key=lambda match: _position(match, search))
 
 
 def _resources(snapshot: Snapshot, search: Search) -> Iterable[Match]:
@@ -64,7 +64,7 @@ def after(found: Sequence[Match], search: Search) -> list[Match]:
     if search.after is None:
         return list(found)
     bound = _cursor_position(search.after, search)
-    return [m for m in found if _position(sort_values(m, search.sort), m, search.sort) > bound]
+    return [match for match in found if _position(match, search) > bound]
 
 
 def cursor(txid: int, match: Match, search: Search) -> Cursor:
@@ -80,11 +80,16 @@ def _cursor_position(place: Cursor, search: Search) -> tuple[object, ...]:
     if search.contained != Contained.FALSE:
         *rest, last = place.values
         values, ordinal = tuple(rest), int(last or 0)
-    return (*_ordered(values, search.sort), place.pid, ordinal)
+    return (*_ordered(values, search.sort), _age(place.pid, search), ordinal)
 
 
-def _position(values: tuple[SortValue, ...], match: Match, keys: Sequence[SortKey]) -> tuple[object, ...]:
-    return (*_ordered(values, keys), match.row.version.pid, match.ordinal)
+def _position(match: Match, search: Search) -> tuple[object, ...]:
+    values = sort_values(match, search.sort)
+    return (*_ordered(values, search.sort), _age(match.row.version.pid, search), match.ordinal)
+
+
+def _age(pid: int, search: Search) -> int:
+    return -pid if search.newest_first else pid
 
 
 def _ordered(values: Iterable[SortValue], keys: Sequence[SortKey]) -> tuple["_Ordered", ...]:
