@@ -4,13 +4,37 @@ from collections.abc import Sequence
 
 import apsw
 
-from fhir_server.storage.base import BlobChange
+from fhir_server.storage.base import BlobChange, StorageFault
+from fhir_server.storage.sqlite.blob_files import BlobFiles
+
+_KNOWN = "SELECT 1 FROM blob WHERE id=?"
 
 
-def check(connection: apsw.Connection, changes: Sequence[BlobChange]) -> None:
-    """Raise StorageFault where a blob to attach is not staged."""
+def check(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobChange]) -> None:
+    """Raise StorageFault where a blob to attach is neither staged nor attached already."""
+    for change in changes:
+        if not change.attach or connection.execute(_KNOWN, (change.id,)).fetchall():
+            continue
+        if files.staged(change.id) is None:
+            raise StorageFault(f"there is no staged blob {change.id}")
 
 
-def write(connection: apsw.Connection, changes: Sequence[BlobChange]) -> list[str]:
-    """Write the rows; return the ids of the blobs whose bytes can go after the commit."""
-    return []
+def write(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobChange]) -> tuple[list[str], list[str]]:
+    """Write the rows; return the ids that were attached and those released, whose bytes can go after the commit."""
+    attached, released = [], []
+    for change in changes:
+        if change.attach:
+            _attach(connection, files, change)
+            attached.append(change.id)
+        elif connection.execute(_KNOWN, (change.id,)).fetchall():
+            files.mark(change.id)
+            connection.execute("DELETE FROM blob WHERE id=?", (change.id,))
+            released.append(change.id)
+    return attached, released
+
+
+def _attach(connection: apsw.Connection, files: BlobFiles, change: BlobChange) -> None:
+    ref = files.staged(change.id)
+    if ref is not None:
+        row = (ref.id, ref.size, ref.sha256, change.patient)
+        connection.execute("INSERT OR IGNORE INTO blob(id, size, sha256, patient) VALUES(?,?,?,?)", row)

@@ -11,6 +11,7 @@ from fhir_server.model.version import Body, Version
 from fhir_server.search.query import Search
 from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange, StoreError, Written
 from fhir_server.storage.sqlite import blob_rows, record_rows
+from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.heads import Heads
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
@@ -31,17 +32,26 @@ class Work:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one `commit` came to: an answer or a refusal, and the blobs whose bytes can go once it is durable."""
+    """What one `commit` came to: an answer or a refusal, and the blobs to settle once it is durable."""
 
     result: CommitResult | StoreError
+    attached: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a group needs beside the record's tables: the search for conditions and the files of blobs."""
+
+    search_keys: SearchKeys
+    files: BlobFiles
 
 
 class Group:
     """Takes requests one after the other; each sees what those before it wrote."""
 
-    def __init__(self, connection: apsw.Connection, interning: Interning, search_keys: SearchKeys) -> None:
-        self._connection, self._search_keys = connection, search_keys
+    def __init__(self, connection: apsw.Connection, interning: Interning, around: Around) -> None:
+        self._connection, self._around = connection, around
         self._pending = Pending(connection, interning)
         self._heads = Heads(connection, interning)
 
@@ -61,15 +71,17 @@ class Group:
         self._pending.begin_request()
         written = tuple(self._write(change) for change in work.changes)
         record_rows.write(self._connection, work.records)
-        released = blob_rows.write(self._connection, work.blobs)
-        return Outcome(CommitResult(*self._pending.end_request(), written), released)
+        attached, released = blob_rows.write(self._connection, self._around.files, work.blobs)
+        if work.records or work.blobs:
+            self._pending.begin_tx()
+        return Outcome(CommitResult(*self._pending.end_request(), written), attached, released)
 
     def _check(self, work: Work) -> None:
         if any(change.conditions or change.keep_referenced for change in work.changes):
             self._pending.flush()  # these are evaluated in SQL, which must see the requests before
-        check(self._connection, self._heads, work.changes, self._search_keys)
+        check(self._connection, self._heads, work.changes, self._around.search_keys)
         record_rows.check(self._connection, work.records)
-        blob_rows.check(self._connection, work.blobs)
+        blob_rows.check(self._connection, self._around.files, work.blobs)
 
     def _write(self, change: Change) -> Written:
         head = self._heads.get(change.key)
@@ -87,7 +99,7 @@ class Group:
 
     def _version(self, change: Change, current: Version | None) -> Version:
         return Version(
-            self._pending.next_id(),
+            self._pending.next_pid(),
             change.key,
             current.version + 1 if current else 1,
             self._pending.txid,

@@ -16,7 +16,7 @@ from fhir_server.storage.sqlite.versions import NUMBERS
 
 
 class Pending:
-    """Rows of one group. A request gets its txid when it writes its first version; all share one `last_updated`."""
+    """Rows of one group. Each request that writes has a txid; all share one `last_updated`."""
 
     def __init__(self, connection: apsw.Connection, interning: Interning) -> None:
         self._connection, self._intern = connection, interning
@@ -40,6 +40,11 @@ class Pending:
         row = self._connection.execute("SELECT value FROM meta WHERE key='pid'").fetchall()
         self._last_id = self._first_id = row[0][0]
 
+    def next_pid(self) -> int:
+        """Give out the pid of a version that the request writes."""
+        self.begin_tx()
+        return self.next_id()
+
     def next_id(self) -> int:
         """Give out the next pid or cid."""
         self._last_id += 1
@@ -51,17 +56,20 @@ class Pending:
         self._wrote = False
 
     def end_request(self) -> tuple[int, int]:
-        """Return (txid, last_updated) of the request; (0, last_updated) if it wrote no version."""
+        """Return (txid, last_updated) of the request; zeros if it wrote nothing."""
         if self._wrote:
             return self.txid, self.last_updated
         self.txid -= 1
-        return 0, self.last_updated
+        return 0, 0
+
+    def begin_tx(self) -> None:
+        """Note that the request does write something."""
+        if not self._wrote:
+            self._wrote = True
+            self._tx += (self.txid, self.last_updated, self._last_id + 1)
 
     def add(self, version: Version, head: Head | None, entries: IndexEntries) -> int:
         """Take one version; return the rid of its resource."""
-        if not self._wrote:
-            self._wrote = True
-            self._tx += (self.txid, self.last_updated, version.pid)
         rid = self._resource(version, head)
         type_, body, deleted = self._intern.type(version.key.type), version.body, version.deleted
         self._versions += (

@@ -26,9 +26,11 @@ from fhir_server.storage.base import (
     StoreError,
 )
 from fhir_server.storage.sqlite import collections, history, reads
+from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.blobs import SqliteBlobs
 from fhir_server.storage.sqlite.connection import connect, faults
 from fhir_server.storage.sqlite.create import prepare
-from fhir_server.storage.sqlite.group import Outcome, SearchKeys, Work
+from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.writer import Writer
 
@@ -59,8 +61,10 @@ class SqliteStore:
         for _ in range(settings.readers):
             self._readers.put(connect(folder / "record.db", settings, writer=False))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
-        self._writer = Writer(folder, settings, clock, no_search)
+        files = BlobFiles(folder / "blobs", durable=settings.durable)
+        self._writer = Writer(folder, settings, clock, Around(no_search, files))
         self.records = SqliteRecords(self._read_inline)
+        self.blobs = SqliteBlobs(files, self._read_inline)
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""

@@ -12,7 +12,7 @@ import apsw
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 from fhir_server.storage.sqlite.connection import connect, faults
-from fhir_server.storage.sqlite.group import Group, Outcome, SearchKeys, Work
+from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.jobs import Job, Task, answer
 from fhir_server.storage.sqlite.turn import Turn
@@ -24,21 +24,16 @@ WAITING: Final = 4  # groups that may wait; beyond, `commit` waits before it que
 
 
 class Writer:
-    """Takes jobs from any event loop of the process, commits them in groups, and answers.
-
-    after_commit is called with the ids of released blobs once their commit is durable.
-    """
+    """Takes jobs from any event loop of the process, commits them in groups, and answers."""
 
     def __init__(
         self,
         folder: Path,
         settings: Settings,
         clock: Callable[[], int],
-        search_keys: SearchKeys,
-        after_commit: Callable[[list[str]], None] = lambda released: None,
+        around: Around,
     ) -> None:
-        self._settings, self._clock = settings, clock
-        self._search_keys, self._after_commit = search_keys, after_commit
+        self._settings, self._clock, self._around = settings, clock, around
         self._turn = Turn(folder)
         self._connection = connect(folder / "record.db", settings, writer=True)
         self._interning = Interning(self._connection)
@@ -113,7 +108,7 @@ class Writer:
         now = self._now()
         try:
             outcomes = self._transaction(
-                lambda connection: Group(connection, self._interning, self._search_keys).run(works, now)
+                lambda connection: Group(connection, self._interning, self._around).run(works, now)
             )
         except StoreError as error:
             return [error] * len(works)
@@ -121,9 +116,9 @@ class Writer:
             if len(works) == 1:
                 return [error]
             return [self._group([work])[0] for work in works]  # so that one bad request hurts no other
-        released = [blob for outcome in outcomes for blob in outcome.released]
-        if released:
-            self._after_commit(released)
+        for outcome in outcomes:
+            if outcome.attached or outcome.released:
+                self._around.files.settle(outcome.attached, outcome.released)
         return list(outcomes)
 
     def _now(self) -> int:

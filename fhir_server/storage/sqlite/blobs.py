@@ -1,0 +1,76 @@
+"""Large objects: staged by streaming, read by ranges."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from fhir_server.storage.base import BlobRef
+from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.connection import faults
+
+CHUNK: Final = 262_144
+
+
+class SqliteBlobs:
+    """Blobs of one store; `run` executes a function on a read connection. Disk work is done on threads."""
+
+    def __init__(self, files: BlobFiles, run: Callable[..., Awaitable[Any]]) -> None:
+        self._files, self._run = files, run
+
+    async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """Write the bytes durably under a new random id."""
+        blob_id = secrets.token_hex(16)
+        with faults():
+            file = await asyncio.to_thread(self._files.begin, blob_id)
+            try:
+                digest, size = sha256(), 0
+                async for chunk in chunks:
+                    size += len(chunk)
+                    await asyncio.to_thread(_write, file, chunk, digest)
+                ref = BlobRef(blob_id, size, digest.hexdigest())
+                await asyncio.to_thread(self._files.finish, file, ref)
+            except BaseException:
+                file.close()
+                self._files.settle((), (blob_id,))
+                raise
+        return ref
+
+    async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""
+        ref = await self.stat(blob_id)
+        if ref is None:
+            raise KeyError(blob_id)
+        return _read(self._files.path(blob_id), start, ref.size if end is None else min(end, ref.size))
+
+    async def stat(self, blob_id: str) -> BlobRef | None:
+        """Return size and digest of an attached blob."""
+        rows: list[tuple[int, str]] = await self._run(lambda connection: _row(connection, blob_id))
+        return BlobRef(blob_id, *rows[0]) if rows else None
+
+
+def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
+    return connection.execute("SELECT size, sha256 FROM blob WHERE id=?", (blob_id,)).fetchall()
+
+
+def _write(file: FileIO, chunk: bytes, digest: Any) -> None:
+    digest.update(chunk)
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    with faults(), await asyncio.to_thread(FileIO, path) as file:
+        while start < end:
+            chunk = await asyncio.to_thread(os.pread, file.fileno(), min(CHUNK, end - start), start)
+            if not chunk:
+                raise OSError("the file of a blob is shorter than it was written")
+            start += len(chunk)
+            yield chunk
