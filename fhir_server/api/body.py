@@ -1,0 +1,148 @@
+"""Reading a request body: in time, within limits, decompressed, and as UTF-8 JSON whatever format it came in."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fhir_server.api.headers import Scope
+from fhir_server.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
+from fhir_server.settings import Settings
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+_STEP = 1 << 18
+_INLINE = 4096
+_CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete; there is nobody to answer."""
+
+
+async def read(receive: Receive, headers: dict[str, str], settings: Settings) -> bytes:
+    """Return the whole body, decompressed.
+
+    Raises:
+        TooLarge: more than `max_body`, before or after decompression.
+        RequestTimeout: not all there within `read_timeout`.
+        UnsupportedMediaType: an unknown content coding.
+        BadRequest: the compressed data is broken, or the length is no number.
+        ClientGone: the client hung up.
+    """
+    codings = _codings(headers.get("content-encoding", ""))
+    _check_length(headers.get("content-length", "0"), settings.max_body)
+    try:
+        async with asyncio.timeout(settings.read_timeout):
+            body = await _collect(receive, settings.max_body)
+    except TimeoutError:
+        raise _closing(
+            RequestTimeout(f"the request body was not complete after {settings.read_timeout} seconds")
+        ) from None
+    for coding in reversed(codings):
+        body = await _inflate(body, coding, settings.max_body)
+    return body
+
+
+def has_body(scope: Scope, headers: dict[str, str]) -> bool:
+    """Tell whether a body is to be expected."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers or scope.get("method") == "POST"
+
+
+def _check_length(text: str, limit: int) -> None:
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest("Content-Length is not a number", expression="http.Content-Length")
+    if len(text) > 15 or int(text) > limit:
+        raise _too_large(limit)
+
+
+def _codings(header: str) -> list[str]:
+    """Return the codings to undo. Spec: RFC 9110 8.4"""
+    if not header:
+        return []
+    names = [name for part in header.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if len(names) > 2 or any(name not in _CODINGS for name in names):
+        error = UnsupportedMediaType(
+            f"bodies may be compressed with gzip or deflate, not {header[:80]!r}", expression="http.Content-Encoding"
+        )
+        error.headers["Accept-Encoding"] = "gzip, deflate"
+        raise error
+    return names
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return _within(body, limit)
+    chunks, total = [body], len(body)
+    while message["type"] == "http.request" and message.get("more_body", False):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        total += len(chunks[-1])
+        if total > limit:
+            raise _too_large(limit)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return b"".join(chunks)
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> Exception:
+    return _closing(TooLarge(f"the request body is larger than {limit} bytes"))
+
+
+def _closing(error: BadRequest | TooLarge | RequestTimeout) -> Exception:
+    """The rest of the body is not wanted, so the connection cannot serve another request."""
+    error.headers["Connection"] = "close"
+    return error
+
+
+async def _inflate(body: bytes, coding: str, limit: int) -> bytes:
+    """Decompress; what is not tiny does so in a thread, as a bomb takes its time up to the limit."""
+    if not body:
+        return body
+    if len(body) <= _INLINE:
+        return inflate(body, coding, limit)
+    return await asyncio.to_thread(inflate, body, coding, limit)
+
+
+def inflate(body: bytes, coding: str, limit: int) -> bytes:
+    """Decompress gzip (several members too) or deflate, with or without its zlib wrapper.
+
+    Raises:
+        TooLarge: what comes out is larger than `limit`.
+        BadRequest: broken or cut off.
+    """
+    window = _CODINGS[coding]
+    if coding == "deflate" and not _is_zlib(body):
+        window = -15
+    chunks: list[bytes] = []
+    total = 0
+    try:
+        while body:
+            member = zlib.decompressobj(window)
+            while not member.eof:
+                chunk = member.decompress(body, _STEP)
+                body = member.unconsumed_tail
+                total += len(chunk)
+                if total > limit:
+                    raise _too_large(limit)
+                if not chunk and not body and not member.eof:
+                    raise zlib.error("cut off")
+                chunks.append(chunk)
+            body = member.unused_data
+    except zlib.error:
+        raise BadRequest(f"the body is not whole {coding} data", expression="http.Content-Encoding") from None
+    return b"".join(chunks)
+
+
+def _is_zlib(body: bytes) -> bool:
+    """Spec: RFC 1950 2.2"""
+    return len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0

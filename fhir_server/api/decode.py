@@ -1,0 +1,184 @@
+"""HTTP to FhirRequest: what a client asks, checked as far as HTTP goes.
+
+Spec: https://hl7.org/fhir/R4/http.html
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from fhir_server.api import formats, headers, query
+from fhir_server.api.body import Receive, has_body, read
+from fhir_server.api.headers import Scope
+from fhir_server.api.routes import Route, Router, check_ids
+from fhir_server.api.xml import xml_to_json
+from fhir_server.definitions import Definitions
+from fhir_server.errors import BadJson, BadRequest, UnsupportedMediaType, UriTooLong
+from fhir_server.model.exchange import FhirRequest, Query
+from fhir_server.settings import Settings
+
+_BODIES = frozenset(("create", "update", "patch", "batch"))
+_PATCHES = frozenset((formats.JSON_PATCH, formats.XML_PATCH))
+ACCEPT_PATCH = f"{formats.JSON_PATCH}, {formats.XML_PATCH}, {formats.FHIR_JSON}, {formats.FHIR_XML}"
+_SMALL = 65_536
+_BOM = b"\xef\xbb\xbf"
+_BUNDLE_TYPE = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Bundle"\s*,\s*"type"\s*:\s*"([a-z-]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What decoding needs of the server."""
+
+    definitions: Definitions
+    settings: Settings
+    router: Router
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request before its body; `correlation_id` is the client's id where the server had to choose its own."""
+
+    scope: Scope
+    method: str
+    headers: dict[str, str]
+    request_id: str
+    correlation_id: str | None
+    mount: str
+    tenant: str = "default"
+
+
+class _Bundle(msgspec.Struct):
+    type: str = ""
+
+
+_bundle_decoder = msgspec.json.Decoder(_Bundle)
+
+
+def head(scope: Scope, mount: str) -> Head:
+    """Read the head of a request; nothing is refused yet, so that there is always somebody to answer."""
+    found = headers.mapping(scope["headers"])  # type: ignore[arg-type]  # ASGI: pairs of bytes
+    request_id, correlation_id = headers.request_id(found)
+    return Head(scope, str(scope["method"]), found, request_id, correlation_id, mount)
+
+
+def url_query(scope: Scope, settings: Settings) -> Query:
+    """Return the URL's parameters.
+
+    Raises:
+        UriTooLong: path and query are longer than `max_url`.
+        BadRequest: they cannot be read.
+    """
+    raw: bytes = scope.get("query_string", b"")  # type: ignore[assignment]
+    if len(raw) + len(raw_path(scope)) > settings.max_url:
+        raise UriTooLong(f"the URL is longer than {settings.max_url} bytes; POST to _search", expression="http.url")
+    return query.parameters(raw)
+
+
+def raw_path(scope: Scope) -> bytes:
+    """Return the path as it was sent, escapes and all."""
+    raw = scope.get("raw_path")
+    return raw if isinstance(raw, bytes) else str(scope["path"]).encode()
+
+
+def route(head: Head, parts: Parts) -> Route:
+    """Find what the path names. Raises UnknownPath."""
+    return parts.router.route(query.segments(raw_path(head.scope)[len(head.mount) :]))
+
+
+async def request(head: Head, base: str, parameters: Query, receive: Receive, parts: Parts) -> FhirRequest:
+    """Make the FhirRequest, body included.
+
+    Raises:
+        FhirError: unknown path or method, bad headers, a body that cannot be read or converted.
+    """
+    found = route(head, parts)
+    interaction = found.interaction(head.method)
+    check_ids(head.method, found)
+    headers.check(head.scope["headers"], head.headers)  # type: ignore[arg-type]  # ASGI: a list of pairs
+    body, content_type = b"", formats.FHIR_JSON
+    if head.method not in ("GET", "HEAD", "DELETE") and has_body(head.scope, head.headers):
+        body = await read(receive, head.headers, parts.settings)
+        body, content_type, parameters = await _payload(head, found, interaction, (body, parameters), parts)
+    elif interaction in _BODIES:
+        raise _empty()
+    return FhirRequest(
+        method="GET" if head.method == "HEAD" else head.method,
+        interaction=_bundle_interaction(body) if interaction == "batch" else interaction,
+        base=base,
+        type=found.type,
+        id=found.id,
+        vid=found.vid,
+        operation=found.operation,
+        compartment=found.compartment,
+        query=parameters,
+        headers=head.headers,
+        body=body,
+        content_type=content_type,
+        tenant=head.tenant,
+        request_id=head.request_id,
+    )
+
+
+Payload = tuple[bytes, str, Query]
+
+
+async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes, Query], parts: Parts) -> Payload:
+    """Return body, its content type and all parameters, once the body is what the interaction takes."""
+    body, url_query = sent
+    if not body and interaction in _BODIES and found.type != "Binary":
+        raise _empty()
+    if not body:
+        return body, formats.FHIR_JSON, url_query
+    header = head.headers.get("content-type", "")
+    name = formats.check_body_type(header) if header else ""
+    if name == formats.FORM and interaction not in _BODIES:
+        return b"", formats.FHIR_JSON, url_query + query.parameters(body)
+    if found.type == "Binary" and interaction in ("create", "update") and name not in formats.KINDS:
+        return body, header or "application/octet-stream", url_query
+    if interaction == "patch" and name in _PATCHES:
+        return body, name, url_query
+    if interaction.startswith("search") or name not in formats.KINDS:
+        raise _unsupported(interaction, header)
+    return await _as_json(body, formats.KINDS[name], parts), formats.FHIR_JSON, url_query
+
+
+async def _as_json(body: bytes, kind: formats.Kind, parts: Parts) -> bytes:
+    if kind == "json":
+        return body.removeprefix(_BOM)
+    limits = parts.settings.max_depth
+    if len(body) < _SMALL:
+        return xml_to_json(body, parts.definitions, limits)
+    return await asyncio.to_thread(xml_to_json, body, parts.definitions, limits)
+
+
+def _bundle_interaction(body: bytes) -> str:
+    """Tell a transaction from a batch; what is wrong with the body is found where it is decoded.
+
+    Spec: https://hl7.org/fhir/R4/http.html#transaction
+    """
+    near = _BUNDLE_TYPE.match(body)
+    if near:
+        return "transaction" if near[1] == b"transaction" else "batch"
+    try:
+        return "transaction" if _bundle_decoder.decode(body).type == "transaction" else "batch"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "batch"
+
+
+def _empty() -> BadRequest:
+    return BadJson("the request has no body; one is needed", expression="http.body")
+
+
+def _unsupported(interaction: str, header: str) -> UnsupportedMediaType:
+    """Name what would have been taken. Spec: RFC 9110 15.5.16, RFC 5789 3.1"""
+    if interaction.startswith("search"):
+        takes = formats.FORM
+    else:
+        takes = ACCEPT_PATCH if interaction == "patch" else f"{formats.FHIR_JSON} or {formats.FHIR_XML}"
+    said = f"not {header[:80]!r}" if header else "but the request has no Content-Type"
+    error = UnsupportedMediaType(f"the body must be {takes}, {said}", expression="http.Content-Type")
+    if interaction == "patch":
+        error.headers["Accept-Patch"] = ACCEPT_PATCH
+    return error

@@ -1,0 +1,87 @@
+"""The FHIR endpoint as one raw ASGI application: decode, dispatch, encode, send; every failure gets an answer.
+
+It uses no framework: a read spends its time in the store, not on the way there (docs/request_flow.md).
+"""
+
+from collections.abc import Awaitable, Callable
+
+from fhir_server.api import cors, decode, errors, formats
+from fhir_server.api.body import ClientGone, Receive
+from fhir_server.api.decode import Head, Parts
+from fhir_server.api.encode import Answer, Wanted, answer, plain
+from fhir_server.api.headers import Scope, base_url
+from fhir_server.api.routes import Router
+from fhir_server.api.sending import Send, send_answer
+from fhir_server.definitions import Definitions
+from fhir_server.errors import FhirError, NotAcceptable
+from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
+from fhir_server.settings import Settings
+
+Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
+
+
+class Edge:
+    """Serves FHIR below `mount` by handing requests to `dispatch`."""
+
+    def __init__(self, dispatch: Dispatch, definitions: Definitions, settings: Settings, mount: str = "/fhir") -> None:
+        self._dispatch = dispatch
+        self._parts = Parts(definitions, settings, Router(definitions))
+        self._mount = mount
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        head = decode.head(scope, str(scope.get("root_path", "")) + self._mount)
+        try:
+            found = await self._answer(head, receive)
+        except ClientGone:
+            return
+        await send_answer(found, head.method, send, self._parts.settings.send_timeout)
+
+    async def _answer(self, head: Head, receive: Receive) -> Answer:
+        wanted, base = Wanted(), self._mount
+        try:
+            base = base_url(head.scope, head.headers, self._parts.settings, head.mount)
+            if head.method == "OPTIONS":
+                return self._options(head)
+            query = decode.url_query(head.scope, self._parts.settings)
+            wanted, refusal = _wanted(head, query)
+            request = await decode.request(head, base, query, receive, self._parts)
+            if refusal is not None and not _may_be_raw(request):
+                raise refusal
+            return await answer(await self._dispatch(request), wanted, head, base, self._parts)
+        except FhirError as error:
+            return await self._failed(errors.refused(error), wanted, head, base)
+        except ClientGone:
+            raise
+        except Exception as error:
+            return await self._failed(errors.unexpected(error, head.request_id), wanted, head, base)
+
+    async def _failed(self, response: FhirResponse, wanted: Wanted, head: Head, base: str) -> Answer:
+        return await answer(response, wanted, head, base, self._parts)
+
+    def _options(self, head: Head) -> Answer:
+        """Answer what may be done here; a preflight is answered for any path."""
+        if cors.is_preflight(head.method, head.headers):
+            return plain(204, head, self._parts, cors.preflight(head.headers, self._parts.settings))
+        allow = decode.route(head, self._parts).allow
+        return plain(
+            204, head, self._parts, [(b"allow", allow.encode()), (b"accept-patch", decode.ACCEPT_PATCH.encode())]
+        )
+
+
+def _wanted(head: Head, query: Query) -> tuple[Wanted, NotAcceptable | None]:
+    """Return how to answer and, where nothing will do, the refusal; it goes out as JSON, like all that is not asked."""
+    accept = head.headers.get("accept", "")
+    format_ = pretty = None
+    if query:
+        names = dict(query)
+        format_, pretty = names.get("_format"), names.get("_pretty")
+    try:
+        return Wanted(formats.negotiate(accept, format_), pretty == "true"), None
+    except NotAcceptable as refusal:
+        return Wanted(pretty=pretty == "true"), refusal
+
+
+def _may_be_raw(request: FhirRequest) -> bool:
+    """Tell whether the answer may be of any media type. Spec: https://hl7.org/fhir/R4/binary.html#rest"""
+    return request.type == "Binary" and request.interaction in ("read", "vread")

@@ -1,0 +1,104 @@
+"""Sending an answer: at once when it is small, in slabs that a slow reader must take in time when it is large."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from typing import Any
+
+from fhir_server.api.encode import Answer
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_SLAB = 65_536
+_PIECE = 262_144
+_LEVEL = 1
+_GZIP_WINDOW = 31
+
+
+async def send_answer(answer: Answer, method: str, send: Send, patience: float) -> None:
+    """Send status, headers and body; a reader that takes nothing for `patience` seconds is cut off.
+
+    Small bodies leave in one piece with their length; large compressed ones have none, as it is not known yet.
+    """
+    if answer.length <= _SLAB:
+        await _send_whole(answer, method, send, patience)
+    elif method == "HEAD":
+        await _guarded(send, _start(answer), patience)
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await _send_slabs(answer, send, patience)
+
+
+async def _send_whole(answer: Answer, method: str, send: Send, patience: float) -> None:
+    chunks = answer.chunks
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if answer.gzip:
+        body = zlib.compress(body, _LEVEL, _GZIP_WINDOW)
+        answer.headers.append((b"content-length", b"%d" % len(body)))
+    await _guarded(send, _start(answer), patience)
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+async def _send_slabs(answer: Answer, send: Send, patience: float) -> None:
+    await _guarded(send, _start(answer), patience)
+    slabs = _compressed(answer.chunks) if answer.gzip else _uncompressed(answer.chunks)
+    async for slab in slabs:
+        await _guarded(send, {"type": "http.response.body", "body": slab, "more_body": True}, patience)
+    await _guarded(send, {"type": "http.response.body", "body": b""}, patience)
+
+
+def _start(answer: Answer) -> MutableMapping[str, Any]:
+    return {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+
+
+async def _guarded(send: Send, message: MutableMapping[str, Any], patience: float) -> None:
+    """Send one message; what waits for the reader longer than `patience` takes the connection down."""
+    timer = asyncio.get_running_loop().call_later(patience, _cut_off, send, asyncio.current_task())
+    try:
+        await send(message)
+    finally:
+        timer.cancel()
+
+
+def _cut_off(send: Send, task: "asyncio.Task[object] | None") -> None:
+    """Abort the connection: closing it would wait for the reader to take what is buffered.
+
+    uvicorn's `send` belongs to an object that knows the transport; of another server the task is stopped.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+    elif task is not None:
+        task.cancel()
+
+
+async def _uncompressed(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for slab in slabs(chunks, _SLAB):
+        yield slab
+
+
+async def _compressed(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    """Compress in a thread, piece by piece, so that others are served meanwhile."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    for piece in slabs(chunks, _PIECE):
+        packed = await asyncio.to_thread(packer.compress, piece)
+        if packed:
+            yield packed
+    yield packer.flush()
+
+
+def slabs(chunks: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """Cut and join chunks into slabs of about `size` bytes, so that neither tiny nor huge ones are sent."""
+    held: list[bytes] = []
+    total = 0
+    for chunk in chunks:
+        if total and total + len(chunk) > size:
+            yield b"".join(held)
+            held, total = [], 0
+        if len(chunk) > size:
+            yield from (chunk[at : at + size] for at in range(0, len(chunk), size))
+        else:
+            held.append(chunk)
+            total += len(chunk)
+    if held:
+        yield b"".join(held)
