@@ -6,6 +6,7 @@ import apsw
 
 from fhir_server.storage.base import BlobChange, StorageFault
 from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.connection import fetch
 
 _KNOWN = "SELECT 1 FROM blob WHERE id=?"
 
@@ -13,7 +14,7 @@ _KNOWN = "SELECT 1 FROM blob WHERE id=?"
 def check(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobChange]) -> None:
     """Raise StorageFault where a blob to attach is neither staged nor attached already."""
     for change in changes:
-        if not change.attach or connection.execute(_KNOWN, (change.id,)).fetchall():
+        if not change.attach or fetch(connection, _KNOWN, (change.id,)):
             continue
         if files.staged(change.id) is None:
             raise StorageFault(f"there is no staged blob {change.id}")
@@ -26,7 +27,7 @@ def write(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobC
         if change.attach:
             _attach(connection, files, change)
             attached.append(change.id)
-        elif connection.execute(_KNOWN, (change.id,)).fetchall():
+        elif fetch(connection, _KNOWN, (change.id,)):
             files.mark(change.id)
             connection.execute("DELETE FROM blob WHERE id=?", (change.id,))
             released.append(change.id)

@@ -13,7 +13,7 @@ import apsw
 
 from fhir_server.storage.base import BlobRef
 from fhir_server.storage.sqlite.blob_files import BlobFiles
-from fhir_server.storage.sqlite.connection import faults
+from fhir_server.storage.sqlite.connection import faults, fetch
 
 CHUNK: Final = 262_144
 
@@ -56,7 +56,7 @@ class SqliteBlobs:
 
 
 def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
-    return connection.execute("SELECT size, sha256 FROM blob WHERE id=?", (blob_id,)).fetchall()
+    return fetch(connection, "SELECT size, sha256 FROM blob WHERE id=?", (blob_id,))
 
 
 def _write(file: FileIO, chunk: bytes, digest: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from fhir_server.storage.base import Collection, RecordField
+from fhir_server.storage.sqlite.connection import fetch
 
 _KINDS = {"text": str, "integer": int, "real": float}
 
@@ -23,7 +24,7 @@ class Declared:
     def values(self, record: Mapping[str, object]) -> list[tuple[int, Any]]:
         """Return (field number, value) of each declared field that the record has."""
         return [
-            (self.numbers[field.name], _KINDS[field.kind](record[field.name]))  # type: ignore[call-overload]
+            (self.numbers[field.name], _KINDS[field.kind](record[field.name]))
             for field in self.collection.fields
             if record.get(field.name) is not None
         ]
@@ -35,7 +36,7 @@ class Declared:
 
 def load(connection: apsw.Connection, name: str) -> Declared:
     """Return a declared collection. Raises KeyError if it is not declared."""
-    for id_, text in connection.execute("SELECT collection, declared FROM collection WHERE name=?", (name,)):
+    for id_, text in fetch(connection, "SELECT collection, declared FROM collection WHERE name=?", (name,)):
         stored = json.loads(text)
         fields = tuple(RecordField(field["name"], field["kind"], field["unique"]) for field in stored["fields"])
         collection = Collection(name, fields, stored["patient"], stored["version"])
@@ -78,8 +79,12 @@ def _stored(collection: Collection, numbers: Mapping[str, int]) -> dict[str, obj
 
 def _index_anew(connection: apsw.Connection, declared: Declared) -> None:
     connection.execute("DELETE FROM record_field WHERE collection=?", (declared.id,))
-    rows = connection.execute("SELECT key, value FROM record WHERE collection=?", (declared.id,)).fetchall()
+    rows = fetch(connection, "SELECT key, value FROM record WHERE collection=?", (declared.id,))
     connection.executemany(
         "INSERT INTO record_field(collection, field, value, key) VALUES(?,?,?,?)",
-        ((declared.id, number, value, key) for key, text in rows for number, value in declared.values(json.loads(text))),
+        (
+            (declared.id, number, value, key)
+            for key, text in rows
+            for number, value in declared.values(json.loads(text))
+        ),
     )

@@ -1,10 +1,10 @@
 """Opening of SQLite connections and the translation of driver errors at the engine's edge."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -42,6 +42,11 @@ def _pragmas(settings: Settings, writer: bool) -> Iterator[str]:
     yield f"synchronous = {'full' if settings.durable else 'off'}"
     yield f"wal_autocheckpoint = {settings.checkpoint_pages}"
     yield "secure_delete = off"  # `purge` switches it on for what must be beyond recovery
+
+
+def fetch(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    """Return all rows of a statement; what their columns hold is known from the statement alone."""
+    return connection.execute(sql, values).fetchall()
 
 
 @contextmanager

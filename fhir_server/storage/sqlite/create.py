@@ -8,7 +8,7 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
-from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.schema import FORMAT, TABLES
 from fhir_server.storage.sqlite.turn import Turn
 
@@ -31,9 +31,9 @@ def prepare(folder: Path, settings: Settings) -> None:
 
 def format_of(connection: apsw.Connection) -> int | None:
     """Return the format of a record, None for one without tables."""
-    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='meta'").fetchall():
+    if not fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name='meta'"):
         return None
-    return int(connection.execute("SELECT value FROM meta WHERE key='format'").fetchall()[0][0])
+    return int(fetch(connection, "SELECT value FROM meta WHERE key='format'")[0][0])
 
 
 def _prepare(connection: apsw.Connection) -> None:

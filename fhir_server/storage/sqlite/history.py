@@ -14,6 +14,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.match import matches
 from fhir_server.storage.base import HistoryPage, HistoryQuery
+from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.lookup import BodyLookup
 from fhir_server.storage.sqlite.reads import last_txid, read_version
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
@@ -22,8 +23,10 @@ Extract = Callable[[str, bytes], IndexEntries]
 
 SCAN: Final = 5_000  # versions that one page of a restricted history looks at; the page is short then and says `next`
 
-_ROWS: Final = f"SELECT t.name, r.id, {COLUMNS} FROM version v "  # noqa: S608
-_JOINS: Final = "CROSS JOIN resource r ON r.rid=v.rid CROSS JOIN type t ON t.type=v.type LEFT JOIN body b ON b.pid=v.pid"
+_ROWS: Final = f"SELECT t.name, r.id, {COLUMNS} FROM version v "
+_JOINS: Final = (
+    "CROSS JOIN resource r ON r.rid=v.rid CROSS JOIN type t ON t.type=v.type LEFT JOIN body b ON b.pid=v.pid"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def changes(connection: apsw.Connection, after: int, limit: int) -> list[Version
     """Return whole commits after a txid, as many as `limit` versions hold, but at least one."""
     sql = f"{_ROWS} {_JOINS} WHERE v.pid >= ? AND v.pid < ? ORDER BY v.pid"
     starts = "SELECT txid, first_pid FROM tx WHERE txid > ? ORDER BY txid LIMIT ?"
-    while commits := connection.execute(starts, (after, limit + 1)).fetchall():
+    while commits := fetch(connection, starts, (after, limit + 1)):
         high = _end(connection, commits, limit)
         rows = connection.execute(sql, (commits[0][1], high))
         found = [version_of(ResourceKey(type_, id_), row) for type_, id_, *row in rows]
@@ -153,7 +156,7 @@ def _before(span: _Range, query: HistoryQuery) -> _Range:
 def _versions(connection: apsw.Connection, span: _Range, limit: int) -> Iterator[Version]:
     where, values = span.sql()
     sql = f"{_ROWS} {_JOINS} WHERE {where} ORDER BY {span.order()} LIMIT ?"
-    for type_, id_, *row in connection.execute(sql, (*values, limit)):
+    for type_, id_, *row in fetch(connection, sql, (*values, limit)):
         yield version_of(ResourceKey(type_, id_), row)
 
 
@@ -168,7 +171,7 @@ def _total(connection: apsw.Connection, query: HistoryQuery, span: _Range) -> in
 
 def _count(connection: apsw.Connection, span: _Range) -> int:
     where, values = span.sql()
-    return _one(connection, f"SELECT count(*) FROM version v WHERE {where}", values) or 0  # noqa: S608
+    return _one(connection, f"SELECT count(*) FROM version v WHERE {where}", values) or 0
 
 
 def _next(versions: list[Version], more: bool) -> tuple[int, int] | None:
@@ -178,7 +181,7 @@ def _next(versions: list[Version], more: bool) -> tuple[int, int] | None:
 def _first_pid(connection: apsw.Connection, where: str, value: int) -> int:
     """Return the first pid of the first commit for which `where` holds, or one beyond all."""
     order = where.partition(" ")[0]
-    sql = f"SELECT first_pid FROM tx WHERE {where} ORDER BY {order}, txid LIMIT 1"  # noqa: S608
+    sql = f"SELECT first_pid FROM tx WHERE {where} ORDER BY {order}, txid LIMIT 1"
     found = _one(connection, sql, (value,))
     return _next_pid(connection) if found is None else found
 
@@ -188,5 +191,5 @@ def _next_pid(connection: apsw.Connection) -> int:
 
 
 def _one(connection: apsw.Connection, sql: str, values: Any) -> int | None:
-    rows = connection.execute(sql, values).fetchall()
+    rows = fetch(connection, sql, values)
     return rows[0][0] if rows else None

@@ -12,6 +12,7 @@ import apsw
 
 from fhir_server.search.entries import TokenEntry
 from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.connection import fetch
 
 MEMO: Final = 65_536  # entries of each memo; the older half goes when it is exceeded
 
@@ -41,7 +42,8 @@ class Interning:
 
     def begin(self) -> None:
         """Start a group: bound the memos and find the next free resource id."""
-        for memo in (*self.tokens.values(), self.values, self.uris, self.rids, self.params, self.systems):
+        memos: tuple[dict[Any, int], ...] = (self.values, self.uris, self.rids, self.params, self.systems)
+        for memo in (*self.tokens.values(), *memos):
             _bound(memo)
         self.systems[""] = 0
         self._next_rid = 1 + self._max("rid", "resource")
@@ -70,7 +72,7 @@ class Interning:
         found = self.params.get((type_, code))
         if found is not None:
             return found
-        for row in self._connection.execute("SELECT param FROM param WHERE type=? AND code=?", (type_, code)):
+        for row in fetch(self._connection, "SELECT param FROM param WHERE type=? AND code=?", (type_, code)):
             return self.params.setdefault((type_, code), row[0])
         new = 1 + self._max("param", "param")
         self._connection.execute("INSERT INTO param VALUES(?,?,?)", (new, type_, code))
@@ -138,14 +140,14 @@ class Interning:
         self.values.update(zip(keys, range(first, first + len(keys)), strict=True))
 
     def _one(self, memo: dict[str, int], text: str, table: str, column: str, named: str) -> int:
-        for row in self._connection.execute(f"SELECT {column} FROM {table} WHERE {named}=?", (text,)):  # noqa: S608
+        for row in fetch(self._connection, f"SELECT {column} FROM {table} WHERE {named}=?", (text,)):
             return memo.setdefault(text, row[0])
         new = 1 + self._max(column, table)
-        self._connection.execute(f"INSERT INTO {table}({column},{named}) VALUES(?,?)", (new, text))  # noqa: S608
+        self._connection.execute(f"INSERT INTO {table}({column},{named}) VALUES(?,?)", (new, text))
         return memo.setdefault(text, new)
 
     def _max(self, column: str, table: str) -> int:
-        row = self._connection.execute(f"SELECT max({column}) FROM {table}").fetchall()[0]  # noqa: S608
+        row = fetch(self._connection, f"SELECT max({column}) FROM {table}")[0]
         return int(row[0] or 0)
 
 

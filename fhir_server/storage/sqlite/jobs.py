@@ -14,12 +14,16 @@ from fhir_server.storage.sqlite.group import Work
 Task = Callable[[apsw.Connection], Any]
 
 
+class Checkpoint:
+    """The wish to move the log file into the record, which no transaction can do."""
+
+
 class Job:
-    """A commit, or a task that runs alone in a write transaction, and the future of its answer."""
+    """A commit, a task that runs alone in a write transaction, or a checkpoint, and the future of its answer."""
 
     __slots__ = ("_claims", "future", "loop", "work")
 
-    def __init__(self, work: Work | Task) -> None:
+    def __init__(self, work: Work | Task | Checkpoint) -> None:
         self.work = work
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()

@@ -9,6 +9,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.fulltext import content_text, narrative_text
 from fhir_server.search.match import Found, VersionLike
+from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.reads import read
 from fhir_server.storage.sqlite.schema import CURRENT
 
@@ -17,7 +18,7 @@ SELECT s.id FROM type t JOIN resource r ON r.type=t.type AND r.id=?
 CROSS JOIN param p ON p.type=? AND p.code=? CROSS JOIN ref x ON x.param=p.param AND x.target=r.rid
 CROSS JOIN version v ON v.pid=x.pid AND v.to_txid={CURRENT} CROSS JOIN resource s ON s.rid=v.rid
 WHERE t.name=?
-"""  # noqa: S608
+"""
 
 
 class BodyLookup:
@@ -35,7 +36,7 @@ class BodyLookup:
 
     def referring(self, type_: str, param: str, key: ResourceKey) -> Iterator[Found]:
         """Return the current resources of a type that refer to `key` by a parameter."""
-        for (id_,) in self._connection.execute(_REFERRING, (key.id, type_, param, key.type)).fetchall():
+        for (id_,) in fetch(self._connection, _REFERRING, (key.id, type_, param, key.type)):
             found = self.current(ResourceKey(type_, id_))
             if found:
                 yield found

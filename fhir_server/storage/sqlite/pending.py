@@ -8,6 +8,7 @@ import apsw
 from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.heads import Head
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.rows import IndexRows
@@ -34,10 +35,10 @@ class Pending:
     def begin(self, now: int) -> None:
         """Read where the log stands. `last_updated` is at least 1 ms later than that of the group before."""
         self._intern.begin()
-        log = self._connection.execute("SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1").fetchall()
+        log = fetch(self._connection, "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1")
         self.txid, before = log[0] if log else (0, 0)
         self.last_updated = max(now, before + 1)
-        row = self._connection.execute("SELECT value FROM meta WHERE key='pid'").fetchall()
+        row = fetch(self._connection, "SELECT value FROM meta WHERE key='pid'")
         self._last_id = self._first_id = row[0][0]
 
     def next_pid(self) -> int:
@@ -84,6 +85,10 @@ class Pending:
         totals[0] += (0 if deleted else 1) - was
         totals[1] += 1
         return rid
+
+    def index(self, type_: str, rid: int, pid: int, entries: IndexEntries) -> None:
+        """Take index rows of a version that stands in the log already."""
+        self._index.add(type_, rid, pid, entries)
 
     def _resource(self, version: Version, head: Head | None) -> int:
         if head:

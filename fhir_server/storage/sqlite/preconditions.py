@@ -8,6 +8,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import Search
 from fhir_server.storage.base import Change, ConditionChanged, MissingTargets, StillReferenced, VersionChanged
+from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.heads import Heads
 from fhir_server.storage.sqlite.schema import CURRENT
 
@@ -20,7 +21,7 @@ LEFT JOIN contained c ON c.cid=x.pid
 JOIN version v ON v.pid=coalesce(c.pid, x.pid) AND v.to_txid={CURRENT}
 JOIN resource r ON r.rid=v.rid JOIN type t ON t.type=r.type
 WHERE x.target=? AND x.param IN (SELECT param FROM ref_param)
-"""  # noqa: S608
+"""
 
 
 def check(
@@ -55,9 +56,7 @@ def _check_expected(heads: Heads, change: Change, expected: int) -> None:
 def _check_requires(heads: Heads, change: Change, by_key: dict[ResourceKey, Change]) -> None:
     heads.learn(change.requires)
     missing = [
-        key
-        for key in change.requires
-        if not (by_key[key].method != "DELETE" if key in by_key else heads.exists(key))
+        key for key in change.requires if not (by_key[key].method != "DELETE" if key in by_key else heads.exists(key))
     ]
     if missing:
         raise MissingTargets(change.key, missing)
@@ -70,8 +69,10 @@ def _check_unreferenced(
     if head is None or head.version.deleted:
         return
     # What this commit itself writes is judged by what it will refer to, the rest by the index.
-    referrers = [other for other, change in by_key.items() if change.method != "DELETE" and _refers(change.entries, key)]
-    for type_, id_ in connection.execute(_REFERRERS, (head.rid,)):
+    referrers = [
+        other for other, change in by_key.items() if change.method != "DELETE" and _refers(change.entries, key)
+    ]
+    for type_, id_ in fetch(connection, _REFERRERS, (head.rid,)):
         if len(referrers) == _MOST_REFERRERS:
             break
         if ResourceKey(type_, id_) not in by_key:

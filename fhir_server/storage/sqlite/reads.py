@@ -8,15 +8,16 @@ import apsw
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
 
 _BODY: Final = "LEFT JOIN body b ON b.pid=v.pid"
 _CURRENT: Final = (
-    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "  # noqa: S608
+    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "
     f"CROSS JOIN version v ON v.pid=r.pid {_BODY} WHERE t.name=?"
 )
 _VERSION: Final = (
-    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "  # noqa: S608
+    f"SELECT {COLUMNS} FROM type t CROSS JOIN resource r ON r.type=t.type AND r.id=? "
     f"CROSS JOIN version v ON v.rid=r.rid AND v.version=? {_BODY} WHERE t.name=?"
 )
 _MANY: Final = (
@@ -27,7 +28,7 @@ _MANY: Final = (
 
 def read(connection: apsw.Connection, key: ResourceKey) -> Version | None:
     """Return the current version of one resource."""
-    for row in connection.execute(_CURRENT, (key.id, key.type)).fetchall():
+    for row in fetch(connection, _CURRENT, (key.id, key.type)):
         return version_of(key, row)
     return None
 
@@ -36,7 +37,7 @@ def read_version(connection: apsw.Connection, key: ResourceKey, version: int) ->
     """Return one version of one resource."""
     if version >= 1 << 63:
         return None
-    for row in connection.execute(_VERSION, (key.id, version, key.type)).fetchall():
+    for row in fetch(connection, _VERSION, (key.id, version, key.type)):
         return version_of(key, row)
     return None
 
@@ -50,5 +51,5 @@ def read_many(connection: apsw.Connection, keys: Sequence[ResourceKey]) -> dict[
 
 def last_txid(connection: apsw.Connection) -> int:
     """Return the txid of the newest commit, 0 for none."""
-    row = connection.execute("SELECT max(txid) FROM tx").fetchall()[0]
+    row = fetch(connection, "SELECT max(txid) FROM tx")[0]
     return int(row[0] or 0)

@@ -8,6 +8,7 @@ import apsw
 
 from fhir_server.storage.base import RecordChange, RecordChanged
 from fhir_server.storage.sqlite.collections import Declared, load
+from fhir_server.storage.sqlite.connection import fetch
 
 _DELETE = "DELETE FROM record WHERE collection=? AND key=?"
 _DELETE_FIELDS = "DELETE FROM record_field WHERE collection=? AND key=?"
@@ -31,7 +32,7 @@ def check(connection: apsw.Connection, changes: Sequence[RecordChange]) -> None:
         for number, value in collection.values(change.value or {}):
             if number not in collection.unique():
                 continue
-            others = connection.execute(_TAKEN, (collection.id, number, value)).fetchall()
+            others = fetch(connection, _TAKEN, (collection.id, number, value))
             mark = (change.collection, number, value)
             if mark in taken or any((change.collection, key) not in touched for (key,) in others):
                 raise RecordChanged(f"{change.collection}: a unique value of {change.key} is taken")
@@ -54,9 +55,7 @@ def write(connection: apsw.Connection, changes: Sequence[RecordChange]) -> None:
 
 
 def _check_revision(connection: apsw.Connection, collection: Declared, change: RecordChange) -> None:
-    found = connection.execute(
-        "SELECT revision FROM record WHERE collection=? AND key=?", (collection.id, change.key)
-    ).fetchall()
+    found = fetch(connection, "SELECT revision FROM record WHERE collection=? AND key=?", (collection.id, change.key))
     revision = found[0][0] if found else 0
     if revision != change.expected:
         raise RecordChanged(f"{change.collection}: {change.key} is at revision {revision}")

@@ -8,6 +8,7 @@ import apsw
 
 from fhir_server.storage.base import Record, Where
 from fhir_server.storage.sqlite.collections import Declared, load
+from fhir_server.storage.sqlite.connection import fetch
 
 T = TypeVar("T")
 Run = Callable[[Callable[[apsw.Connection], T]], Awaitable[T]]
@@ -43,11 +44,12 @@ class SqliteRecords:
 
 
 def _get(connection: apsw.Connection, collection: str, key: str) -> Record | None:
-    rows = connection.execute(
+    rows = fetch(
+        connection,
         "SELECT key, value, revision FROM record "
         "WHERE collection=(SELECT collection FROM collection WHERE name=?) AND key=?",
         (collection, key),
-    ).fetchall()
+    )
     return _record(*rows[0]) if rows else None
 
 
@@ -64,14 +66,14 @@ def _find(
     text = " AND ".join(["r.collection=?", *conditions])
     direction = "DESC" if down else "ASC"
     if field == "key":
-        sql = f"SELECT r.key, r.value, r.revision FROM record r WHERE {text} ORDER BY r.key {direction} LIMIT ?"  # noqa: S608
-        return [_record(*row) for row in connection.execute(sql, (declared.id, *values, limit))]
+        sql = f"SELECT r.key, r.value, r.revision FROM record r WHERE {text} ORDER BY r.key {direction} LIMIT ?"
+        return [_record(*row) for row in fetch(connection, sql, (declared.id, *values, limit))]
     sql = (
-        "SELECT r.key, r.value, r.revision FROM record r "  # noqa: S608
+        "SELECT r.key, r.value, r.revision FROM record r "
         "LEFT JOIN record_field o ON o.collection=r.collection AND o.field=? AND o.key=r.key "
         f"WHERE {text} ORDER BY o.value IS NULL, o.value {direction}, r.key LIMIT ?"
     )
-    return [_record(*row) for row in connection.execute(sql, (_number(declared, field), declared.id, *values, limit))]
+    return [_record(*row) for row in fetch(connection, sql, (_number(declared, field), declared.id, *values, limit))]
 
 
 def _conditions(declared: Declared, where: Sequence[Where]) -> tuple[list[str], list[Any]]:
@@ -79,7 +81,7 @@ def _conditions(declared: Declared, where: Sequence[Where]) -> tuple[list[str], 
     values: list[Any] = []
     for one in where:
         comparison, operands = _comparison(one)
-        conditions.append(f"r.key IN (SELECT key FROM record_field WHERE collection=? AND field=? AND {comparison})")  # noqa: S608
+        conditions.append(f"r.key IN (SELECT key FROM record_field WHERE collection=? AND field=? AND {comparison})")
         values += (declared.id, _number(declared, one.field), *operands)
     return conditions, values
 

@@ -28,10 +28,11 @@ from fhir_server.storage.base import (
 from fhir_server.storage.sqlite import collections, history, reads
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.blobs import SqliteBlobs
-from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.records import SqliteRecords
+from fhir_server.storage.sqlite.runs import Runs
 from fhir_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ class SqliteStore:
         self._writer = Writer(folder, settings, clock, Around(no_search, files))
         self.records = SqliteRecords(self._read_inline)
         self.blobs = SqliteBlobs(files, self._read_inline)
+        self._runs = Runs(self._writer, self._read, files, clock)
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
@@ -109,6 +111,23 @@ class SqliteStore:
         with faults():
             return reads.last_txid(self._inline)
 
+    async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
+        """Erase a resource's superseded versions, or all of it, beyond recovery; return how many versions went."""
+        return await self._runs.purge(key, history_only=history_only)
+
+    async def reindex(
+        self,
+        types: Sequence[str],
+        extract: Callable[[str, bytes], IndexEntries],
+        progress: Callable[[int, int], None],
+    ) -> int:
+        """Make the index rows of the current versions of these types (all if empty) anew; `progress(done, of)`."""
+        return await self._runs.reindex(types, extract, progress)
+
+    async def sweep(self) -> int:
+        """Remove what only page links older than their life could ask for; for the owner, now and then."""
+        return await self._runs.sweep(self._settings)
+
     async def declare(self, collection: Collection) -> None:
         """Make a record collection known (idempotent); creates its indexes."""
         await self._writer.submit(lambda connection: collections.declare(connection, collection))
@@ -116,7 +135,7 @@ class SqliteStore:
     async def statistics(self) -> Mapping[str, int]:
         """Return the number of current resources by type; free."""
         with faults():
-            return dict(self._inline.execute("SELECT name, total FROM type WHERE total > 0 ORDER BY name").fetchall())
+            return dict(fetch(self._inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
 
     async def close(self) -> None:
         """Finish what is running and close."""

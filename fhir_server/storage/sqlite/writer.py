@@ -11,10 +11,10 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
-from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.interning import Interning
-from fhir_server.storage.sqlite.jobs import Job, Task, answer
+from fhir_server.storage.sqlite.jobs import Checkpoint, Job, Task, answer
 from fhir_server.storage.sqlite.turn import Turn
 
 T = TypeVar("T")
@@ -36,14 +36,14 @@ class Writer:
         self._settings, self._clock, self._around = settings, clock, around
         self._turn = Turn(folder)
         self._connection = connect(folder / "record.db", settings, writer=True)
-        self._interning = Interning(self._connection)
+        self.interning = Interning(self._connection)
         self._epoch: object = None
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._room = asyncio.Semaphore(WAITING * settings.group_commit)
         self._thread = Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Work | Task) -> Any:
+    async def submit(self, work: Work | Task | Checkpoint) -> Any:
         """Queue a commit (answered by its Outcome) or a task (by its result) and wait for the answer."""
         async with self._room:
             job = Job(work)
@@ -54,6 +54,10 @@ class Writer:
             finally:
                 job.claim()  # a caller that went away before its turn writes nothing
                 timer.cancel()
+
+    async def checkpoint(self) -> None:
+        """Move all of the log file into the record and cut it to nothing."""
+        await self.submit(Checkpoint())
 
     async def close(self) -> None:
         """Write what waits and end the thread."""
@@ -100,6 +104,9 @@ class Writer:
 
     def _task(self, job: Job) -> Any:
         try:
+            if isinstance(job.work, Checkpoint):
+                with faults():
+                    return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             return self._transaction(job.work)  # type: ignore[arg-type]
         except Exception as error:  # the caller gets it; the writer lives on
             return error
@@ -108,7 +115,7 @@ class Writer:
         now = self._now()
         try:
             outcomes = self._transaction(
-                lambda connection: Group(connection, self._interning, self._around).run(works, now)
+                lambda connection: Group(connection, self.interning, self._around).run(works, now)
             )
         except StoreError as error:
             return [error] * len(works)
@@ -134,13 +141,13 @@ class Writer:
                 connection.execute("COMMIT")
                 return result
         except BaseException:
-            self._interning.forget()  # ids made in this transaction do not exist
+            self.interning.forget()  # ids made in this transaction do not exist
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
 
     def _check_epoch(self) -> None:
-        epoch = self._connection.execute("SELECT value FROM meta WHERE key='epoch'").fetchall()
+        epoch = fetch(self._connection, "SELECT value FROM meta WHERE key='epoch'")
         if epoch != self._epoch:
-            self._interning.forget()
+            self.interning.forget()
             self._epoch = epoch

@@ -1,0 +1,69 @@
+"""Long work on a record, cut into short turns of the writer: sweep, purge, reindex."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.search.entries import IndexEntries
+from fhir_server.settings import Settings
+from fhir_server.storage.sqlite import erase, upkeep
+from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.writer import Writer
+
+Progress = Callable[[int, int], None]
+
+
+class Runs:
+    """The long work of one store; `read` executes a function on a read connection, on a thread."""
+
+    def __init__(
+        self, writer: Writer, read: Callable[..., Awaitable[Any]], files: BlobFiles, clock: Callable[[], int]
+    ) -> None:
+        self._writer, self._read, self._files, self._clock = writer, read, files, clock
+
+    async def sweep(self, settings: Settings) -> int:
+        """Delete what page links can no longer ask for and blobs that were never attached; return of how many
+        versions."""
+        limit = self._clock() - settings.link_life * 1000
+        txid: int = await self._read(lambda connection: upkeep.sweepable(connection, limit))
+        await self._writer.submit(lambda connection: upkeep.begin_sweep(connection, txid))
+        done = 0
+        while count := await self._writer.submit(upkeep.sweep_slice):
+            done += count
+        await self._writer.submit(lambda connection: upkeep.sweep_blobs(connection, self._files))
+        return done
+
+    async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
+        """Erase versions and the bytes that they leave in the log file."""
+        done = 0
+        while count := await self._writer.submit(
+            lambda connection: erase.purge(connection, key, history_only=history_only, most=upkeep.SLICE)
+        ):
+            done += count
+        if done:
+            await self._writer.checkpoint()
+        return done
+
+    async def reindex(
+        self, types: Sequence[str], extract: Callable[[str, bytes], IndexEntries], progress: Progress
+    ) -> int:
+        """Make the index rows of current versions anew; a run that was stopped goes on where it came to."""
+        pid, done = await self._read(lambda connection: upkeep.reindex_start(connection, types))
+        total: int = await self._read(lambda connection: upkeep.reindex_total(connection, types))
+        while rows := await self._read(lambda connection, after=pid: upkeep.reindex_read(connection, types, after)):
+            made = await asyncio.to_thread(_extract, extract, rows)
+            pid, done = rows[-1][0], done + len(rows)
+            marker = upkeep.reindex_marker(types, pid, done)
+            await self._writer.submit(self._reindex(rows, made, marker))
+            progress(done, max(done, total))
+        await self._writer.submit(upkeep.reindex_end)
+        return int(done)
+
+    def _reindex(self, rows: upkeep.Read, made: Sequence[IndexEntries], marker: str) -> Callable[[Any], None]:
+        interning = self._writer.interning
+        return lambda connection: upkeep.reindex_write(connection, interning, rows, made, marker)
+
+
+def _extract(extract: Callable[[str, bytes], IndexEntries], rows: upkeep.Read) -> list[IndexEntries]:
+    return [extract(type_, body) for _, _, type_, body in rows]
