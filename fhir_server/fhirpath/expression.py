@@ -13,6 +13,7 @@ from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Collection, Item, Node, root
 from fhir_server.fhirpath.parser import parse
+from fhir_server.fhirpath.paths import Walk, compile_for, guarded
 from fhir_server.fhirpath.types import TypeModel, default_model
 from fhir_server.fhirpath.values import plain, typed
 
@@ -26,13 +27,14 @@ class Expression:
         model: the types that it is compiled for.
     """
 
-    __slots__ = ("_checked", "_step", "model", "source", "tree")
+    __slots__ = ("_checked", "_step", "_walks", "model", "source", "tree")
 
     def __init__(self, source: str, model: TypeModel, limits: Limits = DEFAULT_LIMITS) -> None:
         self.source = source
         self.model = model
         self.tree: ast.Expr = parse(source, limits)
         self._checked: set[str] = set()
+        self._walks: dict[Any, Walk] = {}
         try:
             self._step = compile_tree(self.tree, model)
         except FhirPathError as error:
@@ -83,7 +85,33 @@ class Expression:
             self._checked.add(type_name)
 
     def values(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
-        """Evaluate to plain JSON values, without types and places."""
+        """Evaluate to plain JSON values, without types and places; the fast way for plain paths.
+
+        The result may be a list of the resource itself: do not change it.
+
+        Raises:
+            FhirPathError: as for `evaluate`.
+        """
+        if variables is None and type(resource) is dict:
+            return self.for_type(resource.get("resourceType"))(resource)
+        return self._general(resource, variables)
+
+    def for_type(self, type_name: Any) -> Walk:
+        """The function behind `values` for one type, for those who evaluate on many resources of it."""
+        found = self._walks.get(type_name)
+        if found is None:
+            found = self._walks[type_name] = self._walk(type_name)
+        return found
+
+    def _walk(self, type_name: Any) -> Walk:
+        plain_walk = None
+        if isinstance(type_name, str) and self.model.is_resource(type_name):
+            plain_walk = compile_for(self.tree, self.model, type_name)
+        if plain_walk is None:
+            return self._general
+        return guarded(plain_walk, self._general)
+
+    def _general(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
         run = Run(_node(resource, self.model), self.model, NO_SERVICES)
         if variables:
             run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
