@@ -242,6 +242,10 @@ class WriteBusy(StoreError):
     """The turn to write did not come within `lock_timeout`; nothing of the write is stored."""
 
 
+class SearchTooCostly(StoreError):
+    """A search took longer than its limit and was cut off."""
+
+
 class StorageFull(StoreError):
     """There is no space for the write; nothing of it is stored."""
 
