@@ -43,8 +43,10 @@ class Interning:
     def begin(self) -> None:
         """Start a group: bound the memos and find the next free resource id."""
         memos: tuple[dict[Any, int], ...] = (self.values, self.uris, self.rids, self.params, self.systems)
-        for memo in (*self.tokens.values(), *memos):
+        for memo in memos:
             _bound(memo)
+        for tokens in self.tokens.values():
+            _bound(tokens)
         self.systems[""] = 0
         self._next_rid = 1 + self._max("rid", "resource")
 
