@@ -78,6 +78,7 @@ CREATE INDEX contained_type ON contained(type);
 CREATE INDEX token_pid ON token(pid, param);
 CREATE INDEX string_pid ON string(pid, param);
 CREATE INDEX date_pid ON date(pid, param);
+CREATE INDEX date_high ON date(param, high, pid);   -- what lasts beyond an instant, and the order of -date
 CREATE INDEX number_pid ON number(pid, param);
 CREATE INDEX quantity_pid ON quantity(pid, param);
 CREATE INDEX uri_pid ON uri(pid, param);

@@ -1,0 +1,127 @@
+"""The composite node: components compared on one row, whose JSON `rest` keeps them all."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from fhir_server.search import query as q
+from fhir_server.search.compare import date_law, number_law
+from fhir_server.storage.sqlite.compile_leaves import prefixed, reference_targets
+from fhir_server.storage.sqlite.compile_ranges import Columns, law, quantity_condition
+from fhir_server.storage.sqlite.compile_scope import Scope
+from fhir_server.storage.sqlite.compile_sql import (
+    NEVER,
+    Predicate,
+    Source,
+    Sql,
+    Subject,
+    any_of,
+    both,
+    either,
+    one_of,
+    sql,
+)
+
+_Member = Callable[[int], str]
+
+
+def composite(node: q.Composite, scope: Scope) -> Predicate:
+    """Any of the value tuples; all components of a tuple hold on the same row."""
+    label = f"{node.param}={len(node.values)} composite value(s)"
+    return any_of((_tuple(scope, node.param, leaves, label) for leaves in node.values), label)
+
+
+def _tuple(scope: Scope, code: str, leaves: Sequence[q.Leaf], label: str) -> Predicate:
+    param, a = scope.param(code), scope.alias()
+    if param is None:
+        return NEVER
+    conditions = [_component(scope, a, leaf) for leaf in leaves]
+    if None in conditions:
+        return NEVER
+    where = both([*_first(scope, a, leaves[0]), *(condition for condition in conditions if condition is not None)])
+
+    def probe(subject: Subject) -> Sql:
+        head = f"EXISTS(SELECT 1 FROM composite {a} INDEXED BY composite_pid WHERE {a}.pid={subject.pid}"
+        return sql(f"{head} AND {a}.param=? AND ", param) + where + ")"
+
+    rows = sql(f"SELECT {a}.pid AS pid FROM composite {a} WHERE {a}.param=? AND ", param) + where
+    return Predicate(label, probe, Source(rows), cost=2)
+
+
+def _first(scope: Scope, a: str, leaf: q.Leaf) -> list[Sql]:
+    """Narrow by the leading key: the token of component 0."""
+    if not isinstance(leaf, q.Token):
+        return []
+    ids, systems = scope.values.tokens(leaf.values)
+    return [] if systems or not ids else [f"{a}.first" + one_of(ids)]
+
+
+def _component(scope: Scope, a: str, leaf: q.Leaf) -> Sql | None:
+    """Return the condition of one component; None where nothing can satisfy it."""
+    position = leaf.param  # type: ignore[union-attr]  # components are leaves with a param
+    return _COMPONENTS[type(leaf)](scope, partial(_member, a, position), leaf)
+
+
+def _member(a: str, position: str, at: int) -> str:
+    return f"json_extract({a}.rest,'$[{int(position)}][{at}]')"
+
+
+def _token(scope: Scope, member: _Member, leaf: q.Token) -> Sql | None:
+    ids, systems = scope.values.tokens(leaf.values)
+    parts = [member(0) + one_of(ids)] if ids else []
+    parts += [sql(f"(SELECT system FROM token_value WHERE value={member(0)})=?", system) for system in systems]
+    return either(parts) if parts else None
+
+
+def _uri(scope: Scope, member: _Member, leaf: q.Uri) -> Sql | None:
+    ids = [scope.values.uri(value) for value in leaf.values]
+    known = [id_ for id_ in ids if id_ is not None]
+    return member(0) + one_of(known) if known else None
+
+
+def _date(_: Scope, member: _Member, leaf: q.Date) -> Sql:
+    return either([law(date_law(value), member(0), member(1)) for value in leaf.values])
+
+
+def _number(_: Scope, member: _Member, leaf: q.Number) -> Sql:
+    return either([law(number_law(value), member(0), member(1)) for value in leaf.values])
+
+
+def _quantity(scope: Scope, member: _Member, leaf: q.Quantity) -> Sql | None:
+    columns = Columns(*(member(at) for at in range(6)))
+    parts = [part for value in leaf.values for part in quantity_condition(scope, value, columns)]
+    return either(parts) if parts else None
+
+
+def _string(_: Scope, member: _Member, leaf: q.String) -> Sql:
+    compare: dict[q.StringMode, Callable[[str], Sql]] = {
+        q.StringMode.STARTS: lambda value: prefixed(member(0), value),
+        q.StringMode.CONTAINS: lambda value: sql(f"instr({member(0)},?)>0", value),
+        q.StringMode.EXACT: lambda value: sql(f"{member(1)}=?", value),
+    }
+    return either([compare[leaf.mode](value) for value in leaf.values])
+
+
+def _reference(scope: Scope, member: _Member, leaf: q.Reference) -> Sql | None:
+    parts = [_one_reference(scope, member, value, leaf.targets) for value in leaf.values]
+    known = [part for part in parts if part is not None]
+    return either(known) if known else None
+
+
+def _one_reference(scope: Scope, member: _Member, value: q.ReferenceValue, targets: Sequence[str]) -> Sql | None:
+    if value.url is not None:
+        found = scope.values.uri(value.url)
+        return None if found is None else sql(f"{member(2)}=?", found)
+    rids = reference_targets(value, targets, scope)
+    return member(0) + one_of(rids) if rids else None
+
+
+_COMPONENTS: dict[type, Callable[[Scope, _Member, Any], Sql | None]] = {
+    q.Token: _token,
+    q.Uri: _uri,
+    q.Date: _date,
+    q.Number: _number,
+    q.Quantity: _quantity,
+    q.String: _string,
+    q.Reference: _reference,
+}

@@ -1,0 +1,307 @@
+"""Leaves of the tree whose values are interned: tokens, URIs, references, identifiers, presence, ids, text."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from fhir_server.search import query as q
+from fhir_server.search.folding import fold
+from fhir_server.storage.sqlite.compile_scope import Scope
+from fhir_server.storage.sqlite.compile_sql import (
+    NEVER,
+    Predicate,
+    Source,
+    Sql,
+    Subject,
+    any_of,
+    both,
+    either,
+    integers,
+    joined,
+    none_of,
+    one_of,
+    sql,
+)
+from fhir_server.storage.sqlite.composites import reference_version
+
+_TABLES = ("token", "string", "date", "number", "quantity", "uri", "ref", "composite", "position")
+_COLUMN = {"token": "value", "uri": "value", "ref": "target"}
+
+
+def interned(scope: Scope, table: str, param: int | None, ids: Sequence[int], label: str) -> Predicate:
+    """Return the predicate that there is a row with one of these ids under a parameter."""
+    if param is None or not ids:
+        return NEVER
+    a, column = scope.alias(), _COLUMN[table]
+    rows = sql(f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=? AND {a}.{column}", param) + one_of(ids)
+    single = len(ids) == 1 and table != "ref"  # one target may be referred to twice, with two versions
+    source = Source(rows, ordered=f"{a}.pid" if single else None)
+    return Predicate(label, partial(_interned_probe, table, a, param, ids), source)
+
+
+def _interned_probe(table: str, a: str, param: int, ids: Sequence[int], subject: Subject) -> Sql:
+    column = _COLUMN[table]
+    if len(ids) == 1:
+        head = f"EXISTS(SELECT 1 FROM {table} {a} WHERE {a}.param=? AND {a}.{column}=? AND {a}.pid={subject.pid})"
+        return sql(head, param, ids[0])
+    head = f"EXISTS(SELECT 1 FROM {table} {a} INDEXED BY {table}_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
+    return sql(f"{head} AND +{a}.{column}", param) + one_of(ids) + ")"
+
+
+def token(node: q.Token, scope: Scope) -> Predicate:
+    """A code, of any system, of none or of one; or any code of a system."""
+    return _tokens(scope, node.param, node.values)
+
+
+def _tokens(scope: Scope, code: str, values: Sequence[q.TokenValue]) -> Predicate:
+    param = scope.param(code)
+    if param is None:
+        return NEVER
+    ids, systems = scope.values.tokens(values)
+    label = f"{code}={_shown(f'{_of(v.system)}{_of(v.code)}' for v in values)}"
+    parts = [interned(scope, "token", param, ids, label)]
+    return any_of([*parts, *(_system(scope, param, system, label) for system in systems)])
+
+
+def _of(text: str | None) -> str:
+    return "" if text is None else f"{text}|"
+
+
+def _shown(values: Iterable[str]) -> str:
+    texts = list(values)
+    return ",".join(texts[:5]) + (f",... ({len(texts)} values)" if len(texts) > 5 else "")
+
+
+def _system(scope: Scope, param: int, system: int, label: str) -> Predicate:
+    """Any code of a system that has too many to list them."""
+    a, b = scope.alias(), scope.alias()
+    tables = f"token {a} CROSS JOIN token_value {b} ON {b}.value={a}.value AND {b}.system=?"
+    rows = sql(f"SELECT {a}.pid AS pid FROM {tables} WHERE {a}.param=?", system, param)
+
+    def probe(subject: Subject) -> Sql:
+        return sql(f"EXISTS(SELECT 1 FROM {tables} WHERE {a}.param=? AND {a}.pid={subject.pid})", system, param)
+
+    return Predicate(label, probe, Source(rows), cost=2)
+
+
+def reference_identifier(node: q.ReferenceIdentifier, scope: Scope) -> Predicate:
+    """The logical identifier of a reference stands as a token."""
+    return _tokens(scope, f"{node.param}:identifier", node.values)
+
+
+def of_type(node: q.OfType, scope: Scope) -> Predicate:
+    """`identifier:of-type` stands as a token whose system is the type's `system|code`."""
+    values = [q.TokenValue(f"{system}|{code}", value) for system, code, value in node.values]
+    return _tokens(scope, f"{node.param}:of-type", values)
+
+
+def reference(node: q.Reference, scope: Scope) -> Predicate:
+    """References to resources here are rows of `ref`, by URL rows of `uri`."""
+    label = f"{node.param}={_shown(map(_shown_reference, node.values))}"
+    plain = [value for value in node.values if value.version is None]
+    rids = [rid for value in plain for rid in reference_targets(value, node.targets, scope)]
+    urls = [scope.values.uri(value.url) for value in plain if value.url is not None]
+    param = scope.param(node.param)
+    parts = [
+        interned(scope, "ref", param, list(dict.fromkeys(rids)), label),
+        interned(scope, "uri", param, [url for url in urls if url is not None], label),
+    ]
+    versioned = [value for value in node.values if value.version is not None]
+    return any_of([*parts, *(_versioned(node, value, scope, label) for value in versioned)], label)
+
+
+def _shown_reference(value: q.ReferenceValue) -> str:
+    return value.url or "/".join(part for part in (value.type, value.id) if part)
+
+
+def reference_targets(value: q.ReferenceValue, targets: Sequence[str], scope: Scope) -> list[int]:
+    """Return the rids that a reference by type and id, or by id alone, may mean."""
+    if value.id is None:
+        return []
+    if value.type is None and not targets:
+        return scope.values.rids_of_any_type(value.id)
+    types = targets if value.type is None else (value.type,)
+    found = [scope.values.rid(type_, value.id) for type_ in types]
+    return [rid for rid in found if rid is not None]
+
+
+def _versioned(node: q.Reference, value: q.ReferenceValue, scope: Scope, label: str) -> Predicate:
+    if value.url is not None:
+        url = scope.values.uri(f"{value.url}|{value.version}")
+        return interned(scope, "uri", scope.param(f"{node.param}:version"), [] if url is None else [url], label)
+    param, rids = scope.param(node.param), reference_targets(value, node.targets, scope)
+    version, a = reference_version(value.version), scope.alias()
+    if param is None or not rids or version < 1:
+        return NEVER
+    found = sql(f"FROM ref {a} WHERE {a}.param=? AND {a}.version=? AND {a}.target", param, version) + one_of(rids)
+
+    def probe(subject: Subject) -> Sql:
+        return "EXISTS(SELECT 1 " + found + f" AND {a}.pid={subject.pid})"
+
+    return Predicate(label, probe, Source(f"SELECT {a}.pid AS pid " + found))
+
+
+def uri(node: q.Uri, scope: Scope) -> Predicate:
+    """A URI, or what stands below or above it in its hierarchy."""
+    label = f"{node.param} {node.mode} {_shown(node.values)}"
+    param = scope.param(node.param)
+    if node.mode is q.StringMode.EXACT or node.mode is q.StringMode.ABOVE:
+        names = [name for value in node.values for name in _names(node.mode, value)]
+        ids = [scope.values.uri(name) for name in dict.fromkeys(names)]
+        return interned(scope, "uri", param, [id_ for id_ in ids if id_ is not None], label)
+    return any_of((_uri_range(scope, param, node.mode, value, label) for value in node.values), label)
+
+
+def _names(mode: q.StringMode, value: str) -> list[str]:
+    """Return the URIs that `value` matches: itself, and for `:above` all from which it hangs."""
+    if mode is q.StringMode.EXACT:
+        return [value]
+    ends = [at for at, character in enumerate(value) if character == "/"]
+    return [value, *(value[:at] for at in ends), *(value[: at + 1] for at in ends)]
+
+
+def _uri_range(scope: Scope, param: int | None, mode: q.StringMode, value: str, label: str) -> Predicate:
+    if param is None:
+        return NEVER
+    a, b = scope.alias(), scope.alias()
+    where = _URI_RANGES[mode](b, value)
+    tables = f"FROM uri_value {b} CROSS JOIN uri {a} ON {a}.param=? AND {a}.value={b}.value WHERE "
+    rows = sql(f"SELECT {a}.pid AS pid {tables}", param) + where
+
+    def probe(subject: Subject) -> Sql:
+        head = f"EXISTS(SELECT 1 FROM uri {a} INDEXED BY uri_pid CROSS JOIN uri_value {b} ON {b}.value={a}.value"
+        return sql(f"{head} WHERE {a}.pid={subject.pid} AND {a}.param=? AND ", param) + where + ")"
+
+    return Predicate(label, probe, Source(rows), cost=2)
+
+
+def _below(b: str, value: str) -> Sql:
+    base = value if value.endswith("/") else value + "/"
+    return either([sql(f"{b}.uri=?", value), prefixed(f"{b}.uri", base)])
+
+
+def _contains(b: str, value: str) -> Sql:
+    return sql(f"instr({b}.uri,?)>0", value)
+
+
+def _starts(b: str, value: str) -> Sql:
+    return prefixed(f"{b}.uri", value)
+
+
+_URI_RANGES = {q.StringMode.BELOW: _below, q.StringMode.CONTAINS: _contains, q.StringMode.STARTS: _starts}
+
+
+def prefixed(column: str, prefix: str) -> Sql:
+    """Return the condition that a text column starts with `prefix`, as a range of keys."""
+    last = ord(prefix[-1]) + 1 if prefix else 0
+    if not prefix or last > 0x10FFFF:
+        return sql(f"{column}>=?", prefix)
+    end = prefix[:-1] + chr(0xE000 if last == 0xD800 else last)
+    return sql(f"{column}>=? AND {column}<?", prefix, end)
+
+
+def string(node: q.String, scope: Scope) -> Predicate:
+    """Folded text by its beginning or a part of it, or the original text."""
+    compare = {q.StringMode.STARTS: prefixed, q.StringMode.CONTAINS: _part, q.StringMode.EXACT: _exactly}[node.mode]
+    label = f"{node.param} {node.mode} {_shown(node.values)}"
+    return any_of((_strings(scope, node.param, partial(compare), value, label) for value in node.values), label)
+
+
+def _part(column: str, value: str) -> Sql:
+    return sql(f"instr({column},?)>0", value) if value else sql("1")
+
+
+def _exactly(column: str, value: str) -> Sql:
+    original = column.replace(".folded", ".original")
+    return sql(f"{column}=? AND {original}=?", fold(value), value)
+
+
+def _strings(scope: Scope, code: str, compare: "partial[Sql]", value: str, label: str) -> Predicate:
+    param, a = scope.param(code), scope.alias()
+    if param is None:
+        return NEVER
+    where = compare(f"{a}.folded", value)
+
+    def probe(subject: Subject) -> Sql:
+        head = f"EXISTS(SELECT 1 FROM string {a} INDEXED BY string_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
+        return sql(f"{head} AND ", param) + where + ")"
+
+    return Predicate(
+        label, probe, Source(sql(f"SELECT {a}.pid AS pid FROM string {a} WHERE {a}.param=? AND ", param) + where)
+    )
+
+
+def token_text(node: q.TokenText, scope: Scope) -> Predicate:
+    """`:text`: each word begins a word of the display or text, which stands as a string `code:text`."""
+    label = f"{node.param}:text={_shown(node.values)}"
+    parts = (_strings(scope, f"{node.param}:text", partial(_words), value, label) for value in node.values)
+    return any_of(parts, label)
+
+
+def _words(column: str, value: str) -> Sql:
+    return both([sql(f"instr(' '||{column},?)>0", f" {word}") for word in value.split()])
+
+
+def missing(node: q.Missing, scope: Scope) -> Predicate:
+    """Whether there is a row of any kind under the parameter, or under what belongs to it (`subject:identifier`)."""
+    params = scope.values.params_below(scope.rows_of, node.param)
+    found = [(table, param) for param in params for table in _TABLES if _any_row(scope, table, param)]
+    present = any_of((_present(scope, table, param) for table, param in found), f"{node.param} present")
+    return none_of(present) if node.missing else present
+
+
+def _any_row(scope: Scope, table: str, param: int) -> bool:
+    return scope.values.one(f"SELECT 1 FROM {table} WHERE param=? LIMIT 1", param) is not None
+
+
+def _present(scope: Scope, table: str, param: int) -> Predicate:
+    a = scope.alias()
+
+    def probe(subject: Subject) -> Sql:
+        return sql(
+            f"EXISTS(SELECT 1 FROM {table} {a} INDEXED BY {table}_pid WHERE {a}.pid={subject.pid} AND {a}.param=?)",
+            param,
+        )
+
+    source = Source(sql(f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=?", param))
+    return Predicate(f"some {table} row", probe, source)
+
+
+def ids(node: q.Ids, scope: Scope) -> Predicate:
+    """Logical ids; of a contained resource its local id."""
+    label = f"_id={_shown(node.values)}"
+    if scope.contained:
+        return _local_ids(node, label)
+    rids = scope.values.rids(scope.type, node.values)
+    if not rids:
+        return NEVER
+    a = scope.alias()
+    if scope.snapshot.live:
+        rows = sql(f"SELECT {a}.pid AS pid FROM resource {a} WHERE {a}.pid IS NOT NULL AND {a}.rid") + one_of(rids)
+        size: int | None = len(rids)
+    else:
+        rows, size = sql(f"SELECT {a}.pid AS pid FROM version {a} WHERE {a}.rid") + one_of(rids), None
+    return Predicate(label, lambda s: sql(s.rid) + one_of(rids), Source(rows, size=size), cost=0)
+
+
+def _local_ids(node: q.Ids, label: str) -> Predicate:
+    wanted = joined([sql("?", value) for value in node.values], ",")
+    return Predicate(
+        label,
+        lambda s: sql(f"(SELECT id FROM contained WHERE cid={s.pid}) IN (") + wanted + ")" if node.values else sql("0"),
+    )
+
+
+def full_text(node: q.FullText, scope: Scope) -> Predicate:
+    """The versions that the text index finds."""
+    if scope.match_text is None or scope.contained:
+        return NEVER
+    negated, pids = scope.match_text(node.content, node.query)
+    label = f"{'_content' if node.content else '_text'}={node.query}"
+    found = NEVER if not pids else _among(scope, pids, label)
+    return none_of(found) if negated else found
+
+
+def _among(scope: Scope, pids: Sequence[int], label: str) -> Predicate:
+    a, array = scope.alias(), integers(pids)
+    source = Source(sql(f"SELECT {a}.value AS pid FROM carray(?) {a} WHERE 1", array), size=len(pids))
+    return Predicate(label, lambda s: sql(f"{s.pid} IN (SELECT value FROM carray(?))", array), source)

@@ -1,0 +1,134 @@
+"""The parts that compiled queries are put together from: SQL text with its values, subjects, sources, predicates."""
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apsw
+
+_INLINE: Final = 50  # a longer list is bound as one array, so that the text of the statement stays the same
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """SQL text and the values of its question marks, in order."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+    def __add__(self, other: "Sql | str") -> "Sql":
+        if isinstance(other, str):
+            return Sql(self.text + other, self.values)
+        return Sql(self.text + other.text, self.values + other.values)
+
+    def __radd__(self, other: str) -> "Sql":
+        return Sql(other + self.text, self.values)
+
+
+def sql(text: str, *values: Any) -> Sql:
+    """Return SQL text with values."""
+    return Sql(text, values)
+
+
+def joined(parts: Iterable[Sql], separator: str) -> Sql:
+    """Return parts with a separator between them."""
+    parts = list(parts)
+    return Sql(separator.join(part.text for part in parts), tuple(v for part in parts for v in part.values))
+
+
+def either(parts: Iterable[Sql]) -> Sql:
+    """Return `(a OR b ...)`."""
+    return "(" + joined(parts, " OR ") + ")"
+
+
+def both(parts: Iterable[Sql]) -> Sql:
+    """Return `a AND b ...`, or `1` for no part at all."""
+    parts = list(parts)
+    return joined(parts, " AND ") if parts else sql("1")
+
+
+def one_of(ids: Sequence[int]) -> Sql:
+    """Return the right side of a comparison of a column with one or many integers, such as `=?` or ` IN (?,?)`."""
+    if len(ids) == 1:
+        return sql("=?", ids[0])
+    if len(ids) <= _INLINE:
+        return Sql(f" IN ({','.join('?' * len(ids))})", tuple(ids))
+    return sql(" IN (SELECT value FROM carray(?))", integers(ids))
+
+
+def integers(ids: Iterable[int]) -> Any:
+    """Return integers as one value for `carray(?)`."""
+    return apsw.carray(array("q", ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """SQL expressions for what a predicate is asked of: the key of its index rows, its resource id (rid), and the
+    version that it belongs to (for a contained resource that of its container, while `pid` is its cid)."""
+
+    pid: str
+    rid: str
+    owner: str
+    contained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A way to list the keys of index rows for which a predicate may hold.
+
+    select: `SELECT ... AS pid FROM ... WHERE ...`, open for another `AND`. ordered: the column to walk in the order of
+    pid, where an index gives that order; then no pid comes twice. exact: every pid satisfies the predicate.
+    size: the number of rows where it is known without counting.
+    """
+
+    select: Sql
+    ordered: str | None = None
+    exact: bool = True
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A compiled node: `probe` asks it of one subject, `source` lists the subjects; `cost` of a probe is relative."""
+
+    label: str
+    probe: Callable[[Subject], Sql]
+    source: Source | None = None
+    cost: int = 1
+
+
+ALWAYS: Final = Predicate("everything", lambda _: sql("1"), cost=0)
+NEVER: Final = Predicate("nothing", lambda _: sql("0"), Source(sql("SELECT 0 AS pid WHERE 0"), size=0), cost=0)
+
+
+def any_of(parts: Iterable[Predicate], label: str = "") -> Predicate:
+    """Return the predicate that one of `parts` holds; what cannot hold is gone."""
+    parts = [part for part in parts if part is not NEVER]
+    if not parts:
+        return NEVER
+    if ALWAYS in parts:
+        return ALWAYS
+    if len(parts) == 1:
+        return parts[0]
+    label = label or "(" + " or ".join(part.label for part in parts) + ")"
+    return Predicate(
+        label, lambda s: either(part.probe(s) for part in parts), _union(parts), sum(part.cost for part in parts)
+    )
+
+
+def _union(parts: Sequence[Predicate]) -> Source | None:
+    sources = [part.source for part in parts if part.source is not None]
+    if len(sources) < len(parts):
+        return None
+    select = joined(("SELECT pid FROM (" + source.select + ")" for source in sources), " UNION ALL ")
+    return Source("SELECT pid FROM (" + select + ") WHERE 1", exact=all(source.exact for source in sources))
+
+
+def none_of(part: Predicate) -> Predicate:
+    """Return the predicate that `part` does not hold."""
+    if part is ALWAYS:
+        return NEVER
+    if part is NEVER:
+        return ALWAYS
+    return Predicate(f"not {part.label}", lambda s: "NOT (" + part.probe(s) + ")", None, part.cost)
