@@ -296,9 +296,17 @@ class Store(Protocol):
     1 ms later than that of the commit group before.
     """
 
-    capabilities: Capabilities
-    records: Records
-    blobs: Blobs
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+
+    @property
+    def records(self) -> Records:
+        """Reading of records."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """Large objects."""
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
