@@ -1,0 +1,89 @@
+"""The pages beside FHIR: a first look for people, health for orchestrators, and the API document with Swagger UI."""
+
+import gzip
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from fhir_server.api.formats import takes_gzip
+
+ASSETS = "/docs/assets"
+_SCHEMA = "/openapi.json"
+
+_HOME = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>FHIR R4 server</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
+code { background: #eee8; padding: .1em .3em; }
+</style>
+<h1>FHIR R4 server</h1>
+<p>This is the address of a health record that speaks <a href="https://hl7.org/fhir/R4/http.html">HL7 FHIR R4</a>
+in JSON and XML. Clients use the endpoint <code>{base}</code>.</p>
+<ul>
+<li><a href="fhir/metadata?_pretty=true">Capability statement</a>: what this server can do</li>
+<li><a href="fhir/Patient?_count=10&amp;_pretty=true">Patients</a>: a first search</li>
+<li><a href="docs">API documentation</a> to try out, and its <a href="openapi.json">OpenAPI document</a></li>
+<li>Health: <a href="health/live">live</a>, <a href="health/ready">ready</a></li>
+</ul>
+</html>
+"""
+
+
+def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]]) -> APIRouter:
+    """Make the routes; `document` gives the OpenAPI document, `ready` asks whether the store answers."""
+    router = APIRouter()
+
+    @cache
+    def packed() -> bytes:
+        return gzip.compress(document(), 6, mtime=0)
+
+    @router.get("/", include_in_schema=False)
+    async def home(request: Request) -> HTMLResponse:
+        return HTMLResponse(_HOME.replace("{base}", f"{request.scope.get('root_path', '')}/fhir"))
+
+    @router.get("/health/live", tags=["health"], summary="Whether the process runs")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get(
+        "/health/ready",
+        tags=["health"],
+        summary="Whether requests are answered",
+        responses={503: {"description": "Not yet, or no longer"}},
+    )
+    async def is_ready() -> JSONResponse:
+        well = await ready()
+        return JSONResponse({"status": "ready" if well else "not ready"}, 200 if well else 503)
+
+    @router.get(_SCHEMA, include_in_schema=False)
+    async def schema(request: Request) -> Response:
+        if takes_gzip(request.headers.get("accept-encoding", "identity")):
+            headers = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+            return Response(packed(), media_type="application/json", headers=headers)
+        return Response(document(), media_type="application/json", headers={"vary": "Accept-Encoding"})
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=_SCHEMA.lstrip("/"),
+            title="FHIR R4 server",
+            swagger_js_url=f"{ASSETS.lstrip('/')}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS.lstrip('/')}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS.lstrip('/')}/favicon.png",
+            swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1, "filter": True},
+        )
+
+    return router
+
+
+def assets() -> StaticFiles:
+    """Serve Swagger UI from an installed package: the documentation works without the Internet."""
+    return StaticFiles(directory=str(files("fastapi_offline") / "static"))
