@@ -9,13 +9,25 @@ from typing import Any
 
 from fhir_server import definitions
 from fhir_server.definitions import SearchParameterDefinition
-from fhir_server.fhirpath.parser import parse
+from fhir_server.fhirpath import FhirPathError, compile_expression
+from fhir_server.search.extraction.routes import Lowering, NotLowerable
 
 _FORMAT = "1"
 """Part of every registry's version: raise it when extraction itself changes what the same definitions give."""
 
 _UNANSWERED = frozenset({"_query"})
 """Names an operation, finds nothing by itself: https://hl7.org/fhir/R4/search.html#query"""
+
+_ERRATA: Mapping[str, tuple[str, ...]] = {
+    # The definitions and the expressions of the components are in opposite order.
+    "http://hl7.org/fhir/SearchParameter/DocumentReference-relationship": ("target", "code"),
+    # There is no type DateTime.
+    "http://hl7.org/fhir/SearchParameter/Observation-code-value-date": (
+        "code",
+        "value.as(dateTime) | value.as(Period)",
+    ),
+}
+"""Component expressions that are wrong in R4, by URL of the composite."""
 
 _TYPES = frozenset({"number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special"})
 _ORDERED = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
@@ -166,7 +178,8 @@ def read_parameters(resource: Mapping[str, Any], known: Mapping[str, Parameter])
     expression = resource.get("expression")
     if not isinstance(expression, str):
         raise ValueError(f"{name}: a search parameter without an expression finds nothing")
-    _check_expression(name, expression)
+    for base in _check_bases(name, bases):
+        check_expression(name, base, expression)
     parameter = Parameter(
         code, kind, str(resource.get("url")), "", expression,
         targets=tuple(sorted(resource.get("target", ()))),
@@ -177,7 +190,7 @@ def read_parameters(resource: Mapping[str, Any], known: Mapping[str, Parameter])
         comparators=tuple(resource.get("comparator", ())) or _COMPARATORS.get(kind, ()),
         chains=tuple(resource.get("chain", ())),
     )  # fmt: skip
-    return tuple((base, replace(parameter, base_type=base)) for base in _check_bases(name, bases))
+    return tuple((base, replace(parameter, base_type=base)) for base in bases)
 
 
 def _check_bases(name: str, bases: list[Any]) -> list[str]:
@@ -188,11 +201,19 @@ def _check_bases(name: str, bases: list[Any]) -> list[str]:
     return bases
 
 
-def _check_expression(name: str, expression: str) -> None:
+def check_expression(name: str, base: str, expression: str) -> None:
+    """Check that an expression can work on a type.
+
+    Raises:
+        ValueError: it cannot be parsed or names a function, type or element that does not exist; says where.
+    """
     try:
-        parse(expression)
-    except ValueError as fault:
-        raise ValueError(f"{name}: {fault}") from fault
+        tree = compile_expression(expression).tree
+        Lowering(definitions.load().types, base, expression).routes(tree)
+    except NotLowerable:
+        return
+    except FhirPathError as fault:
+        raise ValueError(f"{name}: {fault} in {expression!r}") from fault
 
 
 def _read_components(
@@ -207,7 +228,10 @@ def _read_components(
 def _read_component(name: str, row: Mapping[str, Any], known: Mapping[str, Parameter]) -> Component:
     url = str(row.get("definition")).partition("|")[0]
     expression = str(row.get("expression"))
-    _check_expression(name, expression)
+    try:
+        compile_expression(expression)
+    except FhirPathError as fault:
+        raise ValueError(f"{name}: {fault} in {expression!r}") from fault
     if url not in known:
         raise ValueError(f"{name}: component {url!r} is no search parameter of this server")
     part = known[url]
@@ -233,7 +257,8 @@ def _standard() -> ParameterRegistry:
 def _of_definition(
     row: SearchParameterDefinition, base: str, by_url: Mapping[str, SearchParameterDefinition]
 ) -> Parameter:
-    parts = ((by_url[url], expression) for url, expression in row.components)
+    expressions = _ERRATA.get(row.url) or tuple(expression for _, expression in row.components)
+    parts = [(by_url[url], expression) for (url, _), expression in zip(row.components, expressions, strict=True)]
     return Parameter(
         row.code, row.type, row.url, base, row.expression,
         targets=row.targets,

@@ -183,8 +183,7 @@ class Generator:
     def _coding(self, leaves: list[Leaf], x: str) -> None:
         self._line(f"s = {x}.get('system')")
         self._line(f"c = {x}.get('code', '')")
-        with self._block("if c or s:"):
-            self._append("tokens", leaves, "s, c")
+        self._append("tokens", leaves, "s, c")
 
     def _code(self, value_set: str | None, leaves: list[Leaf], x: str) -> None:
         system = self._system(value_set)

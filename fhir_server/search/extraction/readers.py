@@ -202,21 +202,18 @@ def _type_in_url(url: str) -> str | None:
 
 
 def read_coding(value: Json, _: Scope) -> Iterable[Row]:
-    """(system, code); one without a code still has its system to be found by."""
-    system, code = value.get("system"), value.get("code")
-    return ((system, code or ""),) if code or system else ()
+    """(system, code); the code is "" where there is none, which no search finds but `:missing` sees."""
+    return ((value.get("system"), value.get("code", "")),)
 
 
 def read_concept(value: Json, scope: Scope) -> Iterable[Row]:
-    """All codings; one with nothing but text is (None, ""), which no code finds but `:missing` sees."""
-    rows = [row for coding in value.get("coding", ()) for row in read_coding(coding, scope)]
-    return rows or ((None, ""),)
+    """All codings; one with nothing but text is (None, "")."""
+    return [row for coding in value.get("coding", ()) for row in read_coding(coding, scope)] or ((None, ""),)
 
 
 def read_identifier(value: Json, _: Scope) -> Iterable[Row]:
     """(system, value)"""
-    system, text = value.get("system"), value.get("value")
-    return ((system, text or ""),) if text or system else ()
+    return ((value.get("system"), value.get("value", "")),)
 
 
 def read_identifier_types(value: Json) -> Iterator[Row]:

@@ -151,13 +151,12 @@ class Lowering:
         return type_ in self._types and self._types[type_].kind == "primitive-type"
 
     def _as(self, route: Route, name: str) -> Routes:
-        # Some of R4's own expressions write `as(DateTime)`.
-        wanted = name if name in self._types else name[:1].lower() + name[1:]
-        if self._is_kind(route.type, wanted):
+        # A primitive is cast to its own type only: a canonical is no uri here, as in the general engine.
+        if route.type == name or (self._is_kind(route.type, name) and not self._primitive(name)):
             return (route,)
-        if wanted in self._types and self._is_kind(wanted, route.type) and self._types[wanted].kind == "resource":
-            step = Test(f"{X}.get('resourceType') == {wanted!r}")
-            return (replace(route, steps=(*route.steps, step), type=wanted),)
+        if name in self._types and self._is_kind(name, route.type) and self._types[name].kind == "resource":
+            step = Test(f"{X}.get('resourceType') == {name!r}")
+            return (replace(route, steps=(*route.steps, step), type=name),)
         return ()
 
     def _is_kind(self, type_: str | None, ancestor: str) -> bool:
