@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from fhir_server.definitions import Definitions
     from fhir_server.model.exchange import FhirRequest, FhirResponse
     from fhir_server.model.keys import ResourceKey
+    from fhir_server.model.version import Version
+    from fhir_server.search.expander import CodeExpander
+    from fhir_server.search.indexing import Extractor
     from fhir_server.search.parameters import ParameterRegistry
     from fhir_server.search.query import Visibility
     from fhir_server.settings import Settings
-    from fhir_server.storage.base import Change, Store
-    from fhir_server.terminology import Terminology
+    from fhir_server.storage.base import Change, CommitResult, Condition, Store
     from fhir_server.validation import Validator
+
+
+Level = Literal["system", "type", "instance"]
 
 
 class Restriction(Protocol):
@@ -37,32 +42,114 @@ class Caller:
     admin: bool = False
 
 
+class ApplyPatch(Protocol):
+    """The patch engines: https://hl7.org/fhir/R4/http.html#patch"""
+
+    def __call__(
+        self,
+        kind: Literal["json", "fhirpath", "xml"],
+        resource: dict[str, Any],
+        patch: bytes | dict[str, Any],
+        definitions: Definitions,
+    ) -> dict[str, Any]:
+        """Return the patched resource; raises BadRequest or InvalidResource where the patch cannot be applied."""
+
+
+class Route(Protocol):
+    """What a path below the base names; see api/routes.py."""
+
+    @property
+    def type(self) -> str | None: ...
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def vid(self) -> str | None: ...
+    @property
+    def operation(self) -> str | None: ...
+    @property
+    def compartment(self) -> ResourceKey | None: ...
+
+    def interaction(self, method: str) -> str:
+        """Return the interaction that a method means here; raises MethodNotAllowed."""
+
+
+class Router(Protocol):
+    """Reads the URLs of Bundle entries as those of HTTP requests are read."""
+
+    def route(self, segments: Sequence[str]) -> Route:
+        """Return what the decoded segments below the base name; raises UnknownPath."""
+
+
+class Operation(Protocol):
+    """One operation, ready to run."""
+
+    async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
+        """Answer a call of it."""
+
+
+class Operations(Protocol):
+    """The operations that this server has."""
+
+    def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
+        """Return the operation `$name` as called on the system, a type or an instance; None if there is none."""
+
+
+class Jobs(Protocol):
+    """Long work that outlives its request."""
+
+    async def submit(self, ctx: Context, request: FhirRequest) -> FhirResponse:
+        """Run the request as a job, without its `respond-async`; the answer is 202 with the status URL in
+        `Content-Location`.
+
+        Spec: https://hl7.org/fhir/R4/async.html
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One write of a transaction, planned but not committed: the change and the response that follows from its
-    outcome."""
+    """One write, planned but not committed: its changes and what the answer will speak of.
+
+    key: the resource that the write is about; None for a conditional delete that found nothing.
+    conditions: facts that must hold although nothing is written for them (a conditional create that found its match).
+    found: the version to answer with where there is nothing to write.
+    guessed: the expected versions were just read, not named by the client: when they change, plan again.
+    """
 
     changes: tuple[Change, ...]
     key: ResourceKey | None
-    status: int = 200
+    conditions: tuple[Condition, ...] = ()
+    found: Version | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts of the server as one request sees them.
 
-    now: milliseconds since 1970 UTC. new_id: a fresh logical id. execute: run another request as this caller
-    (a batch entry). parameters: the search parameters in force, custom ones included.
+    now: milliseconds since 1970 UTC. new_id: a fresh logical id.
+    parameters, extractor: the search parameters in force, custom ones included, and what makes index entries by them.
+    terminology: lists codes for `:in`, `:below` and the like; None where there is none.
+    execute: run another request as this caller (a batch entry).
+    commit: the way to write resources; it also makes known which definitions changed.
+    link_secret: signs page links, the same in all workers.
+    jobs: None where nothing runs jobs; then `respond-async` is ignored.
     """
 
     store: Store
     settings: Settings
     definitions: Definitions
     parameters: ParameterRegistry
+    extractor: Extractor
     validator: Validator
-    terminology: Terminology
+    terminology: CodeExpander | None
+    operations: Operations
+    router: Router
+    apply_patch: ApplyPatch
     caller: Caller
     restriction: Restriction
     now: Callable[[], int]
     new_id: Callable[[], str]
     execute: Callable[[FhirRequest], Awaitable[FhirResponse]]
+    commit: Callable[[Sequence[Change]], Awaitable[CommitResult]]
+    link_secret: bytes
+    jobs: Jobs | None = None

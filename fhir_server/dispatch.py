@@ -1,0 +1,140 @@
+"""FhirRequest to FhirResponse: authorize, then the interaction or operation, then audit."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
+from fhir_server.definitions import Definitions
+from fhir_server.errors import Forbidden, UnknownPath
+from fhir_server.interactions.batch import batch
+from fhir_server.interactions.capabilities import capabilities
+from fhir_server.interactions.create import create
+from fhir_server.interactions.delete import delete
+from fhir_server.interactions.history import history
+from fhir_server.interactions.patch import patch
+from fhir_server.interactions.read import read
+from fhir_server.interactions.search import search
+from fhir_server.interactions.tenants import Tenants
+from fhir_server.interactions.transaction import transaction
+from fhir_server.interactions.update import update
+from fhir_server.interactions.vread import vread
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.search.expander import CodeExpander
+from fhir_server.search.query import Visibility
+from fhir_server.settings import Settings
+from fhir_server.validation import Validator
+
+Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
+
+HANDLERS: Mapping[str, Handler] = {
+    "read": read,
+    "vread": vread,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "create": create,
+    "history-instance": history,
+    "history-type": history,
+    "history-system": history,
+    "search-type": search,
+    "search-system": search,
+    "search-compartment": search,
+    "capabilities": capabilities,
+    "batch": batch,
+    "transaction": transaction,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The long-lived parts of one process; app.py makes it."""
+
+    settings: Settings
+    definitions: Definitions
+    tenants: Tenants
+    validator: Validator
+    router: Router
+    operations: Operations
+    apply_patch: ApplyPatch
+    now: Callable[[], int]
+    new_id: Callable[[], str]
+    terminology: CodeExpander | None = None
+    jobs: Jobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The Restriction of a server without authorization: everything is seen and allowed."""
+
+    visibility: Visibility = field(default_factory=Visibility)
+
+    def may(self, interaction: str, type_: str | None) -> bool:
+        """Allow it."""
+        return True
+
+
+_OPEN = Open()
+
+
+async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
+    """Answer one request.
+
+    Raises:
+        FhirError: for the edge to answer.
+    """
+    caller, restriction = authorize(server, request)
+    ctx = await _context(server, request, caller, restriction)
+    return await run(ctx, request)
+
+
+def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
+    """Return who asks and what they may see: in a server without authorization, everybody everything."""
+    return Caller(admin=server.settings.auth == "none"), _OPEN
+
+
+async def _context(server: Server, request: FhirRequest, caller: Caller, restriction: Restriction) -> Context:
+    try:
+        tenant = await server.tenants.of(request.tenant)
+    except KeyError:
+        raise UnknownPath(f"there is no tenant {request.tenant[:80]!r}", expression="http.url") from None
+    ctx = Context(
+        store=tenant.store,
+        settings=server.settings,
+        definitions=server.definitions,
+        parameters=tenant.parameters,
+        extractor=tenant.extractor,
+        validator=server.validator,
+        terminology=server.terminology,
+        operations=server.operations,
+        router=server.router,
+        apply_patch=server.apply_patch,
+        caller=caller,
+        restriction=restriction,
+        now=server.now,
+        new_id=server.new_id,
+        execute=lambda inner: run(ctx, inner),
+        commit=partial(server.tenants.commit, tenant),
+        link_secret=tenant.link_secret,
+        jobs=server.jobs,
+    )
+    return ctx
+
+
+async def run(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Run one request, or one entry of a Bundle, for the caller of the context."""
+    if not ctx.restriction.may(request.interaction, request.type):
+        raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
+    if ctx.jobs is not None and request.preference("respond-async") is not None:
+        return await ctx.jobs.submit(ctx, request)
+    if request.interaction == "operation":
+        return await _operate(ctx, request)
+    return await HANDLERS[request.interaction](ctx, request)
+
+
+async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:
+    level: Level = "instance" if request.id else "type" if request.type else "system"
+    operation = ctx.operations.find(request.operation or "", request.type, level)
+    if operation is None:
+        raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")
+    return await operation.run(ctx, request)

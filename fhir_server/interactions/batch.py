@@ -1,0 +1,59 @@
+"""The FHIR batch interaction: each entry by itself, as if it had come alone.
+
+Spec: https://hl7.org/fhir/R4/http.html#transaction
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from fhir_server.context import Context
+from fhir_server.errors import BadRequest, FhirError
+from fhir_server.interactions.bundle import write_bundle
+from fhir_server.interactions.entries import Entry, located, read_envelope, to_request
+from fhir_server.interactions.entry_responses import failed, responded
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+
+_AT_ONCE = 32
+_ORDER = (("DELETE",), ("POST",), ("PUT", "PATCH"), ("GET", "HEAD"))
+
+
+async def batch(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Answer `POST [base]` with a Bundle of type batch: 200, whatever became of the entries.
+
+    Deletes go before creates, creates before updates, and reads come last, as in a transaction; within such a group
+    entries run side by side, since a batch promises nothing about what they do to each other.
+
+    Raises:
+        BadRequest: the Bundle cannot be read, or is no batch.
+    """
+    settings = ctx.settings
+    envelope = read_envelope(request.body, max_depth=settings.max_depth, max_entries=settings.max_entries)
+    if envelope.type != "batch":
+        raise BadRequest(f"a Bundle of type {envelope.type!r}, not batch or transaction", expression="Bundle.type")
+    entries = await _run(ctx, request, envelope.entries)
+    body = write_bundle("batch-response", entries, identity=(ctx.new_id(), ctx.now()))
+    return FhirResponse(200, (body,))
+
+
+async def _run(ctx: Context, request: FhirRequest, entries: Sequence[Entry]) -> list[bytes]:
+    answers: dict[int, bytes] = {}
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(entry: Entry) -> None:
+        async with turn:
+            answers[entry.index] = await _answer(ctx, request, entry)
+
+    for methods in _ORDER:
+        await asyncio.gather(*(run(entry) for entry in entries if entry.method in methods))
+    return [answers[index] for index in range(len(entries))]
+
+
+async def _answer(ctx: Context, request: FhirRequest, entry: Entry) -> bytes:
+    """Run one entry; what is wrong with it stays with it."""
+    try:
+        inner = to_request(ctx, request, entry)
+        if inner.interaction in ("batch", "transaction"):
+            raise BadRequest("a batch cannot hold another", expression="http.url")
+        return responded(inner, await ctx.execute(inner))
+    except FhirError as error:
+        return failed(located(error, entry))

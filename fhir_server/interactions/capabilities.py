@@ -1,0 +1,185 @@
+"""The FHIR capabilities interaction: what this server offers, made from what is registered.
+
+Spec: https://hl7.org/fhir/R4/http.html#capabilities
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fhir_server.context import Context, Operations
+from fhir_server.definitions import Definitions, OperationFacts
+from fhir_server.errors import BadValue
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.json import encode
+from fhir_server.search.parameters import Parameter, ParameterRegistry
+from fhir_server.settings import Settings
+from fhir_server.storage.base import Capabilities
+
+_MODES = ("full", "normative", "terminology")
+_DATE = "2026-11-22"
+_PROFILE = "http://hl7.org/fhir/StructureDefinition/"
+# Resource types that are normative in R4: https://hl7.org/fhir/R4/resourcelist.html
+_NORMATIVE = frozenset(
+    ("Binary", "Bundle", "CapabilityStatement", "CodeSystem", "Observation", "OperationDefinition", "OperationOutcome",
+     "Parameters", "Patient", "StructureDefinition", "ValueSet")
+)  # fmt: skip
+_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+_SYSTEM = ("transaction", "batch", "search-system", "history-system")
+_FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
+_PATCHES = (
+    "application/json-patch+json", "application/fhir+json", "application/fhir+xml", "application/xml-patch+xml",
+)  # fmt: skip
+_DOCUMENTATION = (
+    "Reads, writes and searches of FHIR R4. `_summary` and `_elements` are honoured on every read and search, "
+    "`_format` and `_pretty` on every request; unknown search parameters are refused unless `Prefer: handling=lenient` is sent."
+)
+
+
+async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Answer `GET [base]/metadata`. The edge answers 304 by the ETag.
+
+    Raises:
+        BadValue: `mode` is none of the three.
+    """
+    mode = request.parameter("mode") or "full"
+    if mode not in _MODES:
+        raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
+    parts = (ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities)
+    body = statement(parts, request.base, mode)
+    tag = blake2b(body, digest_size=8).hexdigest()
+    return FhirResponse(200, (body,), headers={"ETag": f'W/"{tag}"'})
+
+
+Parts = tuple[Definitions, ParameterRegistry, Operations, Settings, Capabilities]
+
+
+@lru_cache(maxsize=16)
+def statement(parts: Parts, base: str, mode: str) -> bytes:
+    """Return the CapabilityStatement or TerminologyCapabilities as JSON; kept for as long as the parts are the same."""
+    if mode == "terminology":
+        return encode(_terminology(base))
+    types = [t for t in parts[0].resource_types if mode == "full" or t in _NORMATIVE]
+    return encode(_head("CapabilityStatement", base) | _body(parts, types, base))
+
+
+def _head(type_: str, base: str) -> dict[str, Any]:
+    return {
+        "resourceType": type_,
+        "url": f"{base}/metadata",
+        "version": _version(),
+        "name": "FhirServer",
+        "title": "FHIR R4 server",
+        "status": "active",
+        "experimental": False,
+        "date": _DATE,
+        "kind": "instance",
+        "software": {"name": "fhir-server", "version": _version()},
+        "implementation": {"description": "FHIR R4 server", "url": base},
+    }
+
+
+def _version() -> str:
+    try:
+        return version("fhir-server")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _terminology(base: str) -> dict[str, Any]:
+    """Spec: https://hl7.org/fhir/R4/terminologycapabilities.html"""
+    return _head("TerminologyCapabilities", base) | {"codeSearch": "explicit"}
+
+
+def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
+    definitions, parameters, operations, settings, _ = parts
+    referring = _referring(parameters)
+    rest: dict[str, Any] = {
+        "mode": "server",
+        "documentation": _DOCUMENTATION,
+        "security": _security(settings),
+        "resource": [_resource(parts, type_, referring.get(type_, ())) for type_ in types],
+        "interaction": [{"code": code} for code in _SYSTEM],
+        "searchParam": _search_parameters(parameters.common(parameters.types)),
+    }
+    found = _operations(definitions, operations, None)
+    if found:
+        rest["operation"] = found
+    rest["compartment"] = [
+        f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
+    ]
+    return {"fhirVersion": "4.0.1", "format": list(_FORMATS), "patchFormat": list(_PATCHES), "rest": [rest]}
+
+
+def _security(settings: Settings) -> dict[str, Any]:
+    text = "Open to everybody: authorization is switched off." if settings.auth == "none" else "SMART App Launch 2.2."
+    return {"cors": bool(settings.cors_origins), "description": text}
+
+
+def _resource(parts: Parts, type_: str, referring: Iterable[str]) -> dict[str, Any]:
+    definitions, parameters, operations, settings, _ = parts
+    own = parameters.of(type_)
+    includes = [f"{type_}:{p.code}" for p in own.values() if p.type == "reference"]
+    resource: dict[str, Any] = {
+        "type": type_,
+        "profile": _PROFILE + type_,
+        "interaction": [{"code": code} for code in _INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": settings.update_create,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": {"none": "not-supported"}.get(settings.conditional_delete, settings.conditional_delete),
+        "referencePolicy": _reference_policy(settings),
+        "searchInclude": ["*", *includes] if includes else [],
+        "searchRevInclude": list(referring),
+        "searchParam": _search_parameters(own),
+        "operation": _operations(definitions, operations, type_),
+    }
+    return {name: value for name, value in resource.items() if value != []}
+
+
+def _reference_policy(settings: Settings) -> list[str]:
+    return ["literal", "logical", "local", *(["enforced"] if settings.integrity_on_write else [])]
+
+
+def _search_parameters(parameters: Mapping[str, Parameter]) -> list[dict[str, str]]:
+    return [_search_parameter(parameter) for parameter in parameters.values()]
+
+
+def _search_parameter(parameter: Parameter) -> dict[str, str]:
+    found = {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+    return found | ({"documentation": parameter.expression} if parameter.expression else {})
+
+
+def _referring(parameters: ParameterRegistry) -> Mapping[str, list[str]]:
+    """Return, for each type, the references that `_revinclude` can follow to it."""
+    found: dict[str, list[str]] = {}
+    for source in parameters.types:
+        for parameter in parameters.of(source).values():
+            if parameter.type == "reference":
+                for target in parameter.targets or parameters.types:
+                    found.setdefault(target, []).append(f"{source}:{parameter.code}")
+    return found
+
+
+def _operations(definitions: Definitions, operations: Operations, type_: str | None) -> list[dict[str, str]]:
+    return [
+        {"name": facts.code, "definition": facts.url}
+        for facts in definitions.operations.values()
+        if _offered(facts, operations, type_)
+    ]
+
+
+def _offered(facts: OperationFacts, operations: Operations, type_: str | None) -> bool:
+    if type_ is None:
+        return facts.system and operations.find(facts.code, None, "system") is not None
+    if type_ not in facts.resources and "Resource" not in facts.resources:
+        return False
+    on_type = facts.type_level and operations.find(facts.code, type_, "type") is not None
+    return on_type or (facts.instance and operations.find(facts.code, type_, "instance") is not None)

@@ -1,0 +1,152 @@
+"""The FHIR history interaction: versions of a resource, of a type or of all, newest first.
+
+Spec: https://hl7.org/fhir/R4/http.html#history
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fhir_server.context import Context
+from fhir_server.errors import BadValue, NotFound, UnknownParameter
+from fhir_server.interactions.bundle import Link, write_bundle
+from fhir_server.interactions.store_errors import translate
+from fhir_server.interactions.subset import Subset, asked, cut
+from fhir_server.interactions.visibility import visible
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.json import encode
+from fhir_server.model.version import Version, instant
+from fhir_server.search.dates import date_bounds
+from fhir_server.storage.base import HistoryPage, HistoryQuery, StoreError
+
+_PAGE = "_page"
+_KNOWN = frozenset({"_since", "_at", "_count", _PAGE, "_format", "_pretty", "_summary", "_elements"})
+_LINK = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
+_STATUS = {"POST": "201 Created", "DELETE": "204 No Content"}
+
+
+async def history(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Answer `GET [base]/Patient/123/_history`, `[base]/Patient/_history` and `[base]/_history`.
+
+    Raises:
+        NotFound: no such resource, or none within the caller's restriction.
+        BadValue: a parameter that cannot be read.
+        LinkExpired: a page link older than its life.
+    """
+    applied = _applied(request)
+    query = _query(ctx, request)
+    if request.interaction == "history-instance":
+        await _must_exist(ctx, request)
+    try:
+        page = await ctx.store.history(query)
+    except StoreError as error:
+        raise await translate(ctx, error) from error
+    return _respond(ctx, request, page, applied)
+
+
+async def _must_exist(ctx: Context, request: FhirRequest) -> None:
+    current = await ctx.store.read(request.key)
+    if current is None or not (current.deleted or await visible(ctx, current)):
+        raise NotFound(f"there is no {request.key}")
+
+
+def _applied(request: FhirRequest) -> Mapping[str, str]:
+    """Return the parameters that count. Unknown ones are refused, unless the client wants them ignored."""
+    unknown = [name for name, _ in request.query if name not in _KNOWN]
+    if unknown and request.preference("handling") != "lenient":
+        raise UnknownParameter(f"history has no parameter {unknown[0][:100]!r}", expression=f"http.{unknown[0][:100]}")
+    return {name: value for name, value in request.query if name in _KNOWN}
+
+
+def _query(ctx: Context, request: FhirRequest) -> HistoryQuery:
+    before, until = _read_page(request)
+    at = request.parameter("_at")
+    since = request.parameter("_since")
+    return HistoryQuery(
+        key=request.key if request.interaction == "history-instance" else None,
+        type=request.type if request.interaction == "history-type" else None,
+        since=_bounds(ctx, "_since", since)[0] if since is not None else None,
+        at=_bounds(ctx, "_at", at) if at is not None else None,
+        count=_count(ctx, request),
+        before=before,
+        until=until,
+        visible=ctx.restriction.visibility,
+    )
+
+
+def _bounds(ctx: Context, name: str, text: str) -> tuple[int, int]:
+    """Return [low, high) in milliseconds; a `+` that arrived as a space is put right."""
+    name_of_zone = ctx.settings.default_timezone
+    zone = UTC if name_of_zone == "UTC" else ZoneInfo(name_of_zone)
+    try:
+        low, high = date_bounds(text.replace(" ", "+"), zone)
+    except ValueError as error:
+        raise BadValue(f"{name}: {error}", expression=f"http.{name}") from None
+    return -(-low // 1000), max(-(-high // 1000), -(-low // 1000) + 1)
+
+
+def _count(ctx: Context, request: FhirRequest) -> int:
+    text = request.parameter("_count")
+    if text is None:
+        return ctx.settings.page_size
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise BadValue(f"_count={text[:100]}: a number from 0 on is needed", expression="http._count")
+    return min(int(text), ctx.settings.max_page_size)
+
+
+def _read_page(request: FhirRequest) -> tuple[tuple[int, int] | None, int | None]:
+    text = request.parameter(_PAGE)
+    if text is None:
+        return None, None
+    found = _LINK.fullmatch(text)
+    if found is None:
+        raise BadValue("_page is not from a link of this server", expression=f"http.{_PAGE}")
+    txid, pid, until = map(int, found.groups())
+    return (txid, pid), until
+
+
+def _respond(ctx: Context, request: FhirRequest, page: HistoryPage, applied: Mapping[str, str]) -> FhirResponse:
+    wanted = asked(request.query)
+    base = encode(request.base)[1:-1]
+    entries = [_entry(ctx, base, version, wanted) for version in page.versions]
+    links = _links(request, page, applied)
+    body = write_bundle("history", entries, identity=(ctx.new_id(), ctx.now()), total=page.total, links=links)
+    return FhirResponse(200, (body,))
+
+
+def _links(request: FhirRequest, page: HistoryPage, applied: Mapping[str, str]) -> list[Link]:
+    path = {"history-instance": f"/{request.type}/{request.id}", "history-type": f"/{request.type}"}
+    url = f"{request.base}{path.get(request.interaction, '')}/_history"
+    links = [("self", _url(url, applied))]
+    if page.next is not None and page.versions:
+        txid, pid = page.next
+        links.append(("next", _url(url, {**applied, _PAGE: f"{txid}-{pid}-{page.txid}"})))
+    return links
+
+
+def _url(url: str, parameters: Mapping[str, str]) -> str:
+    return f"{url}?{urlencode(parameters, safe=':,')}" if parameters else url
+
+
+def _entry(ctx: Context, base: bytes, version: Version, wanted: Subset | None) -> bytes:
+    """Write one version; a deletion has no resource. `POST` names the type alone, as the request did."""
+    type_, id_ = (part.encode() for part in version.key)
+    url = type_ if version.method == "POST" else type_ + b"/" + id_
+    resource = b""
+    if not version.deleted:
+        data = version.stamped() if wanted is None else cut(ctx.definitions, version, wanted)
+        resource = b'"resource":' + data + b","
+    return (
+        b'{"fullUrl":"%b/%b/%b",%b"request":{"method":"%b","url":"%b"},'
+        b'"response":{"status":"%b","etag":"W/\\"%d\\"","lastModified":"%b"}}'
+    ) % (
+        base, type_, id_, resource, version.method.encode(), url,
+        _status(version).encode(), version.version, instant(version.last_updated).encode(),
+    )  # fmt: skip
+
+
+def _status(version: Version) -> str:
+    created = version.version == 1 and version.method == "PUT"
+    return "201 Created" if created else _STATUS.get(version.method, "200 OK")

@@ -1,0 +1,33 @@
+"""What a write is about, once its conditions and preconditions are settled but before its body is looked at."""
+
+from dataclasses import dataclass
+
+from fhir_server.interactions.prepare import Prepared
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+from fhir_server.storage.base import Change, Condition, Method
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The resource that a write is about.
+
+    expected: as in `Change`.
+    found: the current version where it had to be read.
+    guessed: as in `Planned`.
+    answers: `found` is the answer, and nothing is written (a conditional create with a match).
+    """
+
+    key: ResourceKey
+    expected: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    found: Version | None = None
+    guessed: bool = False
+    answers: bool = False
+
+    def change(self, method: Method, prepared: Prepared) -> Change:
+        """Return the write of a prepared resource."""
+        return Change(
+            self.key, method, prepared.body, prepared.entries,
+            expected=self.expected, conditions=self.conditions, requires=prepared.requires,
+        )  # fmt: skip

@@ -1,0 +1,150 @@
+"""What the server keeps of each tenant: its store, the search parameters in force there, the secret of page links.
+
+Custom SearchParameters are resources of the tenant. Every commit that touches one changes a record, by which other
+workers notice, at most `CHECK_EVERY` later, that they have to read them again.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo
+
+from fhir_server.model.json import decode
+from fhir_server.search.indexing import Extractor
+from fhir_server.search.parameters import ParameterRegistry
+from fhir_server.search.query import EVERYTHING, Search
+from fhir_server.settings import Settings
+from fhir_server.storage.base import (
+    Change,
+    Collection,
+    CommitResult,
+    Record,
+    RecordChange,
+    RecordChanged,
+    Store,
+    StoreProvider,
+)
+
+CHECK_EVERY = 1_000
+"""Milliseconds after which a worker looks whether another one changed the definitions."""
+
+_STATE = Collection("server.state")
+_DEFINITIONS = "definitions"
+_SECRET = "page-links"  # noqa: S105  # the name of the record, not the secret
+_DEFINING = "SearchParameter"
+_PAGE = 1_000
+
+Changed = Callable[["Tenant", ParameterRegistry, ParameterRegistry], None]
+
+
+@dataclass(slots=True)
+class Tenant:
+    """One tenant; `parameters` and `extractor` are replaced together when the definitions change."""
+
+    name: str
+    store: Store
+    parameters: ParameterRegistry
+    extractor: Extractor
+    link_secret: bytes
+    token: str = ""
+    checked: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Tenants:
+    """The tenants that were asked for so far.
+
+    Args:
+        changed: told of the registry before and after, when it changes while serving: what has to be reindexed.
+    """
+
+    def __init__(
+        self, stores: StoreProvider, settings: Settings, now: Callable[[], int], changed: Changed | None = None
+    ) -> None:
+        self._stores = stores
+        self._now = now
+        self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
+        self._changed = changed
+        self._open: dict[str, Tenant] = {}
+        self._turn = asyncio.Lock()
+
+    async def of(self, name: str) -> Tenant:
+        """Return the tenant, its definitions up to date. Raises KeyError for an unknown one."""
+        tenant = self._open.get(name)
+        if tenant is None:
+            async with self._turn:
+                tenant = self._open.get(name) or await self._start(name)
+        if self._now() - tenant.checked >= CHECK_EVERY:
+            await self._refresh(tenant)
+        return tenant
+
+    async def commit(self, tenant: Tenant, changes: Sequence[Change]) -> CommitResult:
+        """Commit; where SearchParameters change, all workers get to know."""
+        if not any(change.key.type == _DEFINING for change in changes):
+            return await tenant.store.commit(changes)
+        mark = RecordChange(_STATE.name, _DEFINITIONS, {"token": secrets.token_hex(8)})
+        result = await tenant.store.commit(changes, (mark,))
+        tenant.checked = 0
+        await self._refresh(tenant)
+        return result
+
+    async def _start(self, name: str) -> Tenant:
+        store = await self._stores.open(name)
+        await store.declare(_STATE)
+        standard = ParameterRegistry.standard()
+        tenant = Tenant(name, store, standard, Extractor(standard, zone=self._zone), await _secret(store))
+        await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
+        self._open[name] = tenant
+        return tenant
+
+    async def _refresh(self, tenant: Tenant) -> None:
+        async with tenant.turn:
+            if self._now() - tenant.checked < CHECK_EVERY:
+                return
+            record = await tenant.store.records.get(_STATE.name, _DEFINITIONS)
+            if _token(record) == tenant.token:
+                tenant.checked = self._now()
+                return
+            before = tenant.parameters
+            await self._load(tenant, record)
+            if self._changed is not None and before.version != tenant.parameters.version:
+                self._changed(tenant, before, tenant.parameters)
+
+    async def _load(self, tenant: Tenant, record: Record | None) -> None:
+        if record is not None:
+            custom = await _custom(tenant.store)
+            tenant.parameters = ParameterRegistry.standard().with_custom(custom)
+            tenant.extractor = Extractor(tenant.parameters, zone=self._zone)
+        tenant.token, tenant.checked = _token(record), self._now()
+
+
+def _token(record: Record | None) -> str:
+    return "" if record is None else str(record.value["token"])
+
+
+async def _custom(store: Store) -> list[dict[str, object]]:
+    """Return all SearchParameters of the store, read in pages."""
+    search = Search({_DEFINING: EVERYTHING}, count=_PAGE)
+    found: list[dict[str, object]] = []
+    while True:
+        page = await store.search(search)
+        found += [decode(version.body.data) for version in page.versions]
+        if page.next is None:
+            return found
+        search = replace(search, after=page.next)
+
+
+async def _secret(store: Store) -> bytes:
+    """Return the secret of page links, made by whoever comes first."""
+    record = await store.records.get(_STATE.name, _SECRET)
+    if record is None:
+        fresh = RecordChange(_STATE.name, _SECRET, {"key": secrets.token_hex(32)}, expected=0)
+        with suppress(RecordChanged):
+            await store.commit((), (fresh,))
+        record = await store.records.get(_STATE.name, _SECRET)
+    if record is None:
+        raise AssertionError("the record was written")
+    return bytes.fromhex(str(record.value["key"]))

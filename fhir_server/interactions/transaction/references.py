@@ -1,0 +1,119 @@
+"""Links between the entries of a transaction, rewritten to where the resources really are.
+
+Nearly every link is a `Reference.reference` that equals a fullUrl: those are replaced by one regular expression on the
+raw bytes. Where a fullUrl may stand elsewhere (an element of type uri, a link in the narrative) the resource takes
+the exact road through the definitions.
+
+Spec: https://hl7.org/fhir/R4/http.html#trules
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fhir_server.definitions import Definitions
+from fhir_server.interactions.transaction.links import replace_links
+from fhir_server.model.json import decode, encode
+
+_REFERENCE = re.compile(rb'"reference":"([^"\\]*(?:\\.[^"\\]*)*)"')
+_CONDITIONAL = re.compile(rb'"reference":("[A-Z][A-Za-z]*\?[^"\\]*(?:\\.[^"\\]*)*")')
+_VERSIONED = re.compile(r"(.*?)(/_history/[^/#]+)?(#.*)?", re.DOTALL)
+_RESTFUL = re.compile(r"(https?://.*/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_ANY_DEPTH = 1_000_000
+
+
+class References:
+    """Where the resources of one transaction are.
+
+    Args:
+        definitions: say which elements are URIs.
+        targets: fullUrl to `Type/id`.
+        criteria: conditional reference to `Type/id`.
+        versions: `Type/id` to the version that it will have, for references that name a version.
+    """
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        targets: Mapping[str, str],
+        criteria: Mapping[str, str],
+        versions: Mapping[str, int],
+    ) -> None:
+        self._definitions = definitions
+        self._targets = targets
+        self._criteria = criteria
+        self._versions = versions
+        self._raw = {url.encode(): target.encode() for url, target in {**targets, **criteria}.items()}
+        self._starts = tuple({_start(url).encode() for url in targets})
+        self._in_references = tuple(b'"reference":"' + start for start in self._starts)
+
+    def rewrite(self, raw: bytes, full_url: str | None) -> bytes:
+        """Return a minified resource with its links replaced; `full_url` is its own, for relative references."""
+        if not self._raw:
+            return raw
+        if self._elsewhere(raw):
+            return self._exactly(raw, full_url)
+        base = root_of(full_url)
+        table = self._raw
+
+        def replaced(match: re.Match[bytes]) -> bytes:
+            target = table.get(match[1])
+            if target is None:
+                return self._unusual(match, base)
+            return b'"reference":"%b"' % target
+
+        return _REFERENCE.sub(replaced, raw)
+
+    def resolve(self, link: str, base: str) -> str | None:
+        """Return what a link becomes, None where it is not one of this transaction."""
+        bare, version, fragment = _VERSIONED.fullmatch(link).groups()  # type: ignore[union-attr]  # matches anything
+        target = self._targets.get(bare) or (self._targets.get(base + bare) if base else None)
+        if target is None:
+            return self._criteria.get(link)
+        number = self._versions.get(target) if version else None
+        return target + (f"/_history/{number}" if number else "") + (fragment or "")
+
+    def _unusual(self, match: re.Match[bytes], base: str) -> bytes:
+        """Look closer at a reference that is no fullUrl as it stands: relative, versioned, escaped or of others."""
+        target = self.resolve(decode(b'"' + match[1] + b'"'), base)
+        return match[0] if target is None else b'"reference":' + encode(target)
+
+    def _elsewhere(self, raw: bytes) -> bool:
+        """Tell whether a fullUrl may stand anywhere but in a Reference; the counting takes a microsecond."""
+        if b"href=" in raw or b"src=" in raw:
+            return True
+        return sum(map(raw.count, self._starts)) != sum(map(raw.count, self._in_references))
+
+    def _exactly(self, raw: bytes, full_url: str | None) -> bytes:
+        base = root_of(full_url)
+        resource: dict[str, Any] = decode(raw, max_depth=_ANY_DEPTH)
+        type_ = resource.get("resourceType")
+        if not isinstance(type_, str) or type_ not in self._definitions.types:
+            return raw
+        return encode(replace_links(self._definitions, type_, resource, lambda link: self.resolve(link, base)))
+
+
+def conditional_references(raws: Iterable[bytes]) -> set[str]:
+    """Return the references that are searches, such as `Patient?identifier=123`.
+
+    Spec: https://hl7.org/fhir/R4/http.html#trules
+    """
+    found = {match for raw in raws if b"?" in raw for match in _CONDITIONAL.findall(raw)}
+    return {decode(match) for match in found}
+
+
+def root_of(full_url: str | None) -> str:
+    """Return the base with its final slash of a RESTful fullUrl, against which relative references are resolved.
+
+    Spec: https://hl7.org/fhir/R4/bundle.html#references
+    """
+    match = _RESTFUL.fullmatch(full_url) if full_url else None
+    return match[1] if match else ""
+
+
+def _start(url: str) -> str:
+    """Return how a fullUrl begins: short enough to have few of them, long enough to be rare elsewhere."""
+    for scheme in ("urn:uuid:", "urn:oid:"):
+        if url.startswith(scheme):
+            return scheme
+    return root_of(url) or url

@@ -1,0 +1,53 @@
+"""What each entry of a transaction is: a request with its place in the Bundle, allowed and of a known kind."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_server.context import Context
+from fhir_server.errors import BadRequest, FhirError, Forbidden, Unsupported
+from fhir_server.interactions.entries import Entry, located, to_request
+from fhir_server.model.exchange import FhirRequest
+
+Kind = Literal["create", "update", "patch", "delete", "read"]
+_WRITES: dict[str, Kind] = {"create": "create", "update": "update", "patch": "patch", "delete": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry as a request."""
+
+    entry: Entry
+    request: FhirRequest
+    kind: Kind
+
+
+def read_step(ctx: Context, outer: FhirRequest, entry: Entry) -> Step:
+    """Return the step that an entry stands for.
+
+    Raises:
+        FhirError: it names nothing, has no resource where it needs one, or may not be done; with the entry's place.
+    """
+    try:
+        request = to_request(ctx, outer, entry)
+        _check(ctx, request, entry)
+    except FhirError as error:
+        raise located(error, entry) from error
+    return Step(entry, request, _WRITES.get(request.interaction, "read"))
+
+
+def _check(ctx: Context, request: FhirRequest, entry: Entry) -> None:
+    if request.interaction in ("batch", "transaction"):
+        raise BadRequest("a transaction cannot hold another", expression="http.url")
+    if request.interaction in ("create", "update", "patch") and not entry.resource:
+        raise BadRequest(f"{entry.method} needs a resource", expression=request.type or "")
+    if not ctx.restriction.may(request.interaction, request.type):
+        raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
+    if request.interaction == "operation":
+        _check_operation(ctx, request)
+
+
+def _check_operation(ctx: Context, request: FhirRequest) -> None:
+    """Only operations that change nothing can be part of a transaction: others write by themselves."""
+    facts = ctx.definitions.operation(request.operation or "", request.type)
+    if facts is None or facts.affects_state or request.method == "POST":
+        raise Unsupported(f"${request.operation} cannot be part of a transaction", expression="http.url")

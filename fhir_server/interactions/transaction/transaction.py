@@ -1,0 +1,85 @@
+"""The FHIR transaction interaction: plan, commit, plan again on a conflict, then let the reads see the result.
+
+Spec: https://hl7.org/fhir/R4/http.html#transaction
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from fhir_server.context import Context
+from fhir_server.errors import BadRequest, Busy, FhirError
+from fhir_server.interactions import delete
+from fhir_server.interactions.bundle import write_bundle
+from fhir_server.interactions.entries import Envelope, located, read_envelope
+from fhir_server.interactions.entry_responses import failed, responded
+from fhir_server.interactions.prepare import INLINE
+from fhir_server.interactions.store_errors import translate
+from fhir_server.interactions.transaction.plan import Plan, plan
+from fhir_server.interactions.transaction.reads import check_reads
+from fhir_server.interactions.transaction.respond import written_entry
+from fhir_server.interactions.transaction.steps import Step, read_step
+from fhir_server.interactions.write import NOTHING_WRITTEN, pause
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.storage.base import CommitResult, ConditionChanged, StoreError, VersionChanged
+
+
+async def transaction(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Answer `POST [base]` with a Bundle of type transaction: all entries are done, or none.
+
+    Raises:
+        BadRequest: the Bundle cannot be read, or two of its entries are about one resource.
+        FhirError: as the entry that fails, with its place in the Bundle.
+    """
+    envelope = await _read(ctx, request)
+    if envelope.type != "transaction":
+        raise BadRequest(f"a Bundle of type {envelope.type!r}, not transaction", expression="Bundle.type")
+    steps = [read_step(ctx, request, entry) for entry in envelope.entries]
+    done, result = await _commit(ctx, steps)
+    entries = [await _answer(ctx, step, done, result) for step in steps]
+    body = write_bundle("transaction-response", entries, identity=(ctx.new_id(), ctx.now()))
+    return FhirResponse(200, (body,))
+
+
+async def _read(ctx: Context, request: FhirRequest) -> Envelope:
+    limits = {"max_depth": ctx.settings.max_depth, "max_entries": ctx.settings.max_entries}
+    if len(request.body) <= INLINE:
+        return read_envelope(request.body, **limits)
+    return await asyncio.to_thread(read_envelope, request.body, **limits)
+
+
+async def _commit(ctx: Context, steps: Sequence[Step]) -> tuple[Plan, CommitResult]:
+    for attempt in range(ctx.settings.conditional_retries + 1):
+        planned = await plan(ctx, steps)
+        planned = await check_reads(ctx, steps, planned)
+        if not planned.changes:
+            return planned, NOTHING_WRITTEN
+        try:
+            return planned, await ctx.commit(planned.changes)
+        except ConditionChanged:
+            await pause(attempt)
+        except VersionChanged as error:
+            if not planned.guessed:
+                raise await translate(ctx, error) from error
+            await pause(attempt)
+        except StoreError as error:
+            raise await translate(ctx, error) from error
+    raise Busy("others keep changing what this transaction depends on; try again")
+
+
+async def _answer(ctx: Context, step: Step, done: Plan, result: CommitResult) -> bytes:
+    if step.kind == "read":
+        return await _read_entry(ctx, step, done)
+    written = result.written[done.places[step.entry.index].start : done.places[step.entry.index].stop]
+    if step.kind == "delete":
+        return responded(step.request, delete.answer(step.request, written))
+    return written_entry(step.request, written[0] if written else None, done.found.get(step.entry.index))
+
+
+async def _read_entry(ctx: Context, step: Step, done: Plan) -> bytes:
+    """Run a read after the commit. Where nothing was written it may still fail the whole."""
+    try:
+        return responded(step.request, await ctx.execute(step.request))
+    except FhirError as error:
+        if not done.changes:
+            raise located(error, step.entry) from error
+        return failed(located(error, step.entry))
