@@ -12,7 +12,7 @@ import apsw
 
 from fhir_server.storage.sqlite.connection import fetch
 
-_SIZES: Final = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+_SIZES: Final = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 _VARIABLES: Final = 4_096  # bound values of one statement: keeps its text small enough for the statement cache
 
 
@@ -23,6 +23,14 @@ def insert(connection: apsw.Connection, head: str, width: int, flat: Sequence[An
         size = _fitting((end - at) // width, width)
         connection.execute(_insert(head, width, size), flat[at : at + size * width])
         at += size * width
+
+
+def insert_or_ignore(connection: apsw.Connection, table: str, width: int, flat: list[Any]) -> None:
+    """Like `insert`, for rows of which the table keeps one each: the last is repeated to fill the last statement."""
+    rest = len(flat) // width % _fitting(_SIZES[0], width)
+    if rest:
+        flat += flat[-width:] * (min(size for size in _SIZES if size >= rest) - rest)
+    insert(connection, f"INSERT OR IGNORE INTO {table}", width, flat)
 
 
 def select(connection: apsw.Connection, columns: str, joins: str, flat: Sequence[Any], width: int = 1) -> Iterator[Any]:

@@ -1,6 +1,5 @@
 """Making a new record, under the turn, so that several processes may start at once."""
 
-import os
 import secrets
 from pathlib import Path
 
@@ -8,7 +7,9 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
+from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.schema import FORMAT, TABLES
 from fhir_server.storage.sqlite.turn import Turn
 
@@ -24,7 +25,8 @@ def prepare(folder: Path, settings: Settings) -> None:
                 _prepare(connection)
             finally:
                 connection.close()
-        _sync_folder(folder)
+        Reserve(folder, settings.reserve_bytes).lay_by()
+        sync_folder(folder)
     finally:
         turn.close()
 
@@ -51,11 +53,3 @@ def _create(connection: apsw.Connection) -> None:
     connection.executemany("INSERT INTO meta VALUES(?,?)", list(meta.items()))
     connection.execute("INSERT INTO system VALUES(0, '')")
     connection.execute("COMMIT")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

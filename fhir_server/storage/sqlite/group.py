@@ -13,6 +13,7 @@ from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordCha
 from fhir_server.storage.sqlite import blob_rows, record_rows
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.heads import Heads
+from fhir_server.storage.sqlite.health import ClockWatch
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
 from fhir_server.storage.sqlite.preconditions import check
@@ -50,14 +51,14 @@ class Around:
 class Group:
     """Takes requests one after the other; each sees what those before it wrote."""
 
-    def __init__(self, connection: apsw.Connection, interning: Interning, around: Around) -> None:
-        self._connection, self._around = connection, around
+    def __init__(self, connection: apsw.Connection, interning: Interning, around: Around, watch: ClockWatch) -> None:
+        self._connection, self._around, self._watch = connection, around, watch
         self._pending = Pending(connection, interning)
         self._heads = Heads(connection, interning)
 
     def run(self, works: Sequence[Work], now: int) -> list[Outcome]:
         """Evaluate and write all, inside the open transaction; `now` is the clock in milliseconds."""
-        self._pending.begin(now)
+        self._watch.look(now, self._pending.begin(now))
         self._heads.learn([change.key for work in works for change in work.changes])
         outcomes = [self._one(work) for work in works]
         self._pending.finish()

@@ -32,14 +32,15 @@ class Pending:
         self.txid = self.last_updated = 0
         self._wrote = False
 
-    def begin(self, now: int) -> None:
-        """Read where the log stands. `last_updated` is at least 1 ms later than that of the group before."""
+    def begin(self, now: int) -> int:
+        """Read where the log stands and return its time; `last_updated` is at least 1 ms later."""
         self._intern.begin()
         log = fetch(self._connection, "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1")
         self.txid, before = log[0] if log else (0, 0)
         self.last_updated = max(now, before + 1)
         row = fetch(self._connection, "SELECT value FROM meta WHERE key='pid'")
         self._last_id = self._first_id = row[0][0]
+        return int(before)
 
     def next_pid(self) -> int:
         """Give out the pid of a version that the request writes."""

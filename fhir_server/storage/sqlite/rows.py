@@ -47,7 +47,7 @@ class IndexRows:
         for type_, owner, entries, local in self._owners:
             self._rows(type_, owner, entries, local)
         for table, flat in self.tables.items():
-            bulk.insert(connection, f"INSERT OR IGNORE INTO {table}", WIDTHS[table], flat)
+            bulk.insert_or_ignore(connection, table, WIDTHS[table], flat)
             flat.clear()
         self._owners.clear()
 

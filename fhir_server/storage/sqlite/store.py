@@ -31,6 +31,7 @@ from fhir_server.storage.sqlite.blobs import SqliteBlobs
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
+from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.runs import Runs
 from fhir_server.storage.sqlite.writer import Writer
@@ -136,6 +137,10 @@ class SqliteStore:
         """Return the number of current resources by type; free."""
         with faults():
             return dict(fetch(self._inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
+
+    def health(self) -> Health:
+        """Return what an operator must know of this record."""
+        return self._writer.health()
 
     async def close(self) -> None:
         """Finish what is running and close."""
