@@ -10,22 +10,20 @@ from fhir_server.api.body import ClientGone, Receive
 from fhir_server.api.decode import Head, Parts
 from fhir_server.api.encode import Answer, Wanted, answer, plain
 from fhir_server.api.headers import Scope, base_url
-from fhir_server.api.routes import Router
 from fhir_server.api.sending import Send, send_answer
-from fhir_server.definitions import Definitions
 from fhir_server.errors import FhirError, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
-from fhir_server.settings import Settings
 
+MOUNT = "/fhir"
 Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
 
 
 class Edge:
     """Serves FHIR below `mount` by handing requests to `dispatch`."""
 
-    def __init__(self, dispatch: Dispatch, definitions: Definitions, settings: Settings, mount: str = "/fhir") -> None:
+    def __init__(self, dispatch: Dispatch, parts: Parts, mount: str = MOUNT) -> None:
         self._dispatch = dispatch
-        self._parts = Parts(definitions, settings, Router(definitions))
+        self._parts = parts
         self._mount = mount
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
