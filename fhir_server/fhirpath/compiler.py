@@ -125,7 +125,7 @@ class _Compiler:
 
         def step(run: Run, this: Collection) -> Collection:
             try:
-                return run.bounded(operation(left(run, this), right(run, this)))
+                return _bounded(run, operation(left(run, this), right(run, this)))
             except FhirPathError as error:
                 raise _at(at, error) from None
 
@@ -189,6 +189,13 @@ class _Compiler:
         if isinstance(tree, ast.Unary) and tree.operator == "-":
             return self._branch(tree.operand), True
         return self._branch(tree), False
+
+
+def _bounded(run: Run, items: Collection) -> Collection:
+    """Results of operators grow by joining strings and collections; neither may without end."""
+    if len(items) == 1 and isinstance(items[0], str):
+        run.text(items[0])
+    return run.bounded(items)
 
 
 def _function(tree: ast.Call) -> Function:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from fhir_server.fhirpath.errors import LimitExceeded
@@ -37,37 +38,54 @@ class Services:
 
 
 NO_SERVICES = Services()
+# The clock is read once for so many items (as a power of two).
+_CLOCK_SHIFT = 6
 
 
 class Run:
     """The state of one evaluation; made for it and thrown away after it."""
 
     __slots__ = (
-        "_now", "context", "index", "limits", "model", "root", "services", "steps", "strict", "total", "variables",
+        "_deadline", "_now", "context", "index", "limits", "model", "regex_left", "root", "services", "steps", "strict",
+        "total", "variables",
     )  # fmt: skip
 
-    def __init__(self, root: Node, model: TypeModel, services: Services = NO_SERVICES) -> None:
+    def __init__(
+        self, root: Node, model: TypeModel, services: Services = NO_SERVICES, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self.root = root
         self.context = root
         self.model = model
         self.services = services
-        self.limits: Limits = DEFAULT_LIMITS
+        self.limits = limits
+        self.regex_left = limits.regex_seconds
         self.variables: Mapping[str, Collection] = {}
         self.index: int | None = None
         self.total: Collection = []
         self.strict = False
         self.steps = 0
         self._now: datetime | None = None
+        self._deadline: float | None = None
 
-    def spend(self, count: int) -> None:
-        """Count items visited, or refuse.
+    def visit(self, count: int = 1) -> None:
+        """Count items visited, or refuse; the clock is looked at now and then.
 
         Raises:
-            LimitExceeded: this evaluation has visited too many.
+            LimitExceeded: this evaluation has visited too many, or for too long.
         """
-        self.steps += count
+        before = self.steps
+        self.steps = before + count
         if self.steps > self.limits.steps:
             raise LimitExceeded(f"the expression visits more than {self.limits.steps} items")
+        if self.steps >> _CLOCK_SHIFT != before >> _CLOCK_SHIFT:
+            self._look_at_clock()
+
+    def _look_at_clock(self) -> None:
+        moment = monotonic()
+        if self._deadline is None:
+            self._deadline = moment + self.limits.seconds
+        if moment > self._deadline:
+            raise LimitExceeded(f"the expression takes longer than {self.limits.seconds} s")
 
     def bounded(self, items: Collection) -> Collection:
         """Return the items unless there are too many.

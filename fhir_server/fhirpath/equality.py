@@ -10,10 +10,14 @@ from typing import Any
 
 from fhir_server.fhirpath import quantity as quantities
 from fhir_server.fhirpath import temporal
+from fhir_server.fhirpath.errors import LimitExceeded
 from fhir_server.fhirpath.node import Collection, Item, Node
 from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.temporal import Temporal
-from fhir_server.fhirpath.values import decimal, system
+from fhir_server.fhirpath.values import WIDE, decimal, system
+
+# Every item is held against every other one, unless they are equal anyway.
+_MAX_LOOSE = 1000
 
 
 def equal(left: Collection, right: Collection) -> bool | None:
@@ -82,6 +86,10 @@ def equivalent(left: Collection, right: Collection) -> bool:
         return False
     if len(left) == 1:
         return equivalent_items(left[0], right[0])
+    if Counter(map(identity, left)) == Counter(map(identity, right)):
+        return True
+    if len(left) > _MAX_LOOSE:
+        raise LimitExceeded(f"'~' does not compare more than {_MAX_LOOSE} items")
     rest = list(right)
     for item in left:
         match = next((i for i, other in enumerate(rest) if equivalent_items(item, other)), None)
@@ -118,7 +126,7 @@ def _numeric(value: Any) -> bool:
 
 def _same_rounded(left: Decimal, right: Decimal) -> bool:
     places = Decimal(1).scaleb(-min(_places(left), _places(right)))
-    return left.quantize(places, ROUND_HALF_UP) == right.quantize(places, ROUND_HALF_UP)
+    return left.quantize(places, ROUND_HALF_UP, WIDE) == right.quantize(places, ROUND_HALF_UP, WIDE)
 
 
 def _places(value: Decimal) -> int:

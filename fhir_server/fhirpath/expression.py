@@ -64,8 +64,7 @@ class Expression:
         Raises:
             FhirPathError: with the position in the expression; LimitExceeded when it was cut off.
         """
-        run = Run(_node(resource, self.model), self.model, services or Services(resolve=resolve))
-        run.limits = limits
+        run = Run(_node(resource, self.model), self.model, services or Services(resolve=resolve), limits)
         run.strict = strict
         run.context = context or run.root
         if strict and run.context.type is not None:

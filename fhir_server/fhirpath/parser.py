@@ -27,6 +27,7 @@ _LEVELS = (
 )
 _PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS, start=1) for operator in operators}
 _RESERVED = frozenset({"and", "or", "xor", "implies", "div", "mod", "true", "false"})
+_MAX_DIGITS = 64
 _TYPE_FUNCTIONS = frozenset({"is", "as", "ofType"})
 _TEMPORAL = {"date": parse_date, "datetime": parse_datetime, "time": parse_time}
 
@@ -234,6 +235,8 @@ class _Parser:
         raise self._unexpected()
 
     def _number(self, token: Token) -> int | Decimal | Quantity:
+        if len(token.text) > _MAX_DIGITS:
+            raise self._error(f"a number has more than {_MAX_DIGITS} digits", token.at)
         follower = self._peek()
         if follower.kind == "string":
             return Quantity(Decimal(token.text), self._take().text)

@@ -3,15 +3,18 @@
 Spec: https://hl7.org/fhir/R4/fhirpath.html#types and https://hl7.org/fhirpath/N1/#singleton-evaluation-of-collections
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
-from fhir_server.fhirpath.errors import FhirPathError
+from fhir_server.fhirpath.errors import FhirPathError, LimitExceeded
 from fhir_server.fhirpath.node import Collection, Item, Node
 from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
 from fhir_server.fhirpath.temporal import Temporal, parse_date, parse_datetime, parse_time
 from fhir_server.fhirpath.types import QUANTITIES, SYSTEM_OF_PRIMITIVE, system_type
 
+_MAX_EXPONENT = 400
+# Rounding must not fail for want of digits, however long the number.
+WIDE = Context(prec=1000)
 UCUM = "http://unitsofmeasure.org"
 _TEMPORAL = {"date": parse_date, "dateTime": parse_datetime, "instant": parse_datetime, "time": parse_time}
 
@@ -29,11 +32,19 @@ def system(item: Item) -> System | Node | None:
         return (parse(value) or value) if parse else value
     if isinstance(value, dict):
         return _quantity(item, value) if item.type in QUANTITIES else item
-    if isinstance(value, float):
-        return Decimal(repr(value))
+    if isinstance(value, float | Decimal):
+        return _finite(value)
     if type(value) is int and item.type == "decimal":
         return Decimal(value)
     return value  # type: ignore[no-any-return]
+
+
+def _finite(value: float | Decimal) -> Decimal:
+    """A number of the data, unless its size alone would make arithmetic take for ever."""
+    found = decimal(value)
+    if not found.is_finite() or abs(found.adjusted()) > _MAX_EXPONENT:
+        raise LimitExceeded(f"a number is larger or smaller than 1e{_MAX_EXPONENT}")
+    return found
 
 
 def _quantity(node: Node, fields: dict[str, Any]) -> Quantity | Node:
@@ -44,7 +55,7 @@ def _quantity(node: Node, fields: dict[str, Any]) -> Quantity | Node:
     value, code, unit = fields.get("value"), fields.get("code"), fields.get("unit")
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool) or "comparator" in fields:
         return node
-    number = decimal(value)
+    number = _finite(value) if not isinstance(value, int) else Decimal(value)
     if fields.get("system") == UCUM and isinstance(code, str):
         return Quantity(number, code)
     if code is None and unit in CALENDAR_UNITS:

@@ -15,7 +15,7 @@ from fhir_server.fhirpath.functions.function import Function, answer, fixed
 from fhir_server.fhirpath.node import Collection
 from fhir_server.fhirpath.quantity import Quantity, in_base_units
 from fhir_server.fhirpath.temporal import Temporal
-from fhir_server.fhirpath.values import describe, integer, single
+from fhir_server.fhirpath.values import WIDE, describe, integer, single
 
 _DECIMAL_PLACES = 8
 _MAX_PLACES = 28
@@ -59,9 +59,9 @@ def _decimal_boundary(value: Decimal, digits: int | None, *, high: bool) -> Deci
     if not 0 <= places <= _MAX_PLACES:
         return None
     half = Decimal(5).scaleb(int(value.as_tuple().exponent) - 1)
-    bound = value + half if high else value - half
+    bound = WIDE.add(value, half if high else -half)
     outwards = (value >= 0) == high
-    return bound.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP if outwards else ROUND_DOWN)
+    return bound.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP if outwards else ROUND_DOWN, WIDE)
 
 
 def precision(run: Run, focus: Collection) -> Collection:

@@ -89,7 +89,7 @@ def children(run: Run, focus: Collection) -> Collection:
     for item in focus:
         if isinstance(item, Node):
             found += nodes.children(item, run.model)
-    run.spend(len(found))
+    run.visit(len(found))
     return run.bounded(found)
 
 
@@ -98,7 +98,8 @@ def descendants(run: Run, focus: Collection) -> Collection:
     found: Collection = []
     level = children(run, focus)
     while level:
-        found = run.bounded(found + level)
+        found += level
+        run.bounded(found)
         level = children(run, level)
     return found
 

@@ -26,9 +26,9 @@ def exists(run: Run, focus: Collection, criteria: Step | None = None) -> Collect
 
 def every(run: Run, focus: Collection, criteria: Step) -> Collection:
     """`all(criteria)`: true for an empty collection."""
-    run.spend(len(focus))
     outer = run.index
     for run.index, item in enumerate(focus):
+        run.visit()
         if truth(criteria(run, [item])) is not True:
             run.index = outer
             return [False]

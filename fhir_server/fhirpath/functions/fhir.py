@@ -23,8 +23,12 @@ def extension(run: Run, focus: Collection, url: Collection) -> Collection:
     found: Collection = []
     for item in focus:
         if isinstance(item, Node):
-            found += [e for e in nodes.members(item, "extension", run.model) if e.value.get("url") == wanted]
+            found += [e for e in nodes.members(item, "extension", run.model) if _url(e) == wanted]
     return found
+
+
+def _url(extension: Node) -> Any:
+    return extension.value.get("url") if isinstance(extension.value, dict) else None
 
 
 def has_value(run: Run, focus: Collection) -> Collection:
@@ -206,7 +210,7 @@ def check_modifiers(run: Run, focus: Collection, *known: Collection) -> Collecti
     for item in focus:
         if isinstance(item, Node):
             found = nodes.members(item, "modifierExtension", run.model)
-            if any(modifier.value.get("url") not in urls for modifier in found):
+            if any(_url(modifier) not in urls for modifier in found):
                 raise FhirPathError("an element has a modifier extension that the expression does not know")
     return focus
 

@@ -18,10 +18,10 @@ from fhir_server.fhirpath.values import describe, single, truth
 
 def where(run: Run, focus: Collection, criteria: Step) -> Collection:
     """`where(criteria)`."""
-    run.spend(len(focus))
     outer = run.index
     kept = []
     for run.index, item in enumerate(focus):
+        run.visit()
         if truth(criteria(run, [item]), "where()"):
             kept.append(item)
     run.index = outer
@@ -30,10 +30,10 @@ def where(run: Run, focus: Collection, criteria: Step) -> Collection:
 
 def select(run: Run, focus: Collection, projection: Step) -> Collection:
     """`select(projection)`: the results of all items, one after the other."""
-    run.spend(len(focus))
     outer = run.index
     found: Collection = []
     for run.index, item in enumerate(focus):
+        run.visit()
         found += projection(run, [item])
         run.bounded(found)
     run.index = outer
@@ -60,17 +60,17 @@ def _repeat(run: Run, focus: Collection, projection: Step, seen: set[Any] | None
                 fresh.append(item)
                 if seen is not None:
                     seen.add(key)
-        found = run.bounded(found + fresh)
-        pending = fresh
+        found += fresh
+        pending = run.bounded(found) and fresh
     return found
 
 
 def aggregate(run: Run, focus: Collection, aggregator: Step, start: Step | None = None) -> Collection:
     """`aggregate(aggregator [, start])`: a fold, with the result so far in `$total`."""
-    run.spend(len(focus))
     outer = run.index, run.total
     total = start(run, focus) if start else []
     for run.index, item in enumerate(focus):
+        run.visit()
         run.total = total
         total = run.bounded(aggregator(run, [item]))
     run.index, run.total = outer
@@ -82,7 +82,7 @@ def sort(run: Run, focus: Collection, *keys: tuple[Step, bool]) -> Collection:
 
     Spec: https://hl7.org/fhirpath/#sortkeyselector-ascdesc
     """
-    run.spend(len(focus))
+    run.visit(len(focus))
     rows = [([_sort_value(run, item, key) for key, _ in keys] or [single([item], "sort()")], item) for item in focus]
     directions = [descending for _, descending in keys] or [False]
 
@@ -109,7 +109,7 @@ def _order(left: Any, right: Any, direction: int) -> int:
 
 def total_of(run: Run, focus: Collection) -> Collection:
     """`sum()`."""
-    run.spend(len(focus))
+    run.visit(len(focus))
     total = focus[:1]
     for item in focus[1:]:
         total = plus(total, [item])

@@ -13,9 +13,11 @@ from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.functions.function import Function, answer, fixed
 from fhir_server.fhirpath.node import Collection
 from fhir_server.fhirpath.quantity import Quantity
-from fhir_server.fhirpath.values import integer, number, single
+from fhir_server.fhirpath.values import WIDE, integer, number, single
 
 _MAX_INTEGER = 2**63
+# Smaller numbers are zero: an underflow, which would otherwise have a million digits when written out.
+_LEAST_EXPONENT = -400
 
 
 def _numeric(name: str, compute: Callable[..., Any]) -> Callable[..., Collection]:
@@ -50,7 +52,7 @@ def _whole(rounding: str | None) -> Callable[[Any], int]:
     def compute(value: int | Decimal) -> int:
         if isinstance(value, int):
             return value
-        return int(value if rounding is None else value.to_integral_value(rounding))
+        return int(value if rounding is None else value.to_integral_value(rounding, WIDE))
 
     return compute
 
@@ -65,7 +67,7 @@ def rounded(run: Run, focus: Collection, precision: Collection | None = None) ->
         raise FhirPathError("round() takes a precision of 0 or more")
     if isinstance(value, int):
         return [value]
-    found = value if places > 28 else value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    found = value if places > 28 else value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE)
     return [found if precision is not None else int(found)]
 
 
@@ -101,7 +103,8 @@ def power(value: int | Decimal, exponent: int | Decimal) -> int | Decimal | None
         return found if abs(found) < _MAX_INTEGER else None
     if value < 0 and exponent != int(exponent):
         return None
-    return Decimal(value) ** Decimal(exponent)
+    found = Decimal(value) ** Decimal(exponent)
+    return Decimal(0) if found.adjusted() < _LEAST_EXPONENT else found
 
 
 FUNCTIONS: Mapping[str, Function] = {

@@ -9,6 +9,7 @@ Spec: https://hl7.org/fhirpath/N1/#matchesregex--string--boolean
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 import regex
@@ -20,6 +21,7 @@ from fhir_server.fhirpath.node import Collection
 from fhir_server.fhirpath.values import string
 
 _MAX_PATTERN = 10_000
+_LEAST_SECONDS = 0.0001
 # Groups are written $1 and ${name} in a substitution, \g<1> in Python.
 _GROUP = re.compile(r"\$(?:(\d+)|\{(\w+)\})", re.ASCII)
 _FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE}
@@ -36,10 +38,14 @@ def _compiled(pattern: str, flags: int = 0) -> "regex.Pattern[str]":
 
 
 def _timed(run: Run, compute: Callable[[float], Any]) -> Any:
+    """Run a search on what is left of the time for all searches of this evaluation."""
+    start = perf_counter()
     try:
-        return compute(run.limits.regex_seconds)
+        return compute(max(run.regex_left, _LEAST_SECONDS))
     except (TimeoutError, MemoryError) as error:
-        raise LimitExceeded(f"a regular expression takes longer than {run.limits.regex_seconds} s") from error
+        raise LimitExceeded(f"regular expressions take longer than {run.limits.regex_seconds} s") from error
+    finally:
+        run.regex_left -= perf_counter() - start
 
 
 def matches(run: Run, focus: Collection, pattern: Collection, flags: Collection | None = None) -> Collection:
