@@ -23,6 +23,7 @@ from fhir_server.storage.sqlite.compile_values import Values
 from fhir_server.storage.sqlite.includes import gather, visible
 from fhir_server.storage.sqlite.plan import After, Branch, Steps, find, matched
 from fhir_server.storage.sqlite.plan_sort import Row, in_order, sort_column
+from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
 
 _STEPS: Final = 20_000  # virtual machine steps between two looks at the clock, about a millisecond
@@ -44,9 +45,26 @@ class Run:
     steps: Steps
 
 
-def search_page(
-    connection: apsw.Connection, search: Search, settings: Settings, match_text: TextMatcher | None = None
-) -> Page:
+class Texts:
+    """Finds text for one search and keeps what the client must know of it."""
+
+    def __init__(self, connection: apsw.Connection, index: TextIndex | None, *, exact: bool = False) -> None:
+        self._connection, self._index, self._exact = connection, index, exact
+        self.notes: list[str] = []
+
+    def __call__(self, content: bool, query: str) -> tuple[bool, Sequence[int]]:
+        """Return (negated, pids) of the versions whose text satisfies a query."""
+        if self._index is None:
+            self.notes.append("There is no text index.")
+            return False, ()
+        if self._exact:
+            return self._index.match_exactly(self._connection, content=content, query=query)
+        negated, pids, notes = self._index.match(self._connection, content=content, query=query)
+        self.notes += [note for note in notes if note not in self.notes]
+        return negated, pids
+
+
+def search_page(connection: apsw.Connection, search: Search, settings: Settings, text: TextIndex | None = None) -> Page:
     """Return one page of a search.
 
     Raises:
@@ -54,7 +72,8 @@ def search_page(
         SearchTooCostly: it took longer than `settings.search_timeout`.
     """
     with bounded(connection, settings.search_timeout):
-        run = prepare(connection, search, match_text)
+        texts = Texts(connection, text)
+        run = prepare(connection, search, texts)
         rows = _rows(run, search.count + 1) if search.count else []
         page = rows[: search.count]
         last = len(rows) <= search.count
@@ -69,13 +88,13 @@ def search_page(
             total=total,
             estimated=estimated,
             containers=_containers(run, page),
-            notes=notes,
+            notes=(*texts.notes, *notes),
         )
 
 
-def search_keys(connection: apsw.Connection, search: Search, match_text: TextMatcher | None = None) -> set[ResourceKey]:
+def search_keys(connection: apsw.Connection, search: Search, text: TextIndex | None = None) -> set[ResourceKey]:
     """Return the keys of all matches, as the connection's own transaction sees them, uncommitted rows included."""
-    run = prepare(connection, replace(search, after=None, sort=()), match_text)
+    run = prepare(connection, replace(search, after=None, sort=()), Texts(connection, text, exact=True))
     keys: set[ResourceKey] = set()
     for branch in run.branches:
         query = matched(branch, run.steps)
@@ -85,13 +104,13 @@ def search_keys(connection: apsw.Connection, search: Search, match_text: TextMat
     return keys
 
 
-def count(connection: apsw.Connection, search: Search, match_text: TextMatcher | None = None) -> int:
+def count(connection: apsw.Connection, search: Search, text: TextIndex | None = None) -> int:
     """Return the exact number of matches now."""
-    return _count(prepare(connection, replace(search, after=None, sort=()), match_text))
+    return _count(prepare(connection, replace(search, after=None, sort=()), Texts(connection, text)))
 
 
 def explain(
-    connection: apsw.Connection, search: Search, settings: Settings, match_text: TextMatcher | None = None
+    connection: apsw.Connection, search: Search, settings: Settings, text: TextIndex | None = None
 ) -> dict[str, object]:
     """Return the plan of a search: for each type what was counted, what drove, what was probed, and the SQL.
 
@@ -99,7 +118,7 @@ def explain(
     """
     with bounded(connection, settings.search_timeout):
         started = time.perf_counter()
-        run = prepare(connection, search, match_text)
+        run = prepare(connection, search, Texts(connection, text))
         rows = _rows(run, search.count + 1)
         return {
             "engine": "sqlite",
@@ -122,10 +141,10 @@ def _explained(branch: Branch) -> dict[str, object]:
     return {"type": branch.scope.rows_of, "conditions": conditions, "bound": _ESTIMATE}
 
 
-def prepare(connection: apsw.Connection, search: Search, match_text: TextMatcher | None = None) -> Run:
+def prepare(connection: apsw.Connection, search: Search, texts: TextMatcher) -> Run:
     """Compile a search at its snapshot."""
     values = Values(connection)
-    scope = Scope(values, _snapshot(values, search), "", match_text=match_text)
+    scope = Scope(values, _snapshot(values, search), "", match_text=texts)
     return Run(search, scope, tuple(_branches(search, scope)), Steps())
 
 
