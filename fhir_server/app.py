@@ -1,0 +1,98 @@
+"""create_app(settings): the only place where the parts of the server meet."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, tzinfo
+from functools import partial
+from typing import Any, Literal
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from fhir_server.api.application import Application, Running, make_application
+from fhir_server.api.decode import Parts
+from fhir_server.api.routes import Router
+from fhir_server.context import Level, Operation
+from fhir_server.definitions import Definitions, load
+from fhir_server.dispatch import Server, dispatch
+from fhir_server.errors import Unsupported
+from fhir_server.interactions.tenants import Tenants
+from fhir_server.model.json import decode
+from fhir_server.search.entries import IndexEntries
+from fhir_server.search.indexing import Extractor
+from fhir_server.search.parameters import ParameterRegistry
+from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.validation import structure_validator
+
+
+def create_app(settings: Settings) -> Application:
+    """Build the application; its lifespan opens the store and closes it."""
+    definitions = load()
+    parts = Parts(definitions, settings, Router(definitions))
+    return make_application(parts, partial(_opened, parts))
+
+
+@asynccontextmanager
+async def _opened(parts: Parts) -> AsyncIterator[Running]:
+    settings = parts.settings
+    stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
+    try:
+        server = _server(parts, Tenants(stores, settings, now))
+        store = await stores.open("default")
+
+        async def ready() -> bool:
+            return await store.last_txid() >= 0
+
+        yield Running(partial(dispatch, server), ready)
+    finally:
+        await stores.close()
+
+
+def _server(parts: Parts, tenants: Tenants) -> Server:
+    return Server(
+        settings=parts.settings,
+        definitions=parts.definitions,
+        tenants=tenants,
+        validator=structure_validator(),
+        router=parts.router,
+        operations=_NoOperations(),
+        apply_patch=_no_patch,
+        now=now,
+        new_id=new_id,
+    )
+
+
+def now() -> int:
+    """Return the time as milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """Return a fresh logical id."""
+    return str(uuid4())
+
+
+def extract_by(settings: Settings) -> Callable[[str, bytes], IndexEntries]:
+    """Return what makes the index rows of stored bytes anew, by the standard parameters."""
+    zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
+    extractor = Extractor(ParameterRegistry.standard(), zone=zone)
+
+    def extract(type_: str, data: bytes) -> IndexEntries:
+        return extractor.extract(type_, decode(data))
+
+    return extract
+
+
+class _NoOperations:
+    def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
+        return None
+
+
+def _no_patch(
+    kind: Literal["json", "fhirpath", "xml"],
+    resource: dict[str, Any],
+    patch: bytes | dict[str, Any],
+    definitions: Definitions,
+) -> dict[str, Any]:
+    raise Unsupported("patching is not built yet")
