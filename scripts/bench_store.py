@@ -1,6 +1,6 @@
 """Measure the write side of the SQLite store alone: synthetic resources shaped like Synthea's, in grouped commits.
 
-    python scripts/bench_store.py [--resources 300000] [--bundle 250] [--processes 2] [--dir DIR] [--set name=value ...]
+python scripts/bench_store.py [--resources 300000] [--bundle 250] [--processes 2] [--dir DIR] [--set name=value ...]
 """
 
 import argparse
@@ -48,7 +48,9 @@ class Maker:
 
     def _change(self, type_: str, id_: str, entries: IndexEntries) -> Change:
         head = f'{{"resourceType":"{type_}","id":"{id_}","meta":{{'
-        return Change(ResourceKey(type_, id_), "POST", Body(f'{head}}},"text":"{FILLER}"}}'.encode(), len(head)), entries)
+        return Change(
+            ResourceKey(type_, id_), "POST", Body(f'{head}}},"text":"{FILLER}"}}'.encode(), len(head)), entries
+        )
 
     def _patient(self, id_: str) -> Change:
         name = f"name{self._random.randrange(5000)}"
@@ -100,7 +102,10 @@ async def ingest(store: SqliteStore, maker: Maker, arguments: argparse.Namespace
         done += sum(map(len, batch))
         if (start // arguments.under_way + 1) % max(1, report // arguments.under_way) == 0:
             rate = (done - mark_done) / (storing - mark)
-            print(f"{done:9,} resources  {rate:9,.0f}/s  overall {done / storing:9,.0f}/s  slowest round {worst:.2f} s", flush=True)
+            print(
+                f"{done:9,} resources  {rate:9,.0f}/s  overall {done / storing:9,.0f}/s  slowest round {worst:.2f} s",
+                flush=True,
+            )
             mark, mark_done, worst = storing, done, 0.0
 
 

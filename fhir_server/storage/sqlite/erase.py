@@ -49,15 +49,15 @@ def forget_resource(connection: apsw.Connection, rid: int, values: Sequence[int]
     connection.execute("UPDATE meta SET value=value+1 WHERE key='epoch'")
 
 
-def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, most: int) -> int:
-    """Erase at most `most` versions, the oldest first; return how many. Deleted content is overwritten."""
+def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, most: int) -> list[int]:
+    """Erase at most `most` versions, the oldest first; return their pids. Deleted content is overwritten."""
     rows = fetch(
         connection,
         "SELECT r.rid, r.pid FROM type t JOIN resource r ON r.type=t.type AND r.id=? WHERE t.name=?",
         (key.id, key.type),
     )
     if not rows or rows[0][1] is None:
-        return 0
+        return []
     rid, current = rows[0]
     sql = "SELECT pid FROM version WHERE rid=? AND (pid<>? OR ?) ORDER BY version LIMIT ?"
     pids = [row[0] for row in fetch(connection, sql, (rid, current, not history_only, most))]
@@ -69,7 +69,7 @@ def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, 
             forget_resource(connection, rid, list(dict.fromkeys(values)))
     finally:
         fetch(connection, "PRAGMA secure_delete = off")
-    return len(pids)
+    return pids
 
 
 def _personal(connection: apsw.Connection, pid: int) -> list[int]:

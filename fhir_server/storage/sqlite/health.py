@@ -20,8 +20,8 @@ def _elapsed() -> float:
 class Health:
     """The state of a record's write side as this process saw it last.
 
-    clock_behind, clock_ahead: milliseconds by which the clock ran behind the log, or ahead of real time, at the last write;
-    0 within what is tolerated. reserve: space is kept back; without it nothing is written. fault: what the engine said
+    clock_behind, clock_ahead: milliseconds by which the clock was behind the log, or ahead of real time, at the last
+    write; 0 within what is tolerated. reserve: space is kept back; without it nothing is written. fault: what the engine said
     when a write failed last, empty once one went through.
     """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.model.keys import ResourceKey
@@ -9,18 +10,27 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite import erase, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the record and must forget with it."""
+
+    files: BlobFiles
+    text: TextIndex
 
 
 class Runs:
     """The long work of one store; `read` executes a function on a read connection, on a thread."""
 
     def __init__(
-        self, writer: Writer, read: Callable[..., Awaitable[Any]], files: BlobFiles, clock: Callable[[], int]
+        self, writer: Writer, read: Callable[..., Awaitable[Any]], clock: Callable[[], int], beside: Beside
     ) -> None:
-        self._writer, self._read, self._files, self._clock = writer, read, files, clock
+        self._writer, self._read, self._clock, self._beside = writer, read, clock, beside
 
     async def sweep(self, settings: Settings) -> int:
         """Delete what page links can no longer ask for and blobs that were never attached; return of how many
@@ -31,16 +41,17 @@ class Runs:
         done = 0
         while count := await self._writer.submit(upkeep.sweep_slice):
             done += count
-        await self._writer.submit(lambda connection: upkeep.sweep_blobs(connection, self._files))
+        await self._writer.submit(lambda connection: upkeep.sweep_blobs(connection, self._beside.files))
         return done
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
         """Erase versions and the bytes that they leave in the log file."""
         done = 0
-        while count := await self._writer.submit(
+        while pids := await self._writer.submit(
             lambda connection: erase.purge(connection, key, history_only=history_only, most=upkeep.SLICE)
         ):
-            done += count
+            await asyncio.to_thread(self._beside.text.forget, pids)
+            done += len(pids)
         if done:
             await self._writer.checkpoint()
         return done

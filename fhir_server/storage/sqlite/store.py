@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import apsw
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
+from fhir_server.search.query import Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
     BlobChange,
@@ -22,6 +24,7 @@ from fhir_server.storage.base import (
     CommitResult,
     HistoryPage,
     HistoryQuery,
+    Page,
     RecordChange,
     StoreError,
 )
@@ -33,7 +36,9 @@ from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.records import SqliteRecords
-from fhir_server.storage.sqlite.runs import Runs
+from fhir_server.storage.sqlite.runs import Beside, Runs
+from fhir_server.storage.sqlite.search import count, explain, search_keys, search_page
+from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -43,10 +48,6 @@ Extract = Callable[[str, bytes], IndexEntries]
 def milliseconds() -> int:
     """Return the time in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
-
-
-def no_search(connection: apsw.Connection, search: object) -> set[ResourceKey]:
-    raise NotImplementedError
 
 
 class SqliteStore:
@@ -64,10 +65,11 @@ class SqliteStore:
             self._readers.put(connect(folder / "record.db", settings, writer=False))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
         files = BlobFiles(folder / "blobs", durable=settings.durable)
-        self._writer = Writer(folder, settings, clock, Around(no_search, files))
+        self._text = TextIndex(folder / "text.db", settings)
+        self._writer = Writer(folder, settings, clock, Around(partial(search_keys, text=self._text), files))
         self.records = SqliteRecords(self._read_inline)
         self.blobs = SqliteBlobs(files, self._read_inline)
-        self._runs = Runs(self._writer, self._read, files, clock)
+        self._runs = Runs(self._writer, self._read, clock, Beside(files, self._text))
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
@@ -98,6 +100,18 @@ class SqliteStore:
         if isinstance(outcome.result, StoreError):
             raise outcome.result
         return outcome.result
+
+    async def search(self, search: Search) -> Page:
+        """Return one page. Raises SnapshotGone for a page link older than its life."""
+        return await self._read(lambda connection: search_page(connection, search, self._settings, self._text))
+
+    async def count(self, search: Search) -> int:
+        """Return the exact number of matches."""
+        return await self._read(lambda connection: count(connection, search, self._text))
+
+    async def explain(self, search: Search) -> dict[str, object]:
+        """Return the plan and what each step matched, for people."""
+        return await self._read(lambda connection: explain(connection, search, self._settings, self._text))
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first."""
@@ -148,6 +162,7 @@ class SqliteStore:
         await asyncio.to_thread(self._pool.shutdown)
         while not self._readers.empty():
             self._readers.get().close()
+        self._text.close()
         self._inline.close()
 
     async def _read_inline(self, run: Callable[[apsw.Connection], T]) -> T:
