@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.search import query as q
 from fhir_server.search.compare import date_law, number_law
-from fhir_server.storage.sqlite.compile_leaves import prefixed, reference_targets
+from fhir_server.storage.sqlite.compile_leaves import STRINGS, equal, reference_targets
 from fhir_server.storage.sqlite.compile_ranges import Columns, law, quantity_condition
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
@@ -94,12 +94,9 @@ def _quantity(scope: Scope, member: _Member, leaf: q.Quantity) -> Sql | None:
 
 
 def _string(_: Scope, member: _Member, leaf: q.String) -> Sql:
-    compare: dict[q.StringMode, Callable[[str], Sql]] = {
-        q.StringMode.STARTS: lambda value: prefixed(member(0), value),
-        q.StringMode.CONTAINS: lambda value: sql(f"instr({member(0)},?)>0", value),
-        q.StringMode.EXACT: lambda value: sql(f"{member(1)}=?", value),
-    }
-    return either([compare[leaf.mode](value) for value in leaf.values])
+    column = member(1 if leaf.mode is q.StringMode.EXACT else 0)
+    compare = equal if leaf.mode is q.StringMode.EXACT else STRINGS[leaf.mode]
+    return either([compare(column, value) for value in leaf.values])
 
 
 def _reference(scope: Scope, member: _Member, leaf: q.Reference) -> Sql | None:

@@ -7,6 +7,7 @@ from fhir_server.search import query as q
 from fhir_server.search.folding import fold
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
+    ALWAYS,
     NEVER,
     Predicate,
     Source,
@@ -22,6 +23,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     sql,
 )
 from fhir_server.storage.sqlite.composites import reference_version
+from fhir_server.storage.sqlite.text_query import fts5_query
 
 _TABLES = ("token", "string", "date", "number", "quantity", "uri", "ref", "composite", "position")
 _COLUMN = {"token": "value", "uri": "value", "ref": "target"}
@@ -144,11 +146,11 @@ def uri(node: q.Uri, scope: Scope) -> Predicate:
     """A URI, or what stands below or above it in its hierarchy."""
     label = f"{node.param} {node.mode} {_shown(node.values)}"
     param = scope.param(node.param)
-    if node.mode is q.StringMode.EXACT or node.mode is q.StringMode.ABOVE:
-        names = [name for value in node.values for name in _names(node.mode, value)]
-        ids = [scope.values.uri(name) for name in dict.fromkeys(names)]
-        return interned(scope, "uri", param, [id_ for id_ in ids if id_ is not None], label)
-    return any_of((_uri_range(scope, param, node.mode, value, label) for value in node.values), label)
+    if node.mode is q.StringMode.BELOW:
+        return any_of((_below(scope, param, value, label) for value in node.values), label)
+    names = [name for value in node.values for name in _names(node.mode, value)]
+    ids = [scope.values.uri(name) for name in dict.fromkeys(names)]
+    return interned(scope, "uri", param, [id_ for id_ in ids if id_ is not None], label)
 
 
 def _names(mode: q.StringMode, value: str) -> list[str]:
@@ -159,11 +161,12 @@ def _names(mode: q.StringMode, value: str) -> list[str]:
     return [value, *(value[:at] for at in ends), *(value[: at + 1] for at in ends)]
 
 
-def _uri_range(scope: Scope, param: int | None, mode: q.StringMode, value: str, label: str) -> Predicate:
+def _below(scope: Scope, param: int | None, value: str, label: str) -> Predicate:
     if param is None:
         return NEVER
     a, b = scope.alias(), scope.alias()
-    where = _URI_RANGES[mode](b, value)
+    base = value if value.endswith("/") else value + "/"
+    where = either([sql(f"{b}.uri=?", value), prefixed(f"{b}.uri", base)])
     tables = f"FROM uri_value {b} CROSS JOIN uri {a} ON {a}.param=? AND {a}.value={b}.value WHERE "
     rows = sql(f"SELECT {a}.pid AS pid {tables}", param) + where
 
@@ -172,22 +175,6 @@ def _uri_range(scope: Scope, param: int | None, mode: q.StringMode, value: str, 
         return sql(f"{head} WHERE {a}.pid={subject.pid} AND {a}.param=? AND ", param) + where + ")"
 
     return Predicate(label, probe, Source(rows), cost=2)
-
-
-def _below(b: str, value: str) -> Sql:
-    base = value if value.endswith("/") else value + "/"
-    return either([sql(f"{b}.uri=?", value), prefixed(f"{b}.uri", base)])
-
-
-def _contains(b: str, value: str) -> Sql:
-    return sql(f"instr({b}.uri,?)>0", value)
-
-
-def _starts(b: str, value: str) -> Sql:
-    return prefixed(f"{b}.uri", value)
-
-
-_URI_RANGES = {q.StringMode.BELOW: _below, q.StringMode.CONTAINS: _contains, q.StringMode.STARTS: _starts}
 
 
 def prefixed(column: str, prefix: str) -> Sql:
@@ -201,7 +188,7 @@ def prefixed(column: str, prefix: str) -> Sql:
 
 def string(node: q.String, scope: Scope) -> Predicate:
     """Folded text by its beginning or a part of it, or the original text."""
-    compare = {q.StringMode.STARTS: prefixed, q.StringMode.CONTAINS: _part, q.StringMode.EXACT: _exactly}[node.mode]
+    compare = STRINGS[node.mode]
     label = f"{node.param} {node.mode} {_shown(node.values)}"
     return any_of((_strings(scope, node.param, partial(compare), value, label) for value in node.values), label)
 
@@ -213,6 +200,24 @@ def _part(column: str, value: str) -> Sql:
 def _exactly(column: str, value: str) -> Sql:
     original = column.replace(".folded", ".original")
     return sql(f"{column}=? AND {original}=?", fold(value), value)
+
+
+def _end(column: str, value: str) -> Sql:
+    return sql(f"substr({column},-?)=?", len(value), value) if value else sql("1")
+
+
+def equal(column: str, value: str) -> Sql:
+    """Return the condition that a column is this text."""
+    return sql(f"{column}=?", value)
+
+
+STRINGS = {
+    q.StringMode.STARTS: prefixed,
+    q.StringMode.CONTAINS: _part,
+    q.StringMode.ENDS: _end,
+    q.StringMode.EQUALS: equal,
+    q.StringMode.EXACT: _exactly,
+}
 
 
 def _strings(scope: Scope, code: str, compare: "partial[Sql]", value: str, label: str) -> Predicate:
@@ -293,7 +298,9 @@ def _local_ids(node: q.Ids, label: str) -> Predicate:
 
 def full_text(node: q.FullText, scope: Scope) -> Predicate:
     """The versions that the text index finds."""
-    if scope.match_text is None or scope.contained:
+    if scope.contained:  # has no text of its own
+        return ALWAYS if fts5_query(node.query, "content")[1] else NEVER
+    if scope.match_text is None:
         return NEVER
     negated, pids = scope.match_text(node.content, node.query)
     label = f"{'_content' if node.content else '_text'}={node.query}"

@@ -35,7 +35,7 @@ class Branch:
     @property
     def by_pid(self) -> bool:
         """Tell whether the order of the page is that of pid."""
-        return all(column.by_pid for column in self.columns[:1])
+        return all(column.by_pid and column.descending is self.newest_first for column in self.columns)
 
     @property
     def descending(self) -> list[bool]:
@@ -174,7 +174,7 @@ def _walk(
     branch: Branch, sized: list[Sized], after: After | None, limit: int, budget: int, steps: Steps
 ) -> list[Row] | None:
     """Walk an index in the order of the page; None where there is none for this order."""
-    if branch.by_pid and len(branch.columns) < 2:
+    if branch.by_pid:
         return _walk_pids(branch, sized, after, limit, budget, steps)
     if branch.columns and branch.columns[0].walk is not None:
         return _walk_keys(branch, sized, branch.columns[0].walk, after, limit, budget, steps)
