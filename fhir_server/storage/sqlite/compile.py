@@ -143,7 +143,7 @@ def _has(node: q.Has, scope: Scope) -> Predicate:
     """Reverse chain: from the referring versions of the snapshot."""
     inner = conjuncts(node.node, scope.at(node.type))
     param = scope.values.param(node.type, node.param)
-    if param is None or NEVER in inner:
+    if param is None or NEVER in inner or scope.contained:  # nothing refers to a contained resource from outside
         return NEVER
     f, w = scope.alias(), scope.alias()
     from_ = Subject(f"{f}.pid", f"{w}.rid", f"{f}.pid")
@@ -159,7 +159,7 @@ def _has(node: q.Has, scope: Scope) -> Predicate:
 
 def _has_source(param: int, inner: list[Predicate], scope: Scope) -> Source | None:
     source, origin = best_source(inner, scope)
-    if source is None or origin is None or scope.contained:
+    if source is None or origin is None:
         return None
     f, w, r, u, s = (scope.alias() for _ in range(5))
     rest = [part for part in inner if part is not origin or not source.exact]

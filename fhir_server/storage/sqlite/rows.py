@@ -111,6 +111,8 @@ class IndexRows:
                 refs += (param, target, owner, reference_version(version))
             if url:
                 uris += (param, intern.uri(url), owner)
+                if version:  # a canonical of one version; a search without a version finds it under the plain code
+                    uris += (intern.param(type_, f"{code}:version"), intern.uri(f"{url}|{version}"), owner)
 
     def _quantities(self, type_: str, owner: int, entries: IndexEntries) -> None:
         intern, flat = self._intern, self.tables["quantity"]
