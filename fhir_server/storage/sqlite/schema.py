@@ -58,8 +58,8 @@ CREATE TABLE quantity(param INTEGER, unit INTEGER, low REAL, pid INTEGER, high R
   PRIMARY KEY(param, unit, low, pid, high, stated_unit, stated_low)) STRICT, WITHOUT ROWID;
 CREATE TABLE uri(param INTEGER, value INTEGER, pid INTEGER, PRIMARY KEY(param, value, pid)) STRICT, WITHOUT ROWID;
 -- target: rid, or -cid for a contained resource; version: of a versioned reference, else 0.
--- References by absolute or canonical URL are rows of `uri` under the same param; where they name a version, the URL with
--- |version is a row under 'code:version'.
+-- References by absolute or canonical URL are rows of `uri` under the same param; where they name a version, the URL
+-- with |version is a row under 'code:version'.
 CREATE TABLE ref(param INTEGER, target INTEGER, pid INTEGER, version INTEGER,
   PRIMARY KEY(param, target, pid, version)) STRICT, WITHOUT ROWID;
 -- the params that `ref` has rows of: who refers to a resource is found by one look-up for each
