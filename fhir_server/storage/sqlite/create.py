@@ -6,9 +6,9 @@ from pathlib import Path
 import apsw
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StorageFault
 from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.schema import FORMAT, TABLES
 from fhir_server.storage.sqlite.turn import Turn
@@ -22,7 +22,7 @@ def prepare(folder: Path, settings: Settings) -> None:
         with faults(), turn.taken():
             connection = connect(folder / "record.db", settings, writer=True)
             try:
-                _prepare(connection)
+                _prepare(connection, folder, settings)
             finally:
                 connection.close()
         Reserve(folder, settings.reserve_bytes).lay_by()
@@ -31,19 +31,11 @@ def prepare(folder: Path, settings: Settings) -> None:
         turn.close()
 
 
-def format_of(connection: apsw.Connection) -> int | None:
-    """Return the format of a record, None for one without tables."""
-    if not fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name='meta'"):
-        return None
-    return int(fetch(connection, "SELECT value FROM meta WHERE key='format'")[0][0])
-
-
-def _prepare(connection: apsw.Connection) -> None:
-    found = format_of(connection)
-    if found is None:
+def _prepare(connection: apsw.Connection, folder: Path, settings: Settings) -> None:
+    if fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name='meta'"):
+        migrate(connection, folder, settings)
+    else:
         _create(connection)
-    elif found != FORMAT:
-        raise StorageFault(f"the record has format {found}, this server reads format {FORMAT}")
 
 
 def _create(connection: apsw.Connection) -> None:

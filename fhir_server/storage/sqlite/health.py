@@ -21,8 +21,8 @@ class Health:
     """The state of a record's write side as this process saw it last.
 
     clock_behind, clock_ahead: milliseconds by which the clock was behind the log, or ahead of real time, at the last
-    write; 0 within what is tolerated. reserve: space is kept back; without it nothing is written. fault: what the engine said
-    when a write failed last, empty once one went through.
+    write; 0 within what is tolerated. reserve: space is kept back; without it nothing is written. fault: what the
+    engine said when a write failed last, empty once one went through.
     """
 
     clock_behind: int = 0

@@ -29,8 +29,10 @@ from fhir_server.storage.base import (
     StoreError,
 )
 from fhir_server.storage.sqlite import collections, history, reads
+from fhir_server.storage.sqlite.backup import Manifest, backup
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.blobs import SqliteBlobs
+from fhir_server.storage.sqlite.check import check_blobs, check_record
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
@@ -64,7 +66,7 @@ class SqliteStore:
         for _ in range(settings.readers):
             self._readers.put(connect(folder / "record.db", settings, writer=False))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
-        files = BlobFiles(folder / "blobs", durable=settings.durable)
+        files = self._files = BlobFiles(folder / "blobs", durable=settings.durable)
         self._text = TextIndex(folder / "text.db", settings)
         self._writer = Writer(folder, settings, clock, Around(partial(search_keys, text=self._text), files))
         self.records = SqliteRecords(self._read_inline)
@@ -142,6 +144,15 @@ class SqliteStore:
     async def sweep(self) -> int:
         """Remove what only page links older than their life could ask for; for the owner, now and then."""
         return await self._runs.sweep(self._settings)
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None]) -> Manifest:
+        """Copy the record to a new or empty folder while it serves; `progress(done, of)` is called on a thread."""
+        return await asyncio.to_thread(backup, self._folder, target, self._settings, progress)
+
+    async def check(self, *, thorough: bool = True) -> list[str]:
+        """Return what is wrong with the record, in words; nothing for a sound one."""
+        problems = await self._read(lambda connection: check_record(connection, thorough=thorough))
+        return problems + await self._read(lambda connection: check_blobs(connection, self._files))
 
     async def declare(self, collection: Collection) -> None:
         """Make a record collection known (idempotent); creates its indexes."""

@@ -1,0 +1,193 @@
+"""Backup of a record while it serves, and restoring one.
+
+The copy of the tables is made by `VACUUM INTO`: one read transaction, so the rows of one instant, beside which writers
+go on; it leaves behind what was erased and the room it took. SQLite's page-by-page backup starts anew at each commit
+unless it too holds a read transaction, and took twice the time (220 MB: 0.6 s against 0.3 s, both without fsync).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
+from fhir_server.storage.sqlite.check import check_record
+from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.schema import FORMAT
+
+MANIFEST: Final = "manifest.json"
+RECORD: Final = "record.db"
+_STEPS: Final = 1_000_000  # virtual machine steps between two looks at how far the copy is
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds: its format, the last commit, and the SHA-256 of each file by its path."""
+
+    format: int
+    store: str
+    txid: int
+    last_updated: int
+    files: dict[str, str]
+
+
+class BackupRefused(Exception):
+    """A backup that cannot be made or restored; the message says why."""
+
+
+def backup(folder: Path, target: Path, settings: Settings, progress: Progress) -> Manifest:
+    """Copy the record in `folder` to `target`, a folder that is new or empty; `progress(done, of)` in bytes.
+
+    Blocks for as long as it takes: call it on a thread. The manifest is written last, so a copy without one is not
+    complete.
+
+    Raises:
+        BackupRefused: the target is not empty, or the copy is not sound.
+        StorageFull, StorageFault: the target cannot be written.
+    """
+    need_empty(target)
+    with faults():
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _copy_record(folder / RECORD, target / RECORD, settings, progress)
+        connection = _open_copy(target / RECORD)
+        try:
+            problems = check_record(connection, thorough=False)
+            if problems:
+                raise BackupRefused(f"the copy is not sound: {'; '.join(problems[:5])}")
+            _copy_blobs(connection, folder, target, progress)
+            manifest = _manifest(connection, target)
+        finally:
+            connection.close()
+        _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+        sync_folder(target)
+    return manifest
+
+
+def restore(source: Path, folder: Path) -> Manifest:
+    """Copy a backup to `folder`, which must be new or empty, after checking every file of it.
+
+    Raises:
+        BackupRefused: not a complete backup, of a newer format, damaged, or the folder is not empty.
+    """
+    need_empty(folder)
+    manifest = read_manifest(source)
+    if manifest.format > FORMAT:
+        raise BackupRefused(f"the backup has format {manifest.format}, this server knows up to {FORMAT}")
+    with faults():
+        for name, digest in manifest.files.items():
+            if _digest(source / name) != digest:
+                raise BackupRefused(f"{source / name} is not what the backup wrote")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in sorted(manifest.files, key=lambda name: name == RECORD):  # the record last: it makes the store
+            _copy(source / name, folder / name)
+        sync_folder(folder)
+    return manifest
+
+
+def read_manifest(source: Path) -> Manifest:
+    """Return the manifest of a backup. Raises BackupRefused where there is none that can be read."""
+    try:
+        manifest = Manifest(**json.loads((source / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise BackupRefused(f"{source} holds no complete backup: {error}") from None
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+        raise BackupRefused(f"{source / MANIFEST} names files outside the backup")
+    return manifest
+
+
+def _copy_record(record: Path, target: Path, settings: Settings, progress: Progress) -> None:
+    source = connect(record, settings, writer=False)
+    try:
+        pages, size = (fetch(source, f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
+
+        def look() -> bool:
+            progress(min(_size(target), pages * size), pages * size)
+            return False  # go on
+
+        source.set_progress_handler(look, _STEPS)
+        fetch(source, "PRAGMA query_only = off")  # the copy counts as a write
+        source.execute("VACUUM INTO ?", (str(target),))
+        progress(pages * size, pages * size)
+    finally:
+        source.close()
+    _sync(target)
+
+
+def _open_copy(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    fetch(connection, "PRAGMA journal_mode = delete")  # so that the copy is one file
+    return connection
+
+
+def _copy_blobs(connection: apsw.Connection, folder: Path, target: Path, progress: Progress) -> None:
+    """Copy the attached blobs. One that a commit released meanwhile is left out, and its row with it."""
+    sources, copies = BlobFiles(folder / "blobs", durable=True), BlobFiles(target / "blobs", durable=True)
+    rows = fetch(connection, "SELECT id, size FROM blob")
+    total, done = sum(size for _, size in rows), 0
+    for id_, size in rows:
+        try:
+            _copy(sources.path(id_), copies.path(id_))
+        except FileNotFoundError:
+            connection.execute("DELETE FROM blob WHERE id=?", (id_,))
+        done += size
+        progress(done, total)
+
+
+def _manifest(connection: apsw.Connection, target: Path) -> Manifest:
+    meta = dict(fetch(connection, "SELECT key, value FROM meta"))
+    log = fetch(connection, "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1")
+    txid, last_updated = log[0] if log else (0, 0)
+    paths = sorted(path for path in target.rglob("*") if path.is_file())
+    files = {str(path.relative_to(target)): _digest(path) for path in _settled(paths)}
+    return Manifest(meta["format"], meta["store"], txid, last_updated, files)
+
+
+def _settled(paths: Iterable[Path]) -> Iterable[Path]:
+    return (path for path in paths if not path.name.endswith(("-journal", "-wal", "-shm")))
+
+
+def need_empty(folder: Path) -> None:
+    """Raise BackupRefused unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BackupRefused(f"{folder} is not an empty folder")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(source, target)
+    target.chmod(0o600)
+    _sync(target)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,107 @@
+"""Format versions of the record: one step for each change of the tables, run in place by the first process to open it.
+
+A step is a list of short moves. The marker `migration` in `meta` says which moves are done, in the same transaction as
+the move, so a migration that was stopped goes on where it came to. Before the first move the record is copied to
+`before-format-N/`; to go back, stop the server, install the release that knows format N and put that copy's `record.db`
+in the place of the new one (versions written since then are lost with it).
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault
+from fhir_server.storage.sqlite.backup import BackupRefused, backup
+from fhir_server.storage.sqlite.connection import fetch
+from fhir_server.storage.sqlite.schema import FORMAT
+
+Move = Callable[[apsw.Connection], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one format to the next: moves that are called until they return True, each call one transaction."""
+
+    to: int
+    moves: Sequence[Move]
+
+
+def _add_positions(connection: apsw.Connection) -> bool:
+    connection.execute(
+        "CREATE TABLE position(param INTEGER, latitude REAL, longitude REAL, pid INTEGER,"
+        "  PRIMARY KEY(param, latitude, longitude, pid)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX position_pid ON position(pid, param)"
+    )
+    return True
+
+
+def _add_composites(connection: apsw.Connection) -> bool:
+    connection.execute(
+        "CREATE TABLE composite(param INTEGER, first INTEGER, second ANY, pid INTEGER, rest TEXT,"
+        "  PRIMARY KEY(param, first, second, pid, rest)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX composite_pid ON composite(pid, param)"
+    )
+    return True
+
+
+# Format 0 was never released: it stands for an older layout in the tests of this machinery.
+STEPS: Final[Mapping[int, Step]] = {0: Step(1, (_add_positions, _add_composites))}
+
+
+def migrate(connection: apsw.Connection, folder: Path, settings: Settings, steps: Mapping[int, Step] = STEPS) -> int:
+    """Bring a record to the format of this server; return the format that it had. The caller holds the turn.
+
+    Raises:
+        StorageFault: the format is newer than this server, or older than any step; nothing is touched.
+    """
+    found = int(_meta(connection, "format"))
+    if found > FORMAT:
+        raise StorageFault(
+            f"the record in {folder} has format {found}, but this server knows up to {FORMAT}: "
+            "it was written by a newer release; install that one, or restore a backup made before it"
+        )
+    if found < FORMAT:
+        _save(folder, found, settings)
+    at = found
+    while at < FORMAT:
+        if at not in steps:
+            raise StorageFault(f"the record in {folder} has format {at}, from which there is no way to {FORMAT}")
+        _run(connection, steps[at])
+        at = steps[at].to
+    return found
+
+
+def _run(connection: apsw.Connection, step: Step) -> None:
+    done = int(_meta(connection, "migration") or 0)
+    for number, move in enumerate(step.moves[done:], done + 1):
+        finished = False
+        while not finished:
+            with connection:
+                finished = move(connection)
+                if finished:
+                    connection.execute("INSERT OR REPLACE INTO meta VALUES('migration', ?)", (number,))
+    with connection:
+        connection.execute("UPDATE meta SET value=? WHERE key='format'", (step.to,))
+        connection.execute("DELETE FROM meta WHERE key='migration'")
+
+
+def _save(folder: Path, found: int, settings: Settings) -> None:
+    """Copy the record as it was, unless an earlier try did."""
+    target = folder / f"before-format-{found + 1}"
+    if (target / "manifest.json").exists():
+        return
+    shutil.rmtree(target, ignore_errors=True)  # an earlier try was stopped within the copy
+    try:
+        backup(folder, target, settings, lambda done, of: None)
+    except BackupRefused as error:
+        raise StorageFault(str(error)) from error
+
+
+def _meta(connection: apsw.Connection, key: str) -> str:
+    rows = fetch(connection, "SELECT value FROM meta WHERE key=?", (key,))
+    return str(rows[0][0]) if rows else ""
