@@ -110,7 +110,7 @@ class Checks:
     def whole(self, node: Node) -> Check | None:
         """The rules on several properties of an object together; None when there are none."""
         if node.kind == "resource":
-            return lambda value, scope, level: "contained" not in value or not any(list_faults(value))
+            return lambda value, scope, level: "contained" not in value or not any(list_faults(value, scope.used))
         if node.type == "Reference":
             return self._reference_type(node)
         if node.codes is not None:

@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/references.html#contained
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 _NOT_IN_CONTAINED = (("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5"))
@@ -20,21 +20,26 @@ def member_faults(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
             yield "invariant", f"meta.{name}", f"a contained resource must not have meta.{name} ({rule})"
 
 
-def list_faults(root: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """What is wrong with the contained resources together: issue code, index, text."""
+def list_faults(root: Mapping[str, Any], used: Set[str] = frozenset()) -> Iterator[tuple[str, int, str]]:
+    """What is wrong with the contained resources together: issue code, index, text.
+
+    `used` are references already met in the resource; when they do, it need not be searched for others.
+    """
     items = root.get("contained")
     if not isinstance(items, list):
         return
     seen: set[str] = set()
-    local = set(_local_references(root))
+    local: Set[str] | None = None
     for index, item in enumerate(items):
         identity = item.get("id") if isinstance(item, dict) else None
         if not isinstance(identity, str):
             continue
         if identity in seen:
             yield "duplicate", index, "two contained resources have this id"
-        elif f"#{identity}" not in local and "#" not in _local_references(item):
-            yield "invariant", index, "nothing refers to this contained resource (dom-3)"
+        elif f"#{identity}" not in used:
+            local = set(_local_references(root)) if local is None else local
+            if f"#{identity}" not in local and "#" not in _local_references(item):
+                yield "invariant", index, "nothing refers to this contained resource (dom-3)"
         seen.add(identity)
 
 

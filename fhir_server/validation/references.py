@@ -28,12 +28,13 @@ UNTYPED = ""
 class Scope:
     """What a reference may resolve against: the resource it stands in, and whether that is an entry of a transaction.
 
-    `contained` maps the ids of contained resources to their types.
+    `contained` maps the ids of contained resources to their types. `used` collects the local references met so far.
     """
 
     root: Mapping[str, Any] = field(default_factory=dict)
     contained: Mapping[str, str] = field(default_factory=dict)
     transaction: bool = False
+    used: set[str] = field(default_factory=set)
 
 
 def scope_of(resource: Mapping[str, Any], transaction: bool) -> Scope:
@@ -88,6 +89,7 @@ class References(dict[object, str | None]):
         if value == "#":
             return str(scope.root.get("resourceType", "")) if scope.contained else None
         if value.startswith("#"):
+            scope.used.add(value)
             return scope.contained.get(value[1:])
         if scope.transaction:
             conditional = _CONDITIONAL(value)

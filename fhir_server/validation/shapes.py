@@ -1,143 +1,176 @@
 """The fast road: good or bad, by checks generated for each shape of object that comes by.
 
-A shape costs about half a millisecond to compile and saves some microseconds each time, so the number and the rate of
-compilations are bounded; objects beyond that go through `Checks.any_object`. See docs/adr/0006-validation.md.
+A shape costs a millisecond to compile and saves some microseconds each time, so the number of shapes and the time spent
+on them are bounded; other objects go through `Checks.any_object`. See docs/adr/0006-validation.md.
 """
 
-import re
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import count
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from fhir_server.validation.checks import BAD, Check, Checks
-from fhir_server.validation.plan import Node, Plan, Property, shape_fault
+from fhir_server.validation.plan import Node, Plan, Property
 from fhir_server.validation.primitives import MAX_STRING, Primitive, match_id
-from fhir_server.validation.references import Scope
+from fhir_server.validation.references import Scope, scope_of
 from fhir_server.validation.source import shape_source
 
-MAX_SHAPES = 4000
+MAX_SHAPES = 2000
 MAX_KEYS = 64
-SHAPES_PER_SECOND = 50.0
-BURST = 1000.0
+# Seconds of compilation: at once, and for each second after.
+BURST = 2.0
+SHARE = 0.02
 
-_REMEMBERED = 4096
+_REMEMBERED = 8192
 _LONGEST_REMEMBERED = 64
+
+T = TypeVar("T")
 
 
 class Budget:
-    """How many shapes may be compiled now: a bucket that fills with time."""
+    """How much time there is for compilation: a bucket that fills with time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self._left = BURST
         self._then = clock()
 
-    def take(self) -> bool:
-        """Take one compilation, if there is one."""
-        now = self._clock()
-        self._left = min(BURST, self._left + (now - self._then) * SHAPES_PER_SECOND)
+    def left(self) -> bool:
+        """Whether there is time to compile a shape."""
+        now = self.clock()
+        self._left = min(BURST, self._left + (now - self._then) * SHARE)
         self._then = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return self._left > 0
+
+    def spend(self, seconds: float) -> None:
+        """Take from what is left; it may go below nothing once."""
+        self._left -= seconds
 
 
-class Known(dict[object, bool]):
-    """Values of a primitive type that were good, a bounded number; others are looked at."""
+class Known(set[object]):
+    """Good values of a primitive type, a bounded number; others must be looked at."""
 
     def __init__(self, accepts: Callable[[object], bool]) -> None:
         super().__init__()
         self._accepts = accepts
 
-    def __missing__(self, value: object) -> bool:
+    def learn(self, value: object) -> bool:
+        """Whether a value is good; if so it is remembered."""
         if not self._accepts(value):
             return False
         if len(value) <= _LONGEST_REMEMBERED:  # type: ignore[arg-type]
             if len(self) >= _REMEMBERED:
                 self.clear()
-            self[value] = True
+            self.add(value)
         return True
 
 
 class Constants:
-    """What the generated code of one node refers to, by the names that it uses."""
+    """What the generated code of one node refers to, by the names that it uses (see `source.Names`)."""
 
-    def __init__(self, node: Node, road: "FastRoad") -> None:
-        self._node = node
+    def __init__(self, road: "FastRoad") -> None:
         self._road = road
+        self._named: dict[tuple[str, ...], str] = {}
+        self._numbers = count()
         self.bound: dict[str, object] = {
             "Decimal": Decimal,
             "MAX_STRING": MAX_STRING,
             "match_id": match_id,
             "references": road.plan.references,
-            "targets": node.targets,
-            "whole": road.checks.whole(node),
         }
 
     def shapes(self, key: str) -> str:
-        """The shapes of another node."""
-        return self._bind("shapes", key, lambda: self._road.shapes(self._road.plan.node(key)))
+        """The shapes of a node."""
+        return self._bind(lambda: self._road.shapes(key), "shapes", key)
 
-    def check(self, found: Property) -> str:
+    def whole(self, node: Node) -> str:
+        """The rules on several properties of a node together."""
+        return self._bind(lambda: self._road.checks.whole(node), "whole", node.key)
+
+    def check(self, node: Node, found: Property) -> str:
         """The check of a property as closures."""
-        return self._bind("check", found.name, lambda: self._road.checks.property(self._node, found))
+        return self._bind(lambda: self._road.checks.property(node, found), "check", node.key, found.name)
 
-    def pair(self, found: Property) -> str:
+    def pair(self, node: Node, found: Property) -> str:
         """The check of a property with its `_name`."""
-        return self._bind("pair", found.name, lambda: self._road.checks.pair(self._node, found))
+        return self._bind(lambda: self._road.checks.pair(node, found), "pair", node.key, found.name)
 
-    def full(self, found: Property) -> str:
-        """The full check of a primitive."""
-        primitive = found.primitive
-        assert primitive
-        return self._bind("full", primitive.name, lambda: primitive.accepts)
+    def targets(self, node: Node) -> str:
+        """The types that a reference may name."""
+        return self._bind(lambda: node.targets, "targets", node.key)
 
     def codes(self, found: Property) -> str:
         """The codes of a required binding."""
-        return self._bind("codes", found.value_set, lambda: found.codes)
+        return self._bind(lambda: found.codes, "codes", found.value_set)
 
-    def known(self, found: Property) -> str:
-        """The remembered values of a primitive."""
-        primitive = found.primitive
-        assert primitive
-        return self._bind("known", primitive.name, lambda: self._road.known(primitive))
+    def full(self, found: Property) -> str:
+        """The full check of a primitive."""
+        primitive = _primitive(found)
+        return self._bind(lambda: primitive.accepts, "full", primitive.name)
 
-    def _bind(self, kind: str, key: str, make: Callable[[], object]) -> str:
-        name = f"{kind}_{_not_in_names.sub('_', key)}"
-        if name not in self.bound:
-            self.bound[name] = make()
+    def known(self, found: Property) -> tuple[str, str]:
+        """The remembered values of a primitive, and the full check that adds to them."""
+        known = self._road.known(_primitive(found))
+        name = _primitive(found).name
+        return self._bind(lambda: known, "known", name), self._bind(lambda: known.learn, "learn", name)
+
+    def _bind(self, make: Callable[[], object], *key: str) -> str:
+        name = self._named.get(key)
+        if name is None:
+            # Another thread may do the same now: a name is bound before anybody can see it, and never again.
+            made, name = make(), f"{key[0]}_{next(self._numbers)}"
+            self.bound[name] = made
+            name = self._named.setdefault(key, name)
         return name
 
 
 class Shapes(dict[tuple[str, ...], Check]):
-    """The checks of one node by shape; a shape not seen before is compiled, or left to the general check."""
+    """The checks of one node by shape. A shape not seen before is compiled, or left to the general check."""
 
     def __init__(self, node: Node, road: "FastRoad") -> None:
         super().__init__()
         self._node = node
         self._road = road
         self._general = road.checks.any_object(node)
-        self._constants = Constants(node, road)
+        self._closures = road.closures.any_object(node)
+        self._constants = Constants(road)
 
     def __missing__(self, keys: tuple[str, ...]) -> Check:
-        if len(keys) > MAX_KEYS or shape_fault(self._node, keys) or not self._road.may_compile():
-            return self._general
-        check = self[keys] = self._compile(keys)
-        return check
+        return self._first if len(keys) <= MAX_KEYS and self._road.may_compile() else self._general
 
     def __call__(self, value: Any, scope: Scope, level: int) -> bool:
         """Check an object of any shape."""
         return self[tuple(value)](value, scope, level)
 
-    def _compile(self, keys: tuple[str, ...]) -> Check:
-        # Nothing of the resource is written into the source: names of properties are known ones, and only looked up.
-        source = shape_source(self._node, keys, self._constants)
+    def _first(self, value: Any, scope: Scope, level: int) -> bool:
+        """Check an object whose shape was not seen before; if it is good, its shape is compiled."""
+        if not self._closures(value, scope, level):
+            return False
+        self[tuple(value)] = self._road.timed(lambda: self._compile(value))
+        return True
+
+    def _compile(self, sample: dict[str, Any]) -> Check:
+        # Nothing of the sample but names of properties gets into the source, and those are known ones.
+        source = shape_source(self._road.plan, self._node, sample, self._constants)
         made: dict[str, Check] = {}
         exec(compile(source, f"<shape of {self._node.key}>", "exec"), self._constants.bound, made)  # noqa: S102
         return made["check"]
+
+
+class Roots(dict[str, Shapes]):
+    """The shapes of resources by type; there is none for what is not a resource type."""
+
+    def __init__(self, road: "FastRoad") -> None:
+        super().__init__()
+        self._road = road
+
+    def __missing__(self, name: str) -> Shapes:
+        if name not in self._road.plan.resource_types:
+            raise KeyError(name)
+        shapes = self[name] = self._road.shapes(name)
+        return shapes
 
 
 class FastRoad:
@@ -145,39 +178,51 @@ class FastRoad:
 
     def __init__(self, plan: Plan, budget: Budget | None = None) -> None:
         self.plan = plan
-        self.checks = Checks(plan, self.shapes)
+        self.checks = Checks(plan, lambda node: self.shapes(node.key))
+        self.closures = Checks(plan)
+        self.compiled = 0
         self._shapes: dict[str, Shapes] = {}
         self._known: dict[str, Known] = {}
+        self._roots = Roots(self)
         self._budget = budget or Budget()
-        self._compiled = 0
         self._lock = Lock()
 
-    def good(self, resource: object, transaction: bool) -> bool:
+    def good(self, resource: Any, transaction: bool) -> bool:
         """Whether a resource has no structural fault."""
         try:
-            return self.checks.root(resource, transaction)
+            shapes = self._roots[resource["resourceType"]]
+            return shapes[tuple(resource)](resource, scope_of(resource, transaction), 0)
         except BAD:
             return False
 
-    def shapes(self, node: Node) -> Shapes:
+    def shapes(self, key: str) -> Shapes:
         """The shapes of a node seen so far."""
-        return self._shapes.get(node.key) or self._shapes.setdefault(node.key, Shapes(node, self))
+        found = self._shapes.get(key)
+        return self._shapes.setdefault(key, Shapes(self.plan.node(key), self)) if found is None else found
 
     def known(self, primitive: Primitive) -> Known:
         """The remembered values of a primitive type."""
         return self._known.setdefault(primitive.name, Known(primitive.accepts))
 
     def may_compile(self) -> bool:
-        """Take leave to compile one more shape; when there are too many, all are forgotten."""
+        """Whether there is time to compile one more shape."""
         with self._lock:
-            if not self._budget.take():
-                return False
-            if self._compiled >= MAX_SHAPES:
-                self._compiled = 0
+            return self._budget.left()
+
+    def timed(self, make: Callable[[], T]) -> T:
+        """Compile at the budget's expense. When there are too many shapes, all are forgotten first."""
+        start = self._budget.clock()
+        made = make()
+        with self._lock:
+            self._budget.spend(self._budget.clock() - start)
+            if self.compiled >= MAX_SHAPES:
+                self.compiled = 0
                 for shapes in list(self._shapes.values()):
                     shapes.clear()
-            self._compiled += 1
-            return True
+            self.compiled += 1
+        return made
 
 
-_not_in_names = re.compile(r"\W")
+def _primitive(found: Property) -> Primitive:
+    assert found.primitive
+    return found.primitive
