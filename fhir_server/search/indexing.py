@@ -6,33 +6,47 @@ from typing import Any
 
 from fhir_server import definitions
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.extraction.generate import Extract, Generator
+from fhir_server.search.extraction.general import General
+from fhir_server.search.extraction.generate import Extract, function_of, source_of
 from fhir_server.search.extraction.plan import Planner
-from fhir_server.search.extraction.readers import Readers
+from fhir_server.search.extraction.readers import Readers, Scope
+from fhir_server.search.extraction.shape import Shapes
 from fhir_server.search.parameters import ParameterRegistry
 
 _NONE_CONTAINED: Mapping[str, str] = {}
+_MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Extractor:
     """Makes index rows by the parameters of one registry.
 
-    The function of a type is generated when the first resource of the type comes. `zone` is that of dates without
-    one. Rows may repeat where a resource repeats itself.
+    The function of a type is generated when the first resource of the type comes. Expressions that it does not cover
+    (only custom parameters have such) are evaluated by the general FHIRPath engine.
 
-    What the rows hold beyond `entries`:
-      - a CodeableConcept with nothing but text, which no code finds: (param, None, "")
-      - a quantity whose unit is spelt otherwise than its code, a second time under its unit
+    What the rows hold beyond what `entries` says:
+      - `code:text` strings, the texts that `:text` searches (`folded`, original "")
+      - a Coding, CodeableConcept or Identifier without a code as code "", which `:missing` sees and no code finds
+      - a quantity whose unit is spelt otherwise than its code a second time, under its unit and no system
       - a canonical with a version as (param, None, None, url, version) and as (param, None, None, "url|version", None)
       - a ContactPoint with its `use` as the system, as the specification has it
-      - for an Identifier, rows `identifier:of-type`; for a Reference with an identifier, rows `subject:identifier`
+    Rows may repeat where a resource repeats itself.
+
+    Args:
+        registry: the parameters in force.
+        zone: that of dates which name none.
+        texts: whether to make the `:text` rows, a sixth of all.
+        trusted: whether resources have passed structural validation. If not, their misshapen parts are dropped first.
     """
 
-    def __init__(self, registry: ParameterRegistry, *, zone: tzinfo = UTC) -> None:
+    def __init__(
+        self, registry: ParameterRegistry, *, zone: tzinfo = UTC, texts: bool = True, trusted: bool = True
+    ) -> None:
         self.registry = registry
+        self._trusted = trusted
         self._facts = definitions.load()
+        self._shapes = Shapes(self._facts)
         self._readers = Readers(zone)
-        self._planner = Planner(self._facts, self._readers)
+        self._planner = Planner(self._facts, self._readers, texts=texts)
         self._functions: dict[str, Extract] = {}
 
     def extract(self, type_: str, resource: dict[str, Any], *, own_base: str = "") -> IndexEntries:
@@ -40,30 +54,54 @@ class Extractor:
 
         Absolute references under `own_base`, the server's own URL, count as relative ones.
         """
-        contained = resource.get("contained")
-        if contained:
-            return self._with_contained(type_, resource, contained, own_base)
-        return self._function(type_)(resource, (own_base, _NONE_CONTAINED))
+        if not self._trusted:
+            return self._extract(type_, self._sound(type_, resource), own_base)
+        try:
+            return self._extract(type_, resource, own_base)
+        except _MISSHAPEN:
+            # Validation let it pass, or was off: index what can be.
+            return self._extract(type_, self._sound(type_, resource), own_base)
+
+    def texts(self, type_: str, resource: dict[str, Any]) -> list[tuple[str, str]]:
+        """Return what `:text` searches, as (code of the parameter, folded text)."""
+        strings = self.extract(type_, resource).strings
+        return [(row[0].removesuffix(":text"), row[1]) for row in strings if row[0].endswith(":text")]
 
     def source(self, type_: str) -> str:
         """Return the Python text that was generated for a type."""
-        return self._generator(type_).source()
+        return source_of(self._planner.plan(type_, self.registry.of(type_)), self._facts, self._readers)
 
-    def _with_contained(
-        self, type_: str, resource: dict[str, Any], contained: list[dict[str, Any]], own_base: str
-    ) -> IndexEntries:
+    def _extract(self, type_: str, resource: dict[str, Any], own_base: str) -> IndexEntries:
+        contained = resource.get("contained")
+        if not contained:
+            return self._function(type_)(resource, (own_base, _NONE_CONTAINED))
         local = [(inner["resourceType"], inner["id"], inner) for inner in contained if "id" in inner]
         scope = (own_base, {id_: kind for kind, id_, _ in local})
         entries = self._function(type_)(resource, scope)
         entries.contained += [(kind, id_, self._function(kind)(inner, scope)) for kind, id_, inner in local]
         return entries
 
+    def _sound(self, type_: str, resource: dict[str, Any]) -> dict[str, Any]:
+        return self._shapes.sound(type_, resource) or {}
+
     def _function(self, type_: str) -> Extract:
         function = self._functions.get(type_)
         if function is None:
-            function = self._functions[type_] = self._generator(type_).function()
+            function = self._functions[type_] = self._make(type_)
         return function
 
-    def _generator(self, type_: str) -> Generator:
+    def _make(self, type_: str) -> Extract:
         plan = self._planner.plan(type_, self.registry.of(type_))
-        return Generator(plan, self._planner, self._facts, self._readers)
+        extract = function_of(plan, self._facts, self._readers)
+        general = [General(parameter, self._facts, self._readers) for parameter in plan.general]
+        return _with_general(extract, general) if general else extract
+
+
+def _with_general(extract: Extract, general: list[General]) -> Extract:
+    def extract_all(resource: dict[str, Any], scope: Scope) -> IndexEntries:
+        entries = extract(resource, scope)
+        for parameter in general:
+            parameter.add(resource, scope, entries)
+        return entries
+
+    return extract_all

@@ -7,7 +7,8 @@ from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, Node, ast, compile_expression, parse
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.extraction import readers as r
-from fhir_server.search.extraction.generate import LISTS, cross
+from fhir_server.search.extraction.generate import cross
+from fhir_server.search.extraction.leaves import LISTS
 from fhir_server.search.parameters import Parameter
 
 _PRIMITIVES = {
@@ -55,6 +56,8 @@ class General:
         for node in nodes:
             rows += [(code, *row) for row in self._rows(kind, node, scope)]
             self._add_identifiers(kind, node, entries)
+            if kind in ("token", "reference"):
+                entries.strings += [(f"{code}:text", *row) for row in self._rows("text", node, scope)]
 
     def _rows(self, kind: str, node: Node, scope: r.Scope) -> Iterable[r.Row]:
         reader = self._reader(kind, node)

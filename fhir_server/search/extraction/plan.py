@@ -4,44 +4,55 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_server.definitions import Definitions, Element
-from fhir_server.fhirpath.parser import parse
+from fhir_server.fhirpath import parse
 from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.extraction.routes import Lowering, NotLowerable, Route, Routes, Step
-from fhir_server.search.parameters import Component, Parameter
+from fhir_server.search.parameters import Parameter
 
 COLUMNS = frozenset({"_id", "_lastUpdated"})
 """Parameters that the log itself answers, so that they have no rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """What to do with an element: read it as `kind` for the parameter `code`.
+class Reading:
+    """How an element is read: as `kind` of parameter (`text` for what `:text` searches) in FHIR type `type`.
 
-    systems: for a `code`: code to system; only: the system of all others.
+    value_set: for a `code`: the one that knows its system. Target: only references to this type count.
     """
 
-    code: str
     kind: str
     type: str
-    target: str | None = None
-    systems: str | None = None
+    value_set: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One component of a composite: the routes from its element."""
+    """One component of a composite: the routes from its element, and how what is there is read."""
 
-    kind: str
-    routes: Routes
+    routes: tuple[tuple[Route, Reading], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The components of a composite but one, `base` being the path of its element; `at` is the place of that one."""
+
+    base: tuple[Step, ...]
+    parts: tuple[Part, ...]
+    at: int
 
 
 @dataclass(slots=True)
 class Walk:
-    """A node of the merged paths: what to do here, and where to go on."""
+    """A node of the merged paths: what to read here, for which parameters, and where to go on.
+
+    tails: the last step of composites: what is read here is joined to the other components.
+    """
 
     steps: dict[Step, "Walk"] = field(default_factory=dict)
-    leaves: list[Leaf] = field(default_factory=list)
-    composites: dict[tuple[Part, ...], list[str]] = field(default_factory=dict)
+    rows: dict[Reading, list[str]] = field(default_factory=dict)
+    tails: dict[Reading, dict[Others, list[str]]] = field(default_factory=dict)
+    others: list[Others] = field(default_factory=list)
 
     def at(self, steps: Iterable[Step]) -> "Walk":
         """Return the node at the end of a path, making what is missing."""
@@ -49,6 +60,12 @@ class Walk:
         for step in steps:
             walk = walk.steps.setdefault(step, Walk())
         return walk
+
+    def add(self, reading: Reading, code: str) -> None:
+        """Read this element for a parameter, once."""
+        codes = self.rows.setdefault(reading, [])
+        if code not in codes:
+            codes.append(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +78,12 @@ class Plan:
 
 
 class Planner:
-    """Makes the plans of resource types."""
+    """Makes the plans of resource types; `texts` says whether `:text` gets rows."""
 
-    def __init__(self, facts: Definitions, readers: Readers) -> None:
+    def __init__(self, facts: Definitions, readers: Readers, *, texts: bool = True) -> None:
         self._facts = facts
         self._readers = readers
+        self._texts = texts
 
     def plan(self, type_: str, parameters: Mapping[str, Parameter]) -> Plan:
         """Return the plan of a type for its parameters."""
@@ -74,51 +92,56 @@ class Planner:
             if parameter.expression is None or parameter.code in COLUMNS:
                 continue
             try:
-                self._add(walk, type_, parameter)
+                add = self._add_composite if parameter.type == "composite" else self._add
+                add(walk, type_, parameter)
             except NotLowerable:
                 general.append(parameter)
         return Plan(type_, walk, tuple(general))
 
-    def leaves(self, code: str, kind: str, routes: Routes) -> Walk:
-        """Return a walk of its own for the routes of a component."""
-        walk = Walk()
-        for route in routes:
-            walk.at(route.steps).leaves.append(self._leaf(code, kind, route))
-        return walk
-
     def _add(self, walk: Walk, type_: str, parameter: Parameter) -> None:
-        routes = self._routes(type_, str(parameter.expression))
-        if parameter.type == "composite":
-            made = [(route, self._parts(type_, route, parameter.components)) for route in routes]
-            for route, parts in made:
-                if all(part.routes for part in parts):
-                    walk.at(route.steps).composites.setdefault(parts, []).append(parameter.code)
-            return
-        for route in self._readable(parameter.type, routes):
-            leaves = walk.at(route.steps).leaves
-            leaf = self._leaf(parameter.code, parameter.type, route)
-            if leaf not in leaves:
-                leaves.append(leaf)
+        for route, reading in self._readings(parameter.type, self._routes(type_, parameter.expression)):
+            here = walk.at(route.steps)
+            here.add(reading, parameter.code)
+            text = Reading("text", reading.type, target=reading.target)
+            if self._texts and reading.kind in ("token", "reference") and self._readers.reader("text", reading.type):
+                here.add(text, f"{parameter.code}:text")
 
-    def _routes(self, type_: str, expression: str, start: str | None = None) -> Routes:
-        return Lowering(self._facts.types, type_, expression).routes(parse(expression), start)
+    def _add_composite(self, walk: Walk, type_: str, parameter: Parameter) -> None:
+        for route in self._routes(type_, parameter.expression):
+            parts = tuple(
+                Part(self._readings(c.type, self._routes(type_, c.expression, route.type)))
+                for c in parameter.components
+            )
+            if all(part.routes for part in parts):
+                self._join(walk, route, parts, parameter.code)
 
-    def _parts(self, type_: str, route: Route, components: tuple[Component, ...]) -> tuple[Part, ...]:
-        return tuple(
-            Part(c.type, self._readable(c.type, self._routes(type_, c.expression, route.type))) for c in components
-        )
+    def _join(self, walk: Walk, base: Route, parts: tuple[Part, ...], code: str) -> None:
+        # The last component is the value, which is missing more often than the code before it.
+        at = next((i for i in reversed(range(len(parts))) if not any(r.from_root for r, _ in parts[i].routes)), None)
+        if at is None:
+            raise NotLowerable
+        others = Others(base.steps, parts[:at] + parts[at + 1 :], at)
+        known = walk.at(base.steps).others
+        if others not in known:
+            known.append(others)
+        for route, reading in parts[at].routes:
+            tails = walk.at((*base.steps, *route.steps)).tails.setdefault(reading, {})
+            tails.setdefault(others, []).append(code)
 
-    def _readable(self, kind: str, routes: Routes) -> Routes:
-        return tuple(route for route in routes if self._readers.reader(kind, self._read_as(route.type)))
+    def _routes(self, type_: str, expression: str | None, start: str | None = None) -> Routes:
+        text = str(expression)
+        return Lowering(self._facts.types, type_, text).routes(parse(text), start)
 
-    def _leaf(self, code: str, kind: str, route: Route) -> Leaf:
-        systems = _value_set(route.element) if kind == "token" and route.type == "code" else None
-        return Leaf(code, kind, self._read_as(route.type), route.target, systems)
+    def _readings(self, kind: str, routes: Routes) -> tuple[tuple[Route, Reading], ...]:
+        found = ((route, self._reading(kind, route)) for route in routes)
+        return tuple((route, reading) for route, reading in found if self._readers.reader(kind, reading.type))
 
-    def _read_as(self, type_: str) -> str:
-        definition = self._facts.types.get(type_)
-        return "Resource" if definition and definition.kind == "resource" else type_
+    def _reading(self, kind: str, route: Route) -> Reading:
+        definition = self._facts.types.get(route.type)
+        type_ = "Resource" if definition and definition.kind == "resource" else route.type
+        value_set = _value_set(route.element) if (kind, type_) == ("token", "code") else ""
+        return Reading(kind, type_, value_set, route.target or "")
 
 
-def _value_set(element: Element | None) -> str | None:
-    return element.binding.value_set if element and element.binding else None
+def _value_set(element: Element | None) -> str:
+    return element.binding.value_set if element and element.binding else ""

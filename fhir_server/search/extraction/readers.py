@@ -38,14 +38,14 @@ _ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country"
 class Readers:
     """The readers, with the memos that they share: bounded, and emptied when full.
 
-    `dates` and `references` hold what was read before, for generated code to look at first.
+    `dates`, `references` and `folded` hold what was read before, for generated code to look at first.
     """
 
     def __init__(self, zone: tzinfo = UTC) -> None:
         self._zone = zone
         self.dates: dict[str, tuple[int, int] | None] = {}
         self.references: dict[str, ReferenceRow] = {}
-        self._strings: dict[str, tuple[str, str]] = {}
+        self.folded: dict[str, tuple[str, str]] = {}
         self._readers = self._table()
 
     def reader(self, kind: str, type_: str) -> Reader | None:
@@ -74,6 +74,10 @@ class Readers:
             ("reference", "Reference"): self.read_reference,
             ("reference", "Resource"): read_resource,
             ("special", "Location.position"): read_position,
+            ("text", "CodeableConcept"): self.read_concept_text,
+            ("text", "Coding"): self.read_display,
+            ("text", "Reference"): self.read_display,
+            ("text", "Identifier"): self.read_identifier_text,
         }
         table |= {("token", t): read_plain for t in (*_TEXTS, *_DATES, *_NUMBERS, "time")}
         table |= {("string", t): self.read_string for t in _TEXTS}
@@ -87,11 +91,16 @@ class Readers:
 
     def read_string(self, value: Json, _: Scope) -> Iterable[Row]:
         """(folded, original); blank text is nothing."""
-        row = self._strings.get(value)
+        row = self.folded.get(value)
         if row is None:
-            row = (fold(value), value)
-            _remember(self._strings, value, row)
+            row = (self.fold(value), value)
         return (row,) if row[0] else ()
+
+    def fold(self, text: str) -> str:
+        """Return the folded form, remembered."""
+        folded = fold(text)
+        _remember(self.folded, text, (folded, text))
+        return folded
 
     def _parts(self, names: tuple[str, ...]) -> Reader:
         def read(value: Json, scope: Scope) -> Iterator[Row]:
@@ -109,6 +118,23 @@ class Readers:
         for holder, name in ((value, "text"), *((coding, "display") for coding in value.get("coding", ()))):
             if name in holder:
                 yield from self.read_string(holder[name], scope)
+
+    # --- what `:text` searches: (folded, ""), as nobody asks for the original
+
+    def read_display(self, value: Json, scope: Scope) -> Iterable[Row]:
+        """The display of a Coding or a Reference."""
+        text = value.get("display")
+        return [(folded, "") for folded, _ in self.read_string(text, scope)] if text else ()
+
+    def read_concept_text(self, value: Json, scope: Scope) -> Iterable[Row]:
+        """The text and the displays of a CodeableConcept, once where they are the same."""
+        found = {folded for folded, _ in self.read_concept_string(value, scope)}
+        return [(folded, "") for folded in found]
+
+    def read_identifier_text(self, value: Json, scope: Scope) -> Iterable[Row]:
+        """The text of the type of an Identifier."""
+        text = (value.get("type") or {}).get("text")
+        return [(folded, "") for folded, _ in self.read_string(text, scope)] if text else ()
 
     # --- dates
 
@@ -159,7 +185,7 @@ class Readers:
         if known is not None:
             return known, known[0]
         base, local = scope
-        if text.startswith("#"):
+        if text.startswith("#") and text != "#":
             return ("#", text[1:], None, None), local.get(text[1:])
         own = text.removeprefix(base.rstrip("/") + "/") if base else text
         if found := _RELATIVE.fullmatch(own):

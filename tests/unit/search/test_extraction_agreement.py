@@ -11,7 +11,7 @@ import pytest
 from fhir_server import definitions
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.extraction.general import General
-from fhir_server.search.extraction.generate import LISTS
+from fhir_server.search.extraction.leaves import LISTS
 from fhir_server.search.extraction.plan import COLUMNS
 from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.indexing import Extractor
