@@ -168,7 +168,9 @@ class _Parser:
         token = self._take()
         if token.kind == "variable" and source is None:
             return ast.Variable(token.text, token.at)
-        if token.kind not in ("word", "delimited") or (token.kind == "word" and token.text in _RESERVED):
+        # After a dot only a name can stand, so `Patient.text.div` is read although the grammar reserves `div`.
+        reserved = token.kind == "word" and token.text in _RESERVED and source is None
+        if token.kind not in ("word", "delimited") or reserved:
             self._next -= 1
             raise self._unexpected("expected a name")
         if self._at_symbol("("):

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element
 Dimensions = tuple[tuple[str, int], ...]
 
 _COMPONENT = re.compile(r"(?P<symbol>(?:\[[^\]]*\]|[^./(){}\[\]])+)?(?P<note>\{[^{}]*\})?")
+_NOTE = re.compile(r"\{[^{}]*\}")
 _EXPONENT = re.compile(r"(?P<base>.*?[^0-9+-])(?P<exponent>[+-]?[0-9]+)")
 _MAX_EXPONENT = 64
 _MAX_LENGTH = 200
@@ -79,7 +80,9 @@ def _component(code: str, at: int) -> tuple[Unit, int]:
         inner, at = _term(code, at + 1)
         if not code.startswith(")", at):
             raise _BadUnit(code)
-        return inner, at + 1
+        # The committee's own examples annotate a group: U/(10.g){feces}.
+        note = _NOTE.match(code, at + 1)
+        return inner, note.end() if note else at + 1
     match = _COMPONENT.match(code, at)
     if match is None or match.end() == at:
         raise _BadUnit(code)
