@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Entry, located, read_envelope, to_request
+from fhir_server.interactions.entries import Entry, RequestReader, located, read_envelope
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 
@@ -38,20 +38,21 @@ async def batch(ctx: Context, request: FhirRequest) -> FhirResponse:
 async def _run(ctx: Context, request: FhirRequest, entries: Sequence[Entry]) -> list[bytes]:
     answers: dict[int, bytes] = {}
     turn = asyncio.Semaphore(_AT_ONCE)
+    reader = RequestReader(ctx, request)
 
     async def run(entry: Entry) -> None:
         async with turn:
-            answers[entry.index] = await _answer(ctx, request, entry)
+            answers[entry.index] = await _answer(ctx, reader, entry)
 
     for methods in _ORDER:
         await asyncio.gather(*(run(entry) for entry in entries if entry.method in methods))
     return [answers[index] for index in range(len(entries))]
 
 
-async def _answer(ctx: Context, request: FhirRequest, entry: Entry) -> bytes:
+async def _answer(ctx: Context, reader: RequestReader, entry: Entry) -> bytes:
     """Run one entry; what is wrong with it stays with it."""
     try:
-        inner = to_request(ctx, request, entry)
+        inner = reader.request(entry)
         if inner.interaction in ("batch", "transaction"):
             raise BadRequest("a batch cannot hold another", expression="http.url")
         return responded(inner, await ctx.execute(inner))

@@ -36,7 +36,8 @@ _PATCHES = (
 )  # fmt: skip
 _DOCUMENTATION = (
     "Reads, writes and searches of FHIR R4. `_summary` and `_elements` are honoured on every read and search, "
-    "`_format` and `_pretty` on every request; unknown search parameters are refused unless `Prefer: handling=lenient` is sent."
+    "`_format` and `_pretty` on every request; unknown search parameters are refused unless the client sends "
+    "`Prefer: handling=lenient`."
 )
 
 

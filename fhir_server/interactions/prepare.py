@@ -7,7 +7,8 @@ from typing import Any
 from fhir_server.context import Context
 from fhir_server.errors import BadJson, BadRequest, InvalidResource
 from fhir_server.interactions.integrity import targets
-from fhir_server.model.json import JsonError, decode, make_body, minify
+from fhir_server.interactions.stored_body import stored_body
+from fhir_server.model.json import JsonError, decode, minify
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body
 from fhir_server.search.entries import IndexEntries
@@ -52,11 +53,13 @@ def prepare_small(ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool
     if same_id:
         _check_id(resource, key)
     resource["id"] = key.id
+    if not isinstance(resource.get("meta", {}), dict):
+        raise BadRequest("meta is not an object", expression=f"{key.type}.meta")
     if ctx.settings.validation != "off":
         _validate(ctx, resource, key.type)
     entries = ctx.extractor.extract(key.type, resource)
     requires = targets(resource, key) if ctx.settings.integrity_on_write else ()
-    return Prepared(make_body(small, key), entries, requires)
+    return Prepared(stored_body(small, resource, key), entries, requires)
 
 
 def minified(raw: bytes) -> bytes:

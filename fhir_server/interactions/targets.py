@@ -1,6 +1,6 @@
 """What a write is about, once its conditions and preconditions are settled but before its body is looked at."""
 
-from dataclasses import dataclass
+import msgspec
 
 from fhir_server.interactions.prepare import Prepared
 from fhir_server.model.keys import ResourceKey
@@ -8,8 +8,7 @@ from fhir_server.model.version import Version
 from fhir_server.storage.base import Change, Condition, Method
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):  # a Struct is made five times as fast as a dataclass
     """The resource that a write is about.
 
     expected: as in `Change`.

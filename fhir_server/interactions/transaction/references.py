@@ -19,6 +19,8 @@ _REFERENCE = re.compile(rb'"reference":"([^"\\]*(?:\\.[^"\\]*)*)"')
 _CONDITIONAL = re.compile(rb'"reference":("[A-Z][A-Za-z]*\?[^"\\]*(?:\\.[^"\\]*)*")')
 _VERSIONED = re.compile(r"(.*?)(/_history/[^/#]+)?(#.*)?", re.DOTALL)
 _RESTFUL = re.compile(r"(https?://.*/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_UUID_REFERENCE = b'"reference":"urn:uuid:'
+_UUID = 36  # characters after `urn:uuid:`
 _ANY_DEPTH = 1_000_000
 
 
@@ -44,6 +46,8 @@ class References:
         self._criteria = criteria
         self._versions = versions
         self._raw = {url.encode(): target.encode() for url, target in {**targets, **criteria}.items()}
+        self._by_uuid = {url.encode()[9:]: t.encode() for url, t in targets.items() if _is_uuid(url)}
+        self._only_uuids = len(self._by_uuid) == len(self._raw)
         self._starts = tuple({_start(url).encode() for url in targets})
         self._in_references = tuple(b'"reference":"' + start for start in self._starts)
 
@@ -51,9 +55,29 @@ class References:
         """Return a minified resource with its links replaced; `full_url` is its own, for relative references."""
         if not self._raw:
             return raw
-        if self._elsewhere(raw):
-            return self._exactly(raw, full_url)
         base = root_of(full_url)
+        if self._only_uuids and not base:
+            quick = self._quickly(raw)
+            if quick is not None:
+                return quick
+        return self._by_pattern(raw, base)
+
+    def _quickly(self, raw: bytes) -> bytes | None:
+        """Do the usual case by splitting; None where something in the resource is unusual."""
+        parts = raw.split(_UUID_REFERENCE)
+        if raw.count(b"urn:uuid:") != len(parts) - 1 or b"href=" in raw or b"src=" in raw:
+            return None
+        for number in range(1, len(parts)):
+            part = parts[number]
+            target = self._by_uuid.get(part[:_UUID])
+            if target is None or part[_UUID : _UUID + 1] != b'"':
+                return None
+            parts[number] = target + part[_UUID:]
+        return b'"reference":"'.join(parts)
+
+    def _by_pattern(self, raw: bytes, base: str) -> bytes:
+        if self._elsewhere(raw):
+            return self._exactly(raw, base)
         table = self._raw
 
         def replaced(match: re.Match[bytes]) -> bytes:
@@ -84,8 +108,7 @@ class References:
             return True
         return sum(map(raw.count, self._starts)) != sum(map(raw.count, self._in_references))
 
-    def _exactly(self, raw: bytes, full_url: str | None) -> bytes:
-        base = root_of(full_url)
+    def _exactly(self, raw: bytes, base: str) -> bytes:
         resource: dict[str, Any] = decode(raw, max_depth=_ANY_DEPTH)
         type_ = resource.get("resourceType")
         if not isinstance(type_, str) or type_ not in self._definitions.types:
@@ -109,6 +132,10 @@ def root_of(full_url: str | None) -> str:
     """
     match = _RESTFUL.fullmatch(full_url) if full_url else None
     return match[1] if match else ""
+
+
+def _is_uuid(url: str) -> bool:
+    return url.startswith("urn:uuid:") and len(url) == 9 + _UUID
 
 
 def _start(url: str) -> str:

@@ -1,19 +1,19 @@
 """What each entry of a transaction is: a request with its place in the Bundle, allowed and of a known kind."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, FhirError, Forbidden, Unsupported
-from fhir_server.interactions.entries import Entry, located, to_request
+from fhir_server.interactions.entries import Entry, RequestReader, located
 from fhir_server.model.exchange import FhirRequest
 
 Kind = Literal["create", "update", "patch", "delete", "read"]
 _WRITES: dict[str, Kind] = {"create": "create", "update": "update", "patch": "patch", "delete": "delete"}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):  # a Struct is made five times as fast as a dataclass
     """One entry as a request."""
 
     entry: Entry
@@ -21,14 +21,14 @@ class Step:
     kind: Kind
 
 
-def read_step(ctx: Context, outer: FhirRequest, entry: Entry) -> Step:
+def read_step(ctx: Context, reader: RequestReader, entry: Entry) -> Step:
     """Return the step that an entry stands for.
 
     Raises:
         FhirError: it names nothing, has no resource where it needs one, or may not be done; with the entry's place.
     """
     try:
-        request = to_request(ctx, outer, entry)
+        request = reader.request(entry)
         _check(ctx, request, entry)
     except FhirError as error:
         raise located(error, entry) from error

@@ -10,7 +10,7 @@ from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Busy, FhirError
 from fhir_server.interactions import delete
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Envelope, located, read_envelope
+from fhir_server.interactions.entries import Envelope, RequestReader, located, read_envelope
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.interactions.prepare import INLINE
 from fhir_server.interactions.store_errors import translate
@@ -33,7 +33,8 @@ async def transaction(ctx: Context, request: FhirRequest) -> FhirResponse:
     envelope = await _read(ctx, request)
     if envelope.type != "transaction":
         raise BadRequest(f"a Bundle of type {envelope.type!r}, not transaction", expression="Bundle.type")
-    steps = [read_step(ctx, request, entry) for entry in envelope.entries]
+    reader = RequestReader(ctx, request)
+    steps = [read_step(ctx, reader, entry) for entry in envelope.entries]
     done, result = await _commit(ctx, steps)
     entries = [await _answer(ctx, step, done, result) for step in steps]
     body = write_bundle("transaction-response", entries, identity=(ctx.new_id(), ctx.now()))
