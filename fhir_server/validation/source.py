@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, shape_fault
 
-# Objects written in place: how many within each other, how many properties, how many shapes at one spot, and the size of
-# the source from which on there are no more.
+# Objects written in place: how many within each other, how many properties, how many shapes at one spot, and the lines
+# of source from which on there are no more.
 _WITHIN = 3
 _PROPERTIES = 6
 _SHAPES = 3
