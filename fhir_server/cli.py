@@ -3,13 +3,28 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from fhir_server.commands import backup, export, load, reindex, serve
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.serving.door import CommandFailed
+from fhir_server.settings import Settings
 
-_COMMANDS = {
+
+class Command(Protocol):
+    """A module of `commands`."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None:
+        """Add what the command takes besides settings."""
+
+    def run(self, settings: Settings, flags: argparse.Namespace, /) -> int:
+        """Do the work; return the exit status."""
+
+
+_COMMANDS: Mapping[str, Command] = {
     "serve": serve,
     "load": load,
     "export": export,

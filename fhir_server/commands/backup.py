@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from tqdm import tqdm
 
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
-from fhir_server.serving.maintenance import owner_of, restore
+from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore
 from fhir_server.settings import Settings
 
 HELP = "Copy the store, consistently, while it serves."
@@ -42,12 +42,9 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 
 def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     """Restore into the data folder, which must be empty and without an owner."""
-    owner = owner_of(settings.data_dir)
-    if owner is not None:
-        raise CommandFailed(f"{settings.data_dir} is in use by {owner}; stop it first")
     try:
-        restore(flags.source, settings)
-    except (OSError, ValueError) as error:
+        restore(flags.source, settings.data_dir)
+    except (AlreadyOwned, BackupRefused, OSError) as error:
         raise CommandFailed(str(error)) from None
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
     return 0

@@ -47,4 +47,5 @@ def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str) -> N
 
 
 def _open(path: Path, *, packed: bool) -> IO[Any]:
-    return gzip.open(path, "wb", compresslevel=6) if packed else path.open("wb")
+    stream: IO[Any] = gzip.open(path, "wb", compresslevel=6) if packed else path.open("wb")  # type: ignore[assignment]
+    return stream

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tqdm import tqdm
@@ -35,7 +36,7 @@ class Loading:
 
     journal: "Journal"
     report: Path
-    bar: "tqdm[None]"
+    bar: "tqdm[Any]"
     loaded: int = 0
     refused: int = 0
     failures: list[str] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from typing import Any
 
 import httpx
 from tqdm import tqdm
@@ -30,7 +31,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(door: httpx.Client, location: str, bar: "tqdm[None]") -> None:
+def _follow(door: httpx.Client, location: str, bar: "tqdm[Any]") -> None:
     while True:
         answer = door.get(location)
         if answer.status_code != httpx.codes.ACCEPTED:

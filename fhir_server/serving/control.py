@@ -44,7 +44,8 @@ async def _lines(work: Callable[[Progress], Awaitable[object]]) -> AsyncIterator
     loop = asyncio.get_running_loop()
 
     def progress(done: int, of: int) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, {"done": done, "of": of})
+        line: dict[str, object] = {"done": done, "of": of}
+        loop.call_soon_threadsafe(queue.put_nowait, line)
 
     async def run() -> None:
         try:

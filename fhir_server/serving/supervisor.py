@@ -47,14 +47,14 @@ class Supervisor:
         async with AsyncExitStack() as stack:
             # Bound before the store is taken, so that a taken port is reported first; it answers once workers accept.
             public = listen_tcp(settings.host, settings.port) if self._public else None
-            ownership = stack.enter_context(own(settings, address_of(public) if public else "local commands only"))
+            address = address_of(public) if public else "local commands only"
+            stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
             await self._load_demo(maintenance)
             local = listen_unix(settings.data_dir / FHIR_SOCKET)
             control = listen_unix(settings.data_dir / CONTROL_SOCKET)
             sockets = [sock for sock in (public, local) if sock is not None]
             await self._serve(maintenance, sockets, control)
-            del ownership
 
     async def _serve(self, maintenance: Maintenance, sockets: list[socket.socket], control: socket.socket) -> None:
         server = WorkerServer(
