@@ -27,7 +27,8 @@ class Extractor:
       - `code:text` strings, the texts that `:text` searches (`folded`, original "")
       - a Coding, CodeableConcept or Identifier without a code as code "", which `:missing` sees and no code finds
       - a quantity whose unit is spelt otherwise than its code a second time, under its unit and no system
-      - a canonical with a version as (param, None, None, url, version) and as (param, None, None, "url|version", None)
+      - a canonical with a version as (param, None, None, url, version)
+      - a URI with `|version` a second time without
       - a ContactPoint with its `use` as the system, as the specification has it
     Rows may repeat where a resource repeats itself.
 

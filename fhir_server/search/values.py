@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from math import inf, nextafter
 
 from fhir_server.search.dates import EARLIEST, LATEST, date_bounds
 from fhir_server.search.folding import fold
@@ -32,6 +33,7 @@ def number_range(text: str) -> tuple[float, float, float]:
         exponent -= 1
     half = Decimal((0, (5,), exponent - 1))
     exact, low, high = float(value), float(value - half), float(value + half)
-    if exact in (float("inf"), float("-inf")):
+    if exact in (inf, -inf):
         raise ValueError(f"{text!r} is too large for a number")
-    return exact, low, high
+    # More digits than a float holds: the range is still not empty.
+    return exact, low, max(high, nextafter(exact, inf))

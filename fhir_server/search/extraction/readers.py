@@ -201,14 +201,12 @@ class Readers:
         return (self.reference(text, scope)[0],) if text else ()
 
     def read_canonical(self, value: Json, scope: Scope) -> Iterable[Row]:
-        """One row by URL with the version apart, and one by URL with `|version`, so that both find it."""
+        """As a Reference; the version of a canonical stands apart from its URL."""
         row, _ = self.reference(value, scope)
         if row[2] is None:
             return (row,)
-        url, bar, version = value.partition("|")
-        if not bar:
-            return (row,)
-        return ((None, None, url, version), row)
+        url, _, version = value.partition("|")
+        return ((None, None, url, version or None),)
 
 
 def _remember(memo: dict[str, Any], key: str, value: object) -> None:
