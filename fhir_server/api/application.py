@@ -20,6 +20,8 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
+_BELOW = f"{MOUNT}/"
+_BELOW_LENGTH = len(_BELOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,8 @@ class Application(FastAPI):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
         if scope["type"] == "http" and _is_fhir(scope):
-            await self.edge(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return await self.edge(scope, receive, send)
+        return await super().__call__(scope, receive, send)
 
     async def dispatch(self, request: FhirRequest) -> FhirResponse:
         """Hand a request to the server. Raises Busy while it starts or stops."""
@@ -84,5 +85,8 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
 
 def _is_fhir(scope: Any) -> bool:
     """Tell whether a path is the endpoint or below it. `/t/{tenant}/fhir` will be recognized here."""
-    path = str(scope["path"])[len(scope.get("root_path", "")) :]
-    return path.startswith(MOUNT) and path[len(MOUNT) :][:1] in ("", "/")
+    path: str = scope["path"]
+    root = scope.get("root_path")
+    if root:
+        path = path.removeprefix(root)
+    return path[:_BELOW_LENGTH] == _BELOW or path == MOUNT

@@ -6,6 +6,7 @@ Spec: https://hl7.org/fhir/R4/http.html
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,8 +37,7 @@ class Parts:
     router: Router
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request before its body; `correlation_id` is the client's id where the server had to choose its own."""
 
     scope: Scope
@@ -58,9 +58,9 @@ _bundle_decoder = msgspec.json.Decoder(_Bundle)
 
 def head(scope: Scope, mount: str) -> Head:
     """Read the head of a request; nothing is refused yet, so that there is always somebody to answer."""
-    found = headers.mapping(scope["headers"])  # type: ignore[arg-type]  # ASGI: pairs of bytes
+    found = headers.mapping(scope["headers"])
     request_id, correlation_id = headers.request_id(found)
-    return Head(scope, str(scope["method"]), found, request_id, correlation_id, mount)
+    return Head(scope, scope["method"], found, request_id, correlation_id, mount)
 
 
 def url_query(scope: Scope, settings: Settings) -> Query:
@@ -70,7 +70,7 @@ def url_query(scope: Scope, settings: Settings) -> Query:
         UriTooLong: path and query are longer than `max_url`.
         BadRequest: they cannot be read.
     """
-    raw: bytes = scope.get("query_string", b"")  # type: ignore[assignment]
+    raw: bytes = scope.get("query_string", b"")
     if len(raw) + len(raw_path(scope)) > settings.max_url:
         raise UriTooLong(f"the URL is longer than {settings.max_url} bytes; POST to _search", expression="http.url")
     return query.parameters(raw)
@@ -96,7 +96,7 @@ async def request(head: Head, base: str, parameters: Query, receive: Receive, pa
     found = route(head, parts)
     interaction = found.interaction(head.method)
     check_ids(head.method, found)
-    headers.check(head.scope["headers"], head.headers)  # type: ignore[arg-type]  # ASGI: a list of pairs
+    headers.check(head.scope["headers"], head.headers)
     body, content_type = b"", formats.FHIR_JSON
     if head.method not in ("GET", "HEAD", "DELETE") and has_body(head.scope, head.headers):
         body = await read(receive, head.headers, parts.settings)

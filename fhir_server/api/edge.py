@@ -28,7 +28,8 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        head = decode.head(scope, str(scope.get("root_path", "")) + self._mount)
+        root = scope.get("root_path")
+        head = decode.head(scope, root + self._mount if root else self._mount)
         try:
             found = await self._answer(head, receive)
         except ClientGone:

@@ -5,9 +5,9 @@ Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
+from typing import NamedTuple
 
 from fhir_server.api import cors, formats
 from fhir_server.api.conditions import not_modified
@@ -19,32 +19,28 @@ from fhir_server.definitions import Definitions
 from fhir_server.errors import BadXml, NotAcceptable
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.model.json import pretty as pretty_json
-from fhir_server.model.version import Version
 
-# A page of this origin must neither sniff nor run what a client stored: Binary may hold HTML.
-_ALWAYS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
-    (b"vary", b"Accept, Accept-Encoding, Authorization, Origin"),
-]
+# What a client stored must be neither sniffed nor run in a page of this origin; XML and raw content can hold scripts.
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
+_VARY = (b"vary", b"Accept, Accept-Encoding, Authorization, Origin")
 _CACHE_CONTROL = (b"cache-control", b"private, no-cache")
 _GZIP = (b"content-encoding", b"gzip")
+_READS = frozenset(("GET", "HEAD"))
 _NO_BODY = frozenset((204, 304))
 _SMALL = 65_536
 # Compressed already, or not worth it.
 _DENSE = ("image/", "video/", "audio/", "application/zip", "application/gzip", "application/octet-stream")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """How the client wants its answer."""
 
     format: Format = formats.DEFAULT
     pretty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes over the wire; `length` is that of all chunks, `gzip` says that they have yet to be compressed."""
 
     status: int
@@ -60,10 +56,10 @@ async def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, 
     Raises:
         NotAcceptable: the resource cannot be written as XML.
     """
+    headers = _common(head, parts)
     own = {name.lower(): value for name, value in response.headers.items()} if response.headers else {}
     if response.version is not None:
-        own = _of_version(response.version, response.status, base) | own
-    headers = _common(head, parts)
+        _of_version(response, head, base, own)
     headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in own.items()]
     if "cache-control" not in own:
         headers.append(_CACHE_CONTROL)
@@ -80,7 +76,7 @@ def plain(status: int, head: Head, parts: Parts, extra: RawHeaders) -> Answer:
 
 
 def _common(head: Head, parts: Parts) -> RawHeaders:
-    headers = [(b"x-request-id", head.request_id.encode()), *_ALWAYS]
+    headers = [(b"x-request-id", head.request_id.encode()), _NO_SNIFFING, _VARY]
     if "origin" in head.headers:
         headers += cors.allowed(head.headers, parts.settings)
     if head.correlation_id is not None:
@@ -88,13 +84,19 @@ def _common(head: Head, parts: Parts) -> RawHeaders:
     return headers
 
 
-def _of_version(version: Version, status: int, base: str) -> dict[str, str]:
-    """Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http.html#create"""
-    found = {"etag": version.etag, "last-modified": _http_date(version.last_updated // 1000)}
-    if not version.deleted:
+def _of_version(response: FhirResponse, head: Head, base: str, own: dict[str, str]) -> None:
+    """Add what follows from the version, unless the response says it itself.
+
+    Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http.html#create
+    """
+    version = response.version
+    if version is None:
+        return
+    own.setdefault("etag", version.etag)
+    own.setdefault("last-modified", _http_date(version.last_updated // 1000))
+    if head.method not in _READS and not version.deleted:
         where = f"{base}/{version.key.type}/{version.key.id}/_history/{version.version}"
-        found["location" if status == 201 else "content-location"] = where
-    return found
+        own.setdefault("location" if response.status == 201 else "content-location", where)
 
 
 @lru_cache(maxsize=4096)
@@ -104,7 +106,7 @@ def _http_date(seconds: int) -> str:
 
 def _is_known(response: FhirResponse, head: Head, own: dict[str, str]) -> bool:
     asks = "if-none-match" in head.headers or "if-modified-since" in head.headers
-    if not asks or response.status != 200 or head.method not in ("GET", "HEAD"):
+    if not asks or response.status != 200 or head.method not in _READS:
         return False
     return not_modified(head.headers, own.get("etag", ""), own.get("last-modified", ""))
 
@@ -115,9 +117,10 @@ async def _with_body(response: FhirResponse, wanted: Wanted, headers: RawHeaders
     if chunks and media_type is None:
         headers.append((b"content-type", wanted.format.content_type))
         if wanted.pretty or wanted.format.kind == "xml":
+            headers.append(_NO_SCRIPTS)
             chunks = (await _converted(b"".join(chunks), wanted, parts.definitions),)
     elif chunks and media_type is not None:
-        headers.append((b"content-type", _clean(media_type)))
+        headers += ((b"content-type", _clean(media_type)), _NO_SCRIPTS)
     length = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
     if length >= parts.settings.gzip_minimum and _compresses(head, media_type):
         headers.append(_GZIP)

@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from itertools import count
+from typing import Any
 
 from fhir_server.errors import BadRequest, BadValue
 from fhir_server.settings import Settings
 
-Scope = Mapping[str, object]
+Scope = Mapping[str, Any]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@\-]{1,128}", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,256}", re.ASCII)
@@ -18,6 +20,7 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~\-]+)*/?", re.ASCII)
 _ETAGS = re.compile(
     r'\s*(?:\*|(?:W/)?(?:"[^"\s]*"|[A-Za-z0-9.\-]+)(?:\s*,\s*(?:W/)?(?:"[^"\s]*"|[A-Za-z0-9.\-]+))*)\s*'
 )
+_requests = count(1)
 _SINGLE = ("host", "content-type", "content-length", "authorization", "if-modified-since", "x-request-id")
 _FORWARDED = ("forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
 
@@ -60,10 +63,30 @@ def request_id(headers: Mapping[str, str]) -> tuple[str, str | None]:
     """
     asked = headers.get("x-request-id")
     if asked is None:
-        return os.urandom(12).hex(), None
+        return _fresh_id(), None
     if _REQUEST_ID.fullmatch(asked):
         return asked, None
-    return os.urandom(12).hex(), asked if _PRINTABLE.fullmatch(asked) else None
+    return _fresh_id(), asked if _PRINTABLE.fullmatch(asked) else None
+
+
+def _fresh_id() -> str:
+    """The random name of this process and the number of the request."""
+    return f"{_process.name}-{next(_requests)}"
+
+
+class _Process:
+    """A name that no other process has; a forked child gets its own."""
+
+    def __init__(self) -> None:
+        self.rename()
+        os.register_at_fork(after_in_child=self.rename)
+
+    def rename(self) -> None:
+        """Choose a name at random."""
+        self.name = os.urandom(8).hex()
+
+
+_process = _Process()
 
 
 def base_url(scope: Scope, headers: Mapping[str, str], settings: Settings, mount: str) -> str:

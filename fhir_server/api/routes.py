@@ -157,7 +157,7 @@ def check_ids(method: str, route: Route) -> None:
         NotFound: nothing can exist under such an id.
         BadValue: a write to such an id.
     """
-    id_ = route.compartment.id if route.compartment else route.id
+    id_ = route.id or (route.compartment.id if route.compartment else None)
     if id_ is None or is_id(id_):
         return
     text = f"{id_[:80]!r} is not an id: 1 to 64 letters, digits, hyphens and dots"

@@ -20,23 +20,24 @@ async def send_answer(answer: Answer, method: str, send: Send, patience: float) 
 
     Small bodies leave in one piece with their length; large compressed ones have none, as it is not known yet.
     """
-    if answer.length <= _SLAB:
-        await _send_whole(answer, method, send, patience)
-    elif method == "HEAD":
-        await _guarded(send, _start(answer), patience)
-        await send({"type": "http.response.body", "body": b""})
-    else:
+    if method == "HEAD":
+        await _send_whole(answer, b"", send, patience)
+    elif answer.length > _SLAB:
         await _send_slabs(answer, send, patience)
+    elif answer.gzip:
+        packed = zlib.compress(b"".join(answer.chunks), _LEVEL, _GZIP_WINDOW)
+        answer.headers.append((b"content-length", b"%d" % len(packed)))
+        await _send_whole(answer, packed, send, patience)
+    else:
+        await _send_whole(answer, b"".join(answer.chunks), send, patience)
 
 
-async def _send_whole(answer: Answer, method: str, send: Send, patience: float) -> None:
-    chunks = answer.chunks
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if answer.gzip:
-        body = zlib.compress(body, _LEVEL, _GZIP_WINDOW)
-        answer.headers.append((b"content-length", b"%d" % len(body)))
-    await _guarded(send, _start(answer), patience)
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+async def _send_whole(answer: Answer, body: bytes, send: Send, patience: float) -> None:
+    if _nothing_waits(send):
+        await send(_start(answer))
+    else:
+        await _guarded(send, _start(answer), patience)
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _send_slabs(answer: Answer, send: Send, patience: float) -> None:
@@ -61,15 +62,23 @@ async def _guarded(send: Send, message: MutableMapping[str, Any], patience: floa
 
 
 def _cut_off(send: Send, task: "asyncio.Task[object] | None") -> None:
-    """Abort the connection: closing it would wait for the reader to take what is buffered.
-
-    uvicorn's `send` belongs to an object that knows the transport; of another server the task is stopped.
-    """
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    """Abort the connection: closing it would wait for the reader to take what is buffered."""
+    transport = _transport(send)
     if transport is not None:
         transport.abort()
     elif task is not None:
         task.cancel()
+
+
+def _nothing_waits(send: Send) -> bool:
+    """Tell whether the reader has taken all that was sent before; then a small answer cannot have to wait."""
+    transport = _transport(send)
+    return transport is not None and transport.get_write_buffer_size() == 0
+
+
+def _transport(send: Send) -> asyncio.WriteTransport | None:
+    """uvicorn's `send` belongs to an object that knows the transport; other servers keep theirs to themselves."""
+    return getattr(getattr(send, "__self__", None), "transport", None)
 
 
 async def _uncompressed(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
