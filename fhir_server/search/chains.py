@@ -11,7 +11,7 @@ from itertools import count
 from fhir_server.errors import BadRequest, BadValue, FhirError, TooCostly, UnknownParameter
 from fhir_server.search import query as q
 from fhir_server.search.parameters import Parameter, ParameterRegistry
-from fhir_server.search.parse_values import Asked, asked_for
+from fhir_server.search.parse_values import Asked, asked_for, short
 
 MakeLeaf = Callable[[str, Asked], q.Node]
 """Makes the node at the end of a chain, from the type that it stands under and the parameter that was asked for."""
@@ -60,35 +60,35 @@ class Names:
             return Parameter(code, "string", "", "Resource", None)
         near = get_close_matches(code, self.registry.of(type_), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        whole = "" if code == self.whole else f" in {self.whole[:200]}"
+        whole = "" if code == self.whole else f" in {short(self.whole)}"
         raise self.unknown(f"unknown search parameter {code[:100]!r} of {type_}{whole}{hint}")
 
     def reference(self, type_: str, code: str) -> Parameter:
         """Return a parameter that is a reference. Raises UnknownParameter."""
         parameter = self.parameter(type_, code)
         if parameter.type != "reference":
-            raise self.unknown(f"{code} of {type_} in {self.whole[:200]} is a {parameter.type}, not a reference")
+            raise self.unknown(f"{code} of {type_} in {short(self.whole)} is a {parameter.type}, not a reference")
         return parameter
 
     def unknown(self, message: str) -> UnknownParameter:
         """Return the error for a name."""
-        return UnknownParameter(message, expression=f"http.{self.whole[:100]}")
+        return UnknownParameter(message, expression=f"http.{short(self.whole)}")
 
     def costly(self, reason: str) -> TooCostly:
         """Return the error for a chain that takes too much."""
-        return TooCostly(f"{self.whole[:200]}: {reason}", expression=f"http.{self.whole[:100]}")
+        return TooCostly(f"{short(self.whole)}: {reason}", expression=f"http.{short(self.whole)}")
 
     def _has(self, type_: str, name: str, leaf: MakeLeaf, depth: int) -> q.Node:
         """`_has:Observation:patient:code` under Patient."""
         parts = name.split(":", 3)
         if len(parts) != 4 or not all(parts):
-            raise self.unknown(f"{self.whole[:200]}: it takes _has:Type:reference:parameter")
+            raise self.unknown(f"{short(self.whole)}: it takes _has:Type:reference:parameter")
         _, source, code, rest = parts
         if source not in self.registry.types:
-            raise self.unknown(f"{self.whole[:200]}: there is no resource type {source[:100]!r}")
+            raise self.unknown(f"{short(self.whole)}: there is no resource type {source[:100]!r}")
         targets = self.reference(source, code).targets
         if targets and type_ not in targets:
-            raise self.unknown(f"{self.whole[:200]}: {source}.{code} refers to {', '.join(targets)}, never to {type_}")
+            raise self.unknown(f"{short(self.whole)}: {source}.{code} refers to {', '.join(targets)}, never to {type_}")
         return q.Has(source, code, self.resolve(source, rest, leaf, depth + 1))
 
     def _chain(self, type_: str, head: str, rest: str, leaf: MakeLeaf, depth: int) -> q.Node:
@@ -103,7 +103,7 @@ class Names:
         if not target:
             return targets
         if target not in targets:
-            raise self.unknown(f"{self.whole[:200]}: {code} of {type_} does not refer to {target[:100]!r}")
+            raise self.unknown(f"{short(self.whole)}: {code} of {type_} does not refer to {target[:100]!r}")
         return (target,)
 
     def over(self, code: str, targets: tuple[str, ...], rest: str, resolve: Callable[[str], q.Node]) -> q.Node:

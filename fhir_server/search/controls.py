@@ -12,6 +12,7 @@ from typing import TypeVar
 from fhir_server.errors import BadValue, Issue, UnknownParameter
 from fhir_server.search.chains import Names
 from fhir_server.search.parameters import ParameterRegistry
+from fhir_server.search.parse_values import short
 from fhir_server.search.query import Contained, Include, SortKey, Total
 from fhir_server.settings import Settings
 
@@ -90,7 +91,7 @@ def read_control(controls: Controls, name: str, value: str, place: Place) -> Con
 
 
 def _bad(name: str, value: str, reason: str) -> BadValue:
-    return BadValue(f"bad value {value[:200]!r} for {name}: {reason}", expression=f"http.{name}")
+    return BadValue(f"bad value {short(value)!r} for {name}: {short(reason)}", expression=f"http.{name}")
 
 
 def _choice(kind: type[E], name: str, value: str) -> E:
@@ -162,7 +163,9 @@ def _explain(controls: Controls, name: str, value: str, place: Place) -> Control
 def _include(controls: Controls, name: str, value: str, place: Place) -> Controls:
     code, _, modifier = name.partition(":")
     if modifier not in ("", "iterate", "recurse"):
-        raise UnknownParameter(f"unknown modifier :{modifier[:100]} in {code}: it takes :iterate", expression=name)
+        raise UnknownParameter(
+            f"unknown modifier :{modifier[:100]} in {code}: it takes :iterate", expression=f"http.{code}"
+        )
     iterate, reverse = bool(modifier), code == "_revinclude"
     parts = value.split(":")
     if value == "*":

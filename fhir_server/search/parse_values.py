@@ -82,7 +82,8 @@ def read(asked: Asked, raw: str, reader: ValueReader) -> q.Node:
     values = split(raw, ",")
     if len(values) > reader.max_values:
         raise TooCostly(
-            f"{asked.name} has {len(values)} values; the limit is {reader.max_values}", expression=f"http.{asked.name}"
+            f"{asked.name} has {len(values)} values; the limit is {reader.max_values}",
+            expression=f"http.{short(asked.name)}",
         )
     return read_values(asked, tuple(values), reader)
 
@@ -98,9 +99,16 @@ def read_values(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q
 
 
 def bad(asked: Asked, value: str, reason: str) -> BadValue:
-    """Return the error for a value, which is cut where it is long."""
-    shown = value if len(value) <= 200 else value[:200] + "..."
-    return BadValue(f"bad value {shown!r} for {asked.name}: {reason}", expression=f"http.{asked.name}")
+    """Return the error for a value; what is long is cut."""
+    named = asked.name.partition(":")[0] == asked.param
+    label = asked.name if named else f"{asked.param} in {asked.name}"
+    text = f"bad value {short(value)!r} for {short(label)}: {short(reason)}"
+    return BadValue(text, expression=f"http.{short(asked.name)}")
+
+
+def short(text: str) -> str:
+    """Cut a text that goes into a message."""
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 _Read = Callable[[Asked, tuple[str, ...], ValueReader], q.Node]
@@ -114,15 +122,17 @@ def _reader_of(asked: Asked) -> _Read:
     if found is None:
         known = ", ".join(f":{name}" for name in (*by_modifier, "missing") if name)
         raise UnknownParameter(
-            f"unknown modifier :{asked.modifier} in {asked.name}: a {asked.type} parameter takes {known}",
-            expression=f"http.{asked.name}",
+            f"unknown modifier :{short(asked.modifier)} in {short(asked.name)}: a {asked.type} parameter takes {known}",
+            expression=f"http.{short(asked.name)}",
         )
     return found
 
 
 def _missing(asked: Asked, raw: str) -> q.Node:
     if asked.type in ("composite", "fulltext", "list"):
-        raise UnknownParameter(f"{asked.name}: :missing is not for such parameters", expression=f"http.{asked.name}")
+        raise UnknownParameter(
+            f"{asked.name}: :missing is not for such parameters", expression=f"http.{short(asked.name)}"
+        )
     if raw not in ("true", "false"):
         raise bad(asked, raw, ":missing takes true or false")
     if asked.type in ("id", "instant"):
@@ -323,7 +333,7 @@ def _expander(asked: Asked, reader: ValueReader) -> CodeExpander:
     if reader.expander is None:
         raise UnknownParameter(
             f"{asked.name}: this server has no terminology, which :{asked.modifier} needs",
-            expression=f"http.{asked.name}",
+            expression=f"http.{short(asked.name)}",
         )
     return reader.expander
 
@@ -340,7 +350,9 @@ def _typed_reference(asked: Asked, values: tuple[str, ...], reader: ValueReader)
     """`subject:Patient=23` is `subject=Patient/23`."""
     type_ = asked.modifier
     if type_ not in reader.registry.types:
-        raise UnknownParameter(f"{asked.name}: there is no resource type {type_}", expression=f"http.{asked.name}")
+        raise UnknownParameter(
+            f"{short(asked.name)}: there is no resource type {short(type_)}", expression=f"http.{short(asked.name)}"
+        )
     if asked.targets and type_ not in asked.targets:
         raise bad(asked, type_, f"it refers to {', '.join(asked.targets)}")
     prefixed = tuple(f"{type_}/{value}" if is_id(value) else value for value in values)
