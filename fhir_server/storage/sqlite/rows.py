@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import apsw
 
-from fhir_server.search.entries import IndexEntries
+from fhir_server.search.entries import DateEntry, IndexEntries
 from fhir_server.storage.sqlite import bulk
 from fhir_server.storage.sqlite.composites import composite_row, quantity_columns, reference_version
 from fhir_server.storage.sqlite.interning import Interning
@@ -14,8 +14,8 @@ from fhir_server.storage.sqlite.interning import Interning
 Flat = list[Any]
 
 WIDTHS: Final = {
-    "token": 3, "string": 4, "date": 4, "number": 4, "quantity": 8, "uri": 3, "ref": 4, "composite": 5, "position": 4,
-    "contained": 4,
+    "token": 3, "string": 4, "date": 4, "several_dates": 2, "number": 4, "quantity": 8, "uri": 3, "ref": 4,
+    "composite": 5, "position": 4, "contained": 4,
 }  # fmt: skip
 INDEX_TABLES: Final = tuple(table for table in WIDTHS if table != "contained")
 
@@ -85,6 +85,8 @@ class IndexRows:
             self._references(type_, owner, entries, local)
         if entries.dates:
             self._plain("date", type_, owner, entries.dates)
+            if len(entries.dates) > 1:
+                self._several_dates(type_, owner, entries.dates)
         if entries.strings:
             self._plain("string", type_, owner, entries.strings)
         if entries.quantities:
@@ -96,6 +98,11 @@ class IndexRows:
         param, flat = self._intern.param, self.tables[table]
         for code, low, high in rows:
             flat += (param(type_, code), low, owner, high)
+
+    def _several_dates(self, type_: str, owner: int, rows: list[DateEntry]) -> None:
+        codes = [row[0] for row in rows]
+        for code in {code for code in codes if codes.count(code) > 1}:
+            self.tables["several_dates"] += (self._intern.param(type_, code), owner)
 
     def _references(self, type_: str, owner: int, entries: IndexEntries, local: dict[str, int]) -> None:
         intern, refs, uris = self._intern, self.tables["ref"], self.tables["uri"]

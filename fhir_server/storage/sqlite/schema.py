@@ -13,6 +13,7 @@ every memo of an interned id is void).
 
 FORMAT = 1
 CURRENT = 1 << 62
+LONG = 2 * 86_400_000_000  # microseconds; a date row that lasts longer has a place in an index of its own
 
 TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
@@ -49,6 +50,8 @@ CREATE TABLE string(param INTEGER, folded TEXT, pid INTEGER, original TEXT,
   PRIMARY KEY(param, folded, pid, original)) STRICT, WITHOUT ROWID;
 CREATE TABLE date(param INTEGER, low INTEGER, pid INTEGER, high INTEGER,
   PRIMARY KEY(param, low, pid, high)) STRICT, WITHOUT ROWID;
+-- versions with several rows of `date` under one parameter, for which `ge` and `lt` may hold on different rows
+CREATE TABLE several_dates(param INTEGER, pid INTEGER, PRIMARY KEY(param, pid)) STRICT, WITHOUT ROWID;
 CREATE TABLE number(param INTEGER, low REAL, pid INTEGER, high REAL,
   PRIMARY KEY(param, low, pid, high)) STRICT, WITHOUT ROWID;
 -- unit, low, high: the UCUM canonical form where there is one, else as stated; stated_*: as stated.
@@ -79,7 +82,10 @@ CREATE INDEX contained_type ON contained(type);
 CREATE INDEX token_pid ON token(pid, param);
 CREATE INDEX string_pid ON string(pid, param);
 CREATE INDEX date_pid ON date(pid, param);
+CREATE INDEX several_dates_pid ON several_dates(pid);
 CREATE INDEX date_high ON date(param, high, pid);   -- what lasts beyond an instant, and the order of -date
+-- The few rows that are long, so that the others are found by `low` alone.
+CREATE INDEX date_long ON date(param, high, pid) WHERE high-low > {LONG};
 CREATE INDEX number_pid ON number(pid, param);
 CREATE INDEX quantity_pid ON quantity(pid, param);
 CREATE INDEX uri_pid ON uri(pid, param);
