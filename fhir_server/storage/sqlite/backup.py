@@ -18,7 +18,7 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
-from fhir_server.storage.sqlite.check import check_record
+from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.schema import FORMAT
 
@@ -60,7 +60,7 @@ def backup(folder: Path, target: Path, settings: Settings, progress: Progress) -
         _copy_record(folder / RECORD, target / RECORD, settings, progress)
         connection = _open_copy(target / RECORD)
         try:
-            problems = check_record(connection, thorough=False)
+            problems = damage(connection, thorough=False)
             if problems:
                 raise BackupRefused(f"the copy is not sound: {'; '.join(problems[:5])}")
             _copy_blobs(connection, folder, target, progress)

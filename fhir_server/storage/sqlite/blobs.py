@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from fhir_server.storage.base import BlobRef
+from fhir_server.storage.base import BlobRef, StorageFault
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import faults, fetch
 
@@ -27,19 +27,18 @@ class SqliteBlobs:
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Write the bytes durably under a new random id."""
         blob_id = secrets.token_hex(16)
-        with faults():
-            file = await asyncio.to_thread(self._files.begin, blob_id)
-            try:
-                digest, size = sha256(), 0
-                async for chunk in chunks:
-                    size += len(chunk)
-                    await asyncio.to_thread(_write, file, chunk, digest)
-                ref = BlobRef(blob_id, size, digest.hexdigest())
-                await asyncio.to_thread(self._files.finish, file, ref)
-            except BaseException:
-                file.close()
-                self._files.settle((), (blob_id,))
-                raise
+        file: FileIO = await _on_disk(self._files.begin, blob_id)
+        try:
+            digest, size = sha256(), 0
+            async for chunk in chunks:
+                size += len(chunk)
+                await _on_disk(_write, file, chunk, digest)
+            ref = BlobRef(blob_id, size, digest.hexdigest())
+            await _on_disk(self._files.finish, file, ref)
+        except BaseException:
+            file.close()
+            self._files.settle((), (blob_id,))
+            raise
         return ref
 
     async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -55,6 +54,12 @@ class SqliteBlobs:
         return BlobRef(blob_id, *rows[0]) if rows else None
 
 
+async def _on_disk(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's."""
+    with faults():
+        return await asyncio.to_thread(work, *arguments)
+
+
 def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
     return fetch(connection, "SELECT size, sha256 FROM blob WHERE id=?", (blob_id,))
 
@@ -67,10 +72,10 @@ def _write(file: FileIO, chunk: bytes, digest: Any) -> None:
 
 
 async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    with faults(), await asyncio.to_thread(FileIO, path) as file:
+    with await _on_disk(FileIO, path) as file:
         while start < end:
-            chunk = await asyncio.to_thread(os.pread, file.fileno(), min(CHUNK, end - start), start)
+            chunk: bytes = await _on_disk(os.pread, file.fileno(), min(CHUNK, end - start), start)
             if not chunk:
-                raise OSError("the file of a blob is shorter than it was written")
+                raise StorageFault("the file of a blob is shorter than it was written")
             start += len(chunk)
             yield chunk

@@ -39,12 +39,17 @@ def check_record(connection: apsw.Connection, *, thorough: bool = True) -> list[
 
     `thorough` also compares every index with its table, which reads the whole file.
     """
-    pragma = "integrity_check" if thorough else "quick_check"
-    found = [str(row[0]) for row in fetch(connection, f"PRAGMA {pragma}(20)") if row[0] != "ok"]
+    found = damage(connection, thorough=thorough)
     if found:
         return found  # the rules below would only stumble over the same damage
     rules = _RULES | {f"rows of {table} without owner": _owner(table) for table in INDEX_TABLES}
     return [problem for name, sql in rules.items() for problem in _broken(connection, name, sql)]
+
+
+def damage(connection: apsw.Connection, *, thorough: bool) -> list[str]:
+    """Return what SQLite finds wrong with the file, whatever its tables are."""
+    pragma = "integrity_check" if thorough else "quick_check"
+    return [str(row[0]) for row in fetch(connection, f"PRAGMA {pragma}(20)") if row[0] != "ok"]
 
 
 def check_blobs(connection: apsw.Connection, files: BlobFiles) -> list[str]:

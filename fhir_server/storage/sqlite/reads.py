@@ -53,3 +53,9 @@ def last_txid(connection: apsw.Connection) -> int:
     """Return the txid of the newest commit, 0 for none."""
     row = fetch(connection, "SELECT max(txid) FROM tx")[0]
     return int(row[0] or 0)
+
+
+def superseded_before(connection: apsw.Connection, txid: int, time: int) -> bool:
+    """Tell whether the commit after `txid` came before a time (milliseconds)."""
+    rows = fetch(connection, "SELECT last_updated FROM tx WHERE txid > ? ORDER BY txid LIMIT 1", (txid,))
+    return bool(rows) and rows[0][0] < time

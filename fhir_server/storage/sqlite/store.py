@@ -26,6 +26,7 @@ from fhir_server.storage.base import (
     HistoryQuery,
     Page,
     RecordChange,
+    SnapshotGone,
     StoreError,
 )
 from fhir_server.storage.sqlite import collections, history, reads
@@ -60,7 +61,7 @@ class SqliteStore:
     def __init__(
         self, folder: Path, settings: Settings, clock: Callable[[], int], extract: Extract | None = None
     ) -> None:
-        self._folder, self._settings, self._extract = folder, settings, extract
+        self._folder, self._settings, self._clock, self._extract = folder, settings, clock, extract
         self._inline = connect(folder / "record.db", settings, writer=False)
         self._readers: LifoQueue[apsw.Connection] = LifoQueue()
         for _ in range(settings.readers):
@@ -105,7 +106,14 @@ class SqliteStore:
 
     async def search(self, search: Search) -> Page:
         """Return one page. Raises SnapshotGone for a page link older than its life."""
-        return await self._read(lambda connection: search_page(connection, search, self._settings, self._text))
+        return await self._read(lambda connection: self._page(connection, search))
+
+    def _page(self, connection: apsw.Connection, search: Search) -> Page:
+        if search.after is not None:
+            oldest = self._clock() - self._settings.link_life * 1000
+            if reads.superseded_before(connection, search.after.txid, oldest):
+                raise SnapshotGone(f"the snapshot {search.after.txid} is older than the life of a page link")
+        return search_page(connection, search, self._settings, self._text)
 
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
