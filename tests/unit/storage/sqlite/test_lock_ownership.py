@@ -31,7 +31,7 @@ def test_an_owner_is_known_by_address_and_process_while_it_lasts(tmp_path: Path)
 def test_a_second_owner_is_refused_with_the_address_of_the_first(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"owned\n"
-        with pytest.raises(AlreadyOwned, match="http://127.0.0.1:8081") as caught, own(tmp_path, "x"):
+        with pytest.raises(AlreadyOwned, match=r"http://127\.0\.0\.1:8081") as caught, own(tmp_path, "x"):
             pass
         assert str(holder.pid) in str(caught.value)
         assert caught.value.owner is not None and caught.value.owner.pid == holder.pid

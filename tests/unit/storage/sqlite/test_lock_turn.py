@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from fhir_server.storage.sqlite.turn import Turn
@@ -50,7 +51,7 @@ def test_two_processes_exclude_each_other_and_take_turns(tmp_path: Path) -> None
     assert [process.returncode for process in processes] == [0, 0]
     order = (tmp_path / "order").read_text()
     both = order[order.index("b") if order[0] == "a" else order.index("a") :].rstrip("ab"[order[-1] == "a"])
-    repeats = sum(one == other for one, other in zip(both, both[1:], strict=False))
+    repeats = sum(one == other for one, other in pairwise(both))
     assert min(order.count("a"), order.count("b")) > 50
     assert repeats < len(both) / 10
 

@@ -174,7 +174,7 @@ async def test_a_record_of_a_newer_format_is_refused_and_left_alone(tmp_path: Pa
     connection = apsw.Connection(str(tmp_path / "record.db"))
     connection.execute("UPDATE meta SET value=99 WHERE key='format'")
     connection.close()
-    with pytest.raises(StorageFault, match="format 99.*newer release"):
+    with pytest.raises(StorageFault, match=r"format 99.*newer release"):
         async with opened(tmp_path):
             pass
     assert rows(tmp_path, "SELECT value FROM meta WHERE key='format'") == [(99,)]
