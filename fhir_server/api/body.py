@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fhir_server.api.headers import Scope
 from fhir_server.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
 from fhir_server.settings import Settings
 
@@ -43,11 +42,6 @@ async def read(receive: Receive, headers: dict[str, str], settings: Settings) ->
     for coding in reversed(codings):
         body = await _inflate(body, coding, settings.max_body)
     return body
-
-
-def has_body(scope: Scope, headers: dict[str, str]) -> bool:
-    """Tell whether a body is to be expected."""
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers or scope.get("method") == "POST"
 
 
 def _check_length(text: str, limit: int) -> None:

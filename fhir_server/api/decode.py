@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from fhir_server.api import formats, headers, query
-from fhir_server.api.body import Receive, has_body, read
+from fhir_server.api.body import Receive, read
 from fhir_server.api.headers import Scope
 from fhir_server.api.routes import Route, Router, check_ids
 from fhir_server.api.xml import xml_to_json
@@ -20,6 +20,7 @@ from fhir_server.errors import BadJson, BadRequest, UnsupportedMediaType, UriToo
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.settings import Settings
 
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _BODIES = frozenset(("create", "update", "patch", "batch"))
 _PATCHES = frozenset((formats.JSON_PATCH, formats.XML_PATCH))
 ACCEPT_PATCH = f"{formats.JSON_PATCH}, {formats.XML_PATCH}, {formats.FHIR_JSON}, {formats.FHIR_XML}"
@@ -98,11 +99,9 @@ async def request(head: Head, base: str, parameters: Query, receive: Receive, pa
     check_ids(head.method, found)
     headers.check(head.scope["headers"], head.headers)
     body, content_type = b"", formats.FHIR_JSON
-    if head.method not in ("GET", "HEAD", "DELETE") and has_body(head.scope, head.headers):
+    if head.method in _WITH_BODY:
         body = await read(receive, head.headers, parts.settings)
         body, content_type, parameters = await _payload(head, found, interaction, (body, parameters), parts)
-    elif interaction in _BODIES:
-        raise _empty()
     return FhirRequest(
         method="GET" if head.method == "HEAD" else head.method,
         interaction=_bundle_interaction(body) if interaction == "batch" else interaction,

@@ -19,6 +19,7 @@ from fhir_server.definitions import Definitions
 from fhir_server.errors import BadXml, NotAcceptable
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.model.json import pretty as pretty_json
+from fhir_server.model.version import Version
 
 # What a client stored must be neither sniffed nor run in a page of this origin; XML and raw content can hold scripts.
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -58,8 +59,13 @@ async def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, 
     """
     headers = _common(head, parts)
     own = {name.lower(): value for name, value in response.headers.items()} if response.headers else {}
-    if response.version is not None:
-        _of_version(response, head, base, own)
+    version = response.version
+    if version is not None:
+        # Spec: https://hl7.org/fhir/R4/http.html#versioning
+        own.setdefault("etag", version.etag)
+        own.setdefault("last-modified", _http_date(version.last_updated // 1000))
+        if head.method not in _READS and not version.deleted:
+            own.setdefault(*_place(response.status, version, base))
     headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in own.items()]
     if "cache-control" not in own:
         headers.append(_CACHE_CONTROL)
@@ -84,19 +90,10 @@ def _common(head: Head, parts: Parts) -> RawHeaders:
     return headers
 
 
-def _of_version(response: FhirResponse, head: Head, base: str, own: dict[str, str]) -> None:
-    """Add what follows from the version, unless the response says it itself.
-
-    Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http.html#create
-    """
-    version = response.version
-    if version is None:
-        return
-    own.setdefault("etag", version.etag)
-    own.setdefault("last-modified", _http_date(version.last_updated // 1000))
-    if head.method not in _READS and not version.deleted:
-        where = f"{base}/{version.key.type}/{version.key.id}/_history/{version.version}"
-        own.setdefault("location" if response.status == 201 else "content-location", where)
+def _place(status: int, version: Version, base: str) -> tuple[str, str]:
+    """Say where what a write made is. Spec: https://hl7.org/fhir/R4/http.html#create"""
+    where = f"{base}/{version.key.type}/{version.key.id}/_history/{version.version}"
+    return ("location" if status == 201 else "content-location", where)
 
 
 @lru_cache(maxsize=4096)

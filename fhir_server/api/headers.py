@@ -22,7 +22,7 @@ _ETAGS = re.compile(
 )
 _requests = count(1)
 _SINGLE = ("host", "content-type", "content-length", "authorization", "if-modified-since", "x-request-id")
-_FORWARDED = ("forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
+_FORWARDED = frozenset(("forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix"))
 
 
 def mapping(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -97,9 +97,9 @@ def base_url(scope: Scope, headers: Mapping[str, str], settings: Settings, mount
     """
     if settings.base_url:
         return settings.base_url.rstrip("/")
-    if any(name in headers for name in _FORWARDED) and _trusted(scope.get("client"), settings):
+    if not headers.keys().isdisjoint(_FORWARDED) and _trusted(scope.get("client"), settings):
         return _forwarded_base(scope, headers, mount)
-    return _base(str(scope.get("scheme", "http")), headers.get("host") or _address(scope), mount)
+    return _base(scope.get("scheme", "http"), headers.get("host") or _address(scope), mount)
 
 
 @lru_cache(maxsize=256)
