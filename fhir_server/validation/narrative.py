@@ -48,9 +48,7 @@ _ATTRIBUTES = {
 _ALIGNED = _words("caption div h1 h2 h3 h4 h5 h6 p")
 _LINKS = _words("href src cite longdesc usemap")
 _active_link = re.compile(r"(?:javascript|vbscript|livescript|mocha|file):|data:(?!image/(?:png|gif|jpe?g|bmp|webp);)")
-_active_style = re.compile(
-    r"javascript:|vbscript:|expression\(|@import|behaviou?r:|-moz-binding|url\((?!['\"]?(?:#|data:image/))"
-)
+_active_style = re.compile(r"javascript:|vbscript:|expression\(|@import|behaviou?r:|-moz-binding")
 _invisible = re.compile(r"[\s\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\ufeff]+")
 _comment_or_escape = re.compile(r"/\*.*?\*/|\\", re.DOTALL)
 

@@ -87,6 +87,11 @@ def is_uri(value: object) -> bool:
     return isinstance(value, str) and _match_uri(value) is not None
 
 
+def is_element_id(value: object) -> bool:
+    """The id of an element, not that of a resource: any string without white space."""
+    return isinstance(value, str) and len(value) <= MAX_STRING and _match_uri(value) is not None
+
+
 def is_code(value: object) -> bool:
     """Words with single spaces between them."""
     return isinstance(value, str) and _match_code(value) is not None
@@ -180,6 +185,4 @@ _ALL = (
     ),
 )
 PRIMITIVES: Mapping[str, Primitive] = {primitive.name: primitive for primitive in _ALL}
-
-# The id of an element (not that of a resource): any string without white space.
-ELEMENT_ID = Primitive("id of an element", is_uri, "a string", _URI)
+ELEMENT_ID = Primitive("id of an element", is_element_id, "a string", _URI)

@@ -12,10 +12,10 @@ from fhir_server.validation.primitives import shorten
 
 _ID = r"[A-Za-z0-9.\-]{1,64}"
 _REST = re.compile(rf"(?:https?://[^\s?#]+/|)([A-Z][A-Za-z0-9]+)/{_ID}(?:/_history/{_ID})?").fullmatch
-_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*://\S+").fullmatch
-_UUID = re.compile(r"urn:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
-_OID = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
-_OTHER_URN = re.compile(r"urn:(?!uuid:|oid:)[a-zA-Z0-9][a-zA-Z0-9\-]{1,31}:\S+").fullmatch
+# The reference validator takes any URN (also `urn:uuid:` that is none) and any scheme (health cards have `resource:0`).
+_ABSOLUTE = re.compile(
+    r"https?://[^\s/?#]\S*|urn:[a-zA-Z0-9][a-zA-Z0-9\-]{1,31}:\S+|(?!https?:|urn:)[a-z][a-z0-9+.\-]*:\S+"
+).fullmatch
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z0-9]+)\?\S+").fullmatch
 _DEFINITIONS = "http://hl7.org/fhir/StructureDefinition/"
 _REMEMBERED = 8192
@@ -78,9 +78,7 @@ class References(dict[object, str | None]):
         rest = _REST(value)
         if rest and rest[1] in self.types:
             return rest[1]
-        if _ABSOLUTE(value) or _UUID(value) or _OID(value) or _OTHER_URN(value):
-            return UNTYPED
-        return None
+        return UNTYPED if _ABSOLUTE(value) else None
 
     def resolve(self, value: object, scope: Scope) -> str | None:
         """As `type_of`, and also for what only its surroundings give a meaning."""
@@ -95,8 +93,6 @@ class References(dict[object, str | None]):
             conditional = _CONDITIONAL(value)
             if conditional and conditional[1] in self.types:
                 return conditional[1]
-            if value.startswith("urn:") and " " not in value:
-                return UNTYPED
         return self[value]
 
     def fault(self, value: str, scope: Scope, targets: Iterable[str]) -> str:
@@ -107,11 +103,11 @@ class References(dict[object, str | None]):
         if value.startswith("#"):
             return f"no contained resource has the id {shorten(value[1:])}"
         kind = value.partition("/")[0]
-        if "/" in value and "://" not in value and kind not in self.types:
+        if "/" in value and ":" not in kind and kind not in self.types:
             return f"{shorten(kind)} in {shorten(value)} is not a resource type"
         return (
-            f"{shorten(value)} is not a reference: expected Type/id, an absolute URL, urn:uuid:, urn:oid: or #id"
-            " of a contained resource"
+            f"{shorten(value)} is not a reference: expected Type/id, an absolute URL, urn:uuid: with a UUID,"
+            " or #id of a contained resource"
         )
 
     def named_type(self, value: object) -> str | None:

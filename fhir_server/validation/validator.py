@@ -24,8 +24,8 @@ class Validator:
     def check(self, resource: object, type: str | None = None, *, transaction: bool = False) -> list[Issue]:
         """Every structural fault of a resource, each with a FHIRPath expression; empty when it is good.
 
-        `type` is the resource type that the URL names. `transaction` is for an entry of a transaction whose references
-        are not resolved yet: `Patient?identifier=x` and any `urn:` are then references.
+        `type` is the resource type that the URL names. `transaction` is for an entry of a transaction whose conditional
+        references (`Patient?identifier=x`) are not resolved yet.
 
         Spec: https://hl7.org/fhir/R4/validation.html
         """
