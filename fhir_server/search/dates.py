@@ -76,7 +76,9 @@ def _instant(text: str, ordinal: int, hour: int, rest: list[str | None], zone: t
     micros = int((fraction or "")[:6].ljust(6, "0"))
     low = (ordinal - _EPOCH) * _DAY + ((hour * 60 + int(minute or 0)) * 60 + int(second or 0)) * 1_000_000 + micros
     low -= (
-        _offset(datetime.fromordinal(ordinal) + timedelta(hours=hour), zone) if offset is None else _ahead(text, offset)
+        _offset(datetime.fromordinal(ordinal) + timedelta(hours=hour, minutes=int(minute or 0)), zone)
+        if offset is None
+        else _ahead(text, offset)
     )
     if second is None:
         return low, low + 60_000_000

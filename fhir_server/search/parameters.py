@@ -9,8 +9,8 @@ from typing import Any
 
 from fhir_server import definitions
 from fhir_server.definitions import SearchParameterDefinition
-from fhir_server.fhirpath import FhirPathError, compile_expression
-from fhir_server.search.extraction.routes import Lowering, NotLowerable
+from fhir_server.fhirpath import FhirPathError, compile_expression, parse
+from fhir_server.search.extraction.routes import Lowering, NotLowerable, Route
 
 _FORMAT = "1"
 """Part of every registry's version: raise it when extraction itself changes what the same definitions give."""
@@ -173,7 +173,7 @@ def read_parameters(resource: Mapping[str, Any], known: Mapping[str, Parameter])
     """
     name = resource.get("url") or resource.get("id") or "SearchParameter"
     code, kind, bases = resource.get("code"), resource.get("type"), resource.get("base")
-    if not isinstance(code, str) or not isinstance(bases, list) or kind not in _TYPES:
+    if not isinstance(code, str) or not isinstance(bases, list) or not bases or kind not in _TYPES:
         raise ValueError(f"{name}: a search parameter needs code, base and type")
     expression = resource.get("expression")
     if not isinstance(expression, str):
@@ -261,13 +261,33 @@ def _of_definition(
     parts = [(by_url[url], expression) for (url, _), expression in zip(row.components, expressions, strict=True)]
     return Parameter(
         row.code, row.type, row.url, base, row.expression,
-        targets=row.targets,
+        targets=_targets(row, base),
         components=tuple(Component(p.code, p.type, p.url, expression, p.targets) for p, expression in parts),
         multiple_or=row.multiple_or,
         multiple_and=row.multiple_and,
         modifiers=row.modifiers or _MODIFIERS.get(row.type, ("missing",)),
         comparators=row.comparators or _COMPARATORS.get(row.type, ()),
     )  # fmt: skip
+
+
+def _targets(row: SearchParameterDefinition, base: str) -> tuple[str, ...]:
+    """Return what the parameter can refer to on this type: of `Patient, Group` for `patient` often only the first."""
+    allowed = tuple(sorted(row.targets))
+    if row.type != "reference" or row.expression is None:
+        return allowed
+    routes = Lowering(definitions.load().types, base, row.expression).routes(parse(row.expression))
+    each = [_route_targets(route) for route in routes]
+    if not all(each):
+        return allowed
+    return tuple(target for target in allowed if any(target in targets for targets in each)) or allowed
+
+
+def _route_targets(route: Route) -> tuple[str, ...]:
+    """Return what the element may refer to; nothing where it may be anything."""
+    if route.target:
+        return (route.target,)
+    types = route.element.types if route.element else ()
+    return next((of.targets for of in types if of.code == route.type), ())
 
 
 def _concrete(base: str, types: Iterable[str]) -> Iterable[str]:

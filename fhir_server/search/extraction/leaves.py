@@ -21,6 +21,7 @@ LISTS: Mapping[str, str] = {
 }
 """Kind of parameter to field of `IndexEntries`, in the order of the fields."""
 
+_MOST_COMPOSITES = 10_000
 _LIST_OF = {**LISTS, "text": "strings"}
 
 
@@ -72,7 +73,8 @@ class Leaves:
             for others, variable, codes in uses.tails:
                 at = others.at
                 row = f"(*o, {part})" if at == len(others.parts) else f"(*o[:{at}], {part}, *o[{at}:])"
-                with self._w.block(f"for o in {variable}:"):
+                # Somebody may send thousands of codings in both parts.
+                with self._w.block(f"for o in {variable} if len(composites) < {_MOST_COMPOSITES} else ():"):
                     self._append("composites", list(codes), row)
 
     def _append(self, list_: str, codes: list[str], values: str) -> None:
