@@ -131,6 +131,7 @@ class Context:
     terminology: lists codes for `:in`, `:below` and the like; None where there is none.
     execute: run another request as this caller (a batch entry).
     commit: the way to write resources; it also makes known which definitions changed.
+    base: the absolute URL of the endpoint; absolute references under it are references to this server.
     link_secret: signs page links, the same in all workers.
     jobs: None where nothing runs jobs; then `respond-async` is ignored.
     """
@@ -151,5 +152,6 @@ class Context:
     new_id: Callable[[], str]
     execute: Callable[[FhirRequest], Awaitable[FhirResponse]]
     commit: Callable[[Sequence[Change]], Awaitable[CommitResult]]
+    base: str
     link_secret: bytes
     jobs: Jobs | None = None

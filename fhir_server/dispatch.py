@@ -115,6 +115,7 @@ async def _context(server: Server, request: FhirRequest, caller: Caller, restric
         new_id=server.new_id,
         execute=lambda inner: run(ctx, inner),
         commit=partial(server.tenants.commit, tenant),
+        base=server.settings.base_url.rstrip("/") or request.base,
         link_secret=tenant.link_secret,
         jobs=server.jobs,
     )

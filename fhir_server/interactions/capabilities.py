@@ -12,6 +12,7 @@ from typing import Any
 from fhir_server.context import Context, Operations
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
+from fhir_server.interactions.subset import asked, cut_resource
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
 from fhir_server.search.parameters import Parameter, ParameterRegistry
@@ -52,6 +53,10 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
         raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
     parts = (ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities)
     body = statement(parts, request.base, mode)
+    wanted = asked(request.query)
+    if wanted is not None:
+        type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
+        body = cut_resource(ctx.definitions, type_, body, wanted)
     tag = blake2b(body, digest_size=8).hexdigest()
     return FhirResponse(200, (body,), headers={"ETag": f'W/"{tag}"'})
 

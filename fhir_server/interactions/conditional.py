@@ -1,6 +1,7 @@
 """Conditional interactions: criteria of a URL or header, and what they find."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
@@ -20,6 +21,13 @@ class Matches:
 
     versions: tuple[Version, ...]
     condition: Condition
+
+
+class Find(Protocol):
+    """Searches by criteria; in a transaction, what its other entries do counts too."""
+
+    async def __call__(self, ctx: Context, type_: str, criteria: Query, limit: int = 2, /) -> Matches:
+        """Return at most `limit` matches."""
 
 
 def header_criteria(request: FhirRequest) -> Query | None:
@@ -63,6 +71,7 @@ def criteria_search(ctx: Context, type_: str, criteria: Query) -> Search:
         registry=ctx.parameters,
         settings=ctx.settings,
         visibility=ctx.restriction.visibility,
+        own_base=ctx.base,
         expander=ctx.terminology,
         now=ctx.now(),
     )

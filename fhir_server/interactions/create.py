@@ -3,7 +3,7 @@
 from fhir_server.context import Context, Planned
 from fhir_server.errors import MultipleMatches
 from fhir_server.interactions import binary
-from fhir_server.interactions.conditional import find, header_criteria
+from fhir_server.interactions.conditional import Find, find, header_criteria
 from fhir_server.interactions.prepare import prepare
 from fhir_server.interactions.targets import Target
 from fhir_server.interactions.write import write
@@ -33,7 +33,7 @@ async def plan_create(ctx: Context, request: FhirRequest) -> Planned:
     return Planned((target.change("POST", prepared),), target.key)
 
 
-async def settle_create(ctx: Context, request: FhirRequest) -> Target:
+async def settle_create(ctx: Context, request: FhirRequest, find: Find = find) -> Target:
     """Settle the condition: no match creates, one match is the answer, several are an error."""
     type_ = request.type or ""
     criteria = header_criteria(request)

@@ -17,7 +17,7 @@ _OUTCOME = b'{"resourceType":"OperationOutcome"'
 
 def responded(request: FhirRequest, response: FhirResponse) -> bytes:
     """Write what one request came to."""
-    body = b"".join(response.body)
+    body = b"".join(response.body) if request.method != "HEAD" else b""
     about = _outcome_or_resource(request, response, body)
     return b"".join((b"{", *about[:1], b'"response":{', _status(response), *about[1:], b"}}"))
 

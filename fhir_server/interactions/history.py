@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html#history
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -12,17 +13,20 @@ from zoneinfo import ZoneInfo
 from fhir_server.context import Context
 from fhir_server.errors import BadValue, NotFound, UnknownParameter
 from fhir_server.interactions.bundle import Link, write_bundle
+from fhir_server.interactions.integrity import targets
 from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.subset import Subset, asked, cut
 from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.model.json import encode
+from fhir_server.model.json import decode, encode
+from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version, instant
 from fhir_server.search.dates import date_bounds
+from fhir_server.search.query import NOTHING, And, Ids, Visibility
 from fhir_server.storage.base import HistoryPage, HistoryQuery, StoreError
 
 _PAGE = "_page"
-_KNOWN = frozenset({"_since", "_at", "_count", _PAGE, "_format", "_pretty", "_summary", "_elements"})
+_KNOWN = frozenset({"_since", "_at", "_count", "_list", _PAGE, "_format", "_pretty", "_summary", "_elements"})
 _LINK = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
 _STATUS = {"POST": "201 Created", "DELETE": "204 No Content"}
 
@@ -36,7 +40,7 @@ async def history(ctx: Context, request: FhirRequest) -> FhirResponse:
         LinkExpired: a page link older than its life.
     """
     applied = _applied(request)
-    query = _query(ctx, request)
+    query = await _listed(ctx, request, _query(ctx, request))
     if request.interaction == "history-instance":
         await _must_exist(ctx, request)
     try:
@@ -44,6 +48,27 @@ async def history(ctx: Context, request: FhirRequest) -> FhirResponse:
     except StoreError as error:
         raise await translate(ctx, error) from error
     return _respond(ctx, request, page, applied)
+
+
+async def _listed(ctx: Context, request: FhirRequest, query: HistoryQuery) -> HistoryQuery:
+    """Leave only the resources that the List of `_list` names.
+
+    Raises:
+        BadValue: the List does not exist, or is one that a server would have to compute (`$current-problems`).
+    """
+    name = request.parameter("_list")
+    if name is None:
+        return query
+    key = ResourceKey("List", name.removeprefix("List/"))
+    version = await ctx.store.read(key)
+    if version is None or version.deleted or not await visible(ctx, version):
+        raise BadValue(f"_list={name[:80]}: there is no such List", expression="http._list")
+    items = targets(decode(version.body.data).get("entry", []), key)
+    ids: dict[str, list[str]] = {}
+    for type_, id_ in items:
+        ids.setdefault(type_, []).append(id_)
+    by_type = {type_: And((Ids(tuple(found)), query.visible.of(type_))) for type_, found in ids.items()}
+    return replace(query, visible=Visibility(NOTHING, by_type))
 
 
 async def _must_exist(ctx: Context, request: FhirRequest) -> None:
@@ -57,7 +82,11 @@ def _applied(request: FhirRequest) -> Mapping[str, str]:
     unknown = [name for name, _ in request.query if name not in _KNOWN]
     if unknown and request.preference("handling") != "lenient":
         raise UnknownParameter(f"history has no parameter {unknown[0][:100]!r}", expression=f"http.{unknown[0][:100]}")
-    return {name: value for name, value in request.query if name in _KNOWN}
+    known = [(name, value) for name, value in request.query if name in _KNOWN]
+    applied = dict(known)
+    if len(applied) < len(known):
+        raise BadValue("each parameter of a history stands at most once", expression="http.url")
+    return applied
 
 
 def _query(ctx: Context, request: FhirRequest) -> HistoryQuery:

@@ -1,14 +1,14 @@
 """What a resource refers to, for the check that it exists."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from fhir_server.model.keys import ResourceKey
 
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?", re.ASCII)
 
 
-def targets(resource: Mapping[str, object], key: ResourceKey) -> tuple[ResourceKey, ...]:
+def targets(resource: object, key: ResourceKey) -> tuple[ResourceKey, ...]:
     """Return the resources of this server that the resource refers to, itself left out.
 
     Only relative references count: what an absolute URL means depends on who asks.

@@ -16,7 +16,7 @@ from fhir_server.errors import (
     PreconditionFailed,
     UnsupportedMediaType,
 )
-from fhir_server.interactions.conditional import find
+from fhir_server.interactions.conditional import Find, find
 from fhir_server.interactions.preconditions import if_match
 from fhir_server.interactions.prepare import INLINE, minified, parse, prepare
 from fhir_server.interactions.targets import Target
@@ -55,16 +55,16 @@ async def plan_patch(ctx: Context, request: FhirRequest) -> Planned:
     return Planned((target.change("PATCH", prepared),), target.key, guessed=True)
 
 
-async def settle_patch(ctx: Context, request: FhirRequest) -> Target:
+async def settle_patch(ctx: Context, request: FhirRequest, find: Find = find) -> Target:
     """Find the version to patch."""
-    version, conditions = await _find(ctx, request)
+    version, conditions = await _find(ctx, request, find)
     tags = if_match(request)
     if tags is not None and tags != ("*",) and str(version.version) not in tags:
         raise PreconditionFailed(f"{version.key} is at version {version.version}", expression="http.if-match")
     return Target(version.key, version.version, conditions, version, guessed=True)
 
 
-async def _find(ctx: Context, request: FhirRequest) -> tuple[Version, tuple[Condition, ...]]:
+async def _find(ctx: Context, request: FhirRequest, find: Find) -> tuple[Version, tuple[Condition, ...]]:
     if request.id is None:
         matches = await find(ctx, request.type or "", request.query)
         if not matches.versions:

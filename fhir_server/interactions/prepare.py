@@ -57,7 +57,7 @@ def prepare_small(ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool
         raise BadRequest("meta is not an object", expression=f"{key.type}.meta")
     if ctx.settings.validation != "off":
         _validate(ctx, resource, key.type)
-    entries = ctx.extractor.extract(key.type, resource)
+    entries = ctx.extractor.extract(key.type, resource, own_base=ctx.base)
     requires = targets(resource, key) if ctx.settings.integrity_on_write else ()
     return Prepared(stored_body(small, resource, key), entries, requires)
 

@@ -62,7 +62,7 @@ def parsed(ctx: Context, request: FhirRequest, now: int | None = None) -> Parsed
         visibility=ctx.restriction.visibility,
         compartment=request.compartment,
         lenient=handling == "lenient" or (lenient and handling != "strict"),
-        own_base=request.base,
+        own_base=ctx.base,
         expander=ctx.terminology,
         now=ctx.now() if now is None else now,
     )

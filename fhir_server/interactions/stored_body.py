@@ -25,6 +25,8 @@ def stored_body(small: bytes, resource: Mapping[str, Any], key: ResourceKey) -> 
     rest = small[front.end() :]
     if meta is None and _META not in rest:
         return _joined(key, b"}", rest)
+    if not isinstance(meta, dict):
+        return make_body(small, key)
     cut = _META + encode(meta)
     if rest.count(_META) != 1 or rest.count(cut) != 1:
         return make_body(small, key)

@@ -51,10 +51,14 @@ def named(values: Iterable[str]) -> frozenset[str]:
 
 def cut(definitions: Definitions, version: Version, wanted: Subset) -> bytes:
     """Return the stamped resource with only what is wanted, tagged SUBSETTED."""
-    type_ = version.key.type
+    return cut_resource(definitions, version.key.type, version.stamped(), wanted)
+
+
+def cut_resource(definitions: Definitions, type_: str, raw: bytes, wanted: Subset) -> bytes:
+    """Do the same with a resource that is no version."""
     if wanted.kind == "true":
-        return _tagged(_summary(definitions, type_, version.stamped()))
-    parts = members(version.stamped())
+        return _tagged(_summary(definitions, type_, raw))
+    parts = members(raw)
     keep = _kept(definitions, type_, wanted, parts)
     return _tagged({name: value for name, value in parts.items() if name in keep})
 

@@ -3,7 +3,7 @@
 from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, Conflict, MethodNotAllowed, MultipleMatches, PreconditionFailed
 from fhir_server.interactions import binary
-from fhir_server.interactions.conditional import Matches, find
+from fhir_server.interactions.conditional import Find, Matches, find
 from fhir_server.interactions.preconditions import expected_version, if_match, reads_current
 from fhir_server.interactions.prepare import minified, parse, prepare
 from fhir_server.interactions.targets import Target
@@ -37,16 +37,16 @@ async def plan_update(ctx: Context, request: FhirRequest) -> Planned:
     return Planned((target.change("PUT", prepared),), target.key, guessed=target.guessed)
 
 
-async def settle_update(ctx: Context, request: FhirRequest) -> Target:
+async def settle_update(ctx: Context, request: FhirRequest, find: Find = find) -> Target:
     """Settle which resource an update is about and at which version it has to be."""
     if request.id is None:
-        return await _settle_conditional(ctx, request)
+        return await _settle_conditional(ctx, request, find)
     key = request.key
     await _check_id(ctx, key)
     return Target(key, await expected_version(ctx, request, key), guessed=reads_current(request))
 
 
-async def _settle_conditional(ctx: Context, request: FhirRequest) -> Target:
+async def _settle_conditional(ctx: Context, request: FhirRequest, find: Find) -> Target:
     """No match: it is created, with the id of the body if that is free; one match: it is updated, unless the body has
     another id; several: refused."""
     matches = await find(ctx, request.type or "", request.query)

@@ -24,7 +24,7 @@ async def visible(ctx: Context, version: Version) -> bool:
 
 def _holds(ctx: Context, predicate: Node, version: Version) -> bool:
     """Match in memory, which works for any version. Chains find nothing here, so that a doubt hides."""
-    entries = ctx.extractor.extract(version.key.type, decode(version.stamped()))
+    entries = ctx.extractor.extract(version.key.type, decode(version.stamped()), own_base=ctx.base)
     return matches(predicate, version, entries, NoLookup())
 
 

@@ -10,16 +10,18 @@ from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Busy, FhirError
 from fhir_server.interactions import delete
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Envelope, RequestReader, located, read_envelope
+from fhir_server.interactions.entries import Entry, Envelope, RequestReader, located, read_envelope
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.interactions.prepare import INLINE
 from fhir_server.interactions.store_errors import translate
+from fhir_server.interactions.transaction.overlay import is_pending
 from fhir_server.interactions.transaction.plan import Plan, plan
 from fhir_server.interactions.transaction.reads import check_reads
 from fhir_server.interactions.transaction.respond import written_entry
 from fhir_server.interactions.transaction.steps import Step, read_step
 from fhir_server.interactions.write import NOTHING_WRITTEN, pause
 from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.version import Version
 from fhir_server.storage.base import CommitResult, ConditionChanged, StoreError, VersionChanged
 
 
@@ -33,12 +35,17 @@ async def transaction(ctx: Context, request: FhirRequest) -> FhirResponse:
     envelope = await _read(ctx, request)
     if envelope.type != "transaction":
         raise BadRequest(f"a Bundle of type {envelope.type!r}, not transaction", expression="Bundle.type")
-    reader = RequestReader(ctx, request)
-    steps = [read_step(ctx, reader, entry) for entry in envelope.entries]
-    done, result = await _commit(ctx, steps)
-    entries = [await _answer(ctx, step, done, result) for step in steps]
+    entries = await run_entries(ctx, request, envelope.entries)
     body = write_bundle("transaction-response", entries, identity=(ctx.new_id(), ctx.now()))
     return FhirResponse(200, (body,))
+
+
+async def run_entries(ctx: Context, request: FhirRequest, entries: Sequence[Entry]) -> list[bytes]:
+    """Do all of the entries or none; return the entries of the response, in order. Raises as `transaction`."""
+    reader = RequestReader(ctx, request)
+    steps = [read_step(ctx, reader, entry) for entry in entries]
+    done, result = await _commit(ctx, steps)
+    return [await _answer(ctx, step, done, result) for step in steps]
 
 
 async def _read(ctx: Context, request: FhirRequest) -> Envelope:
@@ -73,7 +80,15 @@ async def _answer(ctx: Context, step: Step, done: Plan, result: CommitResult) ->
     written = result.written[done.places[step.entry.index].start : done.places[step.entry.index].stop]
     if step.kind == "delete":
         return responded(step.request, delete.answer(step.request, written))
-    return written_entry(step.request, written[0] if written else None, done.found.get(step.entry.index))
+    return written_entry(step.request, written[0] if written else None, _found(step, done, result))
+
+
+def _found(step: Step, done: Plan, result: CommitResult) -> Version | None:
+    """Return what a conditional create found; it may be a resource that the same transaction created."""
+    version = done.found.get(step.entry.index)
+    if version is None or not is_pending(version):
+        return version
+    return next(each.version for each in result.written if each.version and each.version.key == version.key)
 
 
 async def _read_entry(ctx: Context, step: Step, done: Plan) -> bytes:

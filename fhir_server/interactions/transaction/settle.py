@@ -11,6 +11,7 @@ from fhir_server.interactions.delete import plan_delete
 from fhir_server.interactions.entries import located
 from fhir_server.interactions.patch import settle_patch
 from fhir_server.interactions.targets import Target
+from fhir_server.interactions.transaction.overlay import Overlay
 from fhir_server.interactions.transaction.steps import Step
 from fhir_server.interactions.update import settle_update
 from fhir_server.model.keys import ResourceKey
@@ -20,10 +21,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The targets of creates, updates and patches, and the plans of deletes, by the index of their entry."""
+    """The targets of creates, updates and patches, and the plans of deletes, by the index of their entry; `overlay` is
+    what conditional references are resolved against."""
 
     targets: Mapping[int, Target]
     deletes: Mapping[int, Planned]
+    overlay: Overlay
 
     def written(self) -> Iterable[tuple[int, ResourceKey]]:
         """Yield the entries and the resources that they write; a create that found its match writes none."""
@@ -46,17 +49,31 @@ async def settle(ctx: Context, steps: Iterable[Step]) -> Settled:
     by_kind: dict[str, list[Step]] = {}
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
-    deletes = {step.entry.index: await _at(step, plan_delete(ctx, step.request)) for step in by_kind.get("delete", ())}
-    targets = {
-        step.entry.index: await _at(step, settle_create(ctx, step.request)) for step in by_kind.get("create", ())
-    }
-    for step in by_kind.get("update", ()):
-        targets[step.entry.index] = await _at(step, settle_update(ctx, step.request))
-    for step in by_kind.get("patch", ()):
-        targets[step.entry.index] = await _at(step, settle_patch(ctx, step.request))
-    settled = Settled(targets, deletes)
+    overlay, deletes, targets = Overlay(), {}, {}
+    for step in by_kind.get("delete", ()):
+        planned = deletes[step.entry.index] = await _at(step, plan_delete(ctx, step.request))
+        overlay.delete(change.key for change in planned.changes)
+    for step in by_kind.get("create", ()):
+        target = targets[step.entry.index] = await _at(step, settle_create(ctx, step.request, overlay.find))
+        if not target.answers:
+            overlay.write(target.key, step.entry.resource)
+    targets |= await _settle_updates(ctx, by_kind, overlay)
+    settled = Settled(targets, deletes, overlay)
     _refuse_overlaps(settled)
     return settled
+
+
+async def _settle_updates(ctx: Context, by_kind: Mapping[str, list[Step]], overlay: Overlay) -> dict[int, Target]:
+    """Settle updates and patches; none of them sees another, so that their order makes no difference."""
+    targets: dict[int, Target] = {}
+    updates = by_kind.get("update", ())
+    for step in updates:
+        targets[step.entry.index] = await _at(step, settle_update(ctx, step.request, overlay.find))
+    for step in by_kind.get("patch", ()):
+        targets[step.entry.index] = await _at(step, settle_patch(ctx, step.request, overlay.find))
+    for step in updates:
+        overlay.write(targets[step.entry.index].key, step.entry.resource)
+    return targets
 
 
 async def _at(step: Step, work: Awaitable[T]) -> T:

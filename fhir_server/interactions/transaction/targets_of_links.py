@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, MultipleMatches, PreconditionFailed, UnknownPath
-from fhir_server.interactions.conditional import find
+from fhir_server.interactions.conditional import Find
 from fhir_server.interactions.transaction.references import References, conditional_references
 from fhir_server.interactions.transaction.settle import Settled
 from fhir_server.interactions.transaction.steps import Step
@@ -25,7 +25,7 @@ async def find_links(ctx: Context, steps: Sequence[Step], settled: Settled) -> t
     criteria: dict[str, str] = {}
     conditions = []
     for reference in sorted(conditional_references(step.entry.resource for step in steps)):
-        criteria[reference], condition = await _find(ctx, reference)
+        criteria[reference], condition = await _find(ctx, reference, settled.overlay.find)
         conditions.append(condition)
     return References(ctx.definitions, targets, criteria, _versions(settled)), conditions
 
@@ -54,7 +54,7 @@ def _versions(settled: Settled) -> Mapping[str, int]:
     }
 
 
-async def _find(ctx: Context, reference: str) -> tuple[str, Condition]:
+async def _find(ctx: Context, reference: str, find: Find) -> tuple[str, Condition]:
     type_, _, query = reference.partition("?")
     if type_ not in ctx.definitions.resource_types:
         raise UnknownPath(f"conditional reference {reference[:200]!r}: {type_!r} is not a resource type")

@@ -1,11 +1,31 @@
-"""Fixtures: a fresh server for each test."""
+"""Fixtures: a fresh server for each test, on each engine."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conformance.http.fhir import Fhir, memory
+from fhir_server.settings import Settings
+from tests.conformance.http.fhir import ENGINES, Fhir, opened
+
+Serve = Callable[..., Awaitable[Fhir]]
+
+
+@pytest.fixture(params=ENGINES)
+async def serve(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Serve]:
+    """Starts servers with settings of choice: `await serve(update_create=False)`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Fhir:
+            chosen = Settings(data_dir=tmp_path, durable=False, **settings)
+            return await stack.enter_async_context(opened(request.param, chosen))
+
+        yield start
 
 
 @pytest.fixture
-def fhir() -> Fhir:
-    """A client of a server with default settings."""
-    return memory()
+async def fhir(serve: Serve) -> Fhir:
+    """A client of a server with the standard settings."""
+    return await serve()

@@ -1,23 +1,26 @@
 """A server without HTTP: requests as a client words them, through `dispatch`, on a store of choice."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fhir_server.api.routes import Router
+from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.definitions import load
 from fhir_server.dispatch import Server, dispatch
 from fhir_server.errors import FhirError
-from fhir_server.interactions.ids import new_id
 from fhir_server.interactions.outcome import outcome
+from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreProvider
 from fhir_server.storage.memory import MemoryProvider
+from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.validation import structure_validator
 
 BASE = "http://test/fhir"
@@ -39,14 +42,6 @@ class NoOperations:
 
     def find(self, name: str, type_: str | None, level: str, /) -> None:
         """Find nothing."""
-
-
-def no_patch(kind: str, resource: dict[str, Any], patch: Any, definitions: Any) -> dict[str, Any]:
-    """Stand in for the patch engines: a patch is a list of (element, value) to set."""
-    changes = json.loads(patch) if isinstance(patch, bytes) else patch
-    for change in changes if isinstance(changes, list) else ():
-        resource[change["path"].lstrip("/")] = change["value"]
-    return resource
 
 
 @dataclass
@@ -154,7 +149,7 @@ def make(stores: StoreProvider, clock: Clock, settings: Settings) -> Fhir:
         validator=structure_validator(),
         router=Router(load()),
         operations=NoOperations(),
-        apply_patch=no_patch,
+        apply_patch=make_apply_patch(json_to_xml, xml_to_json),
         now=clock,
         new_id=lambda: f"new-{next(numbers)}",
     )
@@ -168,4 +163,17 @@ def memory(settings: Settings | None = None) -> Fhir:
     return make(MemoryProvider(settings, clock), clock, settings)
 
 
-__all__ = ["BASE", "START", "Answer", "Clock", "Fhir", "make", "memory", "new_id"]
+ENGINES = ("memory", "sqlite")
+
+
+@asynccontextmanager
+async def opened(engine: str, settings: Settings) -> AsyncIterator[Fhir]:
+    """Open a server on an engine by name, and close its store afterwards."""
+    clock = Clock()
+    stores = (
+        MemoryProvider(settings, clock) if engine == "memory" else SqliteProvider(settings.data_dir, settings, clock)
+    )
+    try:
+        yield make(stores, clock, settings)
+    finally:
+        await stores.close()
