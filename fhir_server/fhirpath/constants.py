@@ -9,7 +9,7 @@ from fhir_server.fhirpath.context import Run
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.node import Collection, Node
 
-_URLS = {
+URLS = {
     "sct": "http://snomed.info/sct",
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
@@ -26,7 +26,7 @@ _PATTERNS = {"us-zip": r"[0-9]{5}(-[0-9]{4}){0,1}"}
 
 def is_built_in(name: str) -> bool:
     """Whether a name is one of those that cannot be defined."""
-    return name in _URLS or name in _NODES or name in _PATTERNS or name.startswith(tuple(_PREFIXES))
+    return name in URLS or name in _NODES or name in _PATTERNS or name.startswith(tuple(_PREFIXES))
 
 
 def constant(run: Run, name: str) -> Collection:
@@ -39,7 +39,7 @@ def constant(run: Run, name: str) -> Collection:
         return run.variables[name]
     if name in _NODES:
         return [_node(run, name)]
-    text = _URLS.get(name) or _PATTERNS.get(name) or _prefixed(name)
+    text = URLS.get(name) or _PATTERNS.get(name) or _prefixed(name)
     if text is None:
         raise FhirPathError(f"there is no variable %{name}")
     return [text]

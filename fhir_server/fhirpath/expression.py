@@ -8,12 +8,13 @@ from typing import Any
 from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.checker import check
 from fhir_server.fhirpath.compiler import compile_tree
+from fhir_server.fhirpath.conditions import compile_for, guarded
 from fhir_server.fhirpath.context import NO_SERVICES, Resolve, Run, Services
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Collection, Item, Node, root
 from fhir_server.fhirpath.parser import parse
-from fhir_server.fhirpath.paths import Walk, compile_for, guarded
+from fhir_server.fhirpath.paths import Walk
 from fhir_server.fhirpath.types import TypeModel, default_model
 from fhir_server.fhirpath.values import plain, typed
 
@@ -27,13 +28,14 @@ class Expression:
         model: the types that it is compiled for.
     """
 
-    __slots__ = ("_checked", "_step", "_walks", "model", "source", "tree")
+    __slots__ = ("_checked", "_plain", "_step", "_walks", "model", "source", "tree")
 
     def __init__(self, source: str, model: TypeModel, limits: Limits = DEFAULT_LIMITS) -> None:
         self.source = source
         self.model = model
         self.tree: ast.Expr = parse(source, limits)
         self._checked: set[str] = set()
+        self._plain: dict[str, Walk | None] = {}
         self._walks: dict[Any, Walk] = {}
         try:
             self._step = compile_tree(self.tree, model)
@@ -96,19 +98,35 @@ class Expression:
         return self._general(resource, variables)
 
     def for_type(self, type_name: Any) -> Walk:
-        """The function behind `values` for one type, for those who evaluate on many resources of it."""
+        """The function behind `values` for resources or elements of one type: from JSON to plain values.
+
+        For those who evaluate on many elements of a type. An expression that asks for `%resource` sees the element
+        itself as the resource; `evaluate` with a context is the way then.
+        """
         found = self._walks.get(type_name)
         if found is None:
             found = self._walks[type_name] = self._walk(type_name)
         return found
 
+    def is_plain(self, type_name: str) -> bool:
+        """Whether the expression is compiled straight onto the JSON of elements of a type, and needs no resource."""
+        return self._plain_walk(type_name) is not None
+
+    def _plain_walk(self, type_name: str) -> Walk | None:
+        if type_name not in self._plain:
+            self._plain[type_name] = compile_for(self.tree, self.model, type_name)
+        return self._plain[type_name]
+
     def _walk(self, type_name: Any) -> Walk:
-        plain_walk = None
-        if isinstance(type_name, str) and self.model.is_resource(type_name):
-            plain_walk = compile_for(self.tree, self.model, type_name)
-        if plain_walk is None:
+        if not isinstance(type_name, str) or not self.model.known(type_name):
             return self._general
-        return guarded(plain_walk, self._general)
+        is_resource = self.model.is_resource(type_name)
+
+        def general(value: Any) -> list[Any]:
+            return self._general(value if is_resource else Node(value, type_name))
+
+        plain_walk = self._plain_walk(type_name)
+        return general if plain_walk is None else guarded(plain_walk, general)
 
     def _general(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
         run = Run(_node(resource, self.model), self.model, NO_SERVICES)

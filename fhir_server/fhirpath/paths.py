@@ -1,9 +1,9 @@
-"""Compile the plain expressions (paths, casts, simple filters) for one type, straight onto its JSON.
+"""Compile plain paths for one type, straight onto its JSON.
 
 Search parameters, invariants and subscriptions evaluate a few short paths on very many resources. With the type of
-the resource known beforehand every step is a look-up of a fixed key, branches about other types vanish, and no node
-is made. What is not covered here answers None and is left to the general compiler; a test holds both to the same
-results on every search parameter and every example of HL7.
+the element known beforehand every step is a look-up of a fixed key, branches about other types vanish, and no node
+is made. What is not covered here, or not as the definitions have it, raises `NotPlain` and is left to the general
+compiler; a test holds both to the same results on every search parameter, invariant and example of HL7.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,17 @@ Walk: TypeAlias = Callable[[Any], list[Any]]
 Test: TypeAlias = Callable[[Any], "bool | None"]
 
 # Types whose equal values may be written in several ways; sets of them are left to the general compiler.
-_SPELT_DIFFERENTLY = QUANTITIES | {name for name, of in SYSTEM_OF_PRIMITIVE.items() if of not in ("Boolean", "Integer")}
-_LITERALS = {str: "String", bool: "Boolean", int: "Integer"}
+SPELT_DIFFERENTLY = QUANTITIES | {name for name, of in SYSTEM_OF_PRIMITIVE.items() if of not in ("Boolean", "Integer")}
+# The type of what says itself which resource it is.
+ANY_RESOURCE = "?"
 
 
-class _NotPlain(Exception):
-    """The expression needs the general compiler."""
+class NotPlain(Exception):
+    """The expression, or the data, need the general compiler."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
+class Path:
     """A compiled path.
 
     Attributes:
@@ -40,55 +41,38 @@ class _Path:
 
     walk: Walk
     types: tuple[str, ...]
-    source: "_Path | None" = None
+    source: "Path | None" = None
     children: tuple[Child, ...] = ()
 
+    def only_type(self) -> str:
+        """The one type that the values have.
 
-def compile_for(tree: ast.Expr, model: TypeModel, type_name: str) -> Walk | None:
-    """A function from the JSON of an element of this type to plain values; None when the expression is not plain."""
-    try:
-        return _Compiler(model, type_name).values(tree)
-    except _NotPlain:
-        return None
-
-
-def guarded(plain: Walk, general: Walk) -> Walk:
-    """The plain function, with the general one for what is not as the definitions have it."""
-
-    def walk(value: Any) -> list[Any]:
-        try:
-            return plain(value)
-        except (_NotPlain, AttributeError, TypeError):
-            return general(value)
-
-    return walk
+        Raises:
+            NotPlain: they may have several, or it is not known.
+        """
+        if len(self.types) != 1 or self.types[0] == ANY_RESOURCE:
+            raise NotPlain
+        return self.types[0]
 
 
-def _nothing(value: Any) -> list[Any]:
-    return []
+EMPTY = Path(lambda value: [], ())
 
 
-_EMPTY = _Path(_nothing, ())
+class Paths:
+    """Compiles paths on elements of one type; `test_for` compiles the criteria of `where` for a type."""
 
-
-class _Compiler:
-    """Compiles expressions on elements of one type."""
-
-    def __init__(self, model: TypeModel, type_name: str) -> None:
+    def __init__(self, model: TypeModel, type_name: str, test_for: Callable[[str], Callable[[ast.Expr], Test]]) -> None:
         self._model = model
         self._type = type_name
-        self._root = _Path(lambda value: [value], (type_name,))
+        self._test_for = test_for
+        self._root = Path(lambda value: [value], (type_name,))
 
-    def values(self, tree: ast.Expr) -> Walk:
-        if isinstance(tree, ast.Binary) and tree.operator != "|":
-            return _as_collection(self.test(tree))
-        if isinstance(tree, ast.Call) and tree.name in _TESTS:
-            return _as_collection(self.test(tree))
-        return self.path(tree).walk
+    def path(self, tree: ast.Expr | None) -> Path:
+        """Compile a path.
 
-    # --- paths
-
-    def path(self, tree: ast.Expr | None) -> _Path:
+        Raises:
+            NotPlain: it is none, or not one of these.
+        """
         match tree:
             case None | ast.Variable(name="$this"):
                 return self._root
@@ -97,143 +81,114 @@ class _Compiler:
             case ast.TypeOperation(operator="as" | "ofType"):
                 return self._cast(tree)
             case ast.Index(index=ast.Literal(value=int(place))):
-                return _sliced(self.path(tree.source), place, place + 1)
-            case ast.Call(name="first", arguments=()):
-                return _sliced(self.path(tree.source), 0, 1)
-            case ast.Call(name="where", arguments=(criteria,)):
-                return self._where(self.path(tree.source), criteria)
-            case ast.Call(name="extension", arguments=(ast.Literal(value=str(url)),)):
-                return self._extension(self.path(tree.source), url)
+                return _sliced(self.path(tree.source), slice(place, place + 1))
             case ast.Binary(operator="|"):
                 return _union(self.path(tree.left), self.path(tree.right))
-        raise _NotPlain
+            case ast.Call():
+                return self._call(tree)
+        raise NotPlain
 
-    def _member(self, tree: ast.Member) -> _Path:
+    def _call(self, tree: ast.Call) -> Path:
+        match tree:
+            case ast.Call(name="first", arguments=()):
+                return _sliced(self.path(tree.source), slice(0, 1))
+            case ast.Call(name="tail", arguments=()):
+                return _sliced(self.path(tree.source), slice(1, None))
+            case ast.Call(name="trace", arguments=(ast.Literal(value=str()),)):
+                return self.path(tree.source)
+            case ast.Call(name="where", arguments=(criteria,)):
+                return self.filtered(self.path(tree.source), criteria)
+            case ast.Call(name="select", arguments=(ast.Member() as projection,)):
+                return self._select(self.path(tree.source), projection)
+            case ast.Call(name="extension", arguments=(ast.Literal(value=str(url)),)):
+                return self._extension(self.path(tree.source), url)
+        raise NotPlain
+
+    def _member(self, tree: ast.Member) -> Path:
         if tree.source is None and tree.name[:1].isupper():
-            return self._root if tree.name in self._model.kinds(self._type) else _EMPTY
+            return self._root if tree.name in self._model.kinds(self._type) else EMPTY
         source = self.path(tree.source)
         if not source.types:
-            return _EMPTY
-        if len(source.types) > 1:
-            raise _NotPlain
-        return self._children(source, self._model.children(source.types[0]).get(tree.name, ()))
+            return EMPTY
+        return self._children(source, self._model.children(source.only_type()).get(tree.name, ()))
 
-    def _children(self, source: _Path, children: tuple[Child, ...]) -> _Path:
-        if self._model.is_primitive(source.types[0]) or any(child.type is None for child in children):
-            raise _NotPlain
+    def _children(self, source: Path, children: tuple[Child, ...]) -> Path:
+        if self._model.is_primitive(source.only_type()):
+            raise NotPlain
         if not children:
-            return _EMPTY
-        types = tuple(str(child.type) for child in children)
+            return EMPTY
+        types = tuple(child.type or ANY_RESOURCE for child in children)
         if len(children) == 1:
-            return _Path(_chained(source, self._root, _property(children[0])), types)
-        return _Path(_chained(source, self._root, _choice(children)), types, source, children)
+            return Path(self._chained(source, _property(children[0])), types)
+        return Path(self._chained(source, _choice(children)), types, source, children)
 
-    def _cast(self, tree: ast.TypeOperation) -> _Path:
+    def _cast(self, tree: ast.TypeOperation) -> Path:
         source = self.path(tree.operand)
         if tree.type.namespace == "System" or not self._model.known(tree.type.name):
-            raise _NotPlain
-        fitting = tuple(child for child in source.children if self._fits(str(child.type), tree.type.name))
-        if source.children and source.source is not None:
-            return self._children(source.source, fitting)
-        if len(source.types) > 1:
-            raise _NotPlain
-        return source if source.types and self._fits(source.types[0], tree.type.name) else _EMPTY
-
-    def _fits(self, type_name: str, wanted: str) -> bool:
-        if self._model.is_primitive(wanted):
-            return type_name == wanted
-        return wanted in self._model.kinds(type_name)
-
-    def _extension(self, source: _Path, url: str) -> _Path:
+            raise NotPlain
         if not source.types:
-            return _EMPTY
-        if len(source.types) > 1 or self._model.is_primitive(source.types[0]):
-            raise _NotPlain
+            return EMPTY
+        if source.source is not None:
+            return self._children(source.source, self.fitting(source, tree.type.name))
+        return source if self._casts(source.only_type(), tree.type.name) else EMPTY
+
+    def fitting(self, source: Path, wanted: str) -> tuple[Child, ...]:
+        """The properties of a choice that a cast to a type picks."""
+        return tuple(child for child in source.children if self._casts(str(child.type), wanted))
+
+    def _casts(self, type_name: str, wanted: str) -> bool:
+        return type_name == wanted if self._model.is_primitive(wanted) else wanted in self._model.kinds(type_name)
+
+    def _extension(self, source: Path, url: str) -> Path:
+        if not source.types:
+            return EMPTY
+        if self._model.is_primitive(source.only_type()):
+            raise NotPlain
 
         def walk(value: Any) -> list[Any]:
             found = value.get("extension")
             return [part for part in found if part.get("url") == url] if found else []
 
-        return _Path(_chained(source, self._root, walk), ("Extension",))
+        return Path(self._chained(source, walk), ("Extension",))
 
-    def _where(self, source: _Path, criteria: ast.Expr) -> _Path:
+    def filtered(self, source: Path, criteria: ast.Expr) -> Path:
+        """`where(criteria)`."""
         if not source.types:
-            return _EMPTY
-        if len(source.types) > 1:
-            raise _NotPlain
-        test = _Compiler(self._model, source.types[0]).test(criteria)
+            return EMPTY
+        test = self._test_for(source.only_type())(criteria)
         walk = source.walk
-        return _Path(lambda value: [part for part in walk(value) if test(part)], source.types)
+        return Path(lambda value: [part for part in walk(value) if test(part)], source.types)
 
-    # --- conditions
+    def _select(self, source: Path, projection: ast.Expr) -> Path:
+        if not source.types:
+            return EMPTY
+        inner = Paths(self._model, source.only_type(), self._test_for).path(projection)
+        return Path(self._chained(source, inner.walk), inner.types)
 
-    def test(self, tree: ast.Expr) -> Test:
-        match tree:
-            case ast.Binary(operator="and" | "or"):
-                return _both(tree.operator, self.test(tree.left), self.test(tree.right))
-            case ast.Binary(operator="=" | "!=", right=ast.Literal(value=str() | bool() | int() as literal)):
-                return self._compared(self.path(tree.left), literal, equal=tree.operator == "=")
-            case ast.Call(name="exists" | "empty", arguments=arguments):
-                return self._exists(tree, arguments)
-            case ast.Call(name="not", arguments=(), source=source) if source is not None:
-                return _negated(self.test(source))
-            case ast.TypeOperation(operator="is", operand=ast.Call(name="resolve", source=None), type=wanted):
-                return self._refers_to(wanted)
-        raise _NotPlain
+    def _chained(self, source: Path, step: Walk) -> Walk:
+        """One step after another; the first one needs no loop."""
+        if source is self._root:
+            return step
+        before = source.walk
 
-    def _exists(self, tree: ast.Call, arguments: tuple[ast.Expr, ...]) -> Test:
-        source = self.path(tree.source)
-        for criteria in arguments:
-            source = self._where(source, criteria)
-        walk, wanted = source.walk, tree.name == "exists"
-        return lambda value: bool(walk(value)) is wanted
+        def walk(value: Any) -> list[Any]:
+            found = before(value)
+            if not found:
+                return found
+            if len(found) == 1:
+                return step(found[0])
+            return [part for item in found for part in step(item)]
 
-    def _compared(self, source: _Path, literal: str | bool | int, *, equal: bool) -> Test:
-        """`path = literal` for primitives of the literal's type (or, for booleans, of any)."""
-        system = {SYSTEM_OF_PRIMITIVE.get(name, "String") for name in source.types}
-        comparable = system == {_LITERALS[type(literal)]} or isinstance(literal, bool)
-        if not comparable or not all(self._model.is_primitive(name) for name in source.types):
-            raise _NotPlain
-        walk = source.walk
-
-        def test(value: Any) -> bool | None:
-            found = walk(value)
-            if not found or isinstance(found[0], dict):
-                return None
-            return (len(found) == 1 and found[0] == literal and type(found[0]) is type(literal)) is equal
-
-        return test
-
-    def _refers_to(self, wanted: ast.TypeName) -> Test:
-        """`resolve() is Patient` by the reference's own words; contained resources are for the general compiler."""
-        if self._type != "Reference" or not self._model.is_resource(wanted.name):
-            raise _NotPlain
-        model, name = self._model, wanted.name
-
-        def test(value: Any) -> bool | None:
-            reference, said = value.get("reference"), value.get("type")
-            if reference is not None and reference.startswith("#"):
-                raise _NotPlain
-            if said is not None and model.known(said):
-                return name in model.kinds(said)
-            steps = (reference or "").partition("/_history/")[0].split("/")
-            if len(steps) < 2 or not model.is_resource(steps[-2]):
-                return None
-            return name in model.kinds(steps[-2])
-
-        return test
-
-
-_TESTS = frozenset({"exists", "empty", "not"})
+        return walk
 
 
 # --- steps
 
 
 def _property(child: Child) -> Walk:
-    key, companion = child.key, "_" + child.key
+    key = child.key
     if child.primitive:
-        return _primitive(key, companion)
+        return _primitive(key, "_" + key)
 
     def walk(value: Any) -> list[Any]:
         found = value.get(key)
@@ -256,7 +211,7 @@ def _primitive(key: str, companion: str) -> Walk:
             return found or []
         if found is None and type(extra) is not list:
             return [extra]
-        raise _NotPlain
+        raise NotPlain
 
     return walk
 
@@ -273,41 +228,24 @@ def _choice(children: tuple[Child, ...]) -> Walk:
     return walk
 
 
-def _chained(source: _Path, root: _Path, step: Walk) -> Walk:
-    """One step after another; the first one needs no loop."""
-    if source is root:
-        return step
-    before = source.walk
-
-    def walk(value: Any) -> list[Any]:
-        found = before(value)
-        if not found:
-            return found
-        if len(found) == 1:
-            return step(found[0])
-        return [part for item in found for part in step(item)]
-
-    return walk
-
-
-def _sliced(source: _Path, first: int, end: int) -> _Path:
+def _sliced(source: Path, part: slice) -> Path:
     walk = source.walk
-    return _Path(lambda value: walk(value)[first:end], source.types)
+    return Path(lambda value: walk(value)[part], source.types)
 
 
-def _union(left: _Path, right: _Path) -> _Path:
+def _union(left: Path, right: Path) -> Path:
     types = tuple(dict.fromkeys(left.types + right.types))
-    distinct = _distinct if _SPELT_DIFFERENTLY.isdisjoint(types) else _at_most_one
+    distinct = _distinct if SPELT_DIFFERENTLY.isdisjoint(types) else _at_most_one
     if not right.types or not left.types:
         only = (left if left.types else right).walk
-        return _Path(lambda value: distinct(only(value)), types)
+        return Path(lambda value: distinct(only(value)), types)
     a, b = left.walk, right.walk
-    return _Path(lambda value: distinct(a(value) + b(value)), types)
+    return Path(lambda value: distinct(a(value) + b(value)), types)
 
 
 def _at_most_one(found: list[Any]) -> list[Any]:
     if len(found) > 1:
-        raise _NotPlain
+        raise NotPlain
     return found
 
 
@@ -318,37 +256,3 @@ def _distinct(found: list[Any]) -> list[Any]:
     for part in found:
         first.setdefault(frozen(part), part)
     return list(first.values())
-
-
-# --- conditions
-
-
-def _as_collection(test: Test) -> Walk:
-    def walk(value: Any) -> list[Any]:
-        found = test(value)
-        return [] if found is None else [found]
-
-    return walk
-
-
-def _negated(test: Test) -> Test:
-    def negate(value: Any) -> bool | None:
-        found = test(value)
-        return None if found is None else not found
-
-    return negate
-
-
-def _both(operator: str, left: Test, right: Test) -> Test:
-    decisive = operator == "or"
-
-    def test(value: Any) -> bool | None:
-        first = left(value)
-        if first is decisive:
-            return decisive
-        second = right(value)
-        if second is decisive:
-            return decisive
-        return None if first is None or second is None else not decisive
-
-    return test

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 Dimensions = tuple[tuple[str, int], ...]
@@ -158,10 +159,18 @@ def _table() -> _Table:
     # Imported here because most processes never compare quantities.
     from xml.etree import ElementTree
 
-    root = ElementTree.fromstring((files("ucumvert") / "vendor" / "ucum-essence.xml").read_bytes())  # noqa: S314
+    root = ElementTree.fromstring(_essence().read_bytes())  # noqa: S314
     prefixes = {}
     for prefix in root.iterfind("{*}prefix"):
         value = prefix.find("{*}value")
         prefixes[prefix.get("Code", "")] = Fraction(value.get("value", "1") if value is not None else 1)
     rows = {row.get("Code", ""): row for tag in ("base-unit", "unit") for row in root.iterfind("{*}" + tag)}
     return _Table(prefixes, rows)
+
+
+def _essence() -> Path:
+    """The table's file, found without importing its package, which would import pint and build its registry."""
+    spec = find_spec("ucumvert")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the package ucumvert, which carries the table of UCUM units, is not installed")
+    return Path(spec.submodule_search_locations[0]) / "vendor" / "ucum-essence.xml"

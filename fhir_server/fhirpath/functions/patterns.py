@@ -28,7 +28,12 @@ _FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE}
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str, flags: int = 0) -> "regex.Pattern[str]":
+def compiled_pattern(pattern: str, flags: int = 0) -> "regex.Pattern[str]":
+    """A pattern ready to be used; the last 512 are kept.
+
+    Raises:
+        FhirPathError: it is not a regular expression.
+    """
     if len(pattern) > _MAX_PATTERN:
         raise LimitExceeded(f"a regular expression is longer than {_MAX_PATTERN} characters")
     try:
@@ -53,7 +58,7 @@ def matches(run: Run, focus: Collection, pattern: Collection, flags: Collection 
     text, source = string(focus, "matches()"), string(pattern, "matches()")
     if text is None or source is None:
         return []
-    compiled = _compiled(source, _flags(flags))
+    compiled = compiled_pattern(source, _flags(flags))
     return [_timed(run, lambda seconds: compiled.search(text, timeout=seconds)) is not None]
 
 
@@ -65,7 +70,7 @@ def matches_full(run: Run, focus: Collection, pattern: Collection, flags: Collec
     text, source = string(focus, "matchesFull()"), string(pattern, "matchesFull()")
     if text is None or source is None:
         return []
-    compiled = _compiled(source, _flags(flags))
+    compiled = compiled_pattern(source, _flags(flags))
     return [_timed(run, lambda seconds: compiled.fullmatch(text, timeout=seconds)) is not None]
 
 
@@ -84,7 +89,7 @@ def replace_matches(run: Run, focus: Collection, pattern: Collection, substituti
         return []
     if not source:
         return [text]
-    compiled, template = _compiled(source), _template(new)
+    compiled, template = compiled_pattern(source), _template(new)
     try:
         return [run.text(_timed(run, lambda seconds: compiled.sub(template, text, timeout=seconds)))]
     except (regex.error, IndexError) as error:

@@ -11,7 +11,9 @@ import pytest
 
 from fhir_server import definitions
 from fhir_server.fhirpath import Expression, compile_expression
-from fhir_server.fhirpath.paths import compile_for
+from fhir_server.fhirpath.conditions import compile_for
+from fhir_server.fhirpath.node import Node, children, root
+from fhir_server.fhirpath.types import TypeModel
 from tests.shared_data import shared_data
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -44,6 +46,35 @@ def test_both_ways_agree_on_every_search_parameter_and_every_example() -> None:
             assert expression.values(resource) == general, expression.source
             compared += bool(general)
     assert compared > 5_000
+
+
+def below(node: Node, model: TypeModel) -> Iterator[Node]:
+    yield node
+    for child in children(node, model):
+        yield from below(child, model)
+
+
+def test_both_ways_agree_on_every_invariant_and_every_element_of_small_examples() -> None:
+    model = compile_expression("id").model
+    rules: dict[str, list[Expression]] = {}
+    for invariant in definitions.load().invariants.values():
+        for path in invariant.paths:
+            rules.setdefault(path, []).append(compile_expression(invariant.expression))
+    compared = 0
+    for resource in [r for r in examples() if len(str(r)) < 15_000]:
+        for node in below(root(resource, model), model):
+            for rule in [r for r in rules.get(str(node.type), ()) if r.is_plain(str(node.type))]:
+                general = [n.value for n in rule.evaluate(resource, context=node)]
+                assert rule.for_type(node.type)(node.value) == general, (rule.source, node)
+                compared += 1
+    assert compared > 5_000
+
+
+def test_most_invariants_take_the_fast_way() -> None:
+    facts = definitions.load()
+    rules = [(i.expression, path) for i in facts.invariants.values() for path in i.paths if path in facts.types]
+    plain = sum(compile_expression(expression).is_plain(path) for expression, path in rules)
+    assert plain / len(rules) > 0.8
 
 
 def test_nearly_all_search_parameters_take_the_fast_way() -> None:
@@ -81,6 +112,37 @@ def test_nearly_all_search_parameters_take_the_fast_way() -> None:
         (
             "Patient.extension('u').value",
             {"resourceType": "Patient", "extension": [{"url": "u", "valueCode": "c"}, {"url": "v"}]},
+        ),
+        (
+            "Patient.name.all(family.exists() or given.count() > 1)",
+            {"resourceType": "Patient", "name": [{"given": ["x"]}]},
+        ),
+        ("Patient.gender in ('male' | 'female')", {"resourceType": "Patient", "gender": "other"}),
+        ("Patient.gender in ('male' | 'female')", {"resourceType": "Patient", "_gender": {"id": "1"}}),
+        ("Patient.gender.startsWith('m')", {"resourceType": "Patient"}),
+        ("Patient.gender.matches('^m')", {"resourceType": "Patient", "_gender": {"id": "1"}}),
+        ("Patient.active and Patient.gender.exists()", {"resourceType": "Patient", "active": False}),
+        ("Patient.active implies Patient.gender.exists()", {"resourceType": "Patient", "gender": "male"}),
+        ("Patient.active xor Patient.gender.exists()", {"resourceType": "Patient", "active": True, "gender": "male"}),
+        ("Patient.name.count() + Patient.contact.count() >= 2", {"resourceType": "Patient", "name": [{}, {}]}),
+        ("Patient.deceased is dateTime", {"resourceType": "Patient", "deceasedBoolean": True}),
+        ("Patient.deceased is dateTime", {"resourceType": "Patient", "_deceasedDateTime": {"id": "x"}}),
+        ("Patient.gender is string", {"resourceType": "Patient", "gender": "male"}),
+        ("Patient.name.given.isDistinct()", {"resourceType": "Patient", "name": [{"given": ["x", "x"]}]}),
+        ("Patient.birthDate.hasValue()", {"resourceType": "Patient", "_birthDate": {"id": "x"}}),
+        ("Patient.multipleBirth.ofType(integer) > 1", {"resourceType": "Patient", "multipleBirthInteger": 2}),
+        (
+            "Encounter.period.start <= Encounter.period.end",
+            {"resourceType": "Encounter", "period": {"start": "2020-01-01T10:00:00Z", "end": "2020-01-01"}},
+        ),
+        (
+            "Encounter.period.start <= Encounter.period.end",
+            {"resourceType": "Encounter", "period": {"start": "2020-01", "end": "2020-02-01"}},
+        ),
+        ("Observation.value.ofType(Quantity) > 5", {"resourceType": "Observation", "valueQuantity": {"value": 6.5}}),
+        (
+            "Bundle.entry.all(resource is Patient)",
+            {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient"}}, {"resource": {}}]},
         ),
         ("Patient.name[0]", {"resourceType": "Patient", "name": [{"family": "x"}, {"family": "y"}]}),
         ("Patient.name.first().given.first()", {"resourceType": "Patient", "name": [{"given": ["a", "b"]}]}),
