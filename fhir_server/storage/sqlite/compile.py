@@ -5,6 +5,7 @@ The planner (`plan.py`) chooses from which source to drive. What cannot match fo
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.search import query as q
@@ -53,7 +54,7 @@ def _and(node: q.And, scope: Scope) -> Predicate:
         return parts[0]
     label = "(" + " and ".join(part.label for part in parts) + ")"
     source, _ = best_source(parts, scope)
-    loose = None if source is None else Source(source.select, source.ordered, exact=False, size=source.size)
+    loose = None if source is None else replace(source, exact=False)
     return Predicate(label, lambda s: probes(parts, s), loose, sum(part.cost for part in parts))
 
 
@@ -166,7 +167,7 @@ def _has_source(param: int, inner: list[Predicate], scope: Scope) -> Source | No
     checked = both([scope.snapshot.valid(w), probes(rest, Subject(f"{w}.pid", f"{w}.rid", f"{w}.pid"))])
     rows = f"SELECT {u}.pid AS pid FROM (" + source.select + f") {s} CROSS JOIN version {w} ON {w}.pid={s}.pid"
     rows = rows + sql(f" CROSS JOIN ref {f} INDEXED BY ref_pid ON {f}.pid={w}.pid AND {f}.param=? ", param)
-    return Source(rows + _current(scope, f"{f}.target", r, u) + " WHERE " + checked)
+    return Source(rows + _current(scope, f"{f}.target", r, u) + " WHERE " + checked, indexed=False)
 
 
 _COMPILERS: dict[type, Callable[[Any, Scope], Predicate]] = {

@@ -8,11 +8,13 @@ from fhir_server.search.folding import fold
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     ALWAYS,
+    MERGED,
     NEVER,
     Predicate,
     Source,
     Sql,
     Subject,
+    Walkable,
     any_of,
     both,
     either,
@@ -34,10 +36,17 @@ def interned(scope: Scope, table: str, param: int | None, ids: Sequence[int], la
     if param is None or not ids:
         return NEVER
     a, column = scope.alias(), _COLUMN[table]
-    rows = sql(f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=? AND {a}.{column}", param) + one_of(ids)
-    single = len(ids) == 1 and table != "ref"  # one target may be referred to twice, with two versions
-    source = Source(rows, ordered=f"{a}.pid" if single else None)
+    head = f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=? AND {a}.{column}"
+    once = "" if table != "ref" else _once("ref", ("param", "target", "pid"), "version", a)
+    walks = (Walkable(sql(f"{head}=?{once}", param, id_), f"{a}.pid") for id_ in ids[: MERGED + 1])
+    source = Source(sql(head, param) + one_of(ids), tuple(walks) if len(ids) <= MERGED else ())
     return Predicate(label, partial(_interned_probe, table, a, param, ids), source)
+
+
+def _once(table: str, key: Sequence[str], rest: str, a: str) -> str:
+    """Return the condition that a row is the first of those with its key."""
+    same = " AND ".join(f"o.{column}={a}.{column}" for column in key)
+    return f" AND NOT EXISTS(SELECT 1 FROM {table} o WHERE {same} AND o.{rest}<{a}.{rest})"
 
 
 def _interned_probe(table: str, a: str, param: int, ids: Sequence[int], subject: Subject) -> Sql:
@@ -285,7 +294,7 @@ def ids(node: q.Ids, scope: Scope) -> Predicate:
         size: int | None = len(rids)
     else:
         rows, size = sql(f"SELECT {a}.pid AS pid FROM version {a} WHERE {a}.rid") + one_of(rids), None
-    return Predicate(label, lambda s: sql(s.rid) + one_of(rids), Source(rows, size=size), cost=0)
+    return Predicate(label, lambda s: sql(s.rid) + one_of(rids), Source(rows, indexed=False, size=size), cost=0)
 
 
 def _local_ids(node: q.Ids, label: str) -> Predicate:
@@ -310,5 +319,5 @@ def full_text(node: q.FullText, scope: Scope) -> Predicate:
 
 def _among(scope: Scope, pids: Sequence[int], label: str) -> Predicate:
     a, array = scope.alias(), integers(pids)
-    source = Source(sql(f"SELECT {a}.value AS pid FROM carray(?) {a} WHERE 1", array), size=len(pids))
+    source = Source(sql(f"SELECT {a}.value AS pid FROM carray(?) {a}", array), indexed=False, size=len(pids))
     return Predicate(label, lambda s: sql(f"{s.pid} IN (SELECT value FROM carray(?))", array), source)

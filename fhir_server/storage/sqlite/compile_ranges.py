@@ -13,6 +13,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     Source,
     Sql,
     Subject,
+    Walkable,
     any_of,
     both,
     either,
@@ -162,7 +163,7 @@ def _pid_range(scope: Scope, low: int, high: int, label: str) -> Predicate:
         return Predicate(label, probe, cost=0)
     a, kind = scope.alias(), scope.values.type(scope.type)
     rows = sql(f"SELECT {a}.pid AS pid FROM version {a} WHERE {a}.type=? AND {a}.pid>=? AND {a}.pid<?", kind, low, high)
-    return Predicate(label, probe, Source(rows, ordered=f"{a}.pid"), cost=0)
+    return Predicate(label, probe, Source(rows, (Walkable(rows, f"{a}.pid"),), indexed=False), cost=0)
 
 
 def near(node: q.Near, scope: Scope) -> Predicate:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import apsw
 
+MERGED: Final = 16  # walks that are merged into one
 _INLINE: Final = 50  # a longer list is bound as one array, so that the text of the statement stays the same
 
 
@@ -74,18 +75,42 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Walkable:
+    """A `SELECT` open for another `AND`, that an index gives in the order of `column` (pid), no pid twice."""
+
+    select: Sql
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A way to list the keys of index rows for which a predicate may hold.
 
-    select: `SELECT ... AS pid FROM ... WHERE ...`, open for another `AND`. ordered: the column to walk in the order of
-    pid, where an index gives that order; then no pid comes twice. exact: every pid satisfies the predicate.
-    size: the number of rows where it is known without counting.
+    select: `SELECT ... AS pid FROM ...`. walks: the same as the union of what can be walked in the order of pid, empty
+    where no index gives that order. exact: every pid satisfies the predicate. indexed: these are index rows of the
+    type. size: the number of rows where it is known without counting.
     """
 
     select: Sql
-    ordered: str | None = None
+    walks: tuple[Walkable, ...] = ()
     exact: bool = True
+    indexed: bool = True
     size: int | None = None
+
+    @property
+    def distinct(self) -> Sql:
+        """The source with every pid once."""
+        if len(self.walks) == 1:
+            return self.walks[0].select
+        return "SELECT DISTINCT pid FROM (" + self.select + ")"
+
+    def in_order(self, bound: str, pid: int | None, direction: str, limit: int) -> Sql:
+        """Return the walk in the order of pid, from a pid on (`bound` is `<` or `>`)."""
+        parts = [
+            walk.select + (sql("") if pid is None else sql(f" AND {walk.column}{bound}?", pid)) for walk in self.walks
+        ]
+        column = self.walks[0].column if len(parts) == 1 else "pid"
+        return joined(parts, " UNION ") + sql(f" ORDER BY {column} {direction} LIMIT ?", limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +147,11 @@ def _union(parts: Sequence[Predicate]) -> Source | None:
     if len(sources) < len(parts):
         return None
     select = joined(("SELECT pid FROM (" + source.select + ")" for source in sources), " UNION ALL ")
-    return Source("SELECT pid FROM (" + select + ") WHERE 1", exact=all(source.exact for source in sources))
+    walks = tuple(walk for source in sources for walk in source.walks)
+    if not all(source.walks for source in sources) or len(walks) > MERGED:
+        walks = ()
+    exact, indexed = all(source.exact for source in sources), all(source.indexed for source in sources)
+    return Source(select, walks, exact, indexed)
 
 
 def none_of(part: Predicate) -> Predicate:

@@ -16,12 +16,14 @@ from fhir_server.model.version import Version
 from fhir_server.search.query import Contained, Cursor, Search, Total
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page, SearchTooCostly, SnapshotGone
+from fhir_server.storage.sqlite import plan_count
 from fhir_server.storage.sqlite.compile import conjuncts
 from fhir_server.storage.sqlite.compile_scope import Scope, Snapshot, TextMatcher
-from fhir_server.storage.sqlite.compile_sql import ALWAYS, integers, sql
+from fhir_server.storage.sqlite.compile_sql import ALWAYS, integers
 from fhir_server.storage.sqlite.compile_values import Values
 from fhir_server.storage.sqlite.includes import gather, visible
-from fhir_server.storage.sqlite.plan import After, Branch, Steps, find, matched
+from fhir_server.storage.sqlite.plan import Steps, find
+from fhir_server.storage.sqlite.plan_queries import After, Branch
 from fhir_server.storage.sqlite.plan_sort import Row, in_order, sort_column
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
@@ -97,7 +99,7 @@ def search_keys(connection: apsw.Connection, search: Search, text: TextIndex | N
     run = prepare(connection, replace(search, after=None, sort=()), Texts(connection, text, exact=True))
     keys: set[ResourceKey] = set()
     for branch in run.branches:
-        query = matched(branch, run.steps)
+        query = plan_count.matched(branch, run.steps)
         names = "SELECT t.name,r.id FROM (" + query + ") m CROSS JOIN version v ON v.pid=m.pid"
         names = names + " CROSS JOIN resource r ON r.rid=v.rid CROSS JOIN type t ON t.type=r.type"
         keys.update(ResourceKey(*row) for row in connection.execute(names.text, names.values))
@@ -231,20 +233,12 @@ def _count(run: Run) -> int:
     free = _free_total(run)
     if free is not None:
         return free
-    total = 0
-    for branch in run.branches:
-        query = "SELECT count(*) FROM (" + matched(branch, run.steps) + ")"
-        total += run.scope.values.one(query.text, *query.values)
-    return total
+    return sum(plan_count.count(branch, run.steps) for branch in run.branches)
 
 
 def _estimate(run: Run) -> tuple[int, bool]:
-    """Count up to a bound; beyond it the total is at least that, and said to be an estimate."""
-    total = 0
-    for branch in run.branches:
-        query = "SELECT count(*) FROM (" + matched(branch, run.steps) + sql(" LIMIT ?)", _ESTIMATE)
-        total += run.scope.values.one(query.text, *query.values)
-    return total, total >= _ESTIMATE
+    found = [plan_count.estimate(branch, run.steps) for branch in run.branches]
+    return sum(total for total, _ in found), any(estimated for _, estimated in found)
 
 
 def load(connection: apsw.Connection, pids: Sequence[int]) -> dict[int, Version]:

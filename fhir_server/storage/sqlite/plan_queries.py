@@ -1,0 +1,167 @@
+"""The queries that a plan can choose from: drive from a source and sort, or walk an index in the order of the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fhir_server.storage.sqlite.compile_scope import Scope
+from fhir_server.storage.sqlite.compile_sql import Predicate, Source, Sql, Subject, both, joined, sql
+from fhir_server.storage.sqlite.plan_sort import Row, SortColumn, SortValue, Walk, beyond, in_order
+
+ALL: Final = -1  # no limit to the rows walked
+
+After = tuple[tuple[SortValue, ...], int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The search of one type: what must hold, and the order. `guard` holds for the container of a contained match."""
+
+    scope: Scope
+    kind: int
+    parts: tuple[Predicate, ...]
+    columns: tuple[SortColumn, ...] = ()
+    newest_first: bool = True
+    guard: Predicate | None = None
+
+    @property
+    def by_pid(self) -> bool:
+        """Tell whether the order of the page is that of pid."""
+        return all(column.by_pid and column.descending is self.newest_first for column in self.columns)
+
+    @property
+    def descending(self) -> list[bool]:
+        """The directions of the sort keys."""
+        return [column.descending for column in self.columns]
+
+    @property
+    def direction(self) -> str:
+        """The direction of pid."""
+        return "DESC" if self.newest_first else "ASC"
+
+    def rows(self, query: Sql) -> list[Row]:
+        """Run a query for (pid, cid, sort values...)."""
+        found: list[Any] = self.scope.values.connection.execute(query.text, query.values).fetchall()
+        return [Row(tuple(row[2:]), row[0], row[1]) for row in found]
+
+
+def drive(branch: Branch, source: Source | None, rest: Sequence[Predicate], after: After | None, limit: int) -> Sql:
+    """Take all rows of a source (or of the type), probe the rest, sort."""
+    tables, subject = candidates(branch, source)
+    where = both([*(part.probe(subject) for part in rest), *checks(branch)])
+    inner = selected(branch.columns, subject) + tables + " WHERE " + where
+    if branch.columns:
+        inner = inner + " LIMIT -1"  # keeps SQLite from computing the keys again for each comparison
+    query = "SELECT * FROM (" + inner + ") k WHERE " + _behind(branch, after) + _order(branch)
+    return query + sql(" LIMIT ?", limit)
+
+
+def candidates(branch: Branch, source: Source | None) -> tuple[Sql, Subject]:
+    """Return the tables that hold the candidates, and how a predicate names one."""
+    listed = None if source is None else " FROM (" + source.distinct + ") c CROSS JOIN "
+    if branch.scope.contained:
+        subject = Subject("x.cid", "-x.cid", "v.pid", contained=True)
+        contained = sql("contained x") if listed is None else sql("contained x ON x.cid=c.pid")
+        return (listed or sql(" FROM ")) + contained + " CROSS JOIN version v ON v.pid=x.pid", subject
+    if listed is None:
+        return sql(" FROM version v"), Subject("v.pid", "v.rid", "v.pid")
+    return listed + "version v ON v.pid=c.pid", Subject("c.pid", "v.rid", "c.pid")
+
+
+def checks(branch: Branch) -> list[Sql]:
+    """Return what every candidate must satisfy: its type, the snapshot, and for contained ones a visible container."""
+    table = "x" if branch.scope.contained else "v"
+    found = [sql(f"{table}.type=?", branch.kind), branch.scope.snapshot.valid("v")]
+    if branch.guard is not None:
+        found.append(branch.guard.probe(Subject("v.pid", "v.rid", "v.pid")))
+    return found
+
+
+def selected(columns: Sequence[SortColumn], subject: Subject) -> Sql:
+    """Return the head of a query for (pid, cid, sort values)."""
+    cid = subject.pid if subject.contained else "0"
+    keys = [column.value(subject) + f" AS k{at}" for at, column in enumerate(columns)]
+    return joined([sql(f"SELECT v.pid AS pid,{cid} AS cid"), *keys], ",")
+
+
+def _behind(branch: Branch, after: After | None) -> Sql:
+    """Return the condition that a row `k` stands behind the end of the page before."""
+    if after is None:
+        return sql("1")
+    values, pid, cid = after
+    place = sql(f"(k.pid{'<' if branch.newest_first else '>'}? OR (k.pid=? AND k.cid>?))", pid, pid, cid)
+    keys = [(sql(f"k.k{at}"), column.descending) for at, column in enumerate(branch.columns)]
+    return beyond(keys, values, place)
+
+
+def _order(branch: Branch) -> str:
+    keys = [f"k{at} {'DESC' if c.descending else 'ASC'} NULLS LAST," for at, c in enumerate(branch.columns)]
+    return f" ORDER BY {''.join(keys)} pid {branch.direction}, cid"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a walk is asked for: the rows behind a place, how many, and how many rows of the index it may look at."""
+
+    after: After | None
+    limit: int
+    budget: int = ALL
+
+
+def walk_pids(branch: Branch, source: Source | None, rest: Sequence[Predicate], page: Page) -> list[Row]:
+    """Walk the newest (or oldest) rows of one source, or of the type."""
+    bound, pid = "<" if branch.newest_first else ">", None if page.after is None else page.after[1]
+    if source is not None:
+        rows = source.in_order(bound, pid, branch.direction, page.budget)
+    else:
+        rows = sql("SELECT w.pid AS pid FROM version w WHERE w.type=?", branch.kind)
+        rows = rows + (sql("") if pid is None else sql(f" AND w.pid{bound}?", pid))
+        rows = rows + sql(f" ORDER BY w.pid {branch.direction} LIMIT ?", page.budget)
+    subject = Subject("c.pid", "v.rid", "c.pid")
+    where = both([*(part.probe(subject) for part in rest), *checks(branch)])
+    tables = " FROM (" + rows + ") c CROSS JOIN version v ON v.pid=c.pid WHERE "
+    # The rows come in the order of the subquery, which has a LIMIT and so keeps its ORDER BY.
+    return branch.rows(selected(branch.columns, subject) + tables + where + sql(" LIMIT ?", page.limit))
+
+
+def walk_keys(branch: Branch, walk: Walk, rest: Sequence[Predicate], page: Page) -> list[Row]:
+    """Walk the index of the first sort key; what has no value for it is not in it."""
+    bound = None if page.after is None else page.after[0][0]
+    op = "<=?" if branch.columns[0].descending else ">=?"
+    start = sql("") if bound is None else sql(f" AND y.{walk.key}{op}", bound)
+    found = branch.rows(_key_query(branch, walk, rest, start, page) + sql(" LIMIT ?", page.limit))
+    if len(branch.columns) > 1 and len(found) == page.limit:
+        last = found[-1].values[0]
+        same = sql(f" AND y.{walk.key}=?", last)
+        ties = branch.rows(_key_query(branch, walk, rest, same, Page(page.after, ALL)))
+        found = [row for row in found if row.values[0] != last] + ties
+    return in_order(found, branch.descending, branch.newest_first)[: page.limit]
+
+
+def _key_query(branch: Branch, walk: Walk, rest: Sequence[Predicate], start: Sql, page: Page) -> Sql:
+    down = branch.columns[0].descending
+    direction = "DESC" if down else "ASC"
+    rows = sql(
+        f"SELECT y.pid AS pid,y.{walk.key} AS k,y.{walk.other} AS o FROM {walk.table} y WHERE y.param=?", walk.param
+    )
+    rows = rows + start + sql(f" ORDER BY y.{walk.key} {direction}, y.pid {direction} LIMIT ?", page.budget)
+    subject = Subject("c.pid", "v.rid", "c.pid")
+    keys = [sql("c.k"), *(column.value(subject) for column in branch.columns[1:])]
+    shown = joined([sql("SELECT v.pid AS pid,0 AS cid"), *keys], ",")
+    where = [*(part.probe(subject) for part in rest), _first_of_version(walk, down), *checks(branch)]
+    if page.after is not None:
+        place = sql(f"c.pid{'<' if branch.newest_first else '>'}?", page.after[1])
+        where.append(beyond(list(zip(keys, branch.descending, strict=True)), page.after[0], place))
+    return shown + " FROM (" + rows + ") c CROSS JOIN version v ON v.pid=c.pid WHERE " + both(where)
+
+
+def _first_of_version(walk: Walk, down: bool) -> Sql:
+    """Return the condition that no other row of the same version comes earlier in the walk."""
+    rows = f"SELECT 1 FROM {walk.table} z INDEXED BY {walk.table}_pid WHERE z.pid=c.pid AND z.param=?"
+    return sql(f"NOT EXISTS({rows} AND (z.{walk.key},z.{walk.other}){'>' if down else '<'}(c.k,c.o))", walk.param)
+
+
+def has_key(walk: Walk, subject: Subject) -> Sql:
+    """Return the condition that a row has a value for a sort key."""
+    rows = f"SELECT 1 FROM {walk.table} z INDEXED BY {walk.table}_pid WHERE z.pid={subject.pid} AND z.param=?"
+    return sql(f"EXISTS({rows})", walk.param)
