@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from fhir_server.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
@@ -11,7 +11,8 @@ from fhir_server.settings import Settings
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-_STEP = 1 << 18
+_STEP = 65_536
+_MAX_MEMBERS = 1_000
 _INLINE = 4096
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
@@ -114,27 +115,39 @@ def inflate(body: bytes, coding: str, limit: int) -> bytes:
         TooLarge: what comes out is larger than `limit`.
         BadRequest: broken or cut off.
     """
-    window = _CODINGS[coding]
-    if coding == "deflate" and not _is_zlib(body):
-        window = -15
+    window = -15 if coding == "deflate" and not _is_zlib(body) else _CODINGS[coding]
     chunks: list[bytes] = []
     total = 0
     try:
-        while body:
-            member = zlib.decompressobj(window)
-            while not member.eof:
-                chunk = member.decompress(body, _STEP)
-                body = member.unconsumed_tail
-                total += len(chunk)
-                if total > limit:
-                    raise _too_large(limit)
-                if not chunk and not body and not member.eof:
-                    raise zlib.error("cut off")
-                chunks.append(chunk)
-            body = member.unused_data
+        for chunk in _inflated(body, window):
+            chunks.append(chunk)
+            total += len(chunk)
+            if total > limit:
+                raise _too_large(limit)
     except zlib.error:
         raise BadRequest(f"the body is not whole {coding} data", expression="http.Content-Encoding") from None
     return b"".join(chunks)
+
+
+def _inflated(body: bytes, window: int) -> Iterator[bytes]:
+    """Decompress in steps that are small going in and coming out, so that the work stays in proportion to both."""
+    member = zlib.decompressobj(window)
+    members = 1
+    for at in range(0, len(body), _STEP):
+        rest = body[at : at + _STEP]
+        while rest:
+            if member.eof:
+                member = zlib.decompressobj(window)
+                members += 1
+            if members > _MAX_MEMBERS:
+                raise zlib.error("too many members")
+            yield member.decompress(rest, _STEP)
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+    while not member.eof:
+        chunk = member.decompress(b"", _STEP)
+        if not chunk:
+            raise zlib.error("cut off")
+        yield chunk
 
 
 def _is_zlib(body: bytes) -> bool:

@@ -93,9 +93,9 @@ def _negotiate(accept: str, format_: str | None) -> Format:
 
 
 def _named(format_: str) -> Format:
+    media = parse(format_)
     # A plus sign that was not escaped in the URL arrives as a space.
-    media = parse(format_.strip().replace(" ", "+"))
-    name = _SHORT.get(media.name, media.name)
+    name = _SHORT.get(media.name, media.name.replace(" ", "+"))
     if name not in KINDS or not _version_known(media):
         raise NotAcceptable(f"_format can be json or xml, not {format_[:80]!r}", expression="http._format")
     return _format(name)
