@@ -1,0 +1,43 @@
+"""Run benchmarks: python -m scripts.benchmarks NAME... [--data FOLDER] [--size N]."""
+
+import argparse
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+from scripts.benchmarks import growth, load, read, search, start
+
+_ALL = {"start": start, "read": read, "load": load, "search": search, "growth": growth}
+
+
+def main() -> None:
+    """Print the machine, then run what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"which ({', '.join(_ALL)}); default all but growth")
+    parser.add_argument(
+        "--data", type=Path, help="folder of transaction Bundles (.json, .bz2 ...); default: demo patients"
+    )
+    parser.add_argument("--size", type=int, default=100_000, help="resources in the store for load and search")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="data folder to use and keep (its store is reused if it is there)")
+    parser.add_argument("--picture", type=Path, default=Path("docs/growth.png"), help="where growth draws its curve")
+    options = parser.parse_args()
+    print(_machine())
+    for name in options.names or ["start", "read", "load", "search"]:
+        with tempfile.TemporaryDirectory(prefix="fhir-bench-") as folder:
+            print(f"\n== {name}: {_ALL[name].__doc__.splitlines()[0]}", flush=True)
+            _ALL[name].run(options, Path(folder))
+
+
+def _machine() -> str:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")), "?"
+    )
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, commit {commit}"
+
+
+if __name__ == "__main__":
+    main()
