@@ -32,11 +32,11 @@ def main() -> None:
 
 
 def _machine() -> str:
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")), "?"
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "?")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, commit {commit}"
+    python = f"Python {platform.python_version()}, commit {commit}"
+    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, {python}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import argparse
 import itertools
+import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -20,16 +22,30 @@ _SECONDS = 3.0
 
 def _bundle(first: int) -> bytes:
     """A transaction of 50 patients with three observations each, under ids made from their numbers."""
-    entries = []
+    entries: list[dict[str, Any]] = []
     for number in range(first, first + _PER_BUNDLE):
-        patient = f'{{"resourceType":"Patient","id":"p{number}","name":[{{"family":"Family{number % 997}"}}],"gender":"female","birthDate":"19{number % 90 + 10}-01-01"}}'
-        entries.append(f'{{"resource":{patient},"request":{{"method":"PUT","url":"Patient/p{number}"}}}}')
-        for place in range(3):
-            observation = f'{{"resourceType":"Observation","id":"o{number}-{place}","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"c{(number + place) % 50}"}}]}},"subject":{{"reference":"Patient/p{number}"}},"effectiveDateTime":"20{number % 20 + 10}-03-0{place + 1}","valueQuantity":{{"value":{number % 200},"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"}}}}'
-            entries.append(
-                f'{{"resource":{observation},"request":{{"method":"PUT","url":"Observation/o{number}-{place}"}}}}'
-            )
-    return ('{"resourceType":"Bundle","type":"transaction","entry":[' + ",".join(entries) + "]}").encode()
+        patient = {
+            "resourceType": "Patient",
+            "id": f"p{number}",
+            "name": [{"family": f"Family{number % 997}"}],
+            "gender": "female",
+            "birthDate": f"19{number % 90 + 10}-01-01",
+        }
+        for one in (patient, *(_observation(number, place) for place in range(3))):
+            entries.append({"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}})
+    return json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
+
+
+def _observation(number: int, place: int) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": f"o{number}-{place}",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": f"c{(number + place) % 50}"}]},
+        "subject": {"reference": f"Patient/p{number}"},
+        "effectiveDateTime": f"20{number % 20 + 10}-03-0{place + 1}",
+        "valueQuantity": {"value": number % 200, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"},
+    }
 
 
 def _paths(size: int) -> dict[str, list[str]]:

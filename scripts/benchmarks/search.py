@@ -57,8 +57,6 @@ def run(options: argparse.Namespace, folder: Path) -> None:
             requests = itertools.cycle([get(f"/fhir/{path}") for path in paths])
             result = send(port, requests, connections=_CONNECTIONS, seconds=_SECONDS)
             fault = f"  {result.failed} FAILED {result.first_failure!r}" if result.failed else ""
-            print(
-                f"  {name:32} {result.rate:>7,.0f}/s  p50 {result.quantile(0.5):>7.2f} ms  p99 {result.quantile(0.99):>7.2f} ms{fault}",
-                flush=True,
-            )
+            times = f"p50 {result.quantile(0.5):>7.2f} ms  p99 {result.quantile(0.99):>7.2f} ms"
+            print(f"  {name:32} {result.rate:>7,.0f}/s  {times}{fault}", flush=True)
         print(f"  resident MB: {resident(process)}")

@@ -15,6 +15,5 @@ def run(options: argparse.Namespace, folder: Path) -> None:
             with ours(options.keep or folder / str(workers), workers=workers) as (_, process, seconds):
                 times.append(seconds)
                 memory = resident(process)
-        print(
-            f"  {workers} worker(s): first {times[0]:.2f} s, then median {statistics.median(times[1:]):.2f} s; resident MB {memory}"
-        )
+        later = statistics.median(times[1:])
+        print(f"  {workers} worker(s): first {times[0]:.2f} s, then median {later:.2f} s; resident MB {memory}")
