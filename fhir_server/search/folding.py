@@ -5,7 +5,7 @@ import unicodedata
 
 # Letters whose stroke is no combining mark, so that decomposition leaves them alone.
 _STROKES = str.maketrans({"ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe"})
-_ASCII = {code: " " for code in range(128) if not chr(code).isalnum()} | {ord("'"): None}
+_ASCII = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 32 for code in range(256))
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u00b4`]")
 
 
@@ -19,7 +19,7 @@ def fold(text: str) -> str:
     Spec: https://hl7.org/fhir/R4/search.html#string
     """
     if text.isascii():
-        folded = " ".join(text.lower().translate(_ASCII).split())
+        folded = b" ".join(text.encode().translate(_ASCII, b"'`").split()).decode()
     else:
         folded = _fold_unicode(text)
     return folded or " ".join(text.casefold().split())

@@ -29,7 +29,8 @@ class Extractor:
       - a quantity whose unit is spelt otherwise than its code a second time, under its unit and no system
       - a canonical with a version as (param, None, None, url, version)
       - a URI with `|version` a second time without
-      - a ContactPoint with its `use` as the system, as the specification has it
+      - a family name a second time for each word after the first, beginning there
+      - a token on a string a second time casefolded
     Rows may repeat where a resource repeats itself.
 
     Args:

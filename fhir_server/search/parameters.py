@@ -10,7 +10,7 @@ from typing import Any
 from fhir_server import definitions
 from fhir_server.definitions import SearchParameterDefinition
 from fhir_server.fhirpath import FhirPathError, compile_expression, parse
-from fhir_server.search.extraction.routes import Lowering, NotLowerable, Route
+from fhir_server.search.extraction.routes import Lowering, NotLowerable, Route, Routes
 
 _FORMAT = "1"
 """Part of every registry's version: raise it when extraction itself changes what the same definitions give."""
@@ -60,6 +60,7 @@ class Parameter:
     targets: the types that a reference may name, sorted; empty where it is none.
     modifiers, comparators, chains: what the definition allows; where R4's own say nothing, what the specification
         gives to all parameters of the type. No `chains` means that every parameter of the targets may follow.
+    ignores_case: a token on strings alone, which a search may ask for casefolded.
 
     Spec: https://hl7.org/fhir/R4/searchparameter.html
     """
@@ -76,6 +77,7 @@ class Parameter:
     modifiers: tuple[str, ...] = ()
     comparators: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
+    ignores_case: bool = False
 
 
 _Table = Mapping[str, Mapping[str, Parameter]]
@@ -190,7 +192,9 @@ def read_parameters(resource: Mapping[str, Any], known: Mapping[str, Parameter])
         comparators=tuple(resource.get("comparator", ())) or _COMPARATORS.get(kind, ()),
         chains=tuple(resource.get("chain", ())),
     )  # fmt: skip
-    return tuple((base, replace(parameter, base_type=base)) for base in bases)
+    return tuple(
+        (base, replace(parameter, base_type=base, ignores_case=_ignores_case(kind, expression, base))) for base in bases
+    )
 
 
 def _check_bases(name: str, bases: list[Any]) -> list[str]:
@@ -267,16 +271,30 @@ def _of_definition(
         multiple_and=row.multiple_and,
         modifiers=row.modifiers or _MODIFIERS.get(row.type, ("missing",)),
         comparators=row.comparators or _COMPARATORS.get(row.type, ()),
+        ignores_case=_ignores_case(row.type, row.expression, base),
     )  # fmt: skip
+
+
+def _routes(expression: str | None, base: str) -> Routes:
+    """Return where an expression leads on a type; nothing where only the general engine could tell."""
+    if expression is None:
+        return ()
+    try:
+        return Lowering(definitions.load().types, base, expression).routes(parse(expression))
+    except NotLowerable:
+        return ()
+
+
+def _ignores_case(kind: str, expression: str | None, base: str) -> bool:
+    """Spec: https://hl7.org/fhir/R4/search.html#token"""
+    routes = _routes(expression, base) if kind == "token" else ()
+    return bool(routes) and all(route.type in ("string", "markdown") for route in routes)
 
 
 def _targets(row: SearchParameterDefinition, base: str) -> tuple[str, ...]:
     """Return what the parameter can refer to on this type: of `Patient, Group` for `patient` often only the first."""
     allowed = tuple(sorted(row.targets))
-    if row.type != "reference" or row.expression is None:
-        return allowed
-    routes = Lowering(definitions.load().types, base, row.expression).routes(parse(row.expression))
-    each = [_route_targets(route) for route in routes]
+    each = [_route_targets(route) for route in _routes(row.expression, base)] if row.type == "reference" else []
     if not all(each):
         return allowed
     return tuple(target for target in allowed if any(target in targets for targets in each)) or allowed

@@ -68,6 +68,8 @@ class General:
         definition = self._facts.types.get(type_)
         if definition is not None and definition.kind == "resource":
             type_ = "Resource"
+        if node.parent is not None and (kind, f"{node.parent.type}.{node.key}") == r.FAMILY:
+            return self._readers.reader(*r.FAMILY)
         if (kind, type_) == ("token", "code") and (value_set := self._value_set(node)):
             return lambda value, _: ((self._facts.code_system(value_set, value), value),)
         return self._readers.reader(kind, type_)

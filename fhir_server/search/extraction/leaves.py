@@ -110,8 +110,12 @@ class Leaves:
         """Write a row for a text unless it is the one that stands beside it."""
         self._w.line(f"{name} = {expression}")
         with self._w.block(f"if {name} and {name} != {beside}:" if beside else f"if {name}:"):
-            self._w.line(f"f = FOLDED[{name}][0] if {name} in FOLDED else fold({name})")
+            self._fold(name)
             self._emit("text", uses, "f, ''")
+
+    def _fold(self, name: str) -> None:
+        self._w.line(f"f = FOLDED.get({name})")
+        self._w.line(f"f = f[0] if f else fold({name})")
 
     def _code(self, x: str, reading: Reading, uses: Uses) -> None:
         table, only = self.system(reading.value_set)
@@ -129,7 +133,9 @@ class Leaves:
         return (None, systems.pop()) if len(systems) == 1 else (codes, None)
 
     def _date(self, x: str, uses: Uses) -> None:
-        self._w.line(f"d = DATES[{x}] if {x} in DATES else read_date({x})")
+        self._w.line(f"d = DATES.get({x}, {x})")
+        with self._w.block(f"if d is {x}:"):
+            self._w.line(f"d = read_date({x})")
         with self._w.block("if d:"):
             self._w.line("low, high = d")
             self._emit("date", uses, "low, high")
@@ -156,7 +162,7 @@ class Leaves:
         if texts:
             self._w.line(f"d = {x}.get('display')")
             with self._w.block("if d:"):
-                self._w.line("f = FOLDED[d][0] if d in FOLDED else fold(d)")
+                self._fold("d")
                 self._by_target(texts, lambda use: self._emit("text", use, "f, ''"))
 
     def _by_target(self, uses: Mapping[str, Uses], emit: Callable[[Uses], None]) -> None:

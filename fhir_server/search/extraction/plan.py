@@ -139,6 +139,8 @@ class Planner:
     def _reading(self, kind: str, route: Route) -> Reading:
         definition = self._facts.types.get(route.type)
         type_ = "Resource" if definition and definition.kind == "resource" else route.type
+        if kind == "string" and route.element and route.element.path == "HumanName.family":
+            type_ = route.element.path
         value_set = _value_set(route.element) if (kind, type_) == ("token", "code") else ""
         return Reading(kind, type_, value_set, route.target or "")
 

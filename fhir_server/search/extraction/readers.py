@@ -21,9 +21,14 @@ Scope = tuple[str, Mapping[str, str]]
 Reader = Callable[[Json, Scope], Iterable[Row]]
 ReferenceRow = tuple[str | None, str | None, str | None, str | None]
 
+FAMILY = ("string", "HumanName.family")
+"""The reading of a family name, a string of which every word is found."""
+
 CURRENCY = "urn:iso:std:iso:4217"
 _INFINITY = float("inf")
 _MEMO = 20_000
+_MOST_WORDS = 8
+_UNREAD = (0, 0)
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?", re.ASCII)
 
 _URIS = ("uri", "url", "canonical", "oid", "uuid")
@@ -31,7 +36,7 @@ _QUANTITIES = ("Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantit
 _DATES = ("date", "dateTime", "instant")
 _NUMBERS = ("integer", "positiveInt", "unsignedInt", "decimal")
 _TEXTS = ("string", "markdown", "code", "id", *_URIS)
-_NAME = ("text", "family", "given", "prefix", "suffix")
+_NAME = ("text", "given", "prefix", "suffix")
 _ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country")
 
 
@@ -59,7 +64,8 @@ class Readers:
             ("token", "Identifier"): read_identifier,
             ("token", "ContactPoint"): read_contact_token,
             ("token", "boolean"): read_boolean,
-            ("string", "HumanName"): self._parts(_NAME),
+            ("string", "HumanName"): self.read_name,
+            FAMILY: self.read_family,
             ("string", "Address"): self._parts(_ADDRESS),
             ("string", "ContactPoint"): self._parts(("value",)),
             ("string", "Identifier"): self._parts(("value",)),
@@ -80,6 +86,7 @@ class Readers:
             ("text", "Identifier"): self.read_identifier_text,
         }
         table |= {("token", t): read_plain for t in (*_TEXTS, *_DATES, *_NUMBERS, "time")}
+        table |= {("token", t): read_string_token for t in ("string", "markdown")}
         table |= {("string", t): self.read_string for t in _TEXTS}
         table |= {("date", t): self.read_date for t in _DATES}
         table |= {("number", t): read_number for t in _NUMBERS}
@@ -101,6 +108,23 @@ class Readers:
         folded = fold(text)
         _remember(self.folded, text, (folded, text))
         return folded
+
+    def read_family(self, value: Json, scope: Scope) -> Iterable[Row]:
+        """A family name, and what follows each blank in it: "Quinones" finds "Carreno Quinones".
+
+        Spec: https://hl7.org/fhir/R4/search.html#string
+        """
+        rows = tuple(self.read_string(value, scope))
+        if not rows or " " not in rows[0][0]:
+            return rows
+        words = rows[0][0].split()
+        return [(" ".join(words[start:]), value) for start in range(min(len(words), _MOST_WORDS))]
+
+    def read_name(self, value: Json, scope: Scope) -> Iterator[Row]:
+        """All parts of a HumanName."""
+        yield from self._parts(_NAME)(value, scope)
+        if value.get("family") is not None:
+            yield from self.read_family(value["family"], scope)
 
     def _parts(self, names: tuple[str, ...]) -> Reader:
         def read(value: Json, scope: Scope) -> Iterator[Row]:
@@ -128,7 +152,7 @@ class Readers:
 
     def read_concept_text(self, value: Json, scope: Scope) -> Iterable[Row]:
         """The text and the displays of a CodeableConcept, once where they are the same."""
-        found = {folded for folded, _ in self.read_concept_string(value, scope)}
+        found = dict.fromkeys(folded for folded, _ in self.read_concept_string(value, scope))
         return [(folded, "") for folded in found]
 
     def read_identifier_text(self, value: Json, scope: Scope) -> Iterable[Row]:
@@ -150,7 +174,8 @@ class Readers:
     def _date(self, text: str | None) -> tuple[int, int] | None:
         if text is None:
             return None
-        return self.dates[text] if text in self.dates else self.date(text)
+        bounds = self.dates.get(text, _UNREAD)
+        return self.date(text) if bounds is _UNREAD else bounds
 
     def read_date(self, value: Json, _: Scope) -> Iterable[Row]:
         """(low, high)"""
@@ -249,9 +274,9 @@ def read_identifier_types(value: Json) -> Iterator[Row]:
 
 
 def read_contact_token(value: Json, _: Scope) -> Iterable[Row]:
-    """(use, value): the specification has `use` stand for the system."""
+    """(None, value)"""
     text = value.get("value")
-    return ((value.get("use"), text),) if text else ()
+    return ((None, text),) if text else ()
 
 
 def read_boolean(value: Json, _: Scope) -> Iterable[Row]:
@@ -262,6 +287,12 @@ def read_boolean(value: Json, _: Scope) -> Iterable[Row]:
 def read_plain(value: Json, _: Scope) -> Iterable[Row]:
     """(None, text) of any primitive"""
     return ((None, str(value)),)
+
+
+def read_string_token(value: Json, _: Scope) -> Iterable[Row]:
+    """(None, text), and again without regard to case: `Parameter.ignores_case` says that searches may ask so."""
+    folded = value.casefold()
+    return ((None, value),) if folded == value else ((None, value), (None, folded))
 
 
 def code_reader(systems: Mapping[str, str], only: str | None) -> Reader:

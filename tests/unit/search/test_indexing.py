@@ -96,15 +96,15 @@ def test_an_identifier_is_a_token_and_its_type_is_searched_by_of_type() -> None:
     assert strings(entries, "identifier:text") == ["record no"]
 
 
-def test_a_contact_point_is_a_token_whose_system_is_its_use() -> None:
+def test_a_contact_point_is_a_token_without_a_system() -> None:
     telecom = [
         {"system": "phone", "value": "555", "use": "home"},
         {"system": "email", "value": "a@b.org"},
         {"system": "fax"},
     ]
     entries = extract("Patient", telecom=telecom)
-    assert tokens(entries, "telecom") == [("home", "555"), (None, "a@b.org")]
-    assert tokens(entries, "phone") == [("home", "555")]
+    assert tokens(entries, "telecom") == [(None, "555"), (None, "a@b.org")]
+    assert tokens(entries, "phone") == [(None, "555")]
     assert tokens(entries, "email") == [(None, "a@b.org")]
 
 
@@ -138,6 +138,15 @@ def test_nulls_in_arrays_of_primitives_are_passed_over() -> None:
     assert strings(entries, "given") == ["eve"]
 
 
+def test_a_token_on_a_string_is_also_there_without_its_case() -> None:
+    assert tokens(extract("ValueSet", version="RC1"), "version") == [(None, "RC1"), (None, "rc1")]
+    version, code = STANDARD.get("ValueSet", "version"), STANDARD.get("Observation", "code")
+    assert version is not None
+    assert version.ignores_case
+    assert code is not None
+    assert not code.ignores_case
+
+
 # --- what :text searches
 
 
@@ -167,6 +176,13 @@ def test_every_part_of_a_name_is_a_string_of_its_own() -> None:
     assert sorted(strings(entries, "name")) == ["dr", "dr eva nagy", "eva", "maria", "nagy", "phd"]
     assert strings(entries, "family") == ["nagy"]
     assert ("given", "maria", "Mária") in entries.strings
+
+
+def test_the_parts_of_a_family_name_are_found_independently() -> None:
+    entries = extract("Patient", name=[{"family": "Carreno Quinones"}])
+    assert strings(entries, "family") == ["carreno quinones", "quinones"]
+    assert strings(entries, "name") == ["carreno quinones", "quinones"]
+    assert {original for _, _, original in entries.strings} == {"Carreno Quinones"}
 
 
 def test_every_part_of_an_address_is_a_string_of_its_own() -> None:
