@@ -4,12 +4,13 @@ A node becomes a `Predicate`: a probe ("does it hold for this row?") and, where 
 The planner (`plan.py`) chooses from which source to drive. What cannot match folds away before there is any SQL.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fhir_server.search import query as q
-from fhir_server.storage.sqlite import compile_composite, compile_leaves, compile_ranges
+from fhir_server.storage.sqlite import compile_composite, compile_dates, compile_leaves, compile_ranges, compile_strings
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     ALWAYS,
@@ -33,8 +34,12 @@ def compile_node(node: q.Node, scope: Scope) -> Predicate:
 def conjuncts(node: q.Node, scope: Scope) -> list[Predicate]:
     """Compile a tree as the list of all that must hold: [] for everything, [NEVER] for nothing."""
     found: list[Predicate] = []
-    for each in _flat(node):
-        predicate = compile_node(each, scope)
+    leaves, dates = _flat(node), defaultdict(list)
+    for leaf in leaves:
+        if isinstance(leaf, q.Date):
+            dates[leaf.param].append(leaf)
+    predicates = [compile_node(leaf, scope) for leaf in leaves if not isinstance(leaf, q.Date)]
+    for predicate in [*predicates, *(compile_dates.dates(nodes, scope) for nodes in dates.values())]:
         if predicate is NEVER:
             return [NEVER]
         if predicate is not ALWAYS:
@@ -177,11 +182,11 @@ _COMPILERS: dict[type, Callable[[Any, Scope], Predicate]] = {
     q.Chain: _chain,
     q.Has: _has,
     q.Token: compile_leaves.token,
-    q.TokenText: compile_leaves.token_text,
+    q.TokenText: compile_strings.token_text,
     q.OfType: compile_leaves.of_type,
-    q.String: compile_leaves.string,
+    q.String: compile_strings.string,
     q.Uri: compile_leaves.uri,
-    q.Date: compile_ranges.date,
+    q.Date: compile_dates.date,
     q.Number: compile_ranges.number,
     q.Quantity: compile_ranges.quantity,
     q.Reference: compile_leaves.reference,

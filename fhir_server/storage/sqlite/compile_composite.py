@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.search import query as q
 from fhir_server.search.compare import date_law, number_law
-from fhir_server.storage.sqlite.compile_leaves import STRINGS, equal, reference_targets
+from fhir_server.storage.sqlite.compile_leaves import reference_targets
 from fhir_server.storage.sqlite.compile_ranges import Columns, law, quantity_condition
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
@@ -21,6 +21,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     one_of,
     sql,
 )
+from fhir_server.storage.sqlite.compile_strings import STRINGS, equal
 
 _Member = Callable[[int], str]
 

@@ -1,10 +1,9 @@
-"""Leaves of the tree whose values are interned: tokens, URIs, references, identifiers, presence, ids, text."""
+"""Leaves of the tree whose values are interned: tokens, URIs, references, identifiers; presence, ids, full text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from fhir_server.search import query as q
-from fhir_server.search.folding import fold
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     ALWAYS,
@@ -16,7 +15,6 @@ from fhir_server.storage.sqlite.compile_sql import (
     Subject,
     Walkable,
     any_of,
-    both,
     either,
     integers,
     joined,
@@ -24,6 +22,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     one_of,
     sql,
 )
+from fhir_server.storage.sqlite.compile_strings import first_of, prefixed, shown
 from fhir_server.storage.sqlite.composites import reference_version
 from fhir_server.storage.sqlite.text_query import fts5_query
 
@@ -37,16 +36,10 @@ def interned(scope: Scope, table: str, param: int | None, ids: Sequence[int], la
         return NEVER
     a, column = scope.alias(), _COLUMN[table]
     head = f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=? AND {a}.{column}"
-    once = "" if table != "ref" else _once("ref", ("param", "target", "pid"), "version", a)
+    once = "" if table != "ref" else first_of("ref", ("param", "target", "pid"), "version", a)
     walks = (Walkable(sql(f"{head}=?{once}", param, id_), f"{a}.pid") for id_ in ids[: MERGED + 1])
     source = Source(sql(head, param) + one_of(ids), tuple(walks) if len(ids) <= MERGED else ())
     return Predicate(label, partial(_interned_probe, table, a, param, ids), source)
-
-
-def _once(table: str, key: Sequence[str], rest: str, a: str) -> str:
-    """Return the condition that a row is the first of those with its key."""
-    same = " AND ".join(f"o.{column}={a}.{column}" for column in key)
-    return f" AND NOT EXISTS(SELECT 1 FROM {table} o WHERE {same} AND o.{rest}<{a}.{rest})"
 
 
 def _interned_probe(table: str, a: str, param: int, ids: Sequence[int], subject: Subject) -> Sql:
@@ -68,18 +61,13 @@ def _tokens(scope: Scope, code: str, values: Sequence[q.TokenValue]) -> Predicat
     if param is None:
         return NEVER
     ids, systems = scope.values.tokens(values)
-    label = f"{code}={_shown(f'{_of(v.system)}{_of(v.code)}' for v in values)}"
+    label = f"{code}={shown(f'{_of(v.system)}{_of(v.code)}' for v in values)}"
     parts = [interned(scope, "token", param, ids, label)]
     return any_of([*parts, *(_system(scope, param, system, label) for system in systems)])
 
 
 def _of(text: str | None) -> str:
     return "" if text is None else f"{text}|"
-
-
-def _shown(values: Iterable[str]) -> str:
-    texts = list(values)
-    return ",".join(texts[:5]) + (f",... ({len(texts)} values)" if len(texts) > 5 else "")
 
 
 def _system(scope: Scope, param: int, system: int, label: str) -> Predicate:
@@ -107,7 +95,7 @@ def of_type(node: q.OfType, scope: Scope) -> Predicate:
 
 def reference(node: q.Reference, scope: Scope) -> Predicate:
     """References to resources here are rows of `ref`, by URL rows of `uri`."""
-    label = f"{node.param}={_shown(map(_shown_reference, node.values))}"
+    label = f"{node.param}={shown(map(_shown_reference, node.values))}"
     plain = [value for value in node.values if value.version is None]
     rids = [rid for value in plain for rid in reference_targets(value, node.targets, scope)]
     urls = [scope.values.uri(value.url) for value in plain if value.url is not None]
@@ -153,7 +141,7 @@ def _versioned(node: q.Reference, value: q.ReferenceValue, scope: Scope, label: 
 
 def uri(node: q.Uri, scope: Scope) -> Predicate:
     """A URI, or what stands below or above it in its hierarchy."""
-    label = f"{node.param} {node.mode} {_shown(node.values)}"
+    label = f"{node.param} {node.mode} {shown(node.values)}"
     param = scope.param(node.param)
     if node.mode is q.StringMode.BELOW:
         return any_of((_below(scope, param, value, label) for value in node.values), label)
@@ -186,75 +174,6 @@ def _below(scope: Scope, param: int | None, value: str, label: str) -> Predicate
     return Predicate(label, probe, Source(rows), cost=2)
 
 
-def prefixed(column: str, prefix: str) -> Sql:
-    """Return the condition that a text column starts with `prefix`, as a range of keys."""
-    last = ord(prefix[-1]) + 1 if prefix else 0
-    if not prefix or last > 0x10FFFF:
-        return sql(f"{column}>=?", prefix)
-    end = prefix[:-1] + chr(0xE000 if last == 0xD800 else last)
-    return sql(f"{column}>=? AND {column}<?", prefix, end)
-
-
-def string(node: q.String, scope: Scope) -> Predicate:
-    """Folded text by its beginning or a part of it, or the original text."""
-    compare = STRINGS[node.mode]
-    label = f"{node.param} {node.mode} {_shown(node.values)}"
-    return any_of((_strings(scope, node.param, partial(compare), value, label) for value in node.values), label)
-
-
-def _part(column: str, value: str) -> Sql:
-    return sql(f"instr({column},?)>0", value) if value else sql("1")
-
-
-def _exactly(column: str, value: str) -> Sql:
-    original = column.replace(".folded", ".original")
-    return sql(f"{column}=? AND {original}=?", fold(value), value)
-
-
-def _end(column: str, value: str) -> Sql:
-    return sql(f"substr({column},-?)=?", len(value), value) if value else sql("1")
-
-
-def equal(column: str, value: str) -> Sql:
-    """Return the condition that a column is this text."""
-    return sql(f"{column}=?", value)
-
-
-STRINGS = {
-    q.StringMode.STARTS: prefixed,
-    q.StringMode.CONTAINS: _part,
-    q.StringMode.ENDS: _end,
-    q.StringMode.EQUALS: equal,
-    q.StringMode.EXACT: _exactly,
-}
-
-
-def _strings(scope: Scope, code: str, compare: "partial[Sql]", value: str, label: str) -> Predicate:
-    param, a = scope.param(code), scope.alias()
-    if param is None:
-        return NEVER
-    where = compare(f"{a}.folded", value)
-
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM string {a} INDEXED BY string_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
-
-    return Predicate(
-        label, probe, Source(sql(f"SELECT {a}.pid AS pid FROM string {a} WHERE {a}.param=? AND ", param) + where)
-    )
-
-
-def token_text(node: q.TokenText, scope: Scope) -> Predicate:
-    """`:text`: each word begins a word of the display or text, which stands as a string `code:text`."""
-    label = f"{node.param}:text={_shown(node.values)}"
-    parts = (_strings(scope, f"{node.param}:text", partial(_words), value, label) for value in node.values)
-    return any_of(parts, label)
-
-
-def _words(column: str, value: str) -> Sql:
-    return both([sql(f"instr(' '||{column},?)>0", f" {word}") for word in value.split()])
-
-
 def missing(node: q.Missing, scope: Scope) -> Predicate:
     """Whether there is a row of any kind under the parameter, or under what belongs to it (`subject:identifier`)."""
     params = scope.values.params_below(scope.rows_of, node.param)
@@ -282,7 +201,7 @@ def _present(scope: Scope, table: str, param: int) -> Predicate:
 
 def ids(node: q.Ids, scope: Scope) -> Predicate:
     """Logical ids; of a contained resource its local id."""
-    label = f"_id={_shown(node.values)}"
+    label = f"_id={shown(node.values)}"
     if scope.contained:
         return _local_ids(node, label)
     rids = scope.values.rids(scope.type, node.values)

@@ -1,6 +1,6 @@
-"""Leaves of the tree that compare intervals: dates, numbers, quantities, positions and `_lastUpdated`."""
+"""Leaves of the tree that compare intervals: numbers, quantities, positions and `_lastUpdated`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, floor, radians
 
@@ -34,46 +34,59 @@ def law(law_: Law, low: str, high: str) -> Sql:
     return parts[0] if len(parts) == 1 else either(parts)
 
 
-def date(node: q.Date, scope: Scope) -> Predicate:
-    """Dates as intervals; a row lies low <= high, so a law on one bound is a range of keys of one index."""
-    label = f"{node.param}={','.join(f'{v.prefix}[{v.low},{v.high})' for v in node.values[:5])}"
-    return any_of((_interval(scope, "date", node.param, date_law(value), label) for value in node.values), label)
-
-
 def number(node: q.Number, scope: Scope) -> Predicate:
     """Numbers as closed intervals."""
     label = f"{node.param}={','.join(f'{v.prefix}{v.value}' for v in node.values[:5])}"
-    return any_of((_interval(scope, "number", node.param, number_law(value), label) for value in node.values), label)
+    return any_of((_number(scope, node.param, value, label) for value in node.values), label)
 
 
-def _interval(scope: Scope, table: str, code: str, law_: Law, label: str) -> Predicate:
+def _number(scope: Scope, code: str, value: q.NumberValue, label: str) -> Predicate:
     param, a = scope.param(code), scope.alias()
     if param is None:
         return NEVER
-    where = law(law_, f"{a}.low", f"{a}.high")
-    bound = _key_range(law_, a)
-    rows = sql(f"SELECT {a}.pid AS pid FROM {table} {a} WHERE {a}.param=? AND ", param) + bound + where
+    where = narrowed(number_law(value), f"{a}.low", f"{a}.high")
 
     def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM {table} {a} INDEXED BY {table}_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
+        head = f"EXISTS(SELECT 1 FROM number {a} INDEXED BY number_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
         return sql(f"{head} AND ", param) + where + ")"
 
-    return Predicate(label, probe, Source(rows))
+    return Predicate(
+        label, probe, Source(sql(f"SELECT {a}.pid AS pid FROM number {a} WHERE {a}.param=? AND ", param) + where)
+    )
 
 
-def _key_range(law_: Law, a: str) -> Sql:
-    """Return what every part of a law implies of one column, so that SQLite finds a range of keys in it."""
-    for column, ops in (("high", (">", ">=")), ("low", ("<", "<="))):
-        bounds = [_implied(tests, ops) for tests in law_]
-        if len(law_) > 1 and all(bound is not None for bound in bounds):
-            edge = (min if column == "high" else max)(bound for bound in bounds if bound is not None)
-            return sql(f"{a}.{column}{ops[1]}? AND ", edge)
-    return sql("")
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a law implies, low <= high given: low >= `starts`, low <= `before`, high >= `lasts`; None for nothing."""
+
+    starts: float | None
+    before: float | None
+    lasts: float | None
 
 
-def _implied(tests: Sequence[Test], ops: tuple[str, ...]) -> float | None:
-    """Return the bound that tests put on a column in one direction: low <= high carries bounds over."""
-    return next((bound for _, op, bound in tests if op in ops), None)
+def window(law_: Law) -> Window:
+    """Return the window of a law, which holds for each of its alternatives."""
+    starts = [_bound(part, (">", ">="), ("low",)) for part in law_]
+    before = [_bound(part, ("<", "<="), ("low", "high")) for part in law_]
+    lasts = [_bound(part, (">", ">="), ("low", "high")) for part in law_]
+    return Window(_all(starts, min), _all(before, max), _all(lasts, min))
+
+
+def _bound(part: Sequence[Test], ops: tuple[str, ...], columns: tuple[str, ...]) -> float | None:
+    return next((bound for column, op, bound in part if op in ops and column in columns), None)
+
+
+def _all(bounds: Sequence[float | None], edge: Callable[[Sequence[float]], float]) -> float | None:
+    known = [bound for bound in bounds if bound is not None]
+    return edge(known) if known and len(known) == len(bounds) else None
+
+
+def narrowed(law_: Law, low: str, high: str) -> Sql:
+    """Return a law with the range of `low` that it implies, so that SQLite finds a range of keys."""
+    implied = window(law_)
+    parts = [] if implied.starts is None else [sql(f"{low}>=?", implied.starts)]
+    parts += [] if implied.before is None else [sql(f"{low}<=?", implied.before)]
+    return both([*parts, law(law_, low, high)])
 
 
 def quantity(node: q.Quantity, scope: Scope) -> Predicate:
@@ -126,7 +139,9 @@ def quantity_condition(scope: Scope, value: q.QuantityValue, columns: Columns) -
     canonical = scope.values.token(CANONICAL_SYSTEM, unit)
     found = []
     if canonical is not None:
-        found.append(both([sql(f"{columns.unit}=?", canonical), law(number_law(number_), columns.low, columns.high)]))
+        found.append(
+            both([sql(f"{columns.unit}=?", canonical), narrowed(number_law(number_), columns.low, columns.high)])
+        )
     if units:  # rows without a canonical form keep the stated unit as their unit
         found.append(both([columns.unit + one_of(units), stated]))
     return found

@@ -63,6 +63,11 @@ def integers(ids: Iterable[int]) -> Any:
     return apsw.carray(array("q", ids))
 
 
+def strings(texts: Iterable[str]) -> Any:
+    """Return texts as one value for `carray(?)`."""
+    return apsw.carray(tuple(texts))
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """SQL expressions for what a predicate is asked of: the key of its index rows, its resource id (rid), and the
