@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/xml.html, https://hl7.org/fhir/R4/json.html
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -56,9 +57,9 @@ class _Reader:
 
     def resource(self, element: "etree._Element") -> Members:
         """Read an element that is a resource."""
-        name = str(element.tag).removeprefix(_PREFIX)
+        name = _name(element)
         if not self._shapes.is_resource(name):
-            raise self._error(element, f"<{name}> is not a resource of the namespace {FHIR}")
+            raise self._error(element, f"<{_readable(str(element.tag))}> is not a resource of the namespace {FHIR}")
         if not self._path:
             self._path.append(name)
         return {"resourceType": name, **self._complex(element, self._shapes[name])}
@@ -93,11 +94,10 @@ class _Reader:
         _drop_empty(found, shape)
 
     def _field(self, child: "etree._Element", shape: Mapping[str, Field], last: int, found: Members) -> Field:
-        tag = str(child.tag)
-        name = tag.removeprefix(_PREFIX) if tag != _DIV else "div"
+        name = "div" if child.tag == _DIV else _name(child)
         field = shape.get(name)
-        if field is None or field.kind == "attribute" or (field.kind == "xhtml") != (tag == _DIV):
-            raise self._error(child, f"unknown element <{_readable(tag)}>")
+        if field is None or field.kind == "attribute" or (field.kind == "xhtml") != (child.tag == _DIV):
+            raise self._error(child, f"unknown element <{_readable(str(child.tag))}>")
         if not field.many and (name in found or f"_{name}" in found):
             raise self._error(child, f"<{name}> may occur once only")
         if field.order < last:
@@ -162,8 +162,9 @@ class _Reader:
         outer = () if parent is None else parent.nsmap
         if _PLAIN_DIV.match(source) and not any(prefix and f"{prefix}:" in source for prefix in outer):
             return source.replace("&#xD;", "\r")
-        etree.cleanup_namespaces(child)
-        return etree.tostring(child, encoding="unicode", with_tail=False)
+        alone = deepcopy(child)
+        etree.cleanup_namespaces(alone)
+        return etree.tostring(alone, encoding="unicode", with_tail=False)
 
     def _no_text(self, element: "etree._Element", text: str | None) -> None:
         if text and text.strip(_SPACE):
@@ -172,6 +173,12 @@ class _Reader:
     def _error(self, element: "etree._Element", text: str) -> BadXml:
         path = ".".join(self._path)
         return BadXml(f"line {element.sourceline}, {path or 'root'}: {text}", expression=path or "http.body")
+
+
+def _name(element: "etree._Element") -> str:
+    """Return the name of an element in the namespace of FHIR; no element of FHIR has an empty one."""
+    tag = str(element.tag)
+    return tag[len(_PREFIX) :] if tag.startswith(_PREFIX) else ""
 
 
 def _value(text: str, field: Field) -> object:

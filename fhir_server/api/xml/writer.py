@@ -94,7 +94,7 @@ class _Writer:
     def _property(self, owner: Mapping[str, Any], field: Field) -> None:
         value = owner.get(field.name)
         if field.kind == "primitive":
-            for one, extra in self._pairs(value, owner.get(f"_{field.name}"), field):
+            for one, extra in self._pairs(owner, field):
                 self._primitive(one, extra, field)
             return
         for one in self._items(value, field):
@@ -114,10 +114,10 @@ class _Writer:
             raise self._error("not an array" if field.many else "an array where one value belongs")
         return value if isinstance(value, list) else [value]
 
-    def _pairs(self, value: Any, extra: Any, field: Field) -> Iterable[tuple[Any, Any]]:
+    def _pairs(self, owner: Mapping[str, Any], field: Field) -> Iterable[tuple[Any, Any]]:
         """Pair values with what stands beside them under `_name`; arrays are padded with nulls."""
-        values = [] if value is None else self._items(value, field)
-        extras = [] if extra is None else self._items(extra, field)
+        names = (field.name, f"_{field.name}")
+        values, extras = (self._items(owner[name], field) if name in owner else [] for name in names)
         size = max(len(values), len(extras))
         padded = ([*items, *[None] * (size - len(items))] for items in (values, extras))
         return zip(*padded, strict=True)
@@ -146,13 +146,13 @@ class _Writer:
     def _narrative(self, value: object) -> str:
         """Return the XHTML as it is, once it is known to be one closed `div` of its namespace."""
         if not isinstance(value, str):
-            raise self._error("not XHTML")
+            raise self._error("the narrative is not text")
         try:
             root = parse(value.encode("utf-8", "surrogatepass"))
         except BadXml as error:
             raise self._error(f"the narrative is {error}") from None
         name = etree.QName(root)
-        if name.localname != "div" or name.namespace not in (None, XHTML):
+        if value.lstrip().startswith("<?") or name.localname != "div" or name.namespace not in (None, XHTML):
             raise self._error("the narrative is not a div of XHTML")
         source = value if name.namespace else _DIV_START.sub(f'<div xmlns="{XHTML}"', value, count=1)
         # A bare carriage return would not outlive the next parser.
