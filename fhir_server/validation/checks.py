@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fhir_server.validation.contained import list_faults, member_faults
-from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, shape_fault
+from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, content_elements, shape_fault
 from fhir_server.validation.references import Scope, scope_of
 
 Check = Callable[[Any, Scope, int], bool]
@@ -38,10 +38,36 @@ class Checks:
 
     def any_object(self, node: Node) -> Check:
         """The check of a node whatever the object's shape."""
+        whole, careful, rules = self.whole(node), self._careful(node), _Rules(node)
+        table: dict[str, tuple[int, Check]] = {}
+
+        def check(value: Any, scope: Scope, level: int) -> bool:
+            if type(value) is not dict:
+                return False
+            seen = 0
+            for name, item in value.items():
+                entry = table.get(name)
+                if entry is None:
+                    if name not in rules.bits:
+                        return careful(value, scope, level)
+                    entry = table[name] = self._entry(node, rules, name)
+                if seen & entry[0] or not entry[1](item, scope, level):
+                    return False
+                seen |= entry[0]
+            return rules.hold(seen) and (whole is None or whole(value, scope, level))
+
+        return check
+
+    def _entry(self, node: Node, rules: "_Rules", name: str) -> tuple[int, Check]:
+        found = node.properties.get(name)
+        return rules.bits[name], _anything if found is None else self.property(node, found)
+
+    def _careful(self, node: Node) -> Check:
+        """The check of an object that has `_name` properties, or unknown ones."""
         whole = self.whole(node)
 
         def check(value: Any, scope: Scope, level: int) -> bool:
-            if type(value) is not dict or shape_fault(node, value):
+            if shape_fault(node, value):
                 return False
             place = (scope, level)
             for name in value:
@@ -146,6 +172,32 @@ class Checks:
         return check
 
 
+class _Rules:
+    """What the names of an object's properties must be like, as bits: one for each element, whatever its type."""
+
+    def __init__(self, node: Node) -> None:
+        elements = {found.element: 1 << index for index, found in enumerate(node.properties.values())}
+        self.bits = {name: elements[found.element] for name, found in node.properties.items()}
+        self._required = sum({self.bits[options[0]] for options in node.required})
+        self._extension = self._value = 0
+        if node.kind == "resource":
+            self.bits["resourceType"] = 0
+        if node.type == "Extension" and node.kind == "element":
+            self._extension, self._value = elements["extension"], elements["value"]
+        self._content = sum(elements[name] for name in content_elements(node))
+        self._free = node.kind == "resource"
+
+    def hold(self, seen: int) -> bool:
+        """Whether these elements are enough, and not too many."""
+        if seen & self._required != self._required or not (self._free or seen & self._content):
+            return False
+        return not self._extension or bool(seen & self._extension) != bool(seen & self._value)
+
+
+def _anything(value: Any, scope: Scope, level: int) -> bool:
+    return True
+
+
 def coding_check(type_: str, codes: Mapping[str, str]) -> Check:
     """The check of a required binding: a Coding in the set, or a CodeableConcept with at least one that is.
 
@@ -168,7 +220,12 @@ def _one_of(codes: Mapping[str, str]) -> Check:
 
 def _every(one: Check) -> Check:
     def check(value: Any, scope: Scope, level: int) -> bool:
-        return type(value) is list and bool(value) and all(one(item, scope, level) for item in value)
+        if type(value) is not list or not value:
+            return False
+        for item in value:  # noqa: SIM110  (a third faster than all())
+            if not one(item, scope, level):
+                return False
+        return True
 
     return check
 

@@ -163,20 +163,27 @@ def shape_fault(node: Node, names: Iterable[str]) -> bool:
     )
 
 
+def content_elements(node: Node) -> frozenset[str]:
+    """The elements of which an object of a data type must have at least one to mean something."""
+    names = frozenset(found.element for found in node.properties.values())
+    if node.type == "Reference" and node.kind == "element":
+        return frozenset(("reference", "identifier", "display", "extension"))
+    return names if node.kind == "sibling" else names - {"id"}
+
+
 def emptiness(node: Node, names: Iterable[str]) -> str:
     """Say what an object of a data type lacks to mean something, given the names of its values; or nothing."""
-    values = set(names) - {"resourceType"}
-    if node.kind == "resource":
+    found = [node.properties.get(name) for name in names]
+    if node.kind == "resource" or None in found:
+        return ""  # what is unknown is a fault already, and may have been meant as content
+    elements = {one.element for one in found if one}
+    if node.type == "Extension" and ("value" in elements) == ("extension" in elements):
+        return "an extension must have either a value or extensions, not both (ext-1)"
+    if not elements.isdisjoint(content_elements(node)):
         return ""
-    if not values or (values == {"id"} and node.kind == "element"):
-        return "an object must have content beside its id (ele-1)"
-    if node.type == "Extension":
-        has_value = any(name.startswith("value") for name in values)
-        if has_value == ("extension" in values):
-            return "an extension must have either a value or extensions, not both (ext-1)"
-    if node.type == "Reference" and values.isdisjoint(("reference", "identifier", "display", "extension")):
+    if node.type == "Reference" and not elements <= {"id"}:
         return "a reference must have a reference, an identifier or a display"
-    return ""
+    return "an object must have content beside its id (ele-1)"
 
 
 def _unknown(node: Node, name: str) -> bool:

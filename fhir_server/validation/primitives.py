@@ -74,6 +74,8 @@ def ascii_quotes(text: str) -> str:
 
 def is_text(value: object) -> bool:
     """A string with something to read in it."""
+    if type(value) is str and value > "!" and value.isprintable() and len(value) <= MAX_STRING:
+        return True  # the usual case, in a tenth of the time
     return (
         isinstance(value, str)
         and len(value) <= MAX_STRING
@@ -84,6 +86,8 @@ def is_text(value: object) -> bool:
 
 def is_uri(value: object) -> bool:
     """Something without white space; relative URIs are legal, so there is little more to hold it to."""
+    if type(value) is str and value > "!" and value.isprintable() and " " not in value:
+        return True
     return isinstance(value, str) and _match_uri(value) is not None
 
 
@@ -94,6 +98,8 @@ def is_element_id(value: object) -> bool:
 
 def is_code(value: object) -> bool:
     """Words with single spaces between them."""
+    if type(value) is str and value > "!" and value.isprintable() and " " not in value:
+        return True
     return isinstance(value, str) and _match_code(value) is not None
 
 

@@ -87,8 +87,10 @@ class References(dict[object, str | None]):
         if value == "#":
             return str(scope.root.get("resourceType", "")) if scope.contained else None
         if value.startswith("#"):
-            scope.used.add(value)
-            return scope.contained.get(value[1:])
+            found = scope.contained.get(value[1:])
+            if found is not None:
+                scope.used.add(value)
+            return found
         if scope.transaction:
             conditional = _CONDITIONAL(value)
             if conditional and conditional[1] in self.types:

@@ -4,7 +4,7 @@ import pytest
 
 from fhir_server.validation import structure_validator
 from fhir_server.validation.plan import Plan
-from fhir_server.validation.references import UNTYPED
+from fhir_server.validation.references import UNTYPED, scope_of
 from tests.unit.validation.builders import Json, check, observation, only_issue, patient
 
 UUID = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"
@@ -128,6 +128,12 @@ def test_conditional_reference_is_one_only_within_a_transaction() -> None:
     assert only_issue({**bundle, "type": "collection"}).expression == ("Bundle.entry[0].resource.subject.reference",)
     wrong = observation(subject={"reference": "Practitioner?identifier=1"})
     assert "the reference is to Practitioner" in validator.check(wrong, transaction=True)[0].diagnostics
+
+
+def test_local_references_that_lead_nowhere_are_not_remembered() -> None:
+    bad = observation(subject={"reference": "#nowhere"})
+    assert len(structure_validator().check(bad)) == 1
+    assert not scope_of(bad, transaction=False).used
 
 
 def test_memory_of_references_is_bounded() -> None:
