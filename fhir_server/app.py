@@ -13,11 +13,9 @@ from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
-from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.context import Level, Operation
 from fhir_server.definitions import load
 from fhir_server.dispatch import Server, dispatch
-from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.model.json import decode
