@@ -15,6 +15,7 @@ from fhir_server.validation import narrative, temporal
 MAX_STRING = 1024 * 1024
 _MAX_INTEGER = 2**31 - 1
 _SHOWN = 60
+_LARGE = 10**_SHOWN
 
 # What XML cannot carry has no place in a resource: control characters, lone surrogates, U+FFFE and U+FFFF.
 _FOREIGN = r"\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
@@ -62,14 +63,12 @@ def json_type(value: object) -> str:
 
 
 def shorten(value: object) -> str:
-    """A value as it may stand in a message: quoted, cut, without control characters."""
+    """A value as it may stand in a message: cut, strings quoted, what cannot be printed as an escape."""
+    if isinstance(value, int) and not -_LARGE < value < _LARGE:
+        return "a very large number"  # Python refuses to print more than 4,300 digits
     text = value[: _SHOWN + 1] if isinstance(value, str) else str(value)[: _SHOWN + 1]
-    return ascii_quotes(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-
-
-def ascii_quotes(text: str) -> str:
-    """Quote a text; what cannot be printed becomes an escape."""
-    return "'" + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text) + "'"
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:_SHOWN]) + "..." * (len(text) > _SHOWN)
+    return f"'{text}'" if isinstance(value, str) else text
 
 
 def is_text(value: object) -> bool:

@@ -117,8 +117,8 @@ class Walker:
 
     def _unknown(self, node: Node, name: str, place: Place) -> None:
         key = node.type if node.kind == "sibling" else node.key.partition("|")[0]
-        near = self._nearest(name, node.properties)
-        self._add("structure", place.member(name[:60]).path, f"{shorten(name)} is not an element of {key}{near}")
+        hint = _choice_hint(node, name) or self._nearest(name, node.properties)
+        self._add("structure", place.member(name[:60]).path, f"{shorten(name)} is not an element of {key}{hint}")
 
     def _nearest(self, name: str, names: Iterable[str]) -> str:
         if self._suggestions <= 0 or len(name) > 60:
@@ -264,6 +264,16 @@ class Walker:
     @property
     def _add(self) -> Callable[[str, str, str], None]:
         return self._findings.add
+
+
+def _choice_hint(node: Node, name: str) -> str:
+    """What to say of `valueMoney` where value[x] cannot be Money."""
+    for found in node.properties.values():
+        rest = name.removeprefix(found.element)
+        if found.name != found.element and rest != name and rest[:1].isupper():
+            others = sorted(p.name for p in node.properties.values() if p.element == found.element)
+            return f"; {found.element}[x] may be {', '.join(others)}"
+    return ""
 
 
 def _delimited(name: str) -> str:

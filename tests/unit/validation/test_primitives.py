@@ -149,6 +149,12 @@ def test_message_quotes_no_more_than_the_start_of_a_value() -> None:
     assert "\n" not in PRIMITIVES["id"].fault("a\nb\x00\u202e")
 
 
+def test_number_of_many_digits_has_a_short_message() -> None:
+    assert PRIMITIVES["positiveInt"].fault(10**10_000).startswith("a very large number is not a valid positiveInt")
+    assert PRIMITIVES["positiveInt"].fault(-5).startswith("-5 is not a valid positiveInt")
+    assert len(PRIMITIVES["integer"].fault(Decimal("1" * 100_000))) < 200
+
+
 def test_id_of_an_element_may_have_any_form_but_no_white_space() -> None:
     assert ELEMENT_ID.accepts("a_b#1")
     assert not ELEMENT_ID.accepts("a b")

@@ -21,6 +21,13 @@ def test_unknown_element_is_named_with_the_nearest_known_one() -> None:
     assert "did you mean" not in only_issue(patient(xyzzy=1)).diagnostics
 
 
+def test_type_that_a_choice_cannot_have_is_answered_with_those_that_it_can() -> None:
+    issue = only_issue(patient(deceasedString="yes"))
+    assert issue.diagnostics == (
+        "'deceasedString' is not an element of Patient; deceased[x] may be deceasedBoolean, deceasedDateTime"
+    )
+
+
 def test_unknown_resource_type_is_named_with_the_nearest_known_one() -> None:
     assert only_issue({"resourceType": "Pateint"}).diagnostics.endswith("did you mean Patient?")
 
