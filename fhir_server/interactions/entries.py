@@ -15,7 +15,7 @@ from fhir_server.interactions.prepare import minified, parse
 from fhir_server.model.exchange import FhirRequest
 
 _RESOURCE = b'"resource":'
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FHIR_JSON = "application/fhir+json"
 _HEADERS = {
     "ifMatch": "if-match",

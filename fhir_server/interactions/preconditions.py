@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/htt
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from fhir_server.context import Context
@@ -12,6 +12,7 @@ from fhir_server.errors import PreconditionFailed
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
+from fhir_server.search.dates import date_bounds
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _NUMBER = re.compile(r"[1-9][0-9]{0,14}")
@@ -80,17 +81,22 @@ def not_modified(request: FhirRequest, version: Version) -> FhirResponse | None:
         tags = etags(header)
         same = tags == ("*",) or str(version.version) in tags
     else:
-        since = _http_date(request.headers.get("if-modified-since", ""))
+        since = _seconds(request.headers.get("if-modified-since", ""))
         same = since is not None and version.last_updated // 1000 <= since
     return FhirResponse(304, (), version) if same else None
 
 
-def _http_date(text: str) -> int | None:
-    """Return seconds since 1970; a date that cannot be read counts as absent (RFC 7232, 3.3)."""
+def _seconds(text: str) -> int | None:
+    """Return seconds since 1970 of an HTTP date, or of an instant (so in Bundle.entry.request.ifModifiedSince).
+
+    What cannot be read counts as absent (RFC 7232, 3.3).
+    """
+    try:
+        return date_bounds(text)[0] // 1_000_000
+    except ValueError:
+        pass
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return int((date - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp())

@@ -1,6 +1,6 @@
 """Fixtures: a fresh server for each test, on each engine."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_server.settings import Settings
-from tests.conformance.http.fhir import ENGINES, Fhir, opened
-
-Serve = Callable[..., Awaitable[Fhir]]
+from tests.conformance.http.fhir import ENGINES, Fhir, Serve, opened
 
 
 @pytest.fixture(params=ENGINES)

@@ -1,7 +1,7 @@
 """A server without HTTP: requests as a client words them, through `dispatch`, on a store of choice."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,6 +17,10 @@ from fhir_server.interactions.outcome import outcome
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.json import decode
+from fhir_server.search.entries import IndexEntries
+from fhir_server.search.indexing import Extractor
+from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreProvider
 from fhir_server.storage.memory import MemoryProvider
@@ -139,6 +143,10 @@ class Fhir:
             assert answer.status in (200, 201), answer.body
 
 
+Serve = Callable[..., Awaitable[Fhir]]
+"""Starts a server with settings of choice."""
+
+
 def make(stores: StoreProvider, clock: Clock, settings: Settings) -> Fhir:
     """Make a server on a store, with ids `new-1`, `new-2` ..."""
     numbers = count(1)
@@ -166,13 +174,20 @@ def memory(settings: Settings | None = None) -> Fhir:
 ENGINES = ("memory", "sqlite")
 
 
+_extractor = Extractor(ParameterRegistry.standard())
+
+
+def _extract(type_: str, data: bytes) -> IndexEntries:
+    return _extractor.extract(type_, decode(data))
+
+
 @asynccontextmanager
 async def opened(engine: str, settings: Settings) -> AsyncIterator[Fhir]:
     """Open a server on an engine by name, and close its store afterwards."""
     clock = Clock()
-    stores = (
-        MemoryProvider(settings, clock) if engine == "memory" else SqliteProvider(settings.data_dir, settings, clock)
-    )
+    stores: StoreProvider = MemoryProvider(settings, clock)
+    if engine == "sqlite":
+        stores = SqliteProvider(settings.data_dir, settings, clock, _extract)
     try:
         yield make(stores, clock, settings)
     finally:
