@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from typing import Any
 
-from fhir_server import definitions
 from fhir_server.search.entries import IndexEntries
+from fhir_server.search.extraction.elements import Scope
 from fhir_server.search.extraction.general import General
 from fhir_server.search.extraction.generate import Extract, function_of, source_of
 from fhir_server.search.extraction.plan import Planner
-from fhir_server.search.extraction.readers import Readers, Scope
+from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.extraction.shape import Shapes
 from fhir_server.search.parameters import ParameterRegistry
 
@@ -45,7 +45,7 @@ class Extractor:
     ) -> None:
         self.registry = registry
         self._trusted = trusted
-        self._facts = definitions.load()
+        self._facts = registry.facts
         self._shapes = Shapes(self._facts)
         self._readers = Readers(zone)
         self._planner = Planner(self._facts, self._readers, texts=texts)

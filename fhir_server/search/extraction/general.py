@@ -6,10 +6,11 @@ from typing import Any
 from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, Node, ast, compile_expression, parse
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.extraction import readers as r
+from fhir_server.search.extraction.elements import Reader, Row, Scope, read_identifier, read_identifier_types
 from fhir_server.search.extraction.generate import cross
 from fhir_server.search.extraction.leaves import LISTS
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.extraction.readers import FAMILY, Readers
+from fhir_server.search.parameter import Parameter
 
 _PRIMITIVES = {
     "System.Boolean": "boolean",
@@ -26,7 +27,7 @@ _Resolve = Callable[[str], "dict[str, Any] | None"]
 class General:
     """Adds the rows of one parameter to entries, whatever its expression."""
 
-    def __init__(self, parameter: Parameter, facts: Definitions, readers: r.Readers) -> None:
+    def __init__(self, parameter: Parameter, facts: Definitions, readers: Readers) -> None:
         self._parameter = parameter
         self._facts = facts
         self._readers = readers
@@ -34,7 +35,7 @@ class General:
         self._parts = [(c.type, compile_expression(c.expression)) for c in parameter.components]
         self._names = first_names(parse(str(parameter.expression)), facts)
 
-    def add(self, resource: dict[str, Any], scope: r.Scope, entries: IndexEntries) -> None:
+    def add(self, resource: dict[str, Any], scope: Scope, entries: IndexEntries) -> None:
         """Evaluate and append; an expression that fails on a resource finds nothing in it."""
         if self._names is not None and not any(name in key for key in resource for name in self._names):
             return
@@ -43,7 +44,7 @@ class General:
         except FhirPathError:
             return
 
-    def _add(self, resource: dict[str, Any], scope: r.Scope, entries: IndexEntries) -> None:
+    def _add(self, resource: dict[str, Any], scope: Scope, entries: IndexEntries) -> None:
         kind, code = self._parameter.type, self._parameter.code
         resolve = self._resolve(scope)
         nodes = self._expression.evaluate(resource, resolve=resolve)
@@ -59,17 +60,17 @@ class General:
             if kind in ("token", "reference"):
                 entries.strings += [(f"{code}:text", *row) for row in self._rows("text", node, scope)]
 
-    def _rows(self, kind: str, node: Node, scope: r.Scope) -> Iterable[r.Row]:
+    def _rows(self, kind: str, node: Node, scope: Scope) -> Iterable[Row]:
         reader = self._reader(kind, node)
         return reader(node.value, scope) if reader is not None and node.value is not None else ()
 
-    def _reader(self, kind: str, node: Node) -> r.Reader | None:
+    def _reader(self, kind: str, node: Node) -> Reader | None:
         type_ = _PRIMITIVES.get(node.type or "", node.type or "")
         definition = self._facts.types.get(type_)
         if definition is not None and definition.kind == "resource":
             type_ = "Resource"
-        if node.parent is not None and (kind, f"{node.parent.type}.{node.key}") == r.FAMILY:
-            return self._readers.reader(*r.FAMILY)
+        if node.parent is not None and (kind, f"{node.parent.type}.{node.key}") == FAMILY:
+            return self._readers.reader(*FAMILY)
         if (kind, type_) == ("token", "code") and (value_set := self._value_set(node)):
             return lambda value, _: ((self._facts.code_system(value_set, value), value),)
         return self._readers.reader(kind, type_)
@@ -82,21 +83,21 @@ class General:
     def _add_identifiers(self, kind: str, node: Node, entries: IndexEntries) -> None:
         code = self._parameter.code
         if (kind, node.type) == ("token", "Identifier"):
-            entries.tokens += [(f"{code}:of-type", *row) for row in r.read_identifier_types(node.value)]
+            entries.tokens += [(f"{code}:of-type", *row) for row in read_identifier_types(node.value)]
         if (kind, node.type) == ("reference", "Reference") and "identifier" in (node.value or {}):
-            found = r.read_identifier(node.value["identifier"], ("", {}))
+            found = read_identifier(node.value["identifier"], ("", {}))
             entries.tokens += [(f"{code}:identifier", *row) for row in found]
 
     def _composite(
-        self, resource: dict[str, Any], base: Node, resolve: _Resolve, scope: r.Scope
-    ) -> Iterator[tuple[r.Row, ...]]:
-        parts: list[list[r.Row]] = []
+        self, resource: dict[str, Any], base: Node, resolve: _Resolve, scope: Scope
+    ) -> Iterator[tuple[Row, ...]]:
+        parts: list[list[Row]] = []
         for kind, expression in self._parts:
             nodes = expression.evaluate(_top(base), context=base, resolve=resolve)
             parts.append([(kind, *row) for node in nodes for row in self._rows(kind, node, scope)])
         yield from cross(*parts)
 
-    def _resolve(self, scope: r.Scope) -> _Resolve:
+    def _resolve(self, scope: Scope) -> _Resolve:
         def resolve(reference: str) -> dict[str, Any] | None:
             # All that an index may know of another resource is what the reference itself says.
             row, kind = self._readers.reference(reference, scope)

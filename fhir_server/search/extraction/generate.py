@@ -6,14 +6,15 @@ from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.extraction import readers as r
+from fhir_server.search.extraction.elements import Scope, read_identifier, read_identifier_types
 from fhir_server.search.extraction.leaves import LISTS, Leaves, Uses
 from fhir_server.search.extraction.plan import Others, Plan, Reading, Walk
+from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.extraction.routes import Computed, Field, Item, Step, Test, X
 from fhir_server.search.extraction.runtime import FUNCTIONS
 from fhir_server.search.extraction.writer import Writer
 
-Extract = Callable[[dict[str, Any], r.Scope], IndexEntries]
+Extract = Callable[[dict[str, Any], Scope], IndexEntries]
 _MAX_PRODUCT = 1_000
 
 
@@ -22,7 +23,7 @@ def cross(*parts: list[Any]) -> list[tuple[Any, ...]]:
     return list(islice(product(*parts), _MAX_PRODUCT))
 
 
-def function_of(plan: Plan, facts: Definitions, readers: r.Readers) -> Extract:
+def function_of(plan: Plan, facts: Definitions, readers: Readers) -> Extract:
     """Generate and compile the function of a plan."""
     writer = _write(plan, facts, readers)
     writer.compiled(f"<index rows of {plan.type}>")
@@ -30,12 +31,12 @@ def function_of(plan: Plan, facts: Definitions, readers: r.Readers) -> Extract:
     return extract
 
 
-def source_of(plan: Plan, facts: Definitions, readers: r.Readers) -> str:
+def source_of(plan: Plan, facts: Definitions, readers: Readers) -> str:
     """Return the text of the function, for whoever wants to see it."""
     return _write(plan, facts, readers).text
 
 
-def _write(plan: Plan, facts: Definitions, readers: r.Readers) -> Writer:
+def _write(plan: Plan, facts: Definitions, readers: Readers) -> Writer:
     writer = Writer(_constants(readers))
     leaves = Leaves(writer, facts, readers)
     with writer.block("def extract(root, scope):"):
@@ -46,7 +47,7 @@ def _write(plan: Plan, facts: Definitions, readers: r.Readers) -> Writer:
     return writer
 
 
-def _constants(readers: r.Readers) -> dict[str, Any]:
+def _constants(readers: Readers) -> dict[str, Any]:
     return {
         "DATES": readers.dates,
         "REFERENCES": readers.references,
@@ -54,8 +55,8 @@ def _constants(readers: r.Readers) -> dict[str, Any]:
         "fold": readers.fold,
         "read_date": readers.date,
         "read_reference": readers.reference,
-        "read_identifier": r.read_identifier,
-        "read_identifier_types": r.read_identifier_types,
+        "read_identifier": read_identifier,
+        "read_identifier_types": read_identifier_types,
         "IndexEntries": IndexEntries,
         "cross": cross,
         **FUNCTIONS,

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fhir_server.definitions import Definitions
-from fhir_server.search.extraction import readers as r
+from fhir_server.search.extraction.elements import Reader, code_reader
 from fhir_server.search.extraction.plan import Others, Reading
+from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.extraction.writer import Writer
 
 LISTS: Mapping[str, str] = {
@@ -36,7 +37,7 @@ class Uses:
 class Leaves:
     """Writes the reading of elements into a function."""
 
-    def __init__(self, writer: Writer, facts: Definitions, readers: r.Readers) -> None:
+    def __init__(self, writer: Writer, facts: Definitions, readers: Readers) -> None:
         self._w = writer
         self._facts = facts
         self._readers = readers
@@ -195,8 +196,8 @@ class _Collecting(Leaves):
             with self._w.block(f"for v in {read}({x}, scope):"):
                 self._w.line(f"{use.codes[0]}.append(({reading.kind!r}, *v))")
 
-    def _reader(self, reading: Reading) -> r.Reader | None:
+    def _reader(self, reading: Reading) -> Reader | None:
         if (reading.kind, reading.type) != ("token", "code"):
             return self._readers.reader(reading.kind, reading.type)
         table, only = self.system(reading.value_set)
-        return r.code_reader(table or {}, only)
+        return code_reader(table or {}, only)

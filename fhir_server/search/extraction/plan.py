@@ -7,7 +7,7 @@ from fhir_server.definitions import Definitions, Element
 from fhir_server.fhirpath import parse
 from fhir_server.search.extraction.readers import Readers
 from fhir_server.search.extraction.routes import Lowering, NotLowerable, Route, Routes, Step
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameter import Parameter
 
 COLUMNS = frozenset({"_id", "_lastUpdated"})
 """Parameters that the log itself answers, so that they have no rows."""

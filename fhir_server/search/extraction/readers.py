@@ -1,31 +1,20 @@
-"""Readers: the index values in one element, for each kind of search parameter and FHIR type.
-
-A reader takes the JSON of the element and a `Scope` and gives tuples as `IndexEntries` has them, without the code of
-the parameter. The tables of what a parameter of some kind finds in an element of some type are those of
-https://hl7.org/fhir/R4/search.html#ptypes.
-"""
+"""Readers: what reads an element, by kind of search parameter and FHIR type; some remember what they have read."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from typing import Any
 
 from fhir_server.search.dates import EARLIEST, LATEST, date_bounds
+from fhir_server.search.extraction import elements
+from fhir_server.search.extraction.elements import Json, Reader, Row, Scope
 from fhir_server.search.folding import fold
-from fhir_server.search.units import UCUM, canonical_quantity
 
-Json = Any
-Row = tuple[Any, ...]
-Scope = tuple[str, Mapping[str, str]]
-"""The base URL of this server ("" when not known) and the types of the contained resources by local id."""
-Reader = Callable[[Json, Scope], Iterable[Row]]
 ReferenceRow = tuple[str | None, str | None, str | None, str | None]
 
 FAMILY = ("string", "HumanName.family")
 """The reading of a family name, a string of which every word is found."""
 
-CURRENCY = "urn:iso:std:iso:4217"
-_INFINITY = float("inf")
 _MEMO = 20_000
 _MOST_WORDS = 8
 _UNREAD = (0, 0)
@@ -40,6 +29,26 @@ _NAME = ("text", "given", "prefix", "suffix")
 _ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country")
 
 
+_PLAIN: Mapping[tuple[str, str], Reader] = {
+    **{("token", type_): elements.read_plain for type_ in (*_TEXTS, *_DATES, *_NUMBERS, "time")},
+    **{("token", type_): elements.read_string_token for type_ in ("string", "markdown")},
+    ("token", "CodeableConcept"): elements.read_concept,
+    ("token", "Coding"): elements.read_coding,
+    ("token", "Identifier"): elements.read_identifier,
+    ("token", "ContactPoint"): elements.read_contact_token,
+    ("token", "boolean"): elements.read_boolean,
+    **{("number", type_): elements.read_number for type_ in _NUMBERS},
+    ("number", "Range"): elements.read_number_range,
+    **{("quantity", type_): elements.read_quantity for type_ in _QUANTITIES},
+    ("quantity", "Money"): elements.read_money,
+    ("quantity", "Range"): elements.read_range,
+    **{("uri", type_): elements.read_uri for type_ in _TEXTS},
+    ("reference", "Resource"): elements.read_resource,
+    ("special", "Location.position"): elements.read_position,
+}
+"""The readers that remember nothing."""
+
+
 class Readers:
     """The readers, with the memos that they share: bounded, and emptied when full.
 
@@ -51,19 +60,15 @@ class Readers:
         self.dates: dict[str, tuple[int, int] | None] = {}
         self.references: dict[str, ReferenceRow] = {}
         self.folded: dict[str, tuple[str, str]] = {}
-        self._readers = self._table()
+        self._readers = {**_PLAIN, **self._bound()}
 
     def reader(self, kind: str, type_: str) -> Reader | None:
         """Return the reader for a kind of parameter (`special` is a position) and a FHIR type; None: finds nothing."""
         return self._readers.get((kind, type_))
 
-    def _table(self) -> Mapping[tuple[str, str], Reader]:
+    def _bound(self) -> Mapping[tuple[str, str], Reader]:
+        """The readers that remember."""
         table: dict[tuple[str, str], Reader] = {
-            ("token", "CodeableConcept"): read_concept,
-            ("token", "Coding"): read_coding,
-            ("token", "Identifier"): read_identifier,
-            ("token", "ContactPoint"): read_contact_token,
-            ("token", "boolean"): read_boolean,
             ("string", "HumanName"): self.read_name,
             FAMILY: self.read_family,
             ("string", "Address"): self._parts(_ADDRESS),
@@ -74,25 +79,15 @@ class Readers:
             ("string", "CodeableConcept"): self.read_concept_string,
             ("date", "Period"): self.read_period,
             ("date", "Timing"): self.read_timing,
-            ("number", "Range"): read_number_range,
-            ("quantity", "Money"): read_money,
-            ("quantity", "Range"): read_range,
             ("reference", "Reference"): self.read_reference,
-            ("reference", "Resource"): read_resource,
-            ("special", "Location.position"): read_position,
             ("text", "CodeableConcept"): self.read_concept_text,
             ("text", "Coding"): self.read_display,
             ("text", "Reference"): self.read_display,
             ("text", "Identifier"): self.read_identifier_text,
         }
-        table |= {("token", t): read_plain for t in (*_TEXTS, *_DATES, *_NUMBERS, "time")}
-        table |= {("token", t): read_string_token for t in ("string", "markdown")}
-        table |= {("string", t): self.read_string for t in _TEXTS}
-        table |= {("date", t): self.read_date for t in _DATES}
-        table |= {("number", t): read_number for t in _NUMBERS}
-        table |= {("quantity", t): read_quantity for t in _QUANTITIES}
-        table |= {("uri", t): read_uri for t in (*_TEXTS,)}
-        return table | {("reference", t): self.read_canonical for t in (*_URIS, "string")}
+        table |= {("string", type_): self.read_string for type_ in _TEXTS}
+        table |= {("date", type_): self.read_date for type_ in _DATES}
+        return table | {("reference", type_): self.read_canonical for type_ in (*_URIS, "string")}
 
     # --- strings
 
@@ -245,164 +240,3 @@ def _type_in_url(url: str) -> str | None:
     """Return the type in `http://elsewhere/fhir/Patient/1`; None for `urn:uuid:...` and anything else."""
     found = re.search(r"/" + _RELATIVE.pattern + r"\Z", url) if "://" in url else None
     return found[1] if found else None
-
-
-# --- tokens: (system or None, code)
-
-
-def read_coding(value: Json, _: Scope) -> Iterable[Row]:
-    """(system, code); the code is "" where there is none, which no search finds but `:missing` sees."""
-    return ((value.get("system"), value.get("code", "")),)
-
-
-def read_concept(value: Json, scope: Scope) -> Iterable[Row]:
-    """All codings; one with nothing but text is (None, "")."""
-    return [row for coding in value.get("coding", ()) for row in read_coding(coding, scope)] or ((None, ""),)
-
-
-def read_identifier(value: Json, _: Scope) -> Iterable[Row]:
-    """(system, value)"""
-    return ((value.get("system"), value.get("value", "")),)
-
-
-def read_identifier_types(value: Json) -> Iterator[Row]:
-    """("system|code", value) for each type of an Identifier, as `:of-type` asks for it."""
-    text = value.get("value")
-    for coding in (value.get("type") or {}).get("coding", ()):
-        if text and coding.get("code"):
-            yield f"{coding.get('system', '')}|{coding['code']}", text
-
-
-def read_contact_token(value: Json, _: Scope) -> Iterable[Row]:
-    """(None, value)"""
-    text = value.get("value")
-    return ((None, text),) if text else ()
-
-
-def read_boolean(value: Json, _: Scope) -> Iterable[Row]:
-    """(None, "true") or (None, "false")"""
-    return ((None, "true" if value else "false"),)
-
-
-def read_plain(value: Json, _: Scope) -> Iterable[Row]:
-    """(None, text) of any primitive"""
-    return ((None, str(value)),)
-
-
-def read_string_token(value: Json, _: Scope) -> Iterable[Row]:
-    """(None, text), and again without regard to case: `Parameter.ignores_case` says that searches may ask so."""
-    folded = value.casefold()
-    return ((None, value),) if folded == value else ((None, value), (None, folded))
-
-
-def code_reader(systems: Mapping[str, str], only: str | None) -> Reader:
-    """Return the reader of a `code`, whose system is that of its binding: by code, or the only one there is."""
-
-    def read(value: Json, _: Scope) -> Iterable[Row]:
-        return ((systems.get(value, only), value),)
-
-    return read
-
-
-# --- URIs: (value,)
-
-
-def read_uri(value: Json, _: Scope) -> Iterable[Row]:
-    """The URI as it stands; a canonical with a version also without it."""
-    url, bar, _version = value.partition("|")
-    return ((value,), (url,)) if bar and url else ((value,),)
-
-
-# --- numbers and quantities: (low, high, ...)
-
-
-def _float(value: Json) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return _INFINITY if value > 0 else -_INFINITY
-
-
-def read_number(value: Json, _: Scope) -> Iterable[Row]:
-    """(value, value)"""
-    number = _float(value)
-    return ((number, number),)
-
-
-def read_number_range(value: Json, _: Scope) -> Iterable[Row]:
-    """(low, high) of a Range, whatever its unit"""
-    low, high = (value.get("low") or {}).get("value"), (value.get("high") or {}).get("value")
-    if low is None and high is None:
-        return ()
-    return ((-_INFINITY if low is None else _float(low), _INFINITY if high is None else _float(high)),)
-
-
-def read_quantity(value: Json, _: Scope) -> Iterable[Row]:
-    """(low, high, system, code or unit, canonical); also under its unit where that is spelt otherwise than the code.
-
-    `<5` is everything below 5, and so on.
-    """
-    stated = value.get("value")
-    if stated is None:
-        return ()
-    low = high = _float(stated)
-    comparator = value.get("comparator")
-    if comparator is not None:
-        low, high = _open(low, comparator)
-    system, code, unit = value.get("system", ""), value.get("code"), value.get("unit")
-    canonical = canonical_quantity(low, high, code) if code and system == UCUM else None
-    row = (low, high, system, code or unit or "", canonical)
-    if code and unit and unit != code:
-        return (row, (low, high, "", unit, None))
-    return (row,)
-
-
-def _open(value: float, comparator: str) -> tuple[float, float]:
-    bounds = {
-        "<": (-_INFINITY, _below(value)),
-        "<=": (-_INFINITY, value),
-        ">=": (value, _INFINITY),
-        ">": (-_below(-value), _INFINITY),
-    }
-    return bounds.get(comparator, (value, value))
-
-
-def _below(value: float) -> float:
-    """Return the number next below: far enough to survive the rounding of canonical units."""
-    return value - abs(value) * 1e-11 if value else -1e-300
-
-
-def read_range(value: Json, _: Scope) -> Iterable[Row]:
-    """A Range as one row, open where an end is missing, in the unit of its ends."""
-    bounds = tuple(read_number_range(value, _))
-    if not bounds:
-        return ()
-    low, high = bounds[0]
-    end = value.get("low") or value.get("high")
-    system, code = end.get("system", ""), end.get("code")
-    canonical = canonical_quantity(low, high, code) if code and system == UCUM else None
-    return ((low, high, system, code or end.get("unit", ""), canonical),)
-
-
-def read_money(value: Json, _: Scope) -> Iterable[Row]:
-    """An amount of Money, whose unit is its currency"""
-    stated = value.get("value")
-    if stated is None:
-        return ()
-    amount, currency = _float(stated), value.get("currency", "")
-    return ((amount, amount, CURRENCY if currency else "", currency, None),)
-
-
-# --- others
-
-
-def read_resource(value: Json, _: Scope) -> Iterable[Row]:
-    """(type, id, None, None) of a resource inside a Bundle"""
-    type_, id_ = value.get("resourceType"), value.get("id")
-    return ((type_, id_, None, None),) if type_ and id_ else ()
-
-
-def read_position(value: Json, _: Scope) -> Iterable[Row]:
-    """(latitude, longitude)"""
-    latitude, longitude = value.get("latitude"), value.get("longitude")
-    return ((_float(latitude), _float(longitude)),) if latitude is not None and longitude is not None else ()
