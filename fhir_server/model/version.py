@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from fhir_server.model.keys import ResourceKey
 
@@ -57,10 +58,19 @@ class Version:
     @property
     def last_modified(self) -> str:
         """The instant of this version as an HTTP date (whole seconds)."""
-        return format_datetime(datetime.fromtimestamp(self.last_updated // 1000, UTC), usegmt=True)
+        return _http_date(self.last_updated // 1000)
 
 
+@lru_cache(4096)
 def instant(milliseconds: int) -> str:
-    """Format milliseconds since 1970 as a FHIR instant in UTC, always with three decimals."""
+    """Format milliseconds since 1970 as a FHIR instant in UTC, always with three decimals.
+
+    Remembered, because all versions of a commit have the same one.
+    """
     seconds, rest = divmod(milliseconds, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+@lru_cache(4096)
+def _http_date(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
