@@ -14,6 +14,7 @@ class Target(msgspec.Struct, frozen=True):  # a Struct is made five times as fas
     expected: as in `Change`.
     found: the current version where it had to be read.
     guessed: as in `Planned`.
+    force: as in `Change`.
     answers: `found` is the answer, and nothing is written (a conditional create with a match).
     """
 
@@ -23,10 +24,11 @@ class Target(msgspec.Struct, frozen=True):  # a Struct is made five times as fas
     found: Version | None = None
     guessed: bool = False
     answers: bool = False
+    force: bool = False
 
     def change(self, method: Method, prepared: Prepared) -> Change:
         """Return the write of a prepared resource."""
         return Change(
             self.key, method, prepared.body, prepared.entries,
-            expected=self.expected, conditions=self.conditions, requires=prepared.requires,
+            expected=self.expected, conditions=self.conditions, requires=prepared.requires, force=self.force,
         )  # fmt: skip

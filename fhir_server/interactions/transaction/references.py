@@ -65,7 +65,7 @@ class References:
     def _quickly(self, raw: bytes) -> bytes | None:
         """Do the usual case by splitting; None where something in the resource is unusual."""
         parts = raw.split(_UUID_REFERENCE)
-        if raw.count(b"urn:uuid:") != len(parts) - 1 or b"href=" in raw or b"src=" in raw:
+        if raw.count(b"urn:uuid:") != len(parts) - 1 or _holds_links(raw):
             return None
         for number in range(1, len(parts)):
             part = parts[number]
@@ -104,7 +104,7 @@ class References:
 
     def _elsewhere(self, raw: bytes) -> bool:
         """Tell whether a fullUrl may stand anywhere but in a Reference; the counting takes a microsecond."""
-        if b"href=" in raw or b"src=" in raw:
+        if _holds_links(raw):
             return True
         return sum(map(raw.count, self._starts)) != sum(map(raw.count, self._in_references))
 
@@ -132,6 +132,11 @@ def root_of(full_url: str | None) -> str:
     """
     match = _RESTFUL.fullmatch(full_url) if full_url else None
     return match[1] if match else ""
+
+
+def _holds_links(raw: bytes) -> bool:
+    """Tell whether there are links in the narrative, or characters spelt in a way that hides links from a search."""
+    return b"href=" in raw or b"src=" in raw or b"\\u" in raw or b"\\/" in raw
 
 
 def _is_uuid(url: str) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, FhirError, Issue
 from fhir_server.interactions.create import settle_create
@@ -69,11 +71,25 @@ async def _settle_updates(ctx: Context, by_kind: Mapping[str, list[Step]], overl
     updates = by_kind.get("update", ())
     for step in updates:
         targets[step.entry.index] = await _at(step, settle_update(ctx, step.request, overlay.find))
+    if any(b"/_history/" in step.entry.resource for steps in by_kind.values() for step in steps):
+        targets = {index: await _with_version(ctx, target) for index, target in targets.items()}
     for step in by_kind.get("patch", ()):
         targets[step.entry.index] = await _at(step, settle_patch(ctx, step.request, overlay.find))
     for step in updates:
         overlay.write(targets[step.entry.index].key, step.entry.resource)
     return targets
+
+
+async def _with_version(ctx: Context, target: Target) -> Target:
+    """Fix the version that an update makes, so that references can name it.
+
+    Spec: https://hl7.org/fhir/R4/http.html#trules ("Version-specific references should remain ...")
+    """
+    expected = target.expected
+    if expected is None:
+        current = await ctx.store.read(target.key)
+        expected = 0 if current is None else current.version
+    return msgspec.structs.replace(target, expected=expected, guessed=True, force=True)
 
 
 async def _at(step: Step, work: Awaitable[T]) -> T:
