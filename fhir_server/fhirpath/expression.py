@@ -103,10 +103,16 @@ class Expression:
         For those who evaluate on many elements of a type. An expression that asks for `%resource` sees the element
         itself as the resource; `evaluate` with a context is the way then.
         """
+        if not isinstance(type_name, str):
+            return self._general
         found = self._walks.get(type_name)
-        if found is None:
-            found = self._walks[type_name] = self._walk(type_name)
-        return found
+        if found is not None:
+            return found
+        # Names of types come from data: only those that exist are kept.
+        if not self.model.known(type_name):
+            return self._general
+        walk = self._walks[type_name] = self._walk(type_name)
+        return walk
 
     def is_plain(self, type_name: str) -> bool:
         """Whether the expression is compiled straight onto the JSON of elements of a type, and needs no resource."""
@@ -117,9 +123,7 @@ class Expression:
             self._plain[type_name] = compile_for(self.tree, self.model, type_name)
         return self._plain[type_name]
 
-    def _walk(self, type_name: Any) -> Walk:
-        if not isinstance(type_name, str) or not self.model.known(type_name):
-            return self._general
+    def _walk(self, type_name: str) -> Walk:
         is_resource = self.model.is_resource(type_name)
 
         def general(value: Any) -> list[Any]:

@@ -194,9 +194,16 @@ def _property(child: Child) -> Walk:
         found = value.get(key)
         if found is None:
             return []
-        return found if type(found) is list else [found]
+        return _filled(found) if type(found) is list else [found]
 
     return walk
+
+
+def _filled(found: list[Any]) -> list[Any]:
+    """An array without nulls; with them it is for the general compiler."""
+    if None in found:
+        raise NotPlain
+    return found
 
 
 def _primitive(key: str, companion: str) -> Walk:
@@ -204,14 +211,18 @@ def _primitive(key: str, companion: str) -> Walk:
 
     def walk(value: Any) -> list[Any]:
         found = value.get(key)
-        if found is not None and type(found) is not list:
+        kind = type(found)
+        if found is not None and kind is not list and kind is not dict:
             return [found]
         extra = value.get(companion)
-        if extra is None:
-            return found or []
-        if found is None and type(extra) is not list:
-            return [extra]
-        raise NotPlain
+        if found is None:
+            if extra is None:
+                return []
+            if type(extra) is dict:
+                return [extra]
+        if extra is not None or kind is dict or dict in map(type, found) or None in found:
+            raise NotPlain
+        return found  # type: ignore[no-any-return]
 
     return walk
 

@@ -34,6 +34,8 @@ def system(item: Item) -> System | Node | None:
         return _quantity(item, value) if item.type in QUANTITIES else item
     if isinstance(value, float | Decimal):
         return _finite(value)
+    if isinstance(value, list):
+        return item
     if type(value) is int and item.type == "decimal":
         return Decimal(value)
     return value  # type: ignore[no-any-return]
