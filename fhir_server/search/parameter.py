@@ -34,7 +34,7 @@ class Parameter:
 
     base_type: the type that defines it: `Observation`, or `Resource` and `DomainResource` for those of all.
     expression: FHIRPath; None for `_text`, `_content` and `_query`, which no element gives.
-    targets: the types that a reference may name, sorted; empty where it is none.
+    targets: the types that a reference may name; empty where it is none.
     modifiers, comparators, chains: what the definition allows; where R4's own say nothing, what the specification
         gives to all parameters of the type. No `chains` means that every parameter of the targets may follow.
     ignores_case: a token on strings alone, which a search may ask for casefolded.

@@ -82,7 +82,7 @@ def _parameter(resource: Mapping[str, Any], components: tuple[Component, ...]) -
     kind = resource["type"]
     return Parameter(
         resource["code"], kind, str(resource.get("url")), "", resource["expression"],
-        targets=tuple(sorted(resource.get("target", ()))),
+        targets=tuple(resource.get("target", ())),
         components=components,
         multiple_or=bool(resource.get("multipleOr", True)),
         multiple_and=bool(resource.get("multipleAnd", True)),

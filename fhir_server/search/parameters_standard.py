@@ -55,7 +55,7 @@ def _of_definition(
 
 def _targets(row: SearchParameterDefinition, base: str, facts: Definitions) -> tuple[str, ...]:
     """Return what the parameter can refer to on this type: of `Patient, Group` for `patient` often only the first."""
-    allowed = tuple(sorted(row.targets))
+    allowed = row.targets
     each = [_route_targets(route) for route in routes(row.expression, base, facts)] if row.type == "reference" else []
     if not all(each):
         return allowed

@@ -20,7 +20,7 @@ from fhir_server.search.values import UCUM, canonical_quantity, date_bounds, fol
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 _DEFAULT_DISTANCE = "50"
 _UNITS = {"": "km", "mi": "[mi_i]", "ft": "[ft_i]"}
-_METER = "meter"
+_METER = "m"
 
 
 @dataclass(frozen=True, slots=True)

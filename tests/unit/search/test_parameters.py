@@ -45,7 +45,7 @@ def test_a_parameter_says_what_it_is() -> None:
     subject = STANDARD.get("Observation", "subject")
     assert subject is not None
     assert (subject.type, subject.base_type) == ("reference", "Observation")
-    assert subject.targets == ("Device", "Group", "Location", "Patient")
+    assert subject.targets == ("Group", "Device", "Patient", "Location")
     date = STANDARD.get("Observation", "date")
     assert date is not None
     assert "sa" in date.comparators
