@@ -14,7 +14,7 @@ _REFERENCE = re.compile(rb'"reference":"([^"\\]*)"')
 def dependent(entries: Sequence[Entry]) -> Mapping[int, str]:
     """Return the entries that cannot be run, with the reason: a second write of one resource, or a reference to a
     resource that another entry is about to create."""
-    return {index: reason for index, reason in (*_references(entries), *_second_writes(entries))}
+    return dict((*_references(entries), *_second_writes(entries)))
 
 
 def _second_writes(entries: Sequence[Entry]) -> Iterator[tuple[int, str]]:

@@ -57,6 +57,8 @@ def prepare_small(ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool
         raise BadRequest("meta is not an object", expression=f"{key.type}.meta")
     if ctx.settings.validation != "off":
         _validate(ctx, resource, key.type)
+    if key.type == "SearchParameter":
+        _check_search_parameter(ctx, resource)
     entries = ctx.extractor.extract(key.type, resource, own_base=ctx.base)
     requires = targets(resource, key) if ctx.settings.integrity_on_write else ()
     return Prepared(stored_body(small, resource, key), entries, requires)
@@ -98,6 +100,19 @@ def _check_id(resource: dict[str, Any], key: ResourceKey) -> None:
         raise BadRequest(f"an update needs the id in the body too: {key.id!r}", expression=f"{key.type}.id")
     if found != key.id:
         raise BadRequest(f"the URL names {key}, but the body has the id {found!r}", expression=f"{key.type}.id")
+
+
+def _check_search_parameter(ctx: Context, resource: dict[str, Any]) -> None:
+    """Refuse an active SearchParameter that could never answer: once stored it is in force for everybody.
+
+    Spec: https://hl7.org/fhir/R4/searchparameter.html
+    """
+    if resource.get("status") != "active":
+        return
+    try:
+        ctx.parameters.check(resource)
+    except ValueError as error:
+        raise InvalidResource(str(error), expression="SearchParameter.expression") from None
 
 
 def _validate(ctx: Context, resource: dict[str, Any], type_: str) -> None:

@@ -5,8 +5,9 @@ workers notice, at most `CHECK_EVERY` later, that they have to read them again.
 """
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
@@ -27,6 +28,8 @@ from fhir_server.storage.base import (
     Store,
     StoreProvider,
 )
+
+_log = logging.getLogger("fhir_server.definitions")
 
 CHECK_EVERY = 1_000
 """Milliseconds after which a worker looks whether another one changed the definitions."""
@@ -116,9 +119,25 @@ class Tenants:
     async def _load(self, tenant: Tenant, record: Record | None) -> None:
         if record is not None:
             custom = await _custom(tenant.store)
-            tenant.parameters = ParameterRegistry.standard().with_custom(custom)
+            tenant.parameters = _registry(custom)
             tenant.extractor = Extractor(tenant.parameters, zone=self._zone)
         tenant.token, tenant.checked = _token(record), self._now()
+
+
+def _registry(custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
+    """Return the parameters in force. A definition that an older release took and this one does not is left out and
+    named in the log, so that the server starts all the same."""
+    standard = ParameterRegistry.standard()
+    try:
+        return standard.with_custom(custom)
+    except ValueError as error:
+        _log.error("a SearchParameter is not in force: %s", error)
+    sound: list[Mapping[str, object]] = []
+    for resource in custom:
+        with suppress(ValueError):
+            standard.with_custom([*sound, resource])
+            sound.append(resource)
+    return standard.with_custom(sound)
 
 
 def _token(record: Record | None) -> str:

@@ -111,7 +111,7 @@ class Fhir:
         route = self._router.route([part for part in parts.path.split("/") if part])
         raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
         interaction = route.interaction(method)
-        if interaction == "batch" and isinstance(body, dict) and body.get("type") == "transaction":
+        if interaction == "batch" and b'"transaction"' in raw:
             interaction = "transaction"
         request = FhirRequest(
             method, interaction, BASE, route.type, route.id, route.vid, route.operation, route.compartment,
