@@ -1,6 +1,6 @@
 """FHIRPath 2.0 with the R4 type model, compiled to closures and evaluated on plain JSON."""
 
-from fhir_server.fhirpath.context import Services
+from fhir_server.fhirpath.context import Options, Services
 from fhir_server.fhirpath.errors import FhirPathError, LimitExceeded, Position
 from fhir_server.fhirpath.expression import Expression, compile_expression, evaluate
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
@@ -15,6 +15,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Node",
+    "Options",
     "Position",
     "Services",
     "TypeModel",

@@ -38,6 +38,23 @@ class Services:
 
 
 NO_SERVICES = Services()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one evaluation is to be done.
+
+    Attributes:
+        strict: check names against the types first, and hold `as` to single items as the specification asks; R4's own
+            search parameters do not.
+    """
+
+    services: Services = NO_SERVICES
+    limits: Limits = DEFAULT_LIMITS
+    strict: bool = False
+
+
+DEFAULT_OPTIONS = Options()
 # The clock is read once for so many items (as a power of two).
 _CLOCK_SHIFT = 6
 
@@ -50,19 +67,17 @@ class Run:
         "total", "variables",
     )  # fmt: skip
 
-    def __init__(
-        self, root: Node, model: TypeModel, services: Services = NO_SERVICES, limits: Limits = DEFAULT_LIMITS
-    ) -> None:
+    def __init__(self, root: Node, model: TypeModel, options: Options = DEFAULT_OPTIONS) -> None:
         self.root = root
         self.context = root
         self.model = model
-        self.services = services
-        self.limits = limits
-        self.regex_left = limits.regex_seconds
+        self.services = options.services
+        self.limits = options.limits
+        self.regex_left = options.limits.regex_seconds
         self.variables: Mapping[str, Collection] = {}
         self.index: int | None = None
         self.total: Collection = []
-        self.strict = False
+        self.strict = options.strict
         self.steps = 0
         self._now: datetime | None = None
         self._deadline: float | None = None

@@ -1,6 +1,7 @@
 """Expression: a compiled expression and the ways to evaluate it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -9,7 +10,7 @@ from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.checker import check
 from fhir_server.fhirpath.compiler import compile_tree
 from fhir_server.fhirpath.conditions import compile_for, guarded
-from fhir_server.fhirpath.context import NO_SERVICES, Resolve, Run, Services
+from fhir_server.fhirpath.context import DEFAULT_OPTIONS, Options, Resolve, Run
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Collection, Item, Node, root
@@ -49,9 +50,7 @@ class Expression:
         *,
         context: Node | None = None,
         resolve: Resolve | None = None,
-        services: Services | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-        strict: bool = False,
+        options: Options = DEFAULT_OPTIONS,
     ) -> list[Node]:
         """Evaluate, with type and place of each result.
 
@@ -59,17 +58,16 @@ class Expression:
             resource: the JSON object of a resource, or a node.
             variables: values of `%name`: plain JSON, nodes, or lists of these.
             context: the element to start from (`%context`), a node below `resource`; the resource itself if None.
-            resolve: reference to resource; stands for `services.resolve`.
-            strict: check names against the types first (see `check`), and hold `as` to single items as the
-                specification asks; R4's own search parameters do not.
+            resolve: reference to resource; stands for that of `options.services`.
 
         Raises:
             FhirPathError: with the position in the expression; LimitExceeded when it was cut off.
         """
-        run = Run(_node(resource, self.model), self.model, services or Services(resolve=resolve), limits)
-        run.strict = strict
+        if resolve is not None:
+            options = replace(options, services=replace(options.services, resolve=resolve))
+        run = Run(_node(resource, self.model), self.model, options)
         run.context = context or run.root
-        if strict and run.context.type is not None:
+        if options.strict and run.context.type is not None:
             self.check(run.context.type)
         if variables:
             run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
@@ -133,7 +131,7 @@ class Expression:
         return general if plain_walk is None else guarded(plain_walk, general)
 
     def _general(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
-        run = Run(_node(resource, self.model), self.model, NO_SERVICES)
+        run = Run(_node(resource, self.model), self.model)
         if variables:
             run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
         return [plain(item) for item in self._run(run)]
@@ -165,6 +163,9 @@ def _item(value: Any, model: TypeModel) -> Item:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+_STRICT = Options(strict=True)
+
+
 @lru_cache(maxsize=4096)
 def _compiled(expression: str, model: TypeModel, limits: Limits) -> Expression:
     return Expression(expression, model, limits)
@@ -191,5 +192,5 @@ def evaluate(
     Raises:
         FhirPathError: the expression is wrong; has the position.
     """
-    found = compile_expression(expression).evaluate(resource, variables, strict=strict)
+    found = compile_expression(expression).evaluate(resource, variables, options=_STRICT if strict else DEFAULT_OPTIONS)
     return [node.value if node.value is not None else node.extra for node in found]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.fhirpath import FhirPathError, Node, Services, compile_expression, evaluate
+from fhir_server.fhirpath import FhirPathError, Node, Options, Services, compile_expression, evaluate
 from fhir_server.fhirpath.types import default_model
 
 PATIENT: dict[str, Any] = {
@@ -167,11 +167,12 @@ def test_terminology_and_profiles_are_asked_of_the_services() -> None:
         subsumes=lambda wide, narrow: len(wide) <= len(narrow),
         conforms_to=lambda resource, url: url == "http://x.org/yes" if url.startswith("http://x.org") else None,
     )
-    assert [n.value for n in typed("contact.gender.memberOf('http://x.org/vs')", services=services)] == [True]
-    assert [n.value for n in typed("'a'.subsumes('ab') and 'ab'.subsumedBy('a')", services=services)] == [True]
-    assert [n.value for n in typed("conformsTo('http://x.org/yes')", services=services)] == [True]
+    options = Options(services)
+    assert [n.value for n in typed("contact.gender.memberOf('http://x.org/vs')", options=options)] == [True]
+    assert [n.value for n in typed("'a'.subsumes('ab') and 'ab'.subsumedBy('a')", options=options)] == [True]
+    assert [n.value for n in typed("conformsTo('http://x.org/yes')", options=options)] == [True]
     with pytest.raises(FhirPathError, match="there is no profile urn:x"):
-        typed("conformsTo('urn:x')", services=services)
+        typed("conformsTo('urn:x')", options=options)
 
 
 def test_without_a_service_membership_is_unknown() -> None:
@@ -179,15 +180,15 @@ def test_without_a_service_membership_is_unknown() -> None:
 
 
 def test_clock_is_read_once_and_given_from_outside() -> None:
-    services = Services(now=lambda: datetime(2024, 2, 29, 10, 30, 5, 123456, tzinfo=UTC))
-    found = typed("now() | today() | timeOfDay()", services=services)
+    options = Options(Services(now=lambda: datetime(2024, 2, 29, 10, 30, 5, 123456, tzinfo=UTC)))
+    found = typed("now() | today() | timeOfDay()", options=options)
     assert [n.value for n in found] == ["2024-02-29T10:30:05.123Z", "2024-02-29", "10:30:05.123"]
 
 
 def test_trace_hands_its_items_to_the_service() -> None:
     seen: list[tuple[str, int]] = []
-    services = Services(trace=lambda name, items: seen.append((name, len(items))))
-    assert len(typed("name.trace('names').trace('given', given)", services=services)) == 2
+    options = Options(Services(trace=lambda name, items: seen.append((name, len(items)))))
+    assert len(typed("name.trace('names').trace('given', given)", options=options)) == 2
     assert seen == [("names", 2), ("given", 4)]
 
 
@@ -199,4 +200,4 @@ def test_as_on_several_items_filters_unless_strict() -> None:
     found = compile_expression("Patient.name as HumanName")
     assert len(found.evaluate(PATIENT)) == 2
     with pytest.raises(FhirPathError, match="use ofType"):
-        found.evaluate(PATIENT, strict=True)
+        found.evaluate(PATIENT, options=Options(strict=True))

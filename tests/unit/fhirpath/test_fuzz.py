@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_server.fhirpath import FhirPathError, Limits, compile_expression
+from fhir_server.fhirpath import FhirPathError, Limits, Options, compile_expression
 from fhir_server.fhirpath.functions import FUNCTIONS
 
 _NAMES = [
@@ -91,14 +91,14 @@ _patient = st.fixed_dictionaries(
     },
 )
 resources = st.one_of(_patient, _patient, _patient, json)
-LIMITS = Limits(items=2000, steps=20_000, seconds=1, text=20_000)
+OPTIONS = Options(limits=Limits(items=2000, steps=20_000, seconds=1, text=20_000))
 
 
 @settings(max_examples=200, deadline=None)
 @given(expressions, resources)
 def test_any_expression_on_any_json_is_answered_or_refused(expression: str, resource: Any) -> None:
     try:
-        compile_expression(expression).evaluate(resource, limits=LIMITS)
+        compile_expression(expression).evaluate(resource, options=OPTIONS)
     except FhirPathError as error:
         assert error.position is not None or "nested" in error.message
 
@@ -108,7 +108,7 @@ def test_any_expression_on_any_json_is_answered_or_refused(expression: str, reso
 def test_both_ways_agree_on_any_expression_and_json(expression: str, resource: Any) -> None:
     try:
         found = compile_expression(expression)
-        general: Any = [n.value if n.value is not None else n.extra for n in found.evaluate(resource, limits=LIMITS)]
+        general: Any = [n.value if n.value is not None else n.extra for n in found.evaluate(resource, options=OPTIONS)]
     except FhirPathError:
         return
     if "now()" not in expression and "timeOfDay()" not in expression:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.fhirpath import FhirPathError, LimitExceeded, Limits, compile_expression, evaluate
+from fhir_server.fhirpath import FhirPathError, LimitExceeded, Limits, Options, compile_expression, evaluate
 
 PATIENT = {"resourceType": "Patient", "name": [{"given": ["a" * 30 + "!"] * 30}] * 10}
 
@@ -43,16 +43,16 @@ def test_large_collections_are_not_held_against_each_other() -> None:
 def test_time_is_bounded() -> None:
     slow = compile_expression("name.given.select(%resource.name.given).where(%resource.descendants().count() > 0)")
     with pytest.raises(LimitExceeded, match="longer than"):
-        slow.evaluate(PATIENT, limits=Limits(seconds=0.01))
+        slow.evaluate(PATIENT, options=Options(limits=Limits(seconds=0.01)))
 
 
 def test_limits_are_arguments() -> None:
     found = compile_expression("name.given")
     assert len(found.evaluate(PATIENT)) == 300
     with pytest.raises(LimitExceeded, match="more than 100 items"):
-        compile_expression("name.select(given)").evaluate(PATIENT, limits=Limits(items=100))
+        compile_expression("name.select(given)").evaluate(PATIENT, options=Options(limits=Limits(items=100)))
     with pytest.raises(LimitExceeded, match="visits more than 20 items"):
-        compile_expression("name.given.where(true)").evaluate(PATIENT, limits=Limits(steps=20))
+        compile_expression("name.given.where(true)").evaluate(PATIENT, options=Options(limits=Limits(steps=20)))
 
 
 def test_deep_data_is_refused_or_walked_but_never_crashes() -> None:
