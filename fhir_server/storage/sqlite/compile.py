@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.search import query as q
-from fhir_server.storage.sqlite import compile_composite, compile_dates, compile_leaves, compile_ranges, compile_strings
+from fhir_server.storage.sqlite import (
+    compile_composite,
+    compile_dates,
+    compile_leaves,
+    compile_quantities,
+    compile_ranges,
+    compile_strings,
+)
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     ALWAYS,
@@ -115,7 +122,7 @@ def _chain_to_resource(node: q.Chain, param: int, scope: Scope) -> Predicate:
     rows = f"SELECT {f}.pid AS pid FROM (" + source.select + f") {r} CROSS JOIN version {w} ON {w}.pid={r}.pid"
     rows = rows + f" CROSS JOIN ref {f} ON {f}.target={w}.rid WHERE " + checked + sql(f" AND {f}.param=?", param)
     label = f"{node.param}->{node.target}({' and '.join(part.label for part in inner)})"
-    return Predicate(label, probe, Source(rows), cost=4)
+    return Predicate(label, probe, Source(rows, inner=source), cost=4)
 
 
 def _current(scope: Scope, rid: str, r: str, w: str) -> str:
@@ -141,7 +148,8 @@ def _chain_to_contained(node: q.Chain, param: int, scope: Scope) -> Predicate:
         return sql(f"{rows} WHERE {f}.pid={subject.pid} AND {f}.param=? AND ", param) + holds + ")"
 
     rows = f"SELECT {f}.pid AS pid FROM contained {c} CROSS JOIN ref {f} ON {f}.target=-{c}.cid WHERE "
-    source = Source(rows + holds + sql(f" AND {f}.param=?", param))
+    each = Source(sql("SELECT 1 FROM contained WHERE type=?", kind))
+    source = Source(rows + holds + sql(f" AND {f}.param=?", param), inner=each)
     return Predicate(f"{node.param}->#{node.target}", probe, source, cost=4)
 
 
@@ -172,7 +180,7 @@ def _has_source(param: int, inner: list[Predicate], scope: Scope) -> Source | No
     checked = both([scope.snapshot.valid(w), probes(rest, Subject(f"{w}.pid", f"{w}.rid", f"{w}.pid"))])
     rows = f"SELECT {u}.pid AS pid FROM (" + source.select + f") {s} CROSS JOIN version {w} ON {w}.pid={s}.pid"
     rows = rows + sql(f" CROSS JOIN ref {f} INDEXED BY ref_pid ON {f}.pid={w}.pid AND {f}.param=? ", param)
-    return Source(rows + _current(scope, f"{f}.target", r, u) + " WHERE " + checked, indexed=False)
+    return Source(rows + _current(scope, f"{f}.target", r, u) + " WHERE " + checked, indexed=False, inner=source)
 
 
 _COMPILERS: dict[type, Callable[[Any, Scope], Predicate]] = {
@@ -188,7 +196,7 @@ _COMPILERS: dict[type, Callable[[Any, Scope], Predicate]] = {
     q.Uri: compile_leaves.uri,
     q.Date: compile_dates.date,
     q.Number: compile_ranges.number,
-    q.Quantity: compile_ranges.quantity,
+    q.Quantity: compile_quantities.quantity,
     q.Reference: compile_leaves.reference,
     q.ReferenceIdentifier: compile_leaves.reference_identifier,
     q.Composite: compile_composite.composite,

@@ -2,28 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from fhir_server.search import query as q
 from fhir_server.search.compare import date_law, number_law
 from fhir_server.storage.sqlite.compile_leaves import reference_targets
-from fhir_server.storage.sqlite.compile_ranges import Columns, law, quantity_condition
+from fhir_server.storage.sqlite.compile_quantities import alternatives
+from fhir_server.storage.sqlite.compile_ranges import law
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     NEVER,
     Predicate,
-    Source,
     Sql,
     Subject,
     any_of,
     both,
     either,
+    filtered,
     one_of,
     sql,
 )
 from fhir_server.storage.sqlite.compile_strings import STRINGS, equal
 
 _Member = Callable[[int], str]
+_QUANTITY: Final = ("unit", "low", "high", "stated_unit", "stated_low", "stated_high")
 
 
 def composite(node: q.Composite, scope: Scope) -> Predicate:
@@ -39,14 +41,14 @@ def _tuple(scope: Scope, code: str, leaves: Sequence[q.Leaf], label: str) -> Pre
     conditions = [_component(scope, a, leaf) for leaf in leaves]
     if None in conditions:
         return NEVER
-    where = both([*_first(scope, a, leaves[0]), *(condition for condition in conditions if condition is not None)])
+    where = both([condition for condition in conditions if condition is not None])
+    rows = both([sql(f" FROM composite {a} WHERE {a}.param=?", param), *_first(scope, a, leaves[0])])
 
     def probe(subject: Subject) -> Sql:
         head = f"EXISTS(SELECT 1 FROM composite {a} INDEXED BY composite_pid WHERE {a}.pid={subject.pid}"
         return sql(f"{head} AND {a}.param=? AND ", param) + where + ")"
 
-    rows = sql(f"SELECT {a}.pid AS pid FROM composite {a} WHERE {a}.param=? AND ", param) + where
-    return Predicate(label, probe, Source(rows), cost=2)
+    return Predicate(label, probe, filtered(a, rows, where), cost=2)
 
 
 def _first(scope: Scope, a: str, leaf: q.Leaf) -> list[Sql]:
@@ -89,8 +91,8 @@ def _number(_: Scope, member: _Member, leaf: q.Number) -> Sql:
 
 
 def _quantity(scope: Scope, member: _Member, leaf: q.Quantity) -> Sql | None:
-    columns = Columns(*(member(at) for at in range(6)))
-    parts = [part for value in leaf.values for part in quantity_condition(scope, value, columns)]
+    found = [each for value in leaf.values for each in alternatives(scope, value)]
+    parts = [each.condition(lambda column: member(_QUANTITY.index(column))) for each in found]
     return either(parts) if parts else None
 
 

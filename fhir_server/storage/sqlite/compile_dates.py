@@ -12,7 +12,7 @@ from fhir_server.search import query as q
 from fhir_server.search.compare import Law, date_law
 from fhir_server.storage.sqlite.compile_ranges import law, window
 from fhir_server.storage.sqlite.compile_scope import Scope
-from fhir_server.storage.sqlite.compile_sql import NEVER, Predicate, Source, Sql, Subject, both, joined, sql
+from fhir_server.storage.sqlite.compile_sql import NEVER, Predicate, Source, Sql, Subject, TimeWindow, both, joined, sql
 from fhir_server.storage.sqlite.schema import LONG
 
 
@@ -30,7 +30,8 @@ def dates(nodes: Sequence[q.Date], scope: Scope) -> Predicate:
     label = f"{nodes[0].param}=" + " and ".join(
         ",".join(f"{v.prefix}[{v.low},{v.high})" for v in node.values[:5]) for node in nodes
     )
-    return Predicate(label, partial(_probe, param, a, laws), _source(param, a, laws))
+    found = _window(param, laws)
+    return Predicate(label, partial(_probe, param, a, laws), _source(a, laws, found), window=found)
 
 
 def _probe(param: int, a: str, laws: Sequence[Law], subject: Subject) -> Sql:
@@ -38,12 +39,15 @@ def _probe(param: int, a: str, laws: Sequence[Law], subject: Subject) -> Sql:
     return both([sql(head, param) + law(each, f"{a}.low", f"{a}.high") + ")" for each in laws])
 
 
-def _source(param: int, a: str, laws: Sequence[Law]) -> Source:
+def _window(param: int, laws: Sequence[Law]) -> TimeWindow:
     windows = [window(each) for each in laws]
-    holds = both([law(each, f"{a}.low", f"{a}.high") for each in laws])
-    selects = _within(param, a, holds, _edge((w.lasts for w in windows), max), _edge((w.before for w in windows), min))
+    return TimeWindow(param, _edge((w.lasts for w in windows), max), _edge((w.before for w in windows), min))
+
+
+def _source(a: str, laws: Sequence[Law], within: TimeWindow) -> Source:
+    selects = _within(a, both([law(each, f"{a}.low", f"{a}.high") for each in laws]), within)
     if len(laws) > 1:
-        selects.append(sql("SELECT pid FROM several_dates WHERE param=?", param))
+        selects.append(sql("SELECT pid FROM several_dates WHERE param=?", within.param))
     return Source(joined(selects, " UNION ALL "), exact=len(laws) == 1)
 
 
@@ -52,16 +56,14 @@ def _edge(bounds: Iterable[float | None], choose: Callable[[list[float]], float]
     return choose(known) if known else None
 
 
-def _within(param: int, a: str, holds: Sql, lasts: float | None, before: float | None) -> list[Sql]:
+def _within(a: str, holds: Sql, within: TimeWindow) -> list[Sql]:
     """Select the rows with high >= lasts and low <= before for which the laws hold."""
-    rows = f"SELECT {a}.pid AS pid FROM date {a}"
+    rows, param, lasts, before = f"SELECT {a}.pid AS pid FROM date {a}", within.param, within.lasts, within.before
     if lasts is None or before is None:
         index = "" if lasts is None else " INDEXED BY date_high"
         bound = sql("1") if lasts is None else sql(f"{a}.high>=?", lasts)
         bound = bound if before is None else sql(f"{a}.low<=?", before)
         return [sql(f"{rows}{index} WHERE {a}.param=? AND ", param) + both([bound, holds])]
     short = sql(f"{rows} WHERE {a}.param=? AND {a}.low>=? AND {a}.low<=? AND ", param, lasts - LONG, before)
-    long = (
-        f"{rows} INDEXED BY date_long WHERE {a}.param=? AND {a}.high>=? AND {a}.high-{a}.low>{LONG} AND {a}.low<? AND "
-    )
-    return [short + holds, sql(long, param, lasts, lasts - LONG) + holds]
+    long = f"{rows} INDEXED BY date_long WHERE {a}.param=? AND {a}.high>=? AND {a}.high-{a}.low>{LONG}"
+    return [short + holds, sql(f"{long} AND {a}.low<? AND ", param, lasts, lasts - LONG) + holds]

@@ -16,6 +16,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     Walkable,
     any_of,
     either,
+    filtered,
     integers,
     joined,
     none_of,
@@ -73,13 +74,13 @@ def _of(text: str | None) -> str:
 def _system(scope: Scope, param: int, system: int, label: str) -> Predicate:
     """Any code of a system that has too many to list them."""
     a, b = scope.alias(), scope.alias()
-    tables = f"token {a} CROSS JOIN token_value {b} ON {b}.value={a}.value AND {b}.system=?"
-    rows = sql(f"SELECT {a}.pid AS pid FROM {tables} WHERE {a}.param=?", system, param)
+    of_system = sql(f"EXISTS(SELECT 1 FROM token_value {b} WHERE {b}.value={a}.value AND {b}.system=?)", system)
 
     def probe(subject: Subject) -> Sql:
-        return sql(f"EXISTS(SELECT 1 FROM {tables} WHERE {a}.param=? AND {a}.pid={subject.pid})", system, param)
+        head = f"EXISTS(SELECT 1 FROM token {a} INDEXED BY token_pid WHERE {a}.pid={subject.pid} AND {a}.param=? AND "
+        return sql(head, param) + of_system + ")"
 
-    return Predicate(label, probe, Source(rows), cost=2)
+    return Predicate(label, probe, filtered(a, sql(f" FROM token {a} WHERE {a}.param=?", param), of_system), cost=2)
 
 
 def reference_identifier(node: q.ReferenceIdentifier, scope: Scope) -> Predicate:

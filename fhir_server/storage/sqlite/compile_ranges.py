@@ -1,4 +1,4 @@
-"""Leaves of the tree that compare intervals: numbers, quantities, positions and `_lastUpdated`."""
+"""Leaves of the tree that compare intervals: numbers, positions and `_lastUpdated`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,11 @@ from fhir_server.storage.sqlite.compile_sql import (
     any_of,
     both,
     either,
-    one_of,
+    filtered,
     sql,
 )
-from fhir_server.storage.sqlite.composites import CANONICAL_SYSTEM
 
 _NEVER_PID = 1 << 62
-_QUANTITY = ("unit", "low", "high", "stated_unit", "stated_low", "stated_high")
 
 
 def law(law_: Law, low: str, high: str) -> Sql:
@@ -44,15 +42,14 @@ def _number(scope: Scope, code: str, value: q.NumberValue, label: str) -> Predic
     param, a = scope.param(code), scope.alias()
     if param is None:
         return NEVER
-    where = narrowed(number_law(value), f"{a}.low", f"{a}.high")
+    where = law(number_law(value), f"{a}.low", f"{a}.high")
 
     def probe(subject: Subject) -> Sql:
         head = f"EXISTS(SELECT 1 FROM number {a} INDEXED BY number_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
         return sql(f"{head} AND ", param) + where + ")"
 
-    return Predicate(
-        label, probe, Source(sql(f"SELECT {a}.pid AS pid FROM number {a} WHERE {a}.param=? AND ", param) + where)
-    )
+    rows = sql(f" FROM number {a} WHERE {a}.param=?", param) + range_of_low(number_law(value), a)
+    return Predicate(label, probe, filtered(a, rows, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,70 +78,11 @@ def _all(bounds: Sequence[float | None], edge: Callable[[Sequence[float]], float
     return edge(known) if known and len(known) == len(bounds) else None
 
 
-def narrowed(law_: Law, low: str, high: str) -> Sql:
-    """Return a law with the range of `low` that it implies, so that SQLite finds a range of keys."""
+def range_of_low(law_: Law, a: str) -> Sql:
+    """Return the range of `low` that a law implies, as more conditions on a key."""
     implied = window(law_)
-    parts = [] if implied.starts is None else [sql(f"{low}>=?", implied.starts)]
-    parts += [] if implied.before is None else [sql(f"{low}<=?", implied.before)]
-    return both([*parts, law(law_, low, high)])
-
-
-def quantity(node: q.Quantity, scope: Scope) -> Predicate:
-    """Quantities in UCUM base units where both sides have them, else as stated."""
-    label = f"{node.param}={','.join(f'{v.number.prefix}{v.number.value} {v.code}' for v in node.values[:5])}"
-    return any_of((_quantity(scope, node.param, value, label) for value in node.values), label)
-
-
-def _quantity(scope: Scope, code: str, value: q.QuantityValue, label: str) -> Predicate:
-    param, a = scope.param(code), scope.alias()
-    if param is None:
-        return NEVER
-    columns = Columns(*(f"{a}.{name}" for name in _QUANTITY))
-    where = quantity_condition(scope, value, columns)
-    parts = [_rows_of_unit(param, a, part, label) for part in where]
-    return any_of(parts, label)
-
-
-def _rows_of_unit(param: int, a: str, where: Sql, label: str) -> Predicate:
-    rows = sql(f"SELECT {a}.pid AS pid FROM quantity {a} WHERE {a}.param=? AND ", param) + where
-
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM quantity {a} INDEXED BY quantity_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
-
-    return Predicate(label, probe, Source(rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where the columns of a quantity stand: in the table, or in the JSON of a composite."""
-
-    unit: str
-    low: str
-    high: str
-    stated_unit: str
-    stated_low: str
-    stated_high: str
-
-
-def quantity_condition(scope: Scope, value: q.QuantityValue, columns: Columns) -> list[Sql]:
-    """Return the alternatives: in the canonical unit, or as stated."""
-    units = scope.values.units(value.system, value.code)
-    stated = law(number_law(value.number), columns.stated_low, columns.stated_high)
-    if value.canonical is None:
-        if units == []:
-            return []
-        return [both([stated] if units is None else [columns.stated_unit + one_of(units), stated])]
-    number_, unit = value.canonical
-    canonical = scope.values.token(CANONICAL_SYSTEM, unit)
-    found = []
-    if canonical is not None:
-        found.append(
-            both([sql(f"{columns.unit}=?", canonical), narrowed(number_law(number_), columns.low, columns.high)])
-        )
-    if units:  # rows without a canonical form keep the stated unit as their unit
-        found.append(both([columns.unit + one_of(units), stated]))
-    return found
+    starts = sql("") if implied.starts is None else sql(f" AND {a}.low>=?", implied.starts)
+    return starts + (sql("") if implied.before is None else sql(f" AND {a}.low<=?", implied.before))
 
 
 def last_updated(node: q.LastUpdated, scope: Scope) -> Predicate:
@@ -188,16 +126,15 @@ def near(node: q.Near, scope: Scope) -> Predicate:
         return NEVER
     reach = node.meters / EARTH_RADIUS * 180 / 3.141592653589793 + 1e-9
     band = sql(f"{a}.latitude BETWEEN ? AND ?", node.latitude - reach, node.latitude + reach)
-    where = both([band, _distance(a, node)])
+    where = _distance(a, node)
     label = f"{node.param} within {node.meters:g} m of {node.latitude:g}|{node.longitude:g}"
 
     def probe(subject: Subject) -> Sql:
         head = f"EXISTS(SELECT 1 FROM position {a} INDEXED BY position_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
         return sql(f"{head} AND ", param) + where + ")"
 
-    return Predicate(
-        label, probe, Source(sql(f"SELECT {a}.pid AS pid FROM position {a} WHERE {a}.param=? AND ", param) + where)
-    )
+    rows = sql(f" FROM position {a} WHERE {a}.param=? AND ", param) + band
+    return Predicate(label, probe, filtered(a, rows, where))
 
 
 def _distance(a: str, node: q.Near) -> Sql:

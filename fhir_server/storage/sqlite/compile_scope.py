@@ -57,8 +57,17 @@ class Scope:
         return self.values.param(self.rows_of, code)
 
     def estimate(self, source: Source, limit: int = PROBE) -> int:
-        """Count the rows of a source, at most `limit` of them."""
+        """Count the rows of a source while reading fewer than `limit`; `limit` itself means that there may be more."""
         if source.size is not None:
             return min(source.size, limit)
-        counted = "SELECT count(*) FROM (" + source.select + sql(" LIMIT ?)", limit)
-        return int(self.values.one(counted.text, *counted.values))
+        if source.parts:
+            return min(limit, sum(self.estimate(part, limit) for part in source.parts))
+        if source.inner is not None and self.estimate(source.inner, limit) == limit:
+            return limit
+        if source.scan is None:
+            return self._counted("SELECT count(*),count(*) FROM (" + source.select + sql(" LIMIT ?)", limit), limit)
+        return self._counted("SELECT count(*),total(ok) FROM (" + source.scan + sql(" LIMIT ?)", limit), limit)
+
+    def _counted(self, query: Sql, limit: int) -> int:
+        read, found = next(iter(self.values.connection.execute(query.text, query.values)))
+        return limit if read == limit else int(found)

@@ -94,6 +94,8 @@ class Source:
     select: `SELECT ... AS pid FROM ...`. walks: the same as the union of what can be walked in the order of pid, empty
     where no index gives that order. exact: every pid satisfies the predicate. indexed: these are index rows of the
     type. size: the number of rows where it is known without counting.
+    Counting must not read more rows than it is allowed to: scan gives `ok` for each row of the key range that `select`
+    filters; inner is the source that leads here; parts are those that it is the union of.
     """
 
     select: Sql
@@ -101,6 +103,9 @@ class Source:
     exact: bool = True
     indexed: bool = True
     size: int | None = None
+    scan: Sql | None = None
+    inner: "Source | None" = None
+    parts: "tuple[Source, ...]" = ()
 
     @property
     def distinct(self) -> Sql:
@@ -119,6 +124,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """What a predicate implies for the rows of one date parameter: high >= `lasts` and low <= `before`."""
+
+    param: int
+    lasts: float | None
+    before: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Predicate:
     """A compiled node: `probe` asks it of one subject, `source` lists the subjects; `cost` of a probe is relative."""
 
@@ -126,6 +140,7 @@ class Predicate:
     probe: Callable[[Subject], Sql]
     source: Source | None = None
     cost: int = 1
+    window: TimeWindow | None = None
 
 
 ALWAYS: Final = Predicate("everything", lambda _: sql("1"), cost=0)
@@ -156,7 +171,12 @@ def _union(parts: Sequence[Predicate]) -> Source | None:
     if not all(source.walks for source in sources) or len(walks) > MERGED:
         walks = ()
     exact, indexed = all(source.exact for source in sources), all(source.indexed for source in sources)
-    return Source(select, walks, exact, indexed)
+    return Source(select, walks, exact, indexed, parts=tuple(sources))
+
+
+def filtered(a: str, rows: Sql, where: Sql) -> Source:
+    """Return the source of the rows ` FROM ... WHERE ...` of a key range that satisfy `where`."""
+    return Source(f"SELECT {a}.pid AS pid" + rows + " AND " + where, scan="SELECT (" + where + ") AS ok" + rows)
 
 
 def none_of(part: Predicate) -> Predicate:

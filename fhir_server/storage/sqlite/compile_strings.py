@@ -16,6 +16,7 @@ from fhir_server.storage.sqlite.compile_sql import (
     Walkable,
     any_of,
     both,
+    filtered,
     sql,
     strings,
 )
@@ -100,9 +101,11 @@ def _strings(scope: Scope, code: str, compare: Compare, value: str, label: str) 
         head = f"EXISTS(SELECT 1 FROM string {a} INDEXED BY string_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
         return sql(f"{head} AND ", param) + where + ")"
 
-    rows = sql(f"SELECT {a}.pid AS pid FROM string {a} WHERE {a}.param=? AND ", param)
-    texts = None if compare in _BY_KEY else _few_texts(scope, param, compare, value)
-    return Predicate(label, probe, Source(rows + where) if texts is None else _listed(rows, a, texts))
+    rows = sql(f" FROM string {a} WHERE {a}.param=?", param)
+    if compare in _BY_KEY:
+        return Predicate(label, probe, Source(f"SELECT {a}.pid AS pid" + rows + " AND " + where))
+    texts = _few_texts(scope, param, compare, value)
+    return Predicate(label, probe, filtered(a, rows, where) if texts is None else _listed(rows, a, texts))
 
 
 def _few_texts(scope: Scope, param: int, compare: Compare, value: str) -> list[str] | None:
@@ -118,6 +121,7 @@ def _few_texts(scope: Scope, param: int, compare: Compare, value: str) -> list[s
 
 
 def _listed(rows: Sql, a: str, texts: Sequence[str]) -> Source:
+    rows = f"SELECT {a}.pid AS pid" + rows + " AND "
     if not texts:
         return Source(rows + "0", size=0)
     first = first_of("string", ("param", "folded", "pid"), "original", a)

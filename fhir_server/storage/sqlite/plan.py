@@ -11,11 +11,21 @@ from typing import Final
 
 from fhir_server.storage.sqlite.compile_scope import PROBE
 from fhir_server.storage.sqlite.compile_sql import NEVER, Predicate, Source, none_of
-from fhir_server.storage.sqlite.plan_queries import ALL, After, Branch, Page, drive, has_key, walk_keys, walk_pids
+from fhir_server.storage.sqlite.plan_queries import (
+    ALL,
+    After,
+    Branch,
+    Page,
+    dated,
+    drive,
+    has_key,
+    walk_keys,
+    walk_pids,
+)
 from fhir_server.storage.sqlite.plan_sort import Row, Walk
 
 GLANCE: Final = 512  # rows of a source or type walked before anything is counted further
-MIDDLE: Final = 4_096  # rows counted of each source in the second round
+MIDDLE: Final = 8_192  # rows counted of each source in the second round
 WALK: Final = 4_096  # rows of an index walked before the third round
 DEEP: Final = 50_000  # rows counted of each source in the third round
 _DEAR: Final = 4  # listing the rows of a chain costs about so many times more
@@ -145,7 +155,7 @@ class Plan:
         if page.after is None or page.after[0][0] is not None:
             found = walk_keys(self.branch, walk, rest, page)
             page = replace(page, after=None)
-        if len(found) >= page.limit or page.budget != ALL:
+        if len(found) >= page.limit or page.budget != ALL or dated(self.branch, walk) is not None:
             return found
         return found + self._without_key(walk, page.after, page.limit - len(found))
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from fhir_server.storage.sqlite.compile_scope import PROBE
-from fhir_server.storage.sqlite.compile_sql import NEVER, Sql, Subject, both, sql
+from fhir_server.storage.sqlite.compile_sql import NEVER, Sql, both, sql
 from fhir_server.storage.sqlite.plan import DEEP, Plan, Sized, Steps
-from fhir_server.storage.sqlite.plan_queries import Branch, candidates, checks, selected
+from fhir_server.storage.sqlite.plan_queries import INDEXED, NOT_STALE, Branch, by_index_alone, matches
 
 SAMPLE: Final = 1_000
 _COUNTED: Final = 200_000  # rows of a source counted for an estimate
@@ -14,37 +14,16 @@ _COUNTED: Final = 200_000  # rows of a source counted for an estimate
 def matched(branch: Branch, steps: Steps) -> Sql:
     """Return the query for (pid, cid) of all matches, in no order."""
     plan, driver = _driver(branch, steps)
-    source = None if driver is None else driver.source
     rest = plan.rest([] if driver is None else [driver], driver)
-    tables, subject = candidates(branch, source)
-    steps.note("all", by=f"all of {branch.scope.rows_of}" if driver is None else driver.part.label)
-    return selected((), subject) + tables + " WHERE " + both([*(p.probe(subject) for p in rest), *checks(branch)])
+    by = f"all of {branch.scope.rows_of}" if driver is None else driver.part.label
+    steps.note("all", by=by, probes=[part.label for part in rest])
+    return matches(branch, None if driver is None else driver.source, rest, ())
 
 
 def count(branch: Branch, steps: Steps) -> int:
     """Return the number of matches."""
-    plan, driver = _driver(branch, steps)
-    if driver is None or not _by_index_alone(branch, driver):
-        query = "SELECT count(*) FROM (" + matched(branch, steps) + ")"
-    else:
-        rest = plan.rest([driver], driver)
-        query = (
-            "SELECT count(*) FROM ("
-            + driver.source.distinct
-            + ") c WHERE "
-            + both([_NOT_STALE, *(part.probe(_BY_INDEX) for part in rest)])
-        )
-        steps.note("count all", by=driver.part.label, probes=[part.label for part in rest])
+    query = "SELECT count(*) FROM (" + matched(branch, steps) + ")"
     return int(branch.scope.values.one(query.text, *query.values))
-
-
-_NOT_STALE: Final = sql("c.pid NOT IN (SELECT pid FROM stale)")
-_BY_INDEX: Final = Subject("c.pid", "(SELECT rid FROM version WHERE pid=c.pid)", "c.pid")
-
-
-def _by_index_alone(branch: Branch, driver: Sized) -> bool:
-    """Tell whether index rows alone decide: of the newest snapshot all are current that do not wait in `stale`."""
-    return branch.scope.snapshot.live and driver.source.indexed and not branch.scope.contained
 
 
 def _driver(branch: Branch, steps: Steps) -> tuple[Plan, Sized | None]:
@@ -61,11 +40,11 @@ def estimate(branch: Branch, steps: Steps) -> tuple[int, bool]:
     if NEVER in branch.parts:
         return 0, False
     plan, driver = _driver(branch, steps)
-    if driver is None or driver.rows < SAMPLE or not _by_index_alone(branch, driver):
+    if driver is None or driver.rows < SAMPLE or not by_index_alone(branch, driver.source):
         return _bounded(branch, steps)
     rows = branch.scope.estimate(driver.source, _COUNTED)
     rest = plan.rest([driver], driver)
-    holds = both([_NOT_STALE, *(part.probe(_BY_INDEX) for part in rest)])
+    holds = both([NOT_STALE, *(part.probe(INDEXED) for part in rest)])
     query = "SELECT total(ok)/max(1,count(*)) FROM (SELECT " + holds + " AS ok FROM (" + driver.source.distinct
     query = query + sql(" LIMIT ?) c)", SAMPLE)
     return round(rows * branch.scope.values.one(query.text, *query.values)), True

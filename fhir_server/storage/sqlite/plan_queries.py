@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_server.storage.sqlite.compile_scope import Scope
-from fhir_server.storage.sqlite.compile_sql import Predicate, Source, Sql, Subject, both, joined, sql
+from fhir_server.storage.sqlite.compile_sql import Predicate, Source, Sql, Subject, TimeWindow, both, joined, sql
 from fhir_server.storage.sqlite.plan_sort import Row, SortColumn, SortValue, Walk, beyond, in_order
+from fhir_server.storage.sqlite.schema import LONG
 
 ALL: Final = -1  # no limit to the rows walked
 
@@ -47,16 +48,38 @@ class Branch:
 
 def drive(branch: Branch, source: Source | None, rest: Sequence[Predicate], after: After | None, limit: int) -> Sql:
     """Take all rows of a source (or of the type), probe the rest, sort."""
-    tables, subject = candidates(branch, source)
-    where = both([*(part.probe(subject) for part in rest), *checks(branch)])
-    inner = selected(branch.columns, subject) + tables + " WHERE " + where
+    inner = matches(branch, source, rest, branch.columns)
     if branch.columns:
         inner = inner + " LIMIT -1"  # keeps SQLite from computing the keys again for each comparison
     query = "SELECT * FROM (" + inner + ") k WHERE " + _behind(branch, after) + _order(branch)
     return query + sql(" LIMIT ?", limit)
 
 
-def candidates(branch: Branch, source: Source | None) -> tuple[Sql, Subject]:
+def matches(branch: Branch, source: Source | None, rest: Sequence[Predicate], columns: Sequence[SortColumn]) -> Sql:
+    """Return the query for (pid, cid, sort values) of all that a source lists and the rest holds for, in no order."""
+    if source is not None and by_index_alone(branch, source):
+        tables, subject = " FROM (" + source.distinct + ") c WHERE ", INDEXED
+        return selected(columns, subject) + tables + both([*(part.probe(subject) for part in rest), NOT_STALE])
+    tables, subject = _candidates(branch, source)
+    return (
+        selected(columns, subject)
+        + tables
+        + " WHERE "
+        + both([*(part.probe(subject) for part in rest), *_checks(branch)])
+    )
+
+
+# A row of an index stands for its version; what is superseded waits in `stale` until its rows are swept.
+INDEXED: Final = Subject("c.pid", "(SELECT rid FROM version WHERE pid=c.pid)", "c.pid")
+NOT_STALE: Final = sql("c.pid NOT IN (SELECT pid FROM stale)")
+
+
+def by_index_alone(branch: Branch, source: Source) -> bool:
+    """Tell whether the table `version` can be left alone: the newest snapshot, and rows of an index."""
+    return branch.scope.snapshot.live and source.indexed and not branch.scope.contained
+
+
+def _candidates(branch: Branch, source: Source | None) -> tuple[Sql, Subject]:
     """Return the tables that hold the candidates, and how a predicate names one."""
     listed = None if source is None else " FROM (" + source.distinct + ") c CROSS JOIN "
     if branch.scope.contained:
@@ -68,7 +91,7 @@ def candidates(branch: Branch, source: Source | None) -> tuple[Sql, Subject]:
     return listed + "version v ON v.pid=c.pid", Subject("c.pid", "v.rid", "c.pid")
 
 
-def checks(branch: Branch) -> list[Sql]:
+def _checks(branch: Branch) -> list[Sql]:
     """Return what every candidate must satisfy: its type, the snapshot, and for contained ones a visible container."""
     table = "x" if branch.scope.contained else "v"
     found = [sql(f"{table}.type=?", branch.kind), branch.scope.snapshot.valid("v")]
@@ -81,7 +104,7 @@ def selected(columns: Sequence[SortColumn], subject: Subject) -> Sql:
     """Return the head of a query for (pid, cid, sort values)."""
     cid = subject.pid if subject.contained else "0"
     keys = [column.value(subject) + f" AS k{at}" for at, column in enumerate(columns)]
-    return joined([sql(f"SELECT v.pid AS pid,{cid} AS cid"), *keys], ",")
+    return joined([sql(f"SELECT {subject.owner} AS pid,{cid} AS cid"), *keys], ",")
 
 
 def _behind(branch: Branch, after: After | None) -> Sql:
@@ -117,18 +140,25 @@ def walk_pids(branch: Branch, source: Source | None, rest: Sequence[Predicate], 
         rows = sql("SELECT w.pid AS pid FROM version w WHERE w.type=?", branch.kind)
         rows = rows + (sql("") if pid is None else sql(f" AND w.pid{bound}?", pid))
         rows = rows + sql(f" ORDER BY w.pid {branch.direction} LIMIT ?", page.budget)
-    subject = Subject("c.pid", "v.rid", "c.pid")
-    where = both([*(part.probe(subject) for part in rest), *checks(branch)])
-    tables = " FROM (" + rows + ") c CROSS JOIN version v ON v.pid=c.pid WHERE "
     # The rows come in the order of the subquery, which has a LIMIT and so keeps its ORDER BY.
+    tables, subject, current = _current(branch, rows, source is not None and source.indexed)
+    where = both([*(part.probe(subject) for part in rest), *current])
     return branch.rows(selected(branch.columns, subject) + tables + where + sql(" LIMIT ?", page.limit))
+
+
+def _current(branch: Branch, rows: Sql, indexed: bool) -> tuple[Sql, Subject, list[Sql]]:
+    """Return the tables for rows `c` of the type, how predicates name one, and what makes it current."""
+    if indexed and branch.scope.snapshot.live:
+        return " FROM (" + rows + ") c WHERE ", INDEXED, [NOT_STALE]
+    tables = " FROM (" + rows + ") c CROSS JOIN version v ON v.pid=c.pid WHERE "
+    return tables, Subject("c.pid", "v.rid", "c.pid"), _checks(branch)
 
 
 def walk_keys(branch: Branch, walk: Walk, rest: Sequence[Predicate], page: Page) -> list[Row]:
     """Walk the index of the first sort key; what has no value for it is not in it."""
     bound = None if page.after is None else page.after[0][0]
     op = "<=?" if branch.columns[0].descending else ">=?"
-    start = sql("") if bound is None else sql(f" AND y.{walk.key}{op}", bound)
+    start = _within(branch, walk) + (sql("") if bound is None else sql(f" AND y.{walk.key}{op}", bound))
     found = branch.rows(_key_query(branch, walk, rest, start, page) + sql(" LIMIT ?", page.limit))
     if len(branch.columns) > 1 and len(found) == page.limit:
         last = found[-1].values[0]
@@ -145,14 +175,45 @@ def _key_query(branch: Branch, walk: Walk, rest: Sequence[Predicate], start: Sql
         f"SELECT y.pid AS pid,y.{walk.key} AS k,y.{walk.other} AS o FROM {walk.table} y WHERE y.param=?", walk.param
     )
     rows = rows + start + sql(f" ORDER BY y.{walk.key} {direction}, y.pid {direction} LIMIT ?", page.budget)
-    subject = Subject("c.pid", "v.rid", "c.pid")
+    tables, subject, current = _current(branch, rows, indexed=True)
     keys = [sql("c.k"), *(column.value(subject) for column in branch.columns[1:])]
-    shown = joined([sql("SELECT v.pid AS pid,0 AS cid"), *keys], ",")
-    where = [*(part.probe(subject) for part in rest), _first_of_version(walk, down), *checks(branch)]
+    shown = joined([sql("SELECT c.pid AS pid,0 AS cid"), *keys], ",")
+    where = [*(part.probe(subject) for part in rest), _first_of_version(walk, down), *current]
     if page.after is not None:
         place = sql(f"c.pid{'<' if branch.newest_first else '>'}?", page.after[1])
         where.append(beyond(list(zip(keys, branch.descending, strict=True)), page.after[0], place))
-    return shown + " FROM (" + rows + ") c CROSS JOIN version v ON v.pid=c.pid WHERE " + both(where)
+    return shown + tables + both(where)
+
+
+def _within(branch: Branch, walk: Walk) -> Sql:
+    """Return the part of a walk over dates that the conditions on the same dates leave.
+
+    The end of the walk follows from them. Its start does only if no row is long there and no version has several.
+    """
+    window = dated(branch, walk)
+    if window is None:
+        return sql("")
+    far, near = (window.before, window.lasts) if walk.key == "high" else (window.lasts, window.before)
+    start, end = ("<", ">") if walk.key == "high" else (">", "<")
+    found = sql("") if near is None else sql(f" AND y.{walk.key}{end}=?", near)
+    if far is not None:
+        edge = far + (LONG if walk.key == "high" else 0)
+        if _sharp(branch.scope, walk.param, edge):
+            found = found + sql(f" AND y.{walk.key}{start}=?", far + (LONG if walk.key == "high" else -LONG))
+    return found
+
+
+def dated(branch: Branch, walk: Walk) -> TimeWindow | None:
+    """Return the window that a branch sets on the dates that it is walked by."""
+    windows = (part.window for part in branch.parts if part.window is not None)
+    return next((each for each in windows if walk.table == "date" and each.param == walk.param), None)
+
+
+def _sharp(scope: Scope, param: int, edge: float) -> bool:
+    """Tell whether all rows that end beyond `edge` are short, and each is the only one of its version."""
+    several = "SELECT 1 FROM several_dates WHERE param=? LIMIT 1"
+    long = f"SELECT 1 FROM date INDEXED BY date_long WHERE param=? AND high>=? AND high-low>{LONG} LIMIT 1"
+    return scope.values.one(several, param) is None and scope.values.one(long, param, edge) is None
 
 
 def _first_of_version(walk: Walk, down: bool) -> Sql:

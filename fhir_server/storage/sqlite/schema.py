@@ -87,6 +87,8 @@ CREATE INDEX date_high ON date(param, high, pid);   -- what lasts beyond an inst
 -- The few rows that are long, so that the others are found by `low` alone.
 CREATE INDEX date_long ON date(param, high, pid) WHERE high-low > {LONG};
 CREATE INDEX number_pid ON number(pid, param);
+-- Ranges and comparators, so that all others are found by `low` alone.
+CREATE INDEX quantity_wide ON quantity(param, unit, high) WHERE high > low;
 CREATE INDEX quantity_pid ON quantity(pid, param);
 CREATE INDEX uri_pid ON uri(pid, param);
 CREATE INDEX ref_pid ON ref(pid, param);
