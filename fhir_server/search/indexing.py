@@ -45,6 +45,7 @@ class Extractor:
     ) -> None:
         self.registry = registry
         self._trusted = trusted
+        self._choices = f"{zone} {texts}"
         self._facts = registry.facts
         self._shapes = Shapes(self._facts)
         self._readers = Readers(zone)
@@ -68,6 +69,10 @@ class Extractor:
         """Return what `:text` searches, as (code of the parameter, folded text)."""
         strings = self.extract(type_, resource).strings
         return [(row[0].removesuffix(":text"), row[1]) for row in strings if row[0].endswith(":text")]
+
+    def version_of(self, type_: str) -> str:
+        """Return what the rows of a type depend on, zone included: rows made under another version are stale."""
+        return f"{self.registry.version_of(type_)} {self._choices}"
 
     def source(self, type_: str) -> str:
         """Return the Python text that was generated for a type."""

@@ -541,5 +541,17 @@ def test_untrusted_resources_give_only_rows_of_sound_types() -> None:
     assert Extractor(STANDARD, trusted=False).extract("Patient", broken).present() == {"deceased"}
 
 
+def test_the_version_changes_with_parameters_zone_and_texts() -> None:
+    extractors = (
+        EXTRACTOR,
+        custom("Patient.gender"),
+        Extractor(STANDARD, zone=ZoneInfo("Europe/Berlin")),
+        Extractor(STANDARD, texts=False),
+    )
+    assert len({extractor.version_of("Patient") for extractor in extractors}) == 4
+    assert len({extractor.version_of("Observation") for extractor in extractors}) == 3
+    assert Extractor(STANDARD).version_of("Patient") == EXTRACTOR.version_of("Patient")
+
+
 def test_the_generated_text_can_be_read() -> None:
     assert "root.get('birthDate')" in EXTRACTOR.source("Patient")

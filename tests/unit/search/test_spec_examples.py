@@ -1,4 +1,4 @@
-"""What the search page of the specification says of values, from URL to resource: parser, extraction and matcher together.
+"""What the search page of the specification says of values: parser, extraction and matcher together.
 
 Spec: https://hl7.org/fhir/R4/search.html
 """
