@@ -19,7 +19,6 @@ from fhir_server import definitions
 from fhir_server.fhirpath import Expression, compile_expression
 
 Resource = dict[str, Any]
-_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "synthea"
 _TYPES = ("Patient", "Observation", "Condition", "Encounter", "Claim", "ExplanationOfBenefit", "CarePlan", "Procedure")
 
 
@@ -93,4 +92,6 @@ def row(name: str, resource: Resource) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else _FOLDER)
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
