@@ -38,7 +38,7 @@ async def settle_create(ctx: Context, request: FhirRequest, find: Find = find) -
     type_ = request.type or ""
     criteria = header_criteria(request)
     if criteria is None:
-        return Target(ResourceKey(type_, ctx.new_id()), 0)
+        return new_target(ctx, request)
     matches = await find(ctx, type_, criteria)
     if len(matches.versions) > 1:
         raise MultipleMatches(f"If-None-Exist matches several {type_}", expression="http.if-none-exist")
@@ -46,3 +46,8 @@ async def settle_create(ctx: Context, request: FhirRequest, find: Find = find) -
         version = matches.versions[0]
         return Target(version.key, conditions=(matches.condition,), found=version, answers=True)
     return Target(ResourceKey(type_, ctx.new_id()), 0, (matches.condition,))
+
+
+def new_target(ctx: Context, request: FhirRequest) -> Target:
+    """Return the target of a create without a condition."""
+    return Target(ResourceKey(request.type or "", ctx.new_id()), 0)

@@ -144,6 +144,14 @@ class RequestReader:
         self._ctx, self._outer = ctx, outer
         self._headers = {"accept": _FHIR_JSON, "prefer": _preferences(outer)}
         self._routes: dict[str, Route] = {}
+        self._creates: dict[str, FhirRequest] = {}
+
+    def create(self, entry: Entry) -> FhirRequest:
+        """Return the request of a POST without conditions and without its body: the same for all of one url."""
+        request = self._creates.get(entry.url)
+        if request is None:
+            request = self._creates[entry.url] = self.request(entry)
+        return request
 
     def request(self, entry: Entry) -> FhirRequest:
         """Return the request. Raises FhirError if its url names nothing, or not for this method."""

@@ -28,14 +28,13 @@ def _outcome_or_resource(request: FhirRequest, response: FhirResponse, body: byt
         return b"", b""
     if body.startswith(_OUTCOME) and request.type != "OperationOutcome":
         return b"", b',"outcome":' + body
-    return full_url(request, response.version) + b'"resource":' + body + b",", b""
+    url = full_url(request.base, response.version) if response.version is not None else b""
+    return url + b'"resource":' + body + b",", b""
 
 
-def full_url(request: FhirRequest, version: Version | None) -> bytes:
-    """Write the member `fullUrl`, with a comma, where there is a version to name."""
-    if version is None:
-        return b""
-    return b'"fullUrl":' + encode(f"{request.base}/{version.key.type}/{version.key.id}") + b","
+def full_url(base: str, version: Version) -> bytes:
+    """Write the member `fullUrl`, with a comma."""
+    return b'"fullUrl":' + encode(f"{base}/{version.key.type}/{version.key.id}") + b","
 
 
 def _status(response: FhirResponse) -> bytes:

@@ -11,29 +11,32 @@ from fhir_server.model.json import encode, make_body
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body
 
-_FRONT = re.compile(rb'\{"resourceType":"[A-Za-z]+"(?:,"id":"[A-Za-z0-9\-.]*")?')
+_FRONT = re.compile(rb'\{"resourceType":"[A-Za-z]+"(,"id":"[A-Za-z0-9\-.]*")?')
 _META = b'"meta":'
-_SERVER_OWNED = frozenset(("versionId", "lastUpdated"))
+_SERVER_OWNED = ("versionId", "lastUpdated")
 
 
 def stored_body(small: bytes, resource: Mapping[str, Any], key: ResourceKey) -> Body:
     """Return what `make_body` returns; `resource` is the same text parsed (its id may differ)."""
     front = _FRONT.match(small)
-    if front is None or ("id" in resource and b',"id":"' not in front[0] and b'"id":' in small[front.end() :]):
+    if front is None or (front[1] is None and b'"id":' in small):
         return make_body(small, key)
-    meta = resource.get("meta")
-    rest = small[front.end() :]
-    if meta is None and _META not in rest:
-        return _joined(key, b"}", rest)
-    if not isinstance(meta, dict):
+    start, meta = front.end(), resource.get("meta")
+    at = small.find(_META, start)
+    if meta is None and at < 0:
+        return _joined(key, b"}", small[start:])
+    value = encode(meta)
+    if at < 0 or small.find(_META, at + 1) > 0 or not small.startswith(value, at + len(_META)):
         return make_body(small, key)
-    cut = _META + encode(meta)
-    if rest.count(_META) != 1 or rest.count(cut) != 1:
-        return make_body(small, key)
-    at = rest.index(cut)
-    # The comma before it goes too: something always stands before meta, type at the least.
-    remaining = rest[: at - 1] + rest[at + len(cut) :]
-    return _joined(key, encode({k: v for k, v in meta.items() if k not in _SERVER_OWNED})[1:], remaining)
+    # The comma before it goes too: something always stands before meta, the type at the least.
+    rest = small[start : at - 1] + small[at + len(_META) + len(value) :]
+    return _joined(key, _without_server_owned(meta, value)[1:], rest)
+
+
+def _without_server_owned(meta: Any, value: bytes) -> bytes:
+    if not any(name in meta for name in _SERVER_OWNED):
+        return value
+    return encode({name: item for name, item in meta.items() if name not in _SERVER_OWNED})
 
 
 def _joined(key: ResourceKey, meta: bytes, rest: bytes) -> Body:

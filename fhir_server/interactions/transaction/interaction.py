@@ -45,7 +45,11 @@ async def run_entries(ctx: Context, request: FhirRequest, entries: Sequence[Entr
     reader = RequestReader(ctx, request)
     steps = [read_step(ctx, reader, entry) for entry in entries]
     done, result = await _commit(ctx, steps)
-    return [await _answer(ctx, step, done, result) for step in steps]
+    preferred = request.preference("return") or "minimal"
+    return [
+        await _read_entry(ctx, step, done) if step.kind == "read" else _answer(step, done, result, preferred)
+        for step in steps
+    ]
 
 
 async def _read(ctx: Context, request: FhirRequest) -> Envelope:
@@ -74,13 +78,15 @@ async def _commit(ctx: Context, steps: Sequence[Step]) -> tuple[Plan, CommitResu
     raise Busy("others keep changing what this transaction depends on; try again")
 
 
-async def _answer(ctx: Context, step: Step, done: Plan, result: CommitResult) -> bytes:
-    if step.kind == "read":
-        return await _read_entry(ctx, step, done)
-    written = result.written[done.places[step.entry.index].start : done.places[step.entry.index].stop]
+def _answer(step: Step, done: Plan, result: CommitResult, preferred: str) -> bytes:
+    start, stop = done.places[step.entry.index]
     if step.kind == "delete":
-        return responded(step.request, delete.answer(step.request, written))
-    return written_entry(step.request, written[0] if written else None, _found(step, done, result))
+        return responded(step.request, delete.answer(step.request, result.written[start:stop]))
+    written = result.written[start] if stop > start else None
+    version = written.version if written is not None else _found(step, done, result)
+    if version is None:
+        raise AssertionError("a write without a version")
+    return written_entry(step.request.base, version, written, preferred)
 
 
 def _found(step: Step, done: Plan, result: CommitResult) -> Version | None:

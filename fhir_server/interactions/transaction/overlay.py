@@ -6,7 +6,7 @@ transaction deletes, creates and changes.
 Spec: https://hl7.org/fhir/R4/http.html#trules
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fhir_server.context import Context
@@ -24,34 +24,25 @@ _PENDING = 0
 
 
 class Overlay:
-    """The writes of a transaction settled so far."""
+    """The writes of a transaction settled so far: `deleted`, and what resources will be as in `written`."""
 
     def __init__(self) -> None:
-        self._changed: set[ResourceKey] = set()
-        self._written: dict[ResourceKey, bytes] = {}
+        self.deleted: set[ResourceKey] = set()
+        self.written: dict[ResourceKey, bytes] = {}
         self._entries: dict[ResourceKey, IndexEntries | None] = {}
-
-    def delete(self, keys: Iterable[ResourceKey]) -> None:
-        """Know that these are deleted."""
-        self._changed.update(keys)
-
-    def write(self, key: ResourceKey, raw: bytes) -> None:
-        """Know that a resource will be as in `raw`, whatever the store has."""
-        self._changed.add(key)
-        self._written[key] = raw
 
     async def find(self, ctx: Context, type_: str, criteria: Query, limit: int = 2, /) -> Matches:
         """Search as `conditional.find`. Versions that are not written yet have no pid."""
-        hidden = sum(key.type == type_ for key in self._changed)
-        found = await conditional.find(ctx, type_, criteria, limit + hidden)
-        stay = [version for version in found.versions if version.key not in self._changed]
+        changed = {key for key in (*self.deleted, *self.written) if key.type == type_}
+        found = await conditional.find(ctx, type_, criteria, limit + len(changed))
+        stay = [version for version in found.versions if version.key not in changed]
         pending = [_pending(ctx, key) for key in self._matching(ctx, type_, found)]
         return replace(found, versions=(*stay, *pending)[:limit])
 
-    def _matching(self, ctx: Context, type_: str, found: Matches) -> Iterable[ResourceKey]:
+    def _matching(self, ctx: Context, type_: str, found: Matches) -> Iterator[ResourceKey]:
         """Yield the resources of this transaction that the criteria match; a chain finds none of them."""
         node = found.condition.search.branches[type_]
-        for key, raw in self._written.items():
+        for key, raw in self.written.items():
             if key.type != type_:
                 continue
             if key not in self._entries:

@@ -22,10 +22,13 @@ _METHODS: dict[str, Method] = {"create": "POST", "update": "PUT", "patch": "PATC
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to commit. `places` says which changes an entry made, `found` what a create found instead of writing."""
+    """What to commit.
+
+    `places` says which changes an entry made, from and to; `found` what a create found instead of writing.
+    """
 
     changes: tuple[Change, ...]
-    places: Mapping[int, range]
+    places: Mapping[int, tuple[int, int]]
     found: Mapping[int, Version]
     guessed: bool
 
@@ -83,7 +86,7 @@ def _assemble(
     steps: Sequence[Step], settled: Settled, prepared: Mapping[int, Prepared], conditions: Sequence[Condition]
 ) -> Plan:
     changes: list[Change] = []
-    places: dict[int, range] = {}
+    places: dict[int, tuple[int, int]] = {}
     found: dict[int, Version] = {}
     held = list(conditions)
     for step in steps:
@@ -97,7 +100,7 @@ def _assemble(
             held += target.conditions
         elif target is not None:
             changes.append(target.change(_METHODS[step.kind], prepared[index]))
-        places[index] = range(before, len(changes))
+        places[index] = (before, len(changes))
     return Plan(_holding(changes, held), places, found, _guessed(settled))
 
 

@@ -17,6 +17,7 @@ from fhir_server.model.json import decode, encode
 
 _REFERENCE = re.compile(rb'"reference":"([^"\\]*(?:\\.[^"\\]*)*)"')
 _CONDITIONAL = re.compile(rb'"reference":("[A-Z][A-Za-z]*\?[^"\\]*(?:\\.[^"\\]*)*")')
+_WITH_VERSION = re.compile(rb'"([^"\\]*)/_history/[^"\\]*"')
 _VERSIONED = re.compile(r"(.*?)(/_history/[^/#]+)?(#.*)?", re.DOTALL)
 _RESTFUL = re.compile(r"(https?://.*/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _UUID_REFERENCE = b'"reference":"urn:uuid:'
@@ -123,6 +124,12 @@ def conditional_references(raws: Iterable[bytes]) -> set[str]:
     """
     found = {match for raw in raws if b"?" in raw for match in _CONDITIONAL.findall(raw)}
     return {decode(match) for match in found}
+
+
+def named_with_version(raws: Iterable[bytes]) -> set[str]:
+    """Return what references name together with a version, the version left out."""
+    found = {match for raw in raws if b"/_history/" in raw for match in _WITH_VERSION.findall(raw)}
+    return {match.decode() for match in found}
 
 
 def root_of(full_url: str | None) -> str:

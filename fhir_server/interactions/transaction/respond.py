@@ -3,24 +3,21 @@
 from fhir_server.interactions.entry_responses import describe, full_url
 from fhir_server.interactions.outcome import success
 from fhir_server.interactions.write import said
-from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.version import Version
 from fhir_server.storage.base import Written
 
 
-def written_entry(request: FhirRequest, written: Written | None, found: Version | None) -> bytes:
+def written_entry(base: str, version: Version, written: Written | None, preferred: str) -> bytes:
     """Write what a create, update or patch came to; the resource only where the client prefers it.
+
+    written: None where a conditional create found `version`.
 
     Spec: https://hl7.org/fhir/R4/http.html#transaction-response
     """
-    version = written.version if written is not None else found
-    if version is None:
-        raise AssertionError("a write without a version")
     status = b"201 Created" if written is not None and written.created else b"200 OK"
-    preferred = request.preference("return")
     before = after = b""
     if preferred == "representation":
-        before = full_url(request, version) + b'"resource":' + version.stamped() + b","
+        before = full_url(base, version) + b'"resource":' + version.stamped() + b","
     elif preferred == "OperationOutcome":
         after = b',"outcome":' + success(said(written, version))
     return b'{%b"response":{"status":"%b"%b%b}}' % (before, status, describe(version), after)

@@ -8,12 +8,13 @@ import msgspec
 
 from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, FhirError, Issue
-from fhir_server.interactions.create import settle_create
+from fhir_server.interactions.create import new_target, settle_create
 from fhir_server.interactions.delete import plan_delete
 from fhir_server.interactions.entries import located
 from fhir_server.interactions.patch import settle_patch
 from fhir_server.interactions.targets import Target
 from fhir_server.interactions.transaction.overlay import Overlay
+from fhir_server.interactions.transaction.references import named_with_version
 from fhir_server.interactions.transaction.steps import Step
 from fhir_server.interactions.update import settle_update
 from fhir_server.model.keys import ResourceKey
@@ -51,32 +52,48 @@ async def settle(ctx: Context, steps: Iterable[Step]) -> Settled:
     by_kind: dict[str, list[Step]] = {}
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
-    overlay, deletes, targets = Overlay(), {}, {}
-    for step in by_kind.get("delete", ()):
-        planned = deletes[step.entry.index] = await _at(step, plan_delete(ctx, step.request))
-        overlay.delete(change.key for change in planned.changes)
-    for step in by_kind.get("create", ()):
-        target = targets[step.entry.index] = await _at(step, settle_create(ctx, step.request, overlay.find))
-        if not target.answers:
-            overlay.write(target.key, step.entry.resource)
+    overlay = Overlay()
+    deletes = await _settle_deletes(ctx, by_kind.get("delete", ()), overlay)
+    targets = await _settle_creates(ctx, by_kind.get("create", ()), overlay)
     targets |= await _settle_updates(ctx, by_kind, overlay)
     settled = Settled(targets, deletes, overlay)
     _refuse_overlaps(settled)
     return settled
 
 
+async def _settle_deletes(ctx: Context, steps: Iterable[Step], overlay: Overlay) -> dict[int, Planned]:
+    deletes = {step.entry.index: await _at(step, plan_delete(ctx, step.request)) for step in steps}
+    overlay.deleted.update(change.key for planned in deletes.values() for change in planned.changes)
+    return deletes
+
+
+async def _settle_creates(ctx: Context, steps: Iterable[Step], overlay: Overlay) -> dict[int, Target]:
+    targets: dict[int, Target] = {}
+    for step in steps:
+        if step.entry.headers:
+            target = await _at(step, settle_create(ctx, step.request, overlay.find))
+        else:
+            target = new_target(ctx, step.request)
+        targets[step.entry.index] = target
+        if not target.answers:
+            overlay.written[target.key] = step.entry.resource
+    return targets
+
+
 async def _settle_updates(ctx: Context, by_kind: Mapping[str, list[Step]], overlay: Overlay) -> dict[int, Target]:
     """Settle updates and patches; none of them sees another, so that their order makes no difference."""
     targets: dict[int, Target] = {}
     updates = by_kind.get("update", ())
+    versioned = named_with_version(step.entry.resource for steps in by_kind.values() for step in steps)
     for step in updates:
-        targets[step.entry.index] = await _at(step, settle_update(ctx, step.request, overlay.find))
-    if any(b"/_history/" in step.entry.resource for steps in by_kind.values() for step in steps):
-        targets = {index: await _with_version(ctx, target) for index, target in targets.items()}
+        target = await _at(step, settle_update(ctx, step.request, overlay.find))
+        if versioned and not versioned.isdisjoint((step.entry.full_url, str(target.key))):
+            target = await _with_version(ctx, target)
+        targets[step.entry.index] = target
     for step in by_kind.get("patch", ()):
         targets[step.entry.index] = await _at(step, settle_patch(ctx, step.request, overlay.find))
     for step in updates:
-        overlay.write(targets[step.entry.index].key, step.entry.resource)
+        overlay.written[targets[step.entry.index].key] = step.entry.resource
     return targets
 
 
@@ -101,6 +118,9 @@ async def _at(step: Step, work: Awaitable[T]) -> T:
 
 def _refuse_overlaps(settled: Settled) -> None:
     """Spec: https://hl7.org/fhir/R4/http.html#trules ("If any resource identities overlap ... SHALL fail")"""
+    keys = [key for _, key in settled.written()]
+    if len(set(keys)) == len(keys):
+        return
     first: dict[ResourceKey, int] = {}
     issues = []
     for index, key in settled.written():
