@@ -19,14 +19,15 @@ class IndexEntries:
 
     tokens: (param, system or None, code); `identifier:of-type` stands as ("identifier:of-type", "system|code", value)
         and a reference's logical identifier as ("subject:identifier", system, value).
-    strings: (param, folded, original).
+    strings: (param, folded, original); what `:text` searches stands as ("code:text", folded, "").
     dates: (param, low, high) microseconds since 1970 UTC, half open.
     numbers: (param, low, high), closed and exact: one number has low == high, a Range both its ends, an open end is
         infinite. Precision counts in the search value alone (`search/compare` has the laws).
     quantities: (param, low, high, system, code or unit, UCUM canonical (low, high, unit) or None), bounds likewise.
     uris: (param, value).
     references: (param, type, id, url, version): type and id for a RESTful reference to this server, url for an
-        absolute, canonical (without |version) or logical one, ("param", "#", "localid", None, None) for a contained one.
+        absolute, canonical (without |version) or logical one, ("param", "#", "localid", None, None) for a contained
+        one.
     composites: (param, components), each component an entry of its kind above without the param, with the
         kind first: ("token", system, code), ("quantity", low, high, system, code, canonical), ("date", low, high),
         ("string", folded, original), ("reference", type, id, url, version), ("number", low, high), ("uri", value).

@@ -35,7 +35,7 @@ def finds(type_: str, query: str, resource: dict[str, Any]) -> bool:
         tuple(parse_qsl(query)),
         types=(type_,),
         registry=REGISTRY,
-        settings=Settings(),
+        settings=Settings.model_validate({}),
         visibility=q.Visibility(),
         compartment=None,
         own_base=OWN,
