@@ -14,7 +14,7 @@ from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
 from fhir_server.fhirpath.temporal import parse_date, parse_datetime, parse_time
 
 # `is` and `as` bind less than `|` and `<`, as in the grammar of N1 when R4 was published. Later editions put them
-# before `|`; no expression in R4 reads differently, and the engines behind the official tests kept this order.
+# before `|`; no expression in R4 reads differently (docs/adr/0002-fhirpath.md).
 _LEVELS = (
     ("implies",),
     ("or", "xor"),

@@ -13,7 +13,7 @@ from fhir_server.fhirpath.temporal import DAY_MS, Temporal, from_milliseconds, i
 _EXACT_MS = {
     "week": 7 * DAY_MS, "day": DAY_MS, "hour": 3_600_000, "minute": 60_000, "second": 1000, "millisecond": 1,
 }  # fmt: skip
-# Decimals count in calendar seconds only; of a definite `0.1 's'` they are cut off, as the engines behind the suite do.
+# Decimals count in calendar seconds only; off a definite `0.1 's'` they are cut (docs/adr/0002-fhirpath.md).
 _CALENDAR_OF_UCUM = {"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}
 _DATE_DIGITS = {4: 1, 6: 2, 8: 3, 10: 4, 12: 5, 14: 6, 17: 7}
 _TIME_DIGITS = {2: 1, 4: 2, 6: 3, 9: 4}
