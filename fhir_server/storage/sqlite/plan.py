@@ -29,6 +29,8 @@ MIDDLE: Final = 8_192  # rows counted of each source in the second round
 WALK: Final = 4_096  # rows of an index walked before the third round
 DEEP: Final = 50_000  # rows counted of each source in the third round
 _DEAR: Final = 4  # listing the rows of a chain costs about so many times more
+_DEAREST: Final = 8  # a probe of `_has` looks at all that refers to one resource
+_DRIVEN: Final = 2  # looking up and sorting a row of a source costs about so many steps of a walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def find(branch: Branch, after: After | None, limit: int, steps: Steps) -> list[
     if branch.scope.contained or (sized and sized[0].known):
         return plan.drive(sized)
     if branch.by_pid:
-        budget = ALL if not branch.parts or (len(branch.parts) == 1 and sized and sized[0].source.walks) else GLANCE
-        found = plan.walk(sized, budget)
-        if found is not None and (budget == ALL or len(found) >= limit):
+        alone = not branch.parts or (len(branch.parts) == 1 and sized and sized[0].source.walks)
+        found = plan.walk(sized, ALL if alone else GLANCE // plan.dear)
+        if found is not None and (alone or len(found) >= limit):
             return found
     return plan.choose()
 
@@ -83,35 +85,47 @@ class Plan:
     limit: int
     steps: Steps
 
+    @property
+    def dear(self) -> int:
+        """How much more than a look-up the dearest probe costs: a walk looks at so many rows less."""
+        return max((part.cost for part in self.branch.parts), default=1) or 1
+
     def choose(self) -> list[Row]:
         """Weigh driving from the smallest source against walking the order, with better counts."""
+        if not self.branch.parts:
+            found = self.walk((), ALL)
+            return self.drive(()) if found is None else found
         sized = self.count(MIDDLE)
-        if sized and sized[0].known and not self._walk_is_cheaper(sized[0].rows):
-            return self.drive(sized)
-        found = self.walk(sized, ALL if not self.branch.parts else WALK)
-        if found is not None and (len(found) >= self.limit or not self.branch.parts):
+        known = sized[0].rows if sized and sized[0].known else None
+        budget = WALK // self.dear if known is None else self._worth_walking(known)
+        found = self.walk(sized, budget) if budget else None
+        if found is not None and len(found) >= self.limit:
             return found
+        return self.drive(sized) if known is not None else self._deep()
+
+    def _worth_walking(self, rows: int) -> int:
+        """Return how far to walk the order before the `rows` of a source are looked at instead; 0 for not at all.
+
+        If what matches is spread evenly, a page is full after `limit * total / rows` rows of the type.
+        """
+        total = self.branch.scope.values.one("SELECT total FROM type WHERE type=?", self.branch.kind) or 0
+        expected = self.limit * int(total) // max(rows, 1) * self.dear
+        return 3 * expected if expected < _DRIVEN * rows else 0
+
+    def _deep(self) -> list[Row]:
         sized = self.count(DEEP)
-        if not sized or not sized[0].known:
+        if not (sized and (sized[0].known or self.dear >= _DEAREST)):
             found = self.walk(sized, ALL)
             if found is not None:
                 return found
         return self.drive(sized)
-
-    def _walk_is_cheaper(self, rows: int) -> bool:
-        """Tell whether a walk of the order meets enough of `rows` sooner than all of them are looked at."""
-        branch = self.branch
-        if branch.by_pid or not branch.columns[0].walk:
-            return False
-        total = branch.scope.values.one("SELECT total FROM type WHERE type=?", branch.kind) or 0
-        return self.limit * int(total) < rows * rows
 
     def count(self, bound: int) -> list[Sized]:
         """Count the sources, the smallest first."""
         found = []
         for part in self.branch.parts:
             if part.source is not None:
-                most = bound // _DEAR if part.cost >= _DEAR and bound > PROBE else bound
+                most = bound // _DEAR if part.cost >= _DEAR and bound == MIDDLE else bound
                 rows = self.branch.scope.estimate(part.source, most)
                 found.append(Sized(part, part.source, rows, most))
                 self.steps.note("count", of=part.label, rows=rows, bound=most)
