@@ -134,6 +134,12 @@ def _total(controls: Controls, name: str, value: str, place: Place) -> Controls:
     return replace(controls, total=_choice(Total, name, value))
 
 
+def _total_method(controls: Controls, name: str, value: str, place: Place) -> Controls:
+    """`_totalMethod`, the older name that clients such as fhirpy still send; it changes no match."""
+    counted = "accurate" if value == "count" else value
+    return replace(controls, total=_choice(Total, name, counted))
+
+
 def _summary(controls: Controls, name: str, value: str, place: Place) -> Controls:
     return replace(controls, summary=_choice(Summary, name, value))
 
@@ -196,6 +202,7 @@ _READERS: dict[str, Callable[[Controls, str, str, Place], Controls]] = {
     "_sort": _sort,
     "_count": _count,
     "_total": _total,
+    "_totalMethod": _total_method,
     "_summary": _summary,
     "_elements": _elements,
     "_contained": _contained,

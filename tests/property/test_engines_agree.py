@@ -17,7 +17,7 @@ from fhir_server.search.parser import parse_search
 from fhir_server.storage.base import CommitResult, Condition, HistoryQuery, Page, Store, StoreError
 from tests.conformance.storage.engines import ENGINES
 from tests.conformance.storage.world import BASE, EXTRACTOR, START, Clock, World, change, delete, open_world
-from tests.property.strategies_search import IDS, TYPES, Resource, resources, searches
+from tests.property.strategies_search import IDS, TYPES, Resource, populations, resources, searches
 
 KEYS = [ResourceKey(type_, id_) for type_ in TYPES for id_ in IDS]
 VISIBILITIES = [
@@ -55,8 +55,8 @@ class EnginesAgree(RuleBasedStateMachine):
 
     links = Bundle("links")
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(population=populations)
+    def open(self, population: list[Resource]) -> None:
         self._folder = TemporaryDirectory()
         self._runner = asyncio.Runner()
         self._worlds: dict[str, World] = {}
@@ -64,6 +64,7 @@ class EnginesAgree(RuleBasedStateMachine):
             folder = Path(self._folder.name) / engine
             folder.mkdir()
             self._worlds[engine] = self._runner.run(open_world(engine, folder, max_includes=40, max_iterations=3))
+        self.put(population)
 
     def teardown(self) -> None:
         if hasattr(self, "_worlds"):
@@ -170,7 +171,8 @@ class EnginesAgree(RuleBasedStateMachine):
     @rule(visibility=st.sampled_from(VISIBILITIES), since=st.sampled_from((None, START, START + 5, START + 1000)))
     def history(self, visibility: q.Visibility, since: int | None) -> None:
         async def ask(_: str, store: Store) -> object:
-            query, found = HistoryQuery(since=since, visible=visibility, count=5), []
+            query = HistoryQuery(since=since, visible=visibility, count=5)
+            found: list[Version] = []
             page = await store.history(query)
             found += page.versions
             while page.next is not None:
@@ -183,7 +185,8 @@ class EnginesAgree(RuleBasedStateMachine):
     @rule(limit=st.sampled_from((1, 3, 1000)))
     def feed(self, limit: int) -> None:
         async def ask(_: str, store: Store) -> object:
-            found, after = [], 0
+            found: list[Version] = []
+            after = 0
             while versions := await store.changes(after, limit):
                 found += versions
                 after = versions[-1].txid

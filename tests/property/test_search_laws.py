@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ00
 def test_a_coarser_date_holds_every_finer_one(moment: datetime) -> None:
     text = moment.isoformat(timespec="milliseconds") + "Z"
     bounds = [date_bounds(part) for part in (text[:4], text[:7], text[:10], text[:16] + "Z", text[:19] + "Z", text)]
-    for (low, high), (inner_low, inner_high) in zip(bounds, bounds[1:], strict=False):
+    for (low, high), (inner_low, inner_high) in pairwise(bounds):
         assert low <= inner_low < inner_high <= high
 
 

@@ -32,6 +32,8 @@ def _asked(log: Log, row: Row, query: HistoryQuery, until: int) -> bool:
         return False
     if query.at is not None and not _current_within(log, row, query.at):
         return False
+    if row.erased:
+        return query.visible.unrestricted
     return matches(query.visible.of(version.key.type), version, row.entries, log.at(until))
 
 

@@ -12,10 +12,14 @@ from fhir_server.search.match import Found, VersionLike
 
 @dataclass(slots=True)
 class Row:
-    """A version and its index entries; those of a deletion are the ones of the version that it ended."""
+    """A version and its index entries; those of a deletion are the ones of the version that it ended.
+
+    `erased`: that version was purged, so there is nothing left to judge the deletion by.
+    """
 
     version: Version
     entries: IndexEntries
+    erased: bool = False
 
     @property
     def key(self) -> ResourceKey:

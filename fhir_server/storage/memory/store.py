@@ -150,6 +150,8 @@ class MemoryStore:
         rows = list(self._log.by_key.get(key, ()))
         gone = rows[:-1] if history_only else rows
         self._log.remove(gone)
+        for row in rows[len(gone) :]:
+            row.erased = row.version.deleted and bool(gone)
         return len(gone)
 
     async def reindex(
