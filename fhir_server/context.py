@@ -47,7 +47,7 @@ class ApplyPatch(Protocol):
 
     def __call__(
         self,
-        kind: Literal["json", "fhirpath", "xml"],
+        kind: Literal["json", "fhirpath", "xml", "merge"],
         resource: dict[str, Any],
         patch: bytes | dict[str, Any],
         definitions: Definitions,

@@ -5,6 +5,7 @@ from fhir_server.errors import BadRequest, MethodNotAllowed, MultipleMatches
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.outcome import success
 from fhir_server.interactions.preconditions import expected_version, reads_current
+from fhir_server.interactions.visibility import hidden
 from fhir_server.interactions.write import commit
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.storage.base import Change, Written
@@ -40,6 +41,8 @@ async def plan_delete(ctx: Context, request: FhirRequest) -> Planned:
     """Plan a delete, by id or by condition."""
     if request.id is None:
         return await _plan_conditional(ctx, request)
+    if await hidden(ctx, request.key):
+        return Planned((), None)
     expected = await expected_version(ctx, request, request.key)
     change = Change(
         request.key, "DELETE", expected=expected, keep_referenced=ctx.settings.integrity_on_delete

@@ -1,12 +1,13 @@
 """The FHIR update interaction: by id (which may create) and by condition."""
 
 from fhir_server.context import Context, Planned
-from fhir_server.errors import BadRequest, Conflict, MethodNotAllowed, MultipleMatches, PreconditionFailed
+from fhir_server.errors import BadRequest, Conflict, Forbidden, MethodNotAllowed, MultipleMatches, PreconditionFailed
 from fhir_server.interactions import binary
 from fhir_server.interactions.conditional import Find, Matches, find
 from fhir_server.interactions.preconditions import expected_version, if_match, reads_current
 from fhir_server.interactions.prepare import minified, parse, prepare
 from fhir_server.interactions.targets import Target
+from fhir_server.interactions.visibility import hidden
 from fhir_server.interactions.write import write
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.keys import ResourceKey, is_id
@@ -43,6 +44,8 @@ async def settle_update(ctx: Context, request: FhirRequest, find: Find = find) -
         return await _settle_conditional(ctx, request, find)
     key = request.key
     await _check_id(ctx, key)
+    if await hidden(ctx, key):
+        raise Forbidden(f"{key} cannot be written", expression="http.url")
     return Target(key, await expected_version(ctx, request, key), guessed=reads_current(request))
 
 

@@ -28,6 +28,14 @@ def _holds(ctx: Context, predicate: Node, version: Version) -> bool:
     return matches(predicate, version, entries, NoLookup())
 
 
+async def hidden(ctx: Context, key: ResourceKey) -> bool:
+    """Tell whether a resource exists, or did, that the caller may not see. Costs nothing to who may see all."""
+    if ctx.restriction.visibility.of(key.type) == EVERYTHING:
+        return False
+    current = await ctx.store.read(key)
+    return current is not None and not await visible(ctx, current)
+
+
 async def visible_keys(ctx: Context, keys: Iterable[ResourceKey]) -> list[ResourceKey]:
     """Return those of the current resources that the caller may see, in their order."""
     visibility = ctx.restriction.visibility

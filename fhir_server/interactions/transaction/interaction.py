@@ -69,13 +69,22 @@ async def _commit(ctx: Context, steps: Sequence[Step]) -> tuple[Plan, CommitResu
             return planned, await ctx.commit(planned.changes)
         except ConditionChanged:
             await pause(attempt)
-        except VersionChanged as error:
-            if not planned.guessed:
-                raise await translate(ctx, error) from error
-            await pause(attempt)
         except StoreError as error:
-            raise await translate(ctx, error) from error
+            if not isinstance(error, VersionChanged) or not planned.guessed:
+                raise await _refused(ctx, error, steps, planned) from error
+            await pause(attempt)
     raise Busy("others keep changing what this transaction depends on; try again")
+
+
+async def _refused(ctx: Context, error: StoreError, steps: Sequence[Step], planned: Plan) -> FhirError:
+    """Return the error for the client, with the entry whose resource the store speaks of."""
+    found = await translate(ctx, error)
+    key = getattr(error, "key", None)
+    for step in steps:
+        start, stop = planned.places[step.entry.index]
+        if any(change.key == key for change in planned.changes[start:stop]):
+            return located(found, step.entry)
+    return found
 
 
 def _answer(step: Step, done: Plan, result: CommitResult, preferred: str) -> bytes:

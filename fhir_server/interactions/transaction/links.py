@@ -5,12 +5,14 @@ Spec: https://hl7.org/fhir/R4/http.html#trules
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fhir_server.definitions import Definitions
 
-Resolve = Callable[[str], "str | None"]
+Place = Literal["reference", "uri", "narrative"]
+Resolve = Callable[[str, Place], "str | None"]
 
+_REFERENCE = "Reference.reference"
 _ATTRIBUTE = re.compile(r"""((?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
 
 
@@ -30,7 +32,7 @@ def replace_links(definitions: Definitions, type_: str, value: Mapping[str, Any]
         of = element.json_names.get(name)
         code = element.type_key or (of.code if of else "")
         if (type_, name) == ("Reference", "reference"):
-            code = "uri"
+            code = _REFERENCE
         found[name] = _replaced(definitions, code, item, resolve)
     return found
 
@@ -49,8 +51,10 @@ def _replaced(definitions: Definitions, code: str, item: Any, resolve: Resolve) 
 
 
 def _replaced_text(code: str, text: str, resolve: Resolve) -> str:
+    if code == _REFERENCE:
+        return resolve(text, "reference") or text
     if code in ("uri", "url"):
-        return resolve(text) or text
+        return resolve(text, "uri") or text
     if code == "xhtml":
         return _ATTRIBUTE.sub(lambda match: _attribute(match, resolve), text)
     return text
@@ -58,5 +62,5 @@ def _replaced_text(code: str, text: str, resolve: Resolve) -> str:
 
 def _attribute(match: re.Match[str], resolve: Resolve) -> str:
     quote, link = match[2][0], match[2][1:-1]
-    target = resolve(link.replace("&amp;", "&"))
+    target = resolve(link.replace("&amp;", "&"), "narrative")
     return match[0] if target is None else f"{match[1]}{quote}{target}{quote}"

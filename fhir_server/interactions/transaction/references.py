@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fhir_server.definitions import Definitions
-from fhir_server.interactions.transaction.links import replace_links
+from fhir_server.interactions.transaction.links import Place, replace_links
 from fhir_server.model.json import decode, encode
 
 _REFERENCE = re.compile(rb'"reference":"([^"\\]*(?:\\.[^"\\]*)*)"')
@@ -89,12 +89,16 @@ class References:
 
         return _REFERENCE.sub(replaced, raw)
 
-    def resolve(self, link: str, base: str) -> str | None:
-        """Return what a link becomes, None where it is not one of this transaction."""
+    def resolve(self, link: str, base: str, place: Place = "reference") -> str | None:
+        """Return what a link becomes, None where it is not one of this transaction.
+
+        Only references can be searches, and an element of type uri is what it says: no base makes it another.
+        """
+        base = "" if place == "uri" else base
         bare, version, fragment = _VERSIONED.fullmatch(link).groups()  # type: ignore[union-attr]  # matches anything
         target = self._targets.get(bare) or (self._targets.get(base + bare) if base else None)
         if target is None:
-            return self._criteria.get(link)
+            return self._criteria.get(link) if place == "reference" else None
         number = self._versions.get(target) if version else None
         return target + (f"/_history/{number}" if number else "") + (fragment or "")
 
@@ -114,7 +118,10 @@ class References:
         type_ = resource.get("resourceType")
         if not isinstance(type_, str) or type_ not in self._definitions.types:
             return raw
-        return encode(replace_links(self._definitions, type_, resource, lambda link: self.resolve(link, base)))
+        replaced = replace_links(
+            self._definitions, type_, resource, lambda link, place: self.resolve(link, base, place)
+        )
+        return encode(replaced)
 
 
 def conditional_references(raws: Iterable[bytes]) -> set[str]:

@@ -70,7 +70,7 @@ async def _settle_deletes(ctx: Context, steps: Iterable[Step], overlay: Overlay)
 async def _settle_creates(ctx: Context, steps: Iterable[Step], overlay: Overlay) -> dict[int, Target]:
     targets: dict[int, Target] = {}
     for step in steps:
-        if step.entry.headers:
+        if step.entry.headers or step.request.query:
             target = await _at(step, settle_create(ctx, step.request, overlay.find))
         else:
             target = new_target(ctx, step.request)

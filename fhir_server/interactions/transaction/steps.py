@@ -28,7 +28,7 @@ def read_step(ctx: Context, reader: RequestReader, entry: Entry) -> Step:
         FhirError: it names nothing, has no resource where it needs one, or may not be done; with the entry's place.
     """
     try:
-        plain = entry.method == "POST" and not entry.headers
+        plain = entry.method == "POST" and not entry.headers and "?" not in entry.url
         request = reader.create(entry) if plain else reader.request(entry)
         _check(ctx, request, entry)
     except FhirError as error:

@@ -99,9 +99,9 @@ FAULTS = {
     "another type": (b'[{"op":"replace","path":"/resourceType","value":"Person"}]', JSON, 422),
     "no resource any more": (b'[{"op":"replace","path":"","value":7}]', JSON, 422),
     "an invalid result": (b'[{"op":"add","path":"/gender","value":"m"}]', JSON, 422),
-    "no Parameters": (b'{"resourceType":"Patient"}', "application/fhir+json", 400),
+    "no object": (b"[]", "application/fhir+json", 400),
     "broken XML": (b"<diff", XML, 400),
-    "another language": (b"x", "application/merge-patch+json", 415),
+    "another language": (b"x", "text/x-diff", 415),
     "nothing": (b"", JSON, 400),
 }
 

@@ -73,7 +73,10 @@ FAULTS = {
     "read of a deleted one": (entry("GET", "Patient/gone"), 410, "Bundle.entry[1].request.url"),
     "unknown parameter": (entry("GET", "Patient?colour=red"), 400, None),
     "unknown operation": (entry("GET", "Patient/$nothing"), 501, "Bundle.entry[1].request.url"),
-    "version conflict": (entry("PUT", "Patient/old", patient("old"), ifMatch='W/"7"'), 412, None),
+    "version conflict": (
+        entry("PUT", "Patient/old", patient("old"), ifMatch='W/"7"'), 412, "Bundle.entry[1].request.ifMatch",
+    ),
+    "a referrer": (entry("DELETE", "Patient/subject"), 409, "Bundle.entry[1].request.url"),
     "patch of nothing": (entry("PATCH", "Patient/none", json_patch()), 404, "Bundle.entry[1].request.url"),
     "several matches": (entry("PUT", "Patient?active=true", patient()), 412, "Bundle.entry[1].request.url"),
     "several for a create": (
@@ -86,7 +89,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("what", FAULTS)
 async def test_one_fault_fails_the_whole_and_is_placed(fhir: Fhir, what: str) -> None:
-    await fhir.put_all(patient("old", active=True), patient("old2", active=True), patient("gone"))
+    await fhir.put_all(
+        patient("old", active=True), patient("old2", active=True), patient("gone"), patient("subject"),
+        observation("o", subject="Patient/subject"),
+    )  # fmt: skip
     await fhir.delete("Patient/gone")
     before = (await fhir.get("_history")).json["total"]
     fault, status, where = FAULTS[what]

@@ -189,3 +189,16 @@ def test_xml_patch_changes_the_resource() -> None:
 def test_a_wrong_xml_patch_is_refused(patch: bytes) -> None:
     with pytest.raises(BadRequest):
         apply_patch("xml", PATIENT, patch, FACTS)
+
+
+def test_merge_patch_sets_removes_and_goes_down() -> None:
+    patch: dict[str, Any] = {
+        "birthDate": None,
+        "active": True,
+        "text": {"status": "empty"},
+        "name": [{"family": "New"}],
+    }
+    merged = apply_patch("merge", PATIENT, patch, FACTS)
+    assert "birthDate" not in merged
+    assert (merged["active"], merged["text"], merged["name"]) == (True, {"status": "empty"}, [{"family": "New"}])
+    assert apply_patch("merge", merged, {"text": {"status": None, "div": "x"}}, FACTS)["text"] == {"div": "x"}

@@ -1,0 +1,109 @@
+"""What a caller sees who may not see everything: for them the rest is as if it were not there."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from fhir_server import dispatch as dispatching
+from fhir_server.context import Caller
+from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
+from tests.builders import bundle, entry, identifier, json_patch, observation, patient
+from tests.conformance.http.fhir import Fhir
+
+LINK = [{"other": {"reference": "Patient/seen"}, "type": "seealso"}]
+
+
+@dataclass(frozen=True)
+class OnlyActive:
+    """Sees active patients and all else."""
+
+    visibility: Visibility = Visibility(EVERYTHING, {"Patient": Token("active", (TokenValue(None, "true"),))})  # noqa: RUF009
+
+    def may(self, interaction: str, type_: str | None) -> bool:
+        return type_ != "Device"
+
+
+@pytest.fixture
+async def restricted(fhir: Fhir, monkeypatch: pytest.MonkeyPatch) -> Fhir:
+    """A client who sees active patients, on a store with one of each kind."""
+    await fhir.put_all(
+        patient("seen", active=True, identifier=identifier("1")),
+        patient("unseen", active=False, identifier=identifier("2"), link=LINK),
+        patient("both", active=True),
+        patient("both", active=False),
+        observation("o", subject="Patient/unseen"),
+        observation("p", subject="Patient/seen"),
+        patient("unseen-gone", active=False),
+    )
+    await fhir.delete("Patient/unseen-gone")
+    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyActive()))
+    return fhir
+
+
+async def test_read_of_an_unseen_resource_answers_as_for_one_that_never_existed(restricted: Fhir) -> None:
+    seen, unseen, never = [await restricted.get(f"Patient/{id_}") for id_ in ("seen", "unseen", "never")]
+    assert (seen.status, unseen.status, never.status) == (200, 404, 404)
+    assert unseen.body.replace(b"unseen", b"never") == never.body
+
+
+async def test_a_deletion_of_what_was_unseen_is_unseen(restricted: Fhir) -> None:
+    assert (await restricted.get("Patient/unseen-gone")).status == 404
+
+
+async def test_each_version_is_seen_by_itself(restricted: Fhir) -> None:
+    assert (await restricted.get("Patient/both")).status == 404
+    assert (await restricted.get("Patient/both/_history/1")).status == 200
+    assert (await restricted.get("Patient/both/_history/2")).status == 404
+
+
+async def test_searches_find_and_include_only_what_is_seen(restricted: Fhir) -> None:
+    assert (await restricted.get("Patient")).ids == ["seen"]
+    assert (await restricted.get("Patient?identifier=2")).ids == []
+    assert (await restricted.get("Observation?subject.identifier=2")).ids == []
+    found = await restricted.get("Observation?_include=Observation:subject&_sort=_id")
+    assert found.ids == ["o", "p", "seen"]
+
+
+async def test_history_shows_only_what_is_seen(restricted: Fhir) -> None:
+    found = await restricted.get("Patient/_history")
+    assert {each["fullUrl"].rpartition("/")[2] for each in found.entries} <= {"seen", "both"}
+    assert found.json["total"] == len(found.entries) == 2
+    assert (await restricted.get("Patient/unseen/_history")).status == 404
+
+
+async def test_conditions_look_only_at_what_is_seen(restricted: Fhir) -> None:
+    answer = await restricted.post("Patient", patient(active=True), if_none_exist="identifier=2")
+    assert answer.status == 201
+    assert (await restricted.delete("Patient?identifier=2")).status == 204
+
+
+async def test_writes_to_what_is_unseen_are_refused_or_have_no_effect(restricted: Fhir) -> None:
+    assert (await restricted.put("Patient/unseen", patient("unseen", active=True))).status == 403
+    patching = [{"op": "replace", "path": "/active", "value": True}]
+    content_type = "application/json-patch+json"
+    assert (await restricted("PATCH", "Patient/unseen", patching, content_type=content_type)).status == 404
+    assert (await restricted.delete("Patient/unseen")).status == 204
+    answer = await restricted.post("", bundle("transaction", entry("PATCH", "Patient/unseen", json_patch())))
+    assert answer.status == 404
+    answer = await restricted.post(
+        "", bundle("transaction", entry("GET", "Patient/unseen"), entry("POST", "Patient", patient()))
+    )
+    assert answer.status == 404
+
+
+async def test_referrers_that_are_unseen_are_not_named(restricted: Fhir) -> None:
+    answer = await restricted.delete("Patient/seen")
+    assert answer.status == 409
+    assert "Observation/p and others" in answer.text
+    assert "unseen" not in answer.text
+    await restricted.delete("Observation/p")
+    answer = await restricted.delete("Patient/seen")
+    assert answer.status == 409
+    assert "by other resources" in answer.text
+
+
+async def test_types_that_may_not_be_touched_are_forbidden_everywhere(restricted: Fhir) -> None:
+    assert (await restricted.get("Device")).status == 403
+    (inner,) = (await restricted.post("", bundle("batch", entry("GET", "Device")))).entries
+    assert inner["response"]["status"] == "403 Forbidden"
+    assert (await restricted.post("", bundle("transaction", entry("GET", "Device")))).status == 403
