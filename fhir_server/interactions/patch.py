@@ -1,5 +1,7 @@
 """The FHIR patch interaction: JSON Patch, FHIRPath Patch and XML Patch, by id and by condition.
 
+A JSON object that is no resource is read as a JSON Merge Patch, which clients such as fhirpy send.
+
 Spec: https://hl7.org/fhir/R4/http.html#patch
 """
 
@@ -8,7 +10,6 @@ from typing import Literal
 
 from fhir_server.context import Context, Planned
 from fhir_server.errors import (
-    BadRequest,
     Gone,
     InvalidResource,
     MultipleMatches,
@@ -27,11 +28,12 @@ from fhir_server.model.json import decode, encode
 from fhir_server.model.version import Version
 from fhir_server.storage.base import Condition
 
-Kind = Literal["json", "fhirpath", "xml"]
+Kind = Literal["json", "fhirpath", "xml", "merge"]
 _KINDS: dict[str, Kind] = {
     "application/json-patch+json": "json",
     "application/xml-patch+xml": "xml",
     "application/fhir+json": "fhirpath",
+    "application/merge-patch+json": "fhirpath",
 }
 
 
@@ -95,16 +97,15 @@ def apply_now(ctx: Context, request: FhirRequest, target: Target) -> bytes:
         raise UnsupportedMediaType(
             f"a patch is one of {', '.join(_KINDS)}, not {request.content_type[:80]!r}", expression="http.content-type"
         )
-    body = _parameters(request.body, ctx.settings.max_depth) if kind == "fhirpath" else request.body
+    body: bytes | dict[str, object] = request.body
+    if kind == "fhirpath":
+        body = parse(minified(request.body), ctx.settings.max_depth)
+        if "resourceType" not in body:
+            kind = "merge"
+        elif body["resourceType"] != "Parameters":
+            raise BadRequest("a FHIRPath patch is a Parameters resource", expression="Parameters")
     resource = decode(target.found.stamped())
     patched = ctx.apply_patch(kind, resource, body, ctx.definitions)
     if patched.get("id") != target.key.id or patched.get("resourceType") != target.key.type:
         raise InvalidResource("a patch cannot change the id or the type", expression=f"{target.key.type}.id")
     return encode(patched)
-
-
-def _parameters(body: bytes, max_depth: int) -> dict[str, object]:
-    parameters = parse(minified(body), max_depth)
-    if parameters.get("resourceType") != "Parameters":
-        raise BadRequest("a FHIRPath patch is a Parameters resource", expression="Parameters")
-    return parameters

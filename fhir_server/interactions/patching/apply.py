@@ -1,4 +1,4 @@
-"""One door to the three patch languages."""
+"""One door to the patch languages."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 from fhir_server.definitions import Definitions
 from fhir_server.interactions.patching.fhirpath_patch import fhirpath_patch
 from fhir_server.interactions.patching.json_patch import json_patch
+from fhir_server.interactions.patching.merge_patch import merge_patch
 from fhir_server.interactions.patching.xml_patch import xml_patch
 from fhir_server.model.json import decode, encode
 
@@ -21,7 +22,7 @@ def make_apply_patch(to_xml: Convert, to_json: Convert) -> Callable[..., Resourc
     """
 
     def apply_patch(
-        kind: Literal["json", "fhirpath", "xml"],
+        kind: Literal["json", "fhirpath", "xml", "merge"],
         resource: Resource,
         patch_body: bytes | Resource,
         definitions: Definitions,
@@ -29,6 +30,9 @@ def make_apply_patch(to_xml: Convert, to_json: Convert) -> Callable[..., Resourc
         if kind == "fhirpath":
             assert isinstance(patch_body, dict)
             return fhirpath_patch(resource, patch_body, definitions)
+        if kind == "merge":
+            assert isinstance(patch_body, dict)
+            return merge_patch(resource, patch_body)
         assert isinstance(patch_body, bytes)
         if kind == "json":
             return json_patch(resource, patch_body)
