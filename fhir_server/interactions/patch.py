@@ -10,6 +10,7 @@ from typing import Literal
 
 from fhir_server.context import Context, Planned
 from fhir_server.errors import (
+    BadRequest,
     Gone,
     InvalidResource,
     MultipleMatches,
