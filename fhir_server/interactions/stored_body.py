@@ -23,8 +23,8 @@ def stored_body(small: bytes, resource: Mapping[str, Any], key: ResourceKey) -> 
         return make_body(small, key)
     start, meta = front.end(), resource.get("meta")
     at = small.find(_META, start)
-    if meta is None and at < 0:
-        return _joined(key, b"}", small[start:])
+    if meta is None:
+        return _joined(key, b"}", small[start:]) if at < 0 else make_body(small, key)
     value = encode(meta)
     if at < 0 or small.find(_META, at + 1) > 0 or not small.startswith(value, at + len(_META)):
         return make_body(small, key)

@@ -13,7 +13,7 @@ from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.interactions.transaction.links import Place, replace_links
-from fhir_server.model.json import decode, encode
+from fhir_server.model.json import JsonError, decode, encode
 
 _REFERENCE = re.compile(rb'"reference":"([^"\\]*(?:\\.[^"\\]*)*)"')
 _CONDITIONAL = re.compile(rb'"reference":("[A-Z][A-Za-z]*\?[^"\\]*(?:\\.[^"\\]*)*")')
@@ -104,7 +104,8 @@ class References:
 
     def _unusual(self, match: re.Match[bytes], base: str) -> bytes:
         """Look closer at a reference that is no fullUrl as it stands: relative, versioned, escaped or of others."""
-        target = self.resolve(decode(b'"' + match[1] + b'"'), base)
+        link = _text(b'"' + match[1] + b'"')
+        target = None if link is None else self.resolve(link, base)
         return match[0] if target is None else b'"reference":' + encode(target)
 
     def _elsewhere(self, raw: bytes) -> bool:
@@ -114,7 +115,10 @@ class References:
         return sum(map(raw.count, self._starts)) != sum(map(raw.count, self._in_references))
 
     def _exactly(self, raw: bytes, base: str) -> bytes:
-        resource: dict[str, Any] = decode(raw, max_depth=_ANY_DEPTH)
+        try:
+            resource: dict[str, Any] = decode(raw, max_depth=_ANY_DEPTH)
+        except JsonError:
+            return raw  # it is refused in a moment, when it is prepared
         type_ = resource.get("resourceType")
         if not isinstance(type_, str) or type_ not in self._definitions.types:
             return raw
@@ -130,13 +134,22 @@ def conditional_references(raws: Iterable[bytes]) -> set[str]:
     Spec: https://hl7.org/fhir/R4/http.html#trules
     """
     found = {match for raw in raws if b"?" in raw for match in _CONDITIONAL.findall(raw)}
-    return {decode(match) for match in found}
+    return {link for link in map(_text, found) if link is not None}
 
 
 def named_with_version(raws: Iterable[bytes]) -> set[str]:
     """Return what references name together with a version, the version left out."""
     found = {match for raw in raws if b"/_history/" in raw for match in _WITH_VERSION.findall(raw)}
     return {match.decode() for match in found}
+
+
+def _text(token: bytes) -> str | None:
+    """Return the text of a JSON string; None for one that FHIR does not allow, which is refused later."""
+    try:
+        text = decode(token)
+    except JsonError:
+        return None
+    return text if isinstance(text, str) else None
 
 
 def root_of(full_url: str | None) -> str:

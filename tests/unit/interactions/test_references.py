@@ -162,6 +162,13 @@ def test_conditional_references_are_searches_by_type() -> None:
     assert conditional_references(raws) == {"Patient?identifier=a|b", "Practitioner?name=é"}
 
 
+@pytest.mark.parametrize("text", ["Patient?x=\\u0000", "\\u0000", "\\ud800"])
+def test_text_that_fhir_does_not_allow_is_left_to_be_refused_later(text: str) -> None:
+    raw = f'{{"resourceType":"Observation","subject":{{"reference":"{text}"}}}}'.encode()
+    assert references().rewrite(raw, None) == raw
+    assert conditional_references([raw]) <= {"Patient?x="}
+
+
 def test_links_with_a_version_are_known_by_what_they_name() -> None:
     assert named_with_version([b'{"a":"Patient/1/_history/2","b":"urn:x/_history/1","c":"x"}']) == {
         "Patient/1",

@@ -49,6 +49,7 @@ def test_cutting_gives_what_taking_apart_gives(rest, in_front, meta, dice) -> No
         b'{"resourceType":"Patient","contained":[{"meta":{"versionId":"1"}}]}',
         b'{"resourceType":"Patient","meta":{"versionId":"1"},"contained":[{"meta":{"versionId":"1"}}]}',
         b'{"resourceType":"Patient","active":true,"id":"a","meta":{"lastUpdated":"z"}}',
+        b'{"resourceType":"Patient","contained":[{"meta":null}]}',
         b'{"resourceType":"Patient","id":"a","meta":{"source":"\\u00e9"},"active":true}',
         b'{"resourceType":"Patient","id":"\\u0061","active":true}',
     ],
