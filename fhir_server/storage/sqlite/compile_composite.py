@@ -10,18 +10,7 @@ from fhir_server.storage.sqlite.compile_leaves import reference_targets
 from fhir_server.storage.sqlite.compile_quantities import alternatives
 from fhir_server.storage.sqlite.compile_ranges import law
 from fhir_server.storage.sqlite.compile_scope import Scope
-from fhir_server.storage.sqlite.compile_sql import (
-    NEVER,
-    Predicate,
-    Sql,
-    Subject,
-    any_of,
-    both,
-    either,
-    filtered,
-    one_of,
-    sql,
-)
+from fhir_server.storage.sqlite.compile_sql import NEVER, Predicate, Rows, Source, Sql, both, either, one_of, sql
 from fhir_server.storage.sqlite.compile_strings import STRINGS, equal
 
 _Member = Callable[[int], str]
@@ -31,24 +20,22 @@ _QUANTITY: Final = ("unit", "low", "high", "stated_unit", "stated_low", "stated_
 def composite(node: q.Composite, scope: Scope) -> Predicate:
     """Any of the value tuples; all components of a tuple hold on the same row."""
     label = f"{node.param}={len(node.values)} composite value(s)"
-    return any_of((_tuple(scope, node.param, leaves, label) for leaves in node.values), label)
-
-
-def _tuple(scope: Scope, code: str, leaves: Sequence[q.Leaf], label: str) -> Predicate:
-    param, a = scope.param(code), scope.alias()
+    param = scope.param(node.param)
     if param is None:
         return NEVER
-    conditions = [_component(scope, a, leaf) for leaf in leaves]
-    if None in conditions:
-        return NEVER
-    where = both([condition for condition in conditions if condition is not None])
-    rows = both([sql(f" FROM composite {a} WHERE {a}.param=?", param), *_first(scope, a, leaves[0])])
+    rows = Rows("composite", scope.alias(), param)
+    cases = [_tuple(scope, rows, leaves) for leaves in node.values]
+    return rows.some(label, [case for case in cases if case is not None], cost=2)
 
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM composite {a} INDEXED BY composite_pid WHERE {a}.pid={subject.pid}"
-        return sql(f"{head} AND {a}.param=? AND ", param) + where + ")"
 
-    return Predicate(label, probe, filtered(a, rows, where), cost=2)
+def _tuple(scope: Scope, rows: Rows, leaves: Sequence[q.Leaf]) -> tuple[Sql, Source] | None:
+    """Return the condition on a row and where to find it; None where a component cannot be satisfied."""
+    found = [_component(scope, rows.a, leaf) for leaf in leaves]
+    conditions = [condition for condition in found if condition is not None]
+    if len(conditions) < len(found):
+        return None
+    where = both(conditions)
+    return where, rows.filtered(both([rows.key, *_first(scope, rows.a, leaves[0])]), where)
 
 
 def _first(scope: Scope, a: str, leaf: q.Leaf) -> list[Sql]:

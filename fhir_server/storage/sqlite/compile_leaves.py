@@ -10,13 +10,13 @@ from fhir_server.storage.sqlite.compile_sql import (
     MERGED,
     NEVER,
     Predicate,
+    Rows,
     Source,
     Sql,
     Subject,
     Walkable,
     any_of,
     either,
-    filtered,
     integers,
     joined,
     none_of,
@@ -73,14 +73,9 @@ def _of(text: str | None) -> str:
 
 def _system(scope: Scope, param: int, system: int, label: str) -> Predicate:
     """Any code of a system that has too many to list them."""
-    a, b = scope.alias(), scope.alias()
-    of_system = sql(f"EXISTS(SELECT 1 FROM token_value {b} WHERE {b}.value={a}.value AND {b}.system=?)", system)
-
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM token {a} INDEXED BY token_pid WHERE {a}.pid={subject.pid} AND {a}.param=? AND "
-        return sql(head, param) + of_system + ")"
-
-    return Predicate(label, probe, filtered(a, sql(f" FROM token {a} WHERE {a}.param=?", param), of_system), cost=2)
+    rows, b = Rows("token", scope.alias(), param), scope.alias()
+    where = sql(f"EXISTS(SELECT 1 FROM token_value {b} WHERE {b}.value={rows.a}.value AND {b}.system=?)", system)
+    return rows.some(label, [(where, rows.filtered(rows.key, where))], cost=2)
 
 
 def reference_identifier(node: q.ReferenceIdentifier, scope: Scope) -> Predicate:

@@ -7,19 +7,7 @@ from fhir_server.search import query as q
 from fhir_server.search.compare import Law, number_law
 from fhir_server.storage.sqlite.compile_ranges import law, range_of_low, window
 from fhir_server.storage.sqlite.compile_scope import Scope
-from fhir_server.storage.sqlite.compile_sql import (
-    NEVER,
-    Predicate,
-    Source,
-    Sql,
-    Subject,
-    any_of,
-    both,
-    filtered,
-    joined,
-    one_of,
-    sql,
-)
+from fhir_server.storage.sqlite.compile_sql import NEVER, Predicate, Rows, Source, Sql, both, joined, one_of, sql
 from fhir_server.storage.sqlite.composites import CANONICAL_SYSTEM
 
 
@@ -45,8 +33,9 @@ def quantity(node: q.Quantity, scope: Scope) -> Predicate:
     param = scope.param(node.param)
     if param is None:
         return NEVER
+    rows = Rows("quantity", scope.alias(), param)
     found = [each for value in node.values for each in alternatives(scope, value)]
-    return any_of((_predicate(scope.alias(), param, each, label) for each in found), label)
+    return rows.some(label, [_case(rows, each) for each in found])
 
 
 def alternatives(scope: Scope, value: q.QuantityValue) -> list[Alternative]:
@@ -61,27 +50,22 @@ def alternatives(scope: Scope, value: q.QuantityValue) -> list[Alternative]:
     return [*found, Alternative(units, stated, stated=False)] if units else found
 
 
-def _predicate(a: str, param: int, each: Alternative, label: str) -> Predicate:
-    where = each.condition(lambda column: f"{a}.{column}")
-
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM quantity {a} INDEXED BY quantity_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
-
-    return Predicate(label, probe, _source(a, param, each, where))
+def _case(rows: Rows, each: Alternative) -> tuple[Sql, Source]:
+    where = each.condition(lambda column: f"+{rows.a}.{column}")
+    return where, _source(rows, each, where)
 
 
-def _source(a: str, param: int, each: Alternative, where: Sql) -> Source:
-    of_param = sql(f" WHERE {a}.param=?", param)
+def _source(rows: Rows, each: Alternative, where: Sql) -> Source:
+    a, implied = rows.a, window(each.law)
     if each.stated or each.units is None:
-        return filtered(a, f" FROM quantity {a}" + of_param, where)
-    of_unit = of_param + f" AND {a}.unit" + one_of(each.units)
-    rows = f" FROM quantity {a}" + of_unit
-    implied = window(each.law)
+        return rows.filtered(rows.key, where)
+    of_unit = f" AND {a}.unit" + one_of(each.units)
     if implied.starts is not None or implied.lasts is None:
-        return filtered(a, rows + range_of_low(each.law, a), where)
+        return rows.filtered(rows.key + of_unit + range_of_low(each.law, a), where)
     # Most rows are points, found by `low`; the others are few and stand in an index of their own.
-    points = filtered(a, rows + sql(f" AND {a}.low>=?", implied.lasts), where)
-    wide = of_unit + sql(f" AND {a}.high>=? AND {a}.high>{a}.low AND {a}.low<?", implied.lasts, implied.lasts)
-    ranges = filtered(a, f" FROM quantity {a} INDEXED BY quantity_wide" + wide, where)
+    points = rows.filtered(rows.key + of_unit + sql(f" AND {a}.low>=?", implied.lasts), where)
+    wide = f" FROM quantity {a} INDEXED BY quantity_wide WHERE {a}.param=? AND {a}.high>{a}.low AND {a}.low<?"
+    ranges = rows.filtered(
+        sql(wide, rows.param, implied.lasts) + of_unit + sql(f" AND {a}.high>=?", implied.lasts), where
+    )
     return Source(joined([points.select, ranges.select], " UNION ALL "), parts=(points, ranges))

@@ -1,15 +1,18 @@
 """Leaves of the tree that compare intervals: numbers, positions and `_lastUpdated`."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, cos, floor, radians
+from math import ceil, cos, degrees, floor, radians
 
 from fhir_server.search import query as q
-from fhir_server.search.compare import EARTH_RADIUS, Law, Test, date_law, number_law
+from fhir_server.search.compare import EARTH_RADIUS, Column, Law, Test, date_law, number_law
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     NEVER,
     Predicate,
+    Rows,
     Source,
     Sql,
     Subject,
@@ -17,39 +20,51 @@ from fhir_server.storage.sqlite.compile_sql import (
     any_of,
     both,
     either,
-    filtered,
     sql,
 )
 
 _NEVER_PID = 1 << 62
+_MANY = 20  # more alternatives than these are bound as a list
 
 
 def law(law_: Law, low: str, high: str) -> Sql:
     """Return a law of comparison as a condition on two columns."""
-    columns = {"low": low, "high": high}
-    tests = (both([sql(f"{columns[column]}{op}?", bound) for column, op, bound in part]) for part in law_)
-    parts = list(tests)
+    columns: dict[Column, str] = {
+        "low": f"+{low}",
+        "high": f"+{high}",
+    }  # the plus: keys are given apart, no other index helps
+    if len(law_) > _MANY:
+        return either(_listed(law_, columns))
+    parts = [both([sql(f"{columns[column]}{op}?", bound) for column, op, bound in part]) for part in law_]
     return parts[0] if len(parts) == 1 else either(parts)
+
+
+def _listed(law_: Law, columns: dict[Column, str]) -> list[Sql]:
+    """Bind the bounds of alternatives of one shape as one list, for SQLite takes seconds to read thousands of them."""
+    shapes: dict[tuple[tuple[Column, str], ...], list[list[float]]] = defaultdict(list)
+    for part in law_:
+        shapes[tuple((column, op) for column, op, _ in part)].append([bound for _, _, bound in part])
+    return [_shape(shape, bounds, columns) for shape, bounds in shapes.items()]
+
+
+def _shape(shape: Sequence[tuple[Column, str]], bounds: list[list[float]], columns: dict[Column, str]) -> Sql:
+    tests = " AND ".join(f"{columns[column]}{op}k.value->>{at}" for at, (column, op) in enumerate(shape))
+    return sql(f"EXISTS(SELECT 1 FROM json_each(?) k WHERE {tests})", json.dumps(bounds))
 
 
 def number(node: q.Number, scope: Scope) -> Predicate:
     """Numbers as closed intervals."""
     label = f"{node.param}={','.join(f'{v.prefix}{v.value}' for v in node.values[:5])}"
-    return any_of((_number(scope, node.param, value, label) for value in node.values), label)
-
-
-def _number(scope: Scope, code: str, value: q.NumberValue, label: str) -> Predicate:
-    param, a = scope.param(code), scope.alias()
+    param = scope.param(node.param)
     if param is None:
         return NEVER
-    where = law(number_law(value), f"{a}.low", f"{a}.high")
+    rows = Rows("number", scope.alias(), param)
+    return rows.some(label, [_number(rows, number_law(value)) for value in node.values])
 
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM number {a} INDEXED BY number_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
 
-    rows = sql(f" FROM number {a} WHERE {a}.param=?", param) + range_of_low(number_law(value), a)
-    return Predicate(label, probe, filtered(a, rows, where))
+def _number(rows: Rows, law_: Law) -> tuple[Sql, Source]:
+    where = law(law_, f"{rows.a}.low", f"{rows.a}.high")
+    return where, rows.filtered(rows.key + range_of_low(law_, rows.a), where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +103,19 @@ def range_of_low(law_: Law, a: str) -> Sql:
 def last_updated(node: q.LastUpdated, scope: Scope) -> Predicate:
     """The log is in the order of time, so a bound on time is a bound on pid."""
     label = f"_lastUpdated={','.join(f'{v.prefix}[{v.low},{v.high})' for v in node.values[:5])}"
-    ranges = [_pids(scope, tests) for value in node.values for tests in date_law(value)]
-    return any_of((_pid_range(scope, low, high, label) for low, high in ranges if low < high), label)
+    ranges = _merged([_pids(scope, tests) for value in node.values for tests in date_law(value)])
+    return any_of((_pid_range(scope, low, high, label) for low, high in ranges), label)
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges [low, high) in order, without empty ones and overlaps."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted(each for each in ranges if each[0] < each[1]):
+        if found and low <= found[-1][1]:
+            found[-1] = found[-1][0], max(high, found[-1][1])
+        else:
+            found.append((low, high))
+    return found
 
 
 def _pids(scope: Scope, tests: Sequence[Test]) -> tuple[int, int]:
@@ -110,7 +136,7 @@ def _pids(scope: Scope, tests: Sequence[Test]) -> tuple[int, int]:
 
 def _pid_range(scope: Scope, low: int, high: int, label: str) -> Predicate:
     def probe(subject: Subject) -> Sql:
-        return sql(f"({subject.owner}>=? AND {subject.owner}<?)", low, high)
+        return sql(f"(+{subject.owner}>=? AND +{subject.owner}<?)", low, high)
 
     if scope.contained:
         return Predicate(label, probe, cost=0)
@@ -121,20 +147,15 @@ def _pid_range(scope: Scope, low: int, high: int, label: str) -> Predicate:
 
 def near(node: q.Near, scope: Scope) -> Predicate:
     """A band of latitudes by the index, then the great-circle distance."""
-    param, a = scope.param(node.param), scope.alias()
+    param = scope.param(node.param)
     if param is None:
         return NEVER
-    reach = node.meters / EARTH_RADIUS * 180 / 3.141592653589793 + 1e-9
-    band = sql(f"{a}.latitude BETWEEN ? AND ?", node.latitude - reach, node.latitude + reach)
-    where = _distance(a, node)
+    rows = Rows("position", scope.alias(), param)
+    reach = degrees(node.meters / EARTH_RADIUS) + 1e-9
+    band = sql(f" AND {rows.a}.latitude BETWEEN ? AND ?", node.latitude - reach, node.latitude + reach)
     label = f"{node.param} within {node.meters:g} m of {node.latitude:g}|{node.longitude:g}"
-
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM position {a} INDEXED BY position_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
-
-    rows = sql(f" FROM position {a} WHERE {a}.param=? AND ", param) + band
-    return Predicate(label, probe, filtered(a, rows, where))
+    where = _distance(rows.a, node)
+    return rows.some(label, [(where, rows.filtered(rows.key + band, where))])
 
 
 def _distance(a: str, node: q.Near) -> Sql:

@@ -3,11 +3,14 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import apsw
 
 MERGED: Final = 16  # walks that are merged into one
+_BREADTH: Final = 100  # alternatives side by side in one expression
+_UNION: Final = 200  # sources that are read together; SQLite takes 500
 _INLINE: Final = 50  # a longer list is bound as one array, so that the text of the statement stays the same
 
 
@@ -39,8 +42,17 @@ def joined(parts: Iterable[Sql], separator: str) -> Sql:
 
 
 def either(parts: Iterable[Sql]) -> Sql:
-    """Return `(a OR b ...)`."""
-    return "(" + joined(parts, " OR ") + ")"
+    """Return `(a OR b ...)`.
+
+    Of very many parts a tree is made, because SQLite bounds the depth of an expression, within a CASE, because it would
+    ask of each part whether there is an index for it.
+    """
+    parts = list(parts)
+    if len(parts) <= _BREADTH:
+        return "(" + joined(parts, " OR ") + ")"
+    while len(parts) > 1:
+        parts = ["(" + joined(parts[at : at + _BREADTH], " OR ") + ")" for at in range(0, len(parts), _BREADTH)]
+    return "(CASE WHEN " + parts[0] + " THEN 1 ELSE 0 END)"
 
 
 def both(parts: Iterable[Sql]) -> Sql:
@@ -157,26 +169,22 @@ def any_of(parts: Iterable[Predicate], label: str = "") -> Predicate:
     if len(parts) == 1:
         return parts[0]
     label = label or "(" + " or ".join(part.label for part in parts) + ")"
-    return Predicate(
-        label, lambda s: either(part.probe(s) for part in parts), _union(parts), sum(part.cost for part in parts)
-    )
+    source, cost = _union([part.source for part in parts]), max(part.cost for part in parts)
+    return Predicate(label, lambda s: either(part.probe(s) for part in parts), source, cost)
 
 
-def _union(parts: Sequence[Predicate]) -> Source | None:
-    sources = [part.source for part in parts if part.source is not None]
-    if len(sources) < len(parts):
+def _union(sources: Sequence[Source | None]) -> Source | None:
+    known = [source for source in sources if source is not None]
+    if len(known) < len(sources) or len(known) > _UNION:
         return None
-    select = joined(("SELECT pid FROM (" + source.select + ")" for source in sources), " UNION ALL ")
-    walks = tuple(walk for source in sources for walk in source.walks)
-    if not all(source.walks for source in sources) or len(walks) > MERGED:
+    if len(known) == 1:
+        return known[0]
+    select = joined(("SELECT pid FROM (" + source.select + ")" for source in known), " UNION ALL ")
+    walks = tuple(walk for source in known for walk in source.walks)
+    if not all(source.walks for source in known) or len(walks) > MERGED:
         walks = ()
-    exact, indexed = all(source.exact for source in sources), all(source.indexed for source in sources)
-    return Source(select, walks, exact, indexed, parts=tuple(sources))
-
-
-def filtered(a: str, rows: Sql, where: Sql) -> Source:
-    """Return the source of the rows ` FROM ... WHERE ...` of a key range that satisfy `where`."""
-    return Source(f"SELECT {a}.pid AS pid" + rows + " AND " + where, scan="SELECT (" + where + ") AS ok" + rows)
+    exact, indexed = all(source.exact for source in known), all(source.indexed for source in known)
+    return Source(select, walks, exact, indexed, parts=tuple(known))
 
 
 def none_of(part: Predicate) -> Predicate:
@@ -186,3 +194,33 @@ def none_of(part: Predicate) -> Predicate:
     if part is NEVER:
         return ALWAYS
     return Predicate(f"not {part.label}", lambda s: "NOT (" + part.probe(s) + ")", None, part.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one parameter in an index table, under the name `a` in the query."""
+
+    table: str
+    a: str
+    param: int
+
+    @property
+    def key(self) -> Sql:
+        """The start of every range of keys."""
+        return sql(f" FROM {self.table} {self.a} WHERE {self.a}.param=?", self.param)
+
+    def filtered(self, key: Sql, where: Sql) -> Source:
+        """Return the source of the rows of a range of keys that satisfy `where`."""
+        return Source(f"SELECT {self.a}.pid AS pid" + key + " AND " + where, scan="SELECT (" + where + ") AS ok" + key)
+
+    def some(self, label: str, cases: Sequence[tuple[Sql, Source]], cost: int = 1) -> Predicate:
+        """Return the predicate that a row satisfies one of the conditions, each of which has a source."""
+        if not cases:
+            return NEVER
+        wheres, sources = [where for where, _ in cases], [source for _, source in cases]
+        return Predicate(label, partial(self._probe, wheres), _union(sources), cost)
+
+    def _probe(self, wheres: Sequence[Sql], subject: Subject) -> Sql:
+        indexed = f"{self.table} {self.a} INDEXED BY {self.table}_pid"
+        head = f"EXISTS(SELECT 1 FROM {indexed} WHERE {self.a}.pid={subject.pid} AND {self.a}.param=? AND "
+        return sql(head, self.param) + either(wheres) + ")"

@@ -1,6 +1,7 @@
 """Strings: by their beginning through the key, by a part through the list of different texts where it is short."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.search import query as q
@@ -10,19 +11,18 @@ from fhir_server.storage.sqlite.compile_sql import (
     MERGED,
     NEVER,
     Predicate,
+    Rows,
     Source,
     Sql,
-    Subject,
     Walkable,
-    any_of,
     both,
-    filtered,
     sql,
     strings,
 )
 
 MANY_ROWS: Final = 5_000  # a parameter with fewer rows is read through
 FEW_TEXTS: Final = 2_000  # different texts that are listed
+MANY_VALUES: Final = 20  # more values than these are bound as one list
 
 Compare = Callable[[str, str], Sql]
 
@@ -55,10 +55,35 @@ def prefixed(column: str, prefix: str) -> Sql:
 
 
 def string(node: q.String, scope: Scope) -> Predicate:
-    """Folded text by its beginning or a part of it, or the original text."""
+    """Folded text by its beginning, its end or a part of it, or the original text."""
     compare = STRINGS[node.mode]
     label = f"{node.param} {node.mode} {shown(node.values)}"
-    return any_of((_strings(scope, node.param, compare, value, label) for value in node.values), label)
+    if len(node.values) > MANY_VALUES:
+        return _many(scope, node, label)
+    return _strings(scope, node.param, compare, node.values, label)
+
+
+def _many(scope: Scope, node: q.String, label: str) -> Predicate:
+    """Compare with a list bound as one value: SQLite takes seconds to read a statement of thousands of alternatives."""
+    param = scope.param(node.param)
+    if param is None:
+        return NEVER
+    rows = Rows("string", scope.alias(), param)
+    like = _MANY[node.mode].format(a=rows.a)
+    where = sql(f"EXISTS(SELECT 1 FROM carray(?) k WHERE {like})", strings(node.values))
+    if node.mode in (q.StringMode.EQUALS, q.StringMode.EXACT):
+        texts = sql(f" AND {rows.a}.folded IN (SELECT value FROM carray(?))", strings(map(fold, node.values)))
+        return rows.some(label, [(where, rows.filtered(rows.key + texts, where))])
+    return rows.some(label, [(where, rows.filtered(rows.key, where))])
+
+
+_MANY: Final = {
+    q.StringMode.STARTS: "substr({a}.folded,1,length(k.value))=k.value",
+    q.StringMode.CONTAINS: "instr({a}.folded,k.value)>0",
+    q.StringMode.ENDS: "substr({a}.folded,-length(k.value))=k.value",
+    q.StringMode.EQUALS: "{a}.folded=k.value",
+    q.StringMode.EXACT: "{a}.original=k.value",
+}
 
 
 def _part(column: str, value: str) -> Sql:
@@ -91,50 +116,59 @@ STRINGS = {
 _BY_KEY: Final = (prefixed, equal, _exactly)
 
 
-def _strings(scope: Scope, code: str, compare: Compare, value: str, label: str) -> Predicate:
-    param, a = scope.param(code), scope.alias()
+def _strings(scope: Scope, code: str, compare: Compare, values: Sequence[str], label: str) -> Predicate:
+    param = scope.param(code)
     if param is None:
         return NEVER
-    where = compare(f"{a}.folded", value)
+    rows = Rows("string", scope.alias(), param)
+    texts = None if compare in _BY_KEY else _distinct(scope, param)
+    return rows.some(label, [_string(rows, compare, value, texts) for value in values])
 
-    def probe(subject: Subject) -> Sql:
-        head = f"EXISTS(SELECT 1 FROM string {a} INDEXED BY string_pid WHERE {a}.pid={subject.pid} AND {a}.param=?"
-        return sql(f"{head} AND ", param) + where + ")"
 
-    rows = sql(f" FROM string {a} WHERE {a}.param=?", param)
+def _string(rows: Rows, compare: Compare, value: str, texts: "_Texts | None") -> tuple[Sql, Source]:
+    where = compare(f"{rows.a}.folded", value)
     if compare in _BY_KEY:
-        return Predicate(label, probe, Source(f"SELECT {a}.pid AS pid" + rows + " AND " + where))
-    texts = _few_texts(scope, param, compare, value)
-    return Predicate(label, probe, filtered(a, rows, where) if texts is None else _listed(rows, a, texts))
+        return where, Source(f"SELECT {rows.a}.pid AS pid" + rows.key + " AND " + where)
+    return where, rows.filtered(rows.key, where) if texts is None else _listed(rows, texts.like(compare, value))
 
 
-def _few_texts(scope: Scope, param: int, compare: Compare, value: str) -> list[str] | None:
-    """Return the different texts that match, where there are many rows but few texts (the displays of codes)."""
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The different texts of a parameter."""
+
+    scope: Scope
+    texts: Sequence[str]
+
+    def like(self, compare: Compare, value: str) -> list[str]:
+        """Return those that match."""
+        where = compare("k.value", value)
+        query = f"SELECT k.value FROM carray(?) k WHERE {where.text}"
+        return self.scope.values.column(query, strings(self.texts), *where.values)
+
+
+def _distinct(scope: Scope, param: int) -> _Texts | None:
+    """List the different texts, where there are many rows but few texts (the displays of codes)."""
     rows = Source(sql("SELECT 1 FROM string WHERE param=?", param))
     if scope.estimate(rows, MANY_ROWS) < MANY_ROWS:
         return None
     texts: list[str] = scope.values.column(_DISTINCT, param, param, FEW_TEXTS + 1)
-    if len(texts) > FEW_TEXTS:
-        return None
-    where = compare("k.value", value)
-    return scope.values.column(f"SELECT k.value FROM carray(?) k WHERE {where.text}", strings(texts), *where.values)
+    return None if len(texts) > FEW_TEXTS else _Texts(scope, texts)
 
 
-def _listed(rows: Sql, a: str, texts: Sequence[str]) -> Source:
-    rows = f"SELECT {a}.pid AS pid" + rows + " AND "
+def _listed(rows: Rows, texts: Sequence[str]) -> Source:
+    a, select = rows.a, f"SELECT {rows.a}.pid AS pid" + rows.key
     if not texts:
-        return Source(rows + "0", size=0)
-    first = first_of("string", ("param", "folded", "pid"), "original", a)
-    walks = tuple(Walkable(rows + sql(f"{a}.folded=?{first}", text), f"{a}.pid") for text in texts[: MERGED + 1])
-    select = rows + f"{a}.folded IN (SELECT value FROM carray(?))"
-    return Source(select + Sql("", (strings(texts),)), walks if len(walks) <= MERGED else ())
+        return Source(select + " AND 0", size=0)
+    once = first_of("string", ("param", "folded", "pid"), "original", a)
+    walks = tuple(Walkable(select + sql(f" AND {a}.folded=?{once}", text), f"{a}.pid") for text in texts[: MERGED + 1])
+    listed = select + sql(f" AND {a}.folded IN (SELECT value FROM carray(?))", strings(texts))
+    return Source(listed, walks if len(walks) <= MERGED else ())
 
 
 def token_text(node: q.TokenText, scope: Scope) -> Predicate:
     """`:text`: each word begins a word of the display or text, which stands as a string `code:text`."""
     label = f"{node.param}:text={shown(node.values)}"
-    parts = (_strings(scope, f"{node.param}:text", _words, value, label) for value in node.values)
-    return any_of(parts, label)
+    return _strings(scope, f"{node.param}:text", _words, node.values, label)
 
 
 def _words(column: str, value: str) -> Sql:

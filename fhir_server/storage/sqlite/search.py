@@ -258,5 +258,9 @@ def bounded(connection: apsw.Connection, seconds: float) -> Iterator[None]:
         yield
     except apsw.InterruptError as error:
         raise SearchTooCostly(f"the search took longer than {seconds} s") from error
+    except (apsw.SQLError, apsw.TooBigError) as error:
+        if "too many SQL variables" not in str(error):
+            raise
+        raise SearchTooCostly("the search has too many values") from error
     finally:
         connection.set_progress_handler(None)
