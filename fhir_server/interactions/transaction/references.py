@@ -20,7 +20,7 @@ _CONDITIONAL = re.compile(rb'"reference":("[A-Z][A-Za-z]*\?[^"\\]*(?:\\.[^"\\]*)
 _WITH_VERSION = re.compile(rb'"([^"\\]*)/_history/[^"\\]*"')
 _VERSIONED = re.compile(r"(.*?)(/_history/[^/#]+)?(#.*)?", re.DOTALL)
 _RESTFUL = re.compile(r"(https?://.*/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
-_UUID_REFERENCE = b'"reference":"urn:uuid:'
+_BEFORE = b'"reference":"'
 _UUID = 36  # characters after `urn:uuid:`
 _ANY_DEPTH = 1_000_000
 
@@ -50,7 +50,7 @@ class References:
         self._by_uuid = {url.encode()[9:]: t.encode() for url, t in targets.items() if _is_uuid(url)}
         self._only_uuids = len(self._by_uuid) == len(self._raw)
         self._starts = tuple({_start(url).encode() for url in targets})
-        self._in_references = tuple(b'"reference":"' + start for start in self._starts)
+        self._in_references = tuple(_BEFORE + start for start in self._starts)
 
     def rewrite(self, raw: bytes, full_url: str | None) -> bytes:
         """Return a minified resource with its links replaced; `full_url` is its own, for relative references."""
@@ -64,17 +64,21 @@ class References:
         return self._by_pattern(raw, base)
 
     def _quickly(self, raw: bytes) -> bytes | None:
-        """Do the usual case by splitting; None where something in the resource is unusual."""
-        parts = raw.split(_UUID_REFERENCE)
-        if raw.count(b"urn:uuid:") != len(parts) - 1 or _holds_links(raw):
+        """Do the usual case by splitting; None where a fullUrl stands elsewhere, or something may hide one."""
+        if b"\\" in raw and (b"\\u" in raw or b"\\/" in raw):
             return None
-        for number in range(1, len(parts)):
-            part = parts[number]
+        first, *parts = raw.split(b"urn:uuid:")
+        done, before = [first], first
+        for part in parts:
             target = self._by_uuid.get(part[:_UUID])
-            if target is None or part[_UUID : _UUID + 1] != b'"':
+            if target is None:
+                done += (b"urn:uuid:", part)
+            elif before.endswith(_BEFORE) and part[_UUID : _UUID + 1] == b'"':
+                done += (target, part[_UUID:])
+            else:
                 return None
-            parts[number] = target + part[_UUID:]
-        return b'"reference":"'.join(parts)
+            before = part
+        return b"".join(done)
 
     def _by_pattern(self, raw: bytes, base: str) -> bytes:
         if self._elsewhere(raw):
