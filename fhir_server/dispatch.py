@@ -15,7 +15,7 @@ from fhir_server.interactions.history import history
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
-from fhir_server.interactions.tenants import Tenants
+from fhir_server.interactions.tenants import Tenant, Tenants
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
@@ -61,6 +61,8 @@ class Server:
     new_id: Callable[[], str]
     terminology: CodeExpander | None = None
     jobs: Jobs | None = None
+    contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
+    """Contexts of callers who see everything, by tenant and base URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Open:
 
 
 _OPEN = Open()
+_MOST_CONTEXTS = 100
+_EVERYBODY = Caller(admin=True)
 
 
 async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
@@ -84,20 +88,37 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
         FhirError: for the edge to answer.
     """
     caller, restriction = authorize(server, request)
-    ctx = await _context(server, request, caller, restriction)
-    return await run(ctx, request)
+    tenant = await _tenant(server, request)
+    base = server.settings.base_url.rstrip("/") or request.base
+    if restriction is _OPEN:
+        return await run(_open_context(server, tenant, base), request)
+    return await run(_context(server, tenant, base, caller, restriction), request)
 
 
 def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
     """Return who asks and what they may see: in a server without authorization, everybody everything."""
-    return Caller(admin=server.settings.auth == "none"), _OPEN
+    return _EVERYBODY, _OPEN
 
 
-async def _context(server: Server, request: FhirRequest, caller: Caller, restriction: Restriction) -> Context:
+async def _tenant(server: Server, request: FhirRequest) -> Tenant:
     try:
-        tenant = await server.tenants.of(request.tenant)
+        return await server.tenants.of(request.tenant)
     except KeyError:
         raise UnknownPath(f"there is no tenant {request.tenant[:80]!r}", expression="http.url") from None
+
+
+def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
+    """Return the context of everybody. It is kept as long as the definitions stay; few are, for a client may name any
+    host in its base."""
+    ctx = server.contexts.get((tenant.name, base))
+    if ctx is None or ctx.extractor is not tenant.extractor:
+        if len(server.contexts) >= _MOST_CONTEXTS:
+            server.contexts.clear()
+        ctx = server.contexts[tenant.name, base] = _context(server, tenant, base, _EVERYBODY, _OPEN)
+    return ctx
+
+
+def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restriction: Restriction) -> Context:
     ctx = Context(
         store=tenant.store,
         settings=server.settings,
@@ -115,7 +136,7 @@ async def _context(server: Server, request: FhirRequest, caller: Caller, restric
         new_id=server.new_id,
         execute=lambda inner: run(ctx, inner),
         commit=partial(server.tenants.commit, tenant),
-        base=server.settings.base_url.rstrip("/") or request.base,
+        base=base,
         link_secret=tenant.link_secret,
         jobs=server.jobs,
     )

@@ -76,13 +76,15 @@ async def _expected_none(ctx: Context, request: FhirRequest, key: ResourceKey) -
 
 def not_modified(request: FhirRequest, version: Version) -> FhirResponse | None:
     """Return 304 where the client has this version already; If-None-Match goes before If-Modified-Since."""
-    header = request.headers.get("if-none-match")
-    if header is not None:
-        tags = etags(header)
+    headers = request.headers
+    if "if-none-match" in headers:
+        tags = etags(headers["if-none-match"])
         same = tags == ("*",) or str(version.version) in tags
-    else:
-        since = _seconds(request.headers.get("if-modified-since", ""))
+    elif "if-modified-since" in headers:
+        since = _seconds(headers["if-modified-since"])
         same = since is not None and version.last_updated // 1000 <= since
+    else:
+        return None
     return FhirResponse(304, (), version) if same else None
 
 

@@ -32,7 +32,7 @@ def represent(ctx: Context, request: FhirRequest, version: Version) -> FhirRespo
     """Answer with one version, cut to `_summary` or `_elements`, or with the content of a Binary."""
     if version.key.type == "Binary":
         return binary.represent(request, version)
-    wanted = subset.asked(request.query)
+    wanted = subset.asked(request.query) if request.query else None
     if wanted is None:
         return FhirResponse.of_version(version)
     return FhirResponse(200, (subset.cut(ctx.definitions, version, wanted),), version)
