@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
@@ -90,13 +90,13 @@ class EnginesAgree(RuleBasedStateMachine):
 
         self._agree(ask)
 
-    @rule(step=st.sampled_from((0, 1, 5, 1000)))
-    def wait(self, step: int) -> None:
+    @rule(
+        step=st.sampled_from((0, 1, 1000)),
+        batch=st.lists(resources, min_size=1, max_size=6, unique_by=lambda r: (r["resourceType"], r["id"])),
+    )
+    def put(self, batch: list[Resource], step: int = 0) -> None:
         for world in self._worlds.values():
             world.clock.now += step
-
-    @rule(batch=st.lists(resources, min_size=1, max_size=6, unique_by=lambda r: (r["resourceType"], r["id"])))
-    def put(self, batch: list[Resource]) -> None:
         self._commit([change(resource) for resource in batch])
 
     @rule(resource=resources, expected=st.sampled_from((0, 1, 2, 3)))
@@ -132,9 +132,12 @@ class EnginesAgree(RuleBasedStateMachine):
             now=START,
         ).search
 
-    @rule(target=links, asked=searches(), visibility=st.sampled_from(VISIBILITIES))
-    def search(self, asked: Any, visibility: q.Visibility) -> Any:
-        search = self._parse(asked, visibility)
+    @rule(target=links, many=st.lists(searches(), min_size=3, max_size=8), visibility=st.sampled_from(VISIBILITIES))
+    def search(self, many: list[Any], visibility: q.Visibility) -> Any:
+        asked = [self._search(self._parse(each, visibility)) for each in many]
+        return multiple(*(link for link in asked if link[1]["memory"] is not None))
+
+    def _search(self, search: q.Search) -> tuple[q.Search, dict[str, q.Cursor | None]]:
         cursors: dict[str, q.Cursor | None] = {}
 
         async def ask(engine: str, store: Store) -> object:
@@ -211,5 +214,5 @@ def test_clocks_of_all_worlds_begin_alike() -> None:
 
 TestEnginesAgree = EnginesAgree.TestCase
 TestEnginesAgree.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
