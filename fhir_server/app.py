@@ -13,7 +13,7 @@ from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.context import Level, Operation
-from fhir_server.definitions import load
+from fhir_server.definitions import OperationFacts, load
 from fhir_server.dispatch import Server, dispatch
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
@@ -93,5 +93,7 @@ def extract_by(settings: Settings) -> Callable[[str, bytes], IndexEntries]:
 
 
 class _NoOperations:
+    facts: tuple[OperationFacts, ...] = ()
+
     def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from fhir_server.definitions import Definitions
+    from fhir_server.definitions import Definitions, OperationFacts
     from fhir_server.model.exchange import FhirRequest, FhirResponse
     from fhir_server.model.keys import ResourceKey
     from fhir_server.model.version import Version
@@ -83,12 +83,20 @@ class Router(Protocol):
 class Operation(Protocol):
     """One operation, ready to run."""
 
+    @property
+    def facts(self) -> OperationFacts:
+        """What its OperationDefinition says."""
+
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call of it."""
 
 
 class Operations(Protocol):
     """The operations that this server has."""
+
+    @property
+    def facts(self) -> tuple[OperationFacts, ...]:
+        """The facts of all of them."""
 
     def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
         """Return the operation `$name` as called on the system, a type or an instance; None if there is none."""

@@ -15,6 +15,7 @@ from fhir_server.interactions.history import history
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
+from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.tenants import Tenant, Tenants
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
@@ -23,6 +24,7 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.query import Visibility
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
 from fhir_server.validation import Validator
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
@@ -149,9 +151,11 @@ async def run(ctx: Context, request: FhirRequest) -> FhirResponse:
         raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
     if ctx.jobs is not None and request.preference("respond-async") is not None:
         return await ctx.jobs.submit(ctx, request)
-    if request.interaction == "operation":
-        return await _operate(ctx, request)
-    return await HANDLERS[request.interaction](ctx, request)
+    handler = _operate if request.interaction == "operation" else HANDLERS[request.interaction]
+    try:
+        return await handler(ctx, request)
+    except StoreError as error:
+        raise await translate(ctx, error) from error
 
 
 async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:

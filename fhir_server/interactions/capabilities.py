@@ -112,9 +112,9 @@ def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
         "interaction": [{"code": code} for code in _SYSTEM],
         "searchParam": _search_parameters(parameters.common(parameters.types)),
     }
-    found = _operations(definitions, operations, None)
-    if found:
-        rest["operation"] = found
+    system = [facts for facts in operations.facts if facts.system]
+    if system:
+        rest["operation"] = _operations(system)
     rest["compartment"] = [
         f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
     ]
@@ -127,7 +127,7 @@ def _security(settings: Settings) -> dict[str, Any]:
 
 
 def _resource(parts: Parts, type_: str, referring: Iterable[str]) -> dict[str, Any]:
-    definitions, parameters, operations, settings, _ = parts
+    _, parameters, operations, settings, _ = parts
     own = parameters.of(type_)
     includes = [f"{type_}:{p.code}" for p in own.values() if p.type == "reference"]
     resource: dict[str, Any] = {
@@ -145,7 +145,7 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str]) -> dict[str, A
         "searchInclude": ["*", *includes] if includes else [],
         "searchRevInclude": list(referring),
         "searchParam": _search_parameters(own),
-        "operation": _operations(definitions, operations, type_),
+        "operation": _operations(facts for facts in operations.facts if _is_for(facts, type_)),
     }
     return {name: value for name, value in resource.items() if value != []}
 
@@ -174,18 +174,9 @@ def _referring(parameters: ParameterRegistry) -> Mapping[str, list[str]]:
     return found
 
 
-def _operations(definitions: Definitions, operations: Operations, type_: str | None) -> list[dict[str, str]]:
-    return [
-        {"name": facts.code, "definition": facts.url}
-        for facts in definitions.operations.values()
-        if _offered(facts, operations, type_)
-    ]
+def _operations(found: Iterable[OperationFacts]) -> list[dict[str, str]]:
+    return [{"name": facts.code, "definition": facts.url} for facts in found]
 
 
-def _offered(facts: OperationFacts, operations: Operations, type_: str | None) -> bool:
-    if type_ is None:
-        return facts.system and operations.find(facts.code, None, "system") is not None
-    if type_ not in facts.resources and "Resource" not in facts.resources:
-        return False
-    on_type = facts.type_level and operations.find(facts.code, type_, "type") is not None
-    return on_type or (facts.instance and operations.find(facts.code, type_, "instance") is not None)
+def _is_for(facts: OperationFacts, type_: str) -> bool:
+    return (facts.type_level or facts.instance) and (type_ in facts.resources or "Resource" in facts.resources)

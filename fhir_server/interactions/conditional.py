@@ -6,13 +6,12 @@ from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
 from fhir_server.errors import PreconditionFailed
-from fhir_server.interactions.store_errors import translate
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.model.version import Version
 from fhir_server.search.controls import is_control
 from fhir_server.search.parser import parse_search
 from fhir_server.search.query import Search
-from fhir_server.storage.base import Condition, StoreError
+from fhir_server.storage.base import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,7 @@ async def find(ctx: Context, type_: str, criteria: Query, limit: int = 2) -> Mat
         FhirError: criteria that cannot be read.
     """
     search = criteria_search(ctx, type_, criteria)
-    try:
-        page = await ctx.store.search(replace(search, count=limit))
-    except StoreError as error:
-        raise await translate(ctx, error) from error
+    page = await ctx.store.search(replace(search, count=limit))
     return Matches(page.versions, Condition(search, frozenset(version.key for version in page.versions)))
 
 

@@ -14,7 +14,6 @@ from fhir_server.context import Context
 from fhir_server.errors import BadValue, NotFound, UnknownParameter
 from fhir_server.interactions.bundle import Link, write_bundle
 from fhir_server.interactions.integrity import targets
-from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.subset import Subset, asked, cut
 from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -23,7 +22,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version, instant
 from fhir_server.search.dates import date_bounds
 from fhir_server.search.query import NOTHING, And, Ids, Visibility
-from fhir_server.storage.base import HistoryPage, HistoryQuery, StoreError
+from fhir_server.storage.base import HistoryPage, HistoryQuery
 
 _PAGE = "_page"
 _KNOWN = frozenset({"_since", "_at", "_count", "_list", _PAGE, "_format", "_pretty", "_summary", "_elements"})
@@ -43,10 +42,7 @@ async def history(ctx: Context, request: FhirRequest) -> FhirResponse:
     query = await _listed(ctx, request, _query(ctx, request))
     if request.interaction == "history-instance":
         await _must_exist(ctx, request)
-    try:
-        page = await ctx.store.history(query)
-    except StoreError as error:
-        raise await translate(ctx, error) from error
+    page = await ctx.store.history(query)
     return _respond(ctx, request, page, applied)
 
 

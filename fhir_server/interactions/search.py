@@ -11,7 +11,6 @@ from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Forbidden, Issue
 from fhir_server.interactions.bundle import Link, write_bundle
 from fhir_server.interactions.outcome import outcome
-from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.subset import Subset, cut, named
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode, items, members
@@ -19,7 +18,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.controls import ContainedType, Summary
 from fhir_server.search.links import PageLink, decode_link, encode_link
 from fhir_server.search.parser import ParsedSearch, parse_search
-from fhir_server.storage.base import Page, StoreError
+from fhir_server.storage.base import Page
 
 _KEPT = frozenset(("_format", "_pretty"))
 _SUBSETS = (Summary.TRUE, Summary.TEXT, Summary.DATA)
@@ -40,10 +39,7 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     if asked.explain:
         return await _explain(ctx, asked)
     after = None if link is None else link.cursor_of(asked.fingerprint)
-    try:
-        page = await ctx.store.search(replace(asked.search, after=after))
-    except StoreError as error:
-        raise await translate(ctx, error) from error
+    page = await ctx.store.search(replace(asked.search, after=after))
     links = _links(ctx, request, asked, (page, now))
     entries = [*_entries(ctx, request, asked, page), *_outcome(asked, page)]
     identity = (ctx.new_id(), ctx.now())

@@ -11,6 +11,7 @@ from fhir_server.errors import (
     LinkExpired,
     PreconditionFailed,
     StoreFull,
+    TooCostly,
 )
 from fhir_server.interactions.visibility import visible_keys
 from fhir_server.model.keys import ResourceKey
@@ -18,11 +19,13 @@ from fhir_server.storage.base import (
     ConditionChanged,
     MissingTargets,
     RecordChanged,
+    SearchTooCostly,
     SnapshotGone,
     StillReferenced,
     StorageFull,
     StoreError,
     VersionChanged,
+    WriteBusy,
 )
 
 _NAMED = 10
@@ -77,5 +80,7 @@ _TRANSLATIONS: dict[type[StoreError], Callable[..., FhirError]] = {
     ConditionChanged: lambda error: Busy("too many writers at once; try again"),
     RecordChanged: lambda error: Conflict("somebody else has just written the same record; try again"),
     SnapshotGone: lambda error: LinkExpired("this page link has expired; search again", expression="http.url"),
+    WriteBusy: lambda error: Busy("too many writers wait; nothing was stored, try again"),
+    SearchTooCostly: lambda error: TooCostly("the search takes too long; narrow it", expression="http.url"),
     StorageFull: lambda error: StoreFull("there is no space left for this write; nothing was stored"),
 }

@@ -10,7 +10,7 @@ from fhir_server.interactions.outcome import success
 from fhir_server.interactions.store_errors import translate
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.version import Version
-from fhir_server.storage.base import CommitResult, ConditionChanged, StoreError, VersionChanged, Written
+from fhir_server.storage.base import CommitResult, ConditionChanged, VersionChanged, Written
 
 Plan = Callable[[Context, FhirRequest], Awaitable[Planned]]
 NOTHING_WRITTEN = CommitResult(0, 0, ())
@@ -45,8 +45,6 @@ async def commit(ctx: Context, plan: Callable[[], Awaitable[Planned]]) -> tuple[
             if not planned.guessed:
                 raise await translate(ctx, error) from error
             await pause(attempt)
-        except StoreError as error:
-            raise await translate(ctx, error) from error
     raise Busy("others keep changing what this write depends on; try again")
 
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from fhir_server.context import Context
-from fhir_server.errors import BadRequest, FhirError, Forbidden, Unsupported
+from fhir_server.context import Context, Level
+from fhir_server.errors import BadRequest, FhirError, Forbidden, UnknownPath, Unsupported
 from fhir_server.interactions.entries import Entry, RequestReader, located
 from fhir_server.model.exchange import FhirRequest
 
@@ -49,6 +49,9 @@ def _check(ctx: Context, request: FhirRequest, entry: Entry) -> None:
 
 def _check_operation(ctx: Context, request: FhirRequest) -> None:
     """Only operations that change nothing can be part of a transaction: others write by themselves."""
-    facts = ctx.definitions.operation(request.operation or "", request.type)
-    if facts is None or facts.affects_state or request.method == "POST":
+    level: Level = "instance" if request.id else "type" if request.type else "system"
+    operation = ctx.operations.find(request.operation or "", request.type, level)
+    if operation is None:
+        raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")
+    if operation.facts.affects_state:
         raise Unsupported(f"${request.operation} cannot be part of a transaction", expression="http.url")

@@ -44,6 +44,8 @@ class Clock:
 class NoOperations:
     """A registry without operations."""
 
+    facts = ()
+
     def find(self, name: str, type_: str | None, level: str, /) -> None:
         """Find nothing."""
 

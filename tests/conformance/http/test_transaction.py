@@ -72,7 +72,7 @@ FAULTS = {
     "history of nothing": (entry("GET", "Patient/none/_history"), 404, "Bundle.entry[1].request.url"),
     "read of a deleted one": (entry("GET", "Patient/gone"), 410, "Bundle.entry[1].request.url"),
     "unknown parameter": (entry("GET", "Patient?colour=red"), 400, None),
-    "unknown operation": (entry("GET", "Patient/$nothing"), 501, "Bundle.entry[1].request.url"),
+    "unknown operation": (entry("GET", "Patient/$nothing"), 404, "Bundle.entry[1].request.url"),
     "version conflict": (
         entry("PUT", "Patient/old", patient("old"), ifMatch='W/"7"'), 412, "Bundle.entry[1].request.ifMatch",
     ),
