@@ -62,13 +62,13 @@ def _tokens(scope: Scope, code: str, values: Sequence[q.TokenValue]) -> Predicat
     if param is None:
         return NEVER
     ids, systems = scope.values.tokens(values)
-    label = f"{code}={shown(f'{_of(v.system)}{_of(v.code)}' for v in values)}"
+    label = f"{code}={shown(map(_shown_token, values))}"
     parts = [interned(scope, "token", param, ids, label)]
     return any_of([*parts, *(_system(scope, param, system, label) for system in systems)])
 
 
-def _of(text: str | None) -> str:
-    return "" if text is None else f"{text}|"
+def _shown_token(value: q.TokenValue) -> str:
+    return (value.code or "") if value.system is None else f"{value.system}|{value.code or ''}"
 
 
 def _system(scope: Scope, param: int, system: int, label: str) -> Predicate:

@@ -1,7 +1,7 @@
 """The queries that a plan can choose from: drive from a source and sort, or walk an index in the order of the page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhir_server.storage.sqlite.compile_scope import Scope
@@ -16,7 +16,10 @@ After = tuple[tuple[SortValue, ...], int, int]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The search of one type: what must hold, and the order. `guard` holds for the container of a contained match."""
+    """The search of one type: what must hold, and the order.
+
+    `guard` holds for the container of a contained match; `ran` keeps the queries for `explain`.
+    """
 
     scope: Scope
     kind: int
@@ -24,6 +27,7 @@ class Branch:
     columns: tuple[SortColumn, ...] = ()
     newest_first: bool = True
     guard: Predicate | None = None
+    ran: list[str] = field(default_factory=list, compare=False)
 
     @property
     def by_pid(self) -> bool:
@@ -42,6 +46,7 @@ class Branch:
 
     def rows(self, query: Sql) -> list[Row]:
         """Run a query for (pid, cid, sort values...)."""
+        self.ran.append(query.text)
         found: list[Any] = self.scope.values.connection.execute(query.text, query.values).fetchall()
         return [Row(tuple(row[2:]), row[0], row[1]) for row in found]
 
