@@ -52,25 +52,28 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
     if mode not in _MODES:
         raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
     parts = (ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities)
-    body = statement(parts, request.base, mode)
+    body, tag = statement(parts, request.base, mode)
     wanted = asked(request.query)
     if wanted is not None:
         type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
         body = cut_resource(ctx.definitions, type_, body, wanted)
-    tag = blake2b(body, digest_size=8).hexdigest()
-    return FhirResponse(200, (body,), headers={"ETag": f'W/"{tag}"'})
+    return FhirResponse(200, (body,), headers={"ETag": tag})
 
 
 Parts = tuple[Definitions, ParameterRegistry, Operations, Settings, Capabilities]
 
 
 @lru_cache(maxsize=16)
-def statement(parts: Parts, base: str, mode: str) -> bytes:
-    """Return the CapabilityStatement or TerminologyCapabilities as JSON; kept for as long as the parts are the same."""
+def statement(parts: Parts, base: str, mode: str) -> tuple[bytes, str]:
+    """Return the CapabilityStatement or TerminologyCapabilities as JSON, and its ETag; kept for as long as the parts
+    are the same."""
     if mode == "terminology":
-        return encode(_terminology(base))
-    types = [t for t in parts[0].resource_types if mode == "full" or t in _NORMATIVE]
-    return encode(_head("CapabilityStatement", base) | _body(parts, types, base))
+        made = _terminology(base)
+    else:
+        types = [t for t in parts[0].resource_types if mode == "full" or t in _NORMATIVE]
+        made = _head("CapabilityStatement", base) | _body(parts, types)
+    body = encode(made)
+    return body, f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
 
 
 def _head(type_: str, base: str) -> dict[str, Any]:
@@ -101,7 +104,7 @@ def _terminology(base: str) -> dict[str, Any]:
     return _head("TerminologyCapabilities", base) | {"codeSearch": "explicit"}
 
 
-def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
+def _body(parts: Parts, types: list[str]) -> dict[str, Any]:
     definitions, parameters, operations, settings, _ = parts
     referring = _referring(parameters)
     rest: dict[str, Any] = {

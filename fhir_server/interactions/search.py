@@ -88,15 +88,17 @@ async def _explain(ctx: Context, asked: ParsedSearch) -> FhirResponse:
 def _links(ctx: Context, request: FhirRequest, asked: ParsedSearch, found: tuple[Page, int]) -> list[Link]:
     """Return self, first and next. All are URLs for GET, however the search came."""
     page, now = found
-    url = _url(request)
     kept = [(name, value) for name, value in request.query if name in _KEPT]
-    first = [*asked.applied, *kept]
-    here = first if asked.page is None else [*first, ("_page", asked.page)]
-    links = [("self", _with(url, here)), ("first", _with(url, first))]
+    first = _with(_url(request), [*asked.applied, *kept])
+    links = [("self", first if asked.page is None else _page_of(first, asked.page)), ("first", first)]
     if page.next is not None:
         token = encode_link(PageLink(page.next, asked.fingerprint, now), ctx.link_secret)
-        links.append(("next", _with(url, [*first, ("_page", token)])))
+        links.append(("next", _page_of(first, token)))
     return links
+
+
+def _page_of(first: str, token: str) -> str:
+    return f"{first}{'&' if '?' in first else '?'}_page={token}"
 
 
 def _url(request: FhirRequest) -> str:
