@@ -74,7 +74,7 @@ async def test_content_has_the_narrative_and_every_string(store: SqliteStore) ->
 
 @pytest.mark.parametrize(
     "query",
-    ["a AND NEAR(b)", "narrative : x", "x OR y^2", "col:x", "a+b", "--", "'; x", "{x}", "a - b", "*x*", "\x00x", "x" * 999],
+    ["a AND NEAR(b)", "narrative : x", "x OR y^2", "col:x", "a+b", "--", "'; x", "{x}", "a - b", "*x*", "\x00x"],
 )  # fmt: skip
 async def test_what_users_write_is_no_fts5_syntax(store: SqliteStore, query: str) -> None:
     try:
