@@ -179,7 +179,7 @@ def _uri(node: q.Uri, subject: _Subject) -> bool:
 
 def _date(node: q.Date, subject: _Subject) -> bool:
     rows = [(low, high) for param, low, high in subject.entries.dates if param == node.param]
-    return any(satisfies(date_law(value), low, high) for value in node.values for low, high in rows)
+    return any(satisfies(law, low, high) for law in map(date_law, node.values) for low, high in rows)
 
 
 def _last_updated(node: q.LastUpdated, subject: _Subject) -> bool:
@@ -189,7 +189,7 @@ def _last_updated(node: q.LastUpdated, subject: _Subject) -> bool:
 
 def _number(node: q.Number, subject: _Subject) -> bool:
     rows = [(low, high) for param, low, high in subject.entries.numbers if param == node.param]
-    return any(satisfies(number_law(value), low, high) for value in node.values for low, high in rows)
+    return any(satisfies(law, low, high) for law in map(number_law, node.values) for low, high in rows)
 
 
 def _quantity(node: q.Quantity, subject: _Subject) -> bool:

@@ -13,11 +13,13 @@ from fhir_server.model.keys import is_id
 from fhir_server.search import query as q
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.fulltext import parse_text
+from fhir_server.search.hierarchies import above, below, hierarchical
 from fhir_server.search.parameters import Component, Parameter, ParameterRegistry
 from fhir_server.search.parse_references import reference_values
 from fhir_server.search.values import UCUM, canonical_quantity, date_bounds, fold, number_range
 
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\([,$|\\])")
 _DEFAULT_DISTANCE = "50"
 _UNITS = {"": "km", "mi": "[mi_i]", "ft": "[ft_i]"}
 _METER = "m"
@@ -33,6 +35,7 @@ class ValueReader:
     expander: CodeExpander | None
     now: int
     max_values: int
+    max_chain: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ def split(text: str, separator: str) -> list[str]:
 
     Spec: https://hl7.org/fhir/R4/search.html#escaping
     """
+    if "\\" not in text:
+        return text.split(separator)
     parts, start, at = [], 0, 0
     while at < len(text):
         if text[at] == "\\":
@@ -66,7 +71,7 @@ def split(text: str, separator: str) -> list[str]:
 
 def unescape(text: str) -> str:
     r"""Replace `\,` `\$` `\|` and `\\` by the character; another backslash stands for itself."""
-    return re.sub(r"\\([,$|\\])", r"\1", text)
+    return _ESCAPE.sub(r"\1", text) if "\\" in text else text
 
 
 def read(asked: Asked, raw: str, reader: ValueReader) -> q.Node:
@@ -360,6 +365,20 @@ def _typed_reference(asked: Asked, values: tuple[str, ...], reader: ValueReader)
     return _reference(narrowed, prefixed, reader)
 
 
+def _related(direction: Callable[[q.Reference, dict[str, str], int], q.Node]) -> _Read:
+    def read_related(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
+        node = _reference(asked, values, reader)
+        parents = hierarchical(reader.registry, asked.targets)
+        if not parents or not isinstance(node, q.Reference):
+            raise UnknownParameter(
+                f"{short(asked.name)}: {', '.join(asked.targets) or 'the target'} forms no hierarchy",
+                expression=f"http.{short(asked.name)}",
+            )
+        return direction(node, parents, reader.max_chain)
+
+    return read_related
+
+
 def _reference_identifier(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
     return q.ReferenceIdentifier(asked.param, tuple(token_value(value) for value in values))
 
@@ -433,7 +452,13 @@ _READERS: dict[str, dict[str, _Read]] = {
         "below": _hierarchy("below"),
         "above": _hierarchy("above"),
     },
-    "reference": {"": _reference, "identifier": _reference_identifier, "text": _token_text},
+    "reference": {
+        "": _reference,
+        "identifier": _reference_identifier,
+        "text": _token_text,
+        "below": _related(below),
+        "above": _related(above),
+    },
     "composite": {"": _composite},
     "special": {"": _near},
 }

@@ -96,6 +96,22 @@ OTHERS: list[Resource] = [
     },
     {"resourceType": "Location", "id": "bonn", "name": "Bonn", "position": {"latitude": 50.7374, "longitude": 7.0982}},
     {"resourceType": "Location", "id": "nowhere", "name": "Nowhere"},
+    {"resourceType": "Location", "id": "wing", "name": "Wing", "partOf": {"reference": "Location/cologne"}},
+    {"resourceType": "Location", "id": "room", "name": "Room", "partOf": {"reference": "Location/wing"}},
+    {
+        "resourceType": "Procedure",
+        "id": "in-room",
+        "status": "completed",
+        "subject": {"reference": "Patient/dan"},
+        "location": {"reference": "Location/room"},
+    },
+    {
+        "resourceType": "Procedure",
+        "id": "in-cologne",
+        "status": "completed",
+        "subject": {"reference": "Patient/dan"},
+        "location": {"reference": "Location/cologne"},
+    },
     {
         "resourceType": "RiskAssessment",
         "id": "risk",

@@ -122,6 +122,7 @@ REFUSED: list[tuple[str, type[BadRequest], str]] = [
     ("Observation?subject=Medication/1", BadValue, "never to Medication"),
     ("Observation?subject:Medication=1", BadValue, "Medication"),
     ("Observation?subject:Foo=1", UnknownParameter, "Foo"),
+    ("Patient?link:below=1", UnknownParameter, "hierarchy"),
     ("Observation?subject:Patient.foo=1", UnknownParameter, "'foo' of Patient"),
     ("Observation?subject.foo=1", UnknownParameter, "foo"),
     ("Observation?code.name=1", UnknownParameter, "not a reference"),
