@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Entry, RequestReader, located, read_envelope
+from fhir_server.interactions.entries import Entry, RequestReader, located, read_bundle
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.interactions.independence import dependent
 from fhir_server.interactions.transaction import replay
@@ -29,8 +29,7 @@ async def batch(ctx: Context, request: FhirRequest) -> FhirResponse:
     Raises:
         BadRequest: the Bundle cannot be read, or is no batch.
     """
-    settings = ctx.settings
-    envelope = read_envelope(request.body, max_depth=settings.max_depth, max_entries=settings.max_entries)
+    envelope = await read_bundle(ctx, request)
     if envelope.type == "history":
         return await replay(ctx, request, envelope.entries)
     if envelope.type != "batch":

@@ -1,5 +1,6 @@
 """The entries of a batch or transaction: a Bundle split into raw resources and the requests that they stand for."""
 
+import asyncio
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import msgspec
 from fhir_server.context import Context, Route
 from fhir_server.errors import BadJson, BadRequest, FhirError, TooLarge
 from fhir_server.interactions.outcome import prefixed
-from fhir_server.interactions.prepare import minified, parse
+from fhir_server.interactions.prepare import INLINE, minified, parse
 from fhir_server.model.exchange import FhirRequest
 
 _RESOURCE = b'"resource":'
@@ -61,6 +62,14 @@ class Envelope:
 
     type: str
     entries: tuple[Entry, ...]
+
+
+async def read_bundle(ctx: Context, request: FhirRequest) -> Envelope:
+    """Split the Bundle of a request, a large one beside the event loop. Raises as `read_envelope`."""
+    limits = {"max_depth": ctx.settings.max_depth, "max_entries": ctx.settings.max_entries}
+    if len(request.body) <= INLINE:
+        return read_envelope(request.body, **limits)
+    return await asyncio.to_thread(read_envelope, request.body, **limits)
 
 
 def read_envelope(raw: bytes, *, max_depth: int, max_entries: int) -> Envelope:

@@ -3,16 +3,14 @@
 Spec: https://hl7.org/fhir/R4/http.html#transaction
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Busy, FhirError
 from fhir_server.interactions import delete
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Entry, Envelope, RequestReader, located, read_envelope
+from fhir_server.interactions.entries import Entry, RequestReader, located, read_bundle
 from fhir_server.interactions.entry_responses import failed, responded
-from fhir_server.interactions.prepare import INLINE
 from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.transaction.overlay import is_pending
 from fhir_server.interactions.transaction.plan import Plan, plan
@@ -32,7 +30,7 @@ async def transaction(ctx: Context, request: FhirRequest) -> FhirResponse:
         BadRequest: the Bundle cannot be read, or two of its entries are about one resource.
         FhirError: as the entry that fails, with its place in the Bundle.
     """
-    envelope = await _read(ctx, request)
+    envelope = await read_bundle(ctx, request)
     if envelope.type != "transaction":
         raise BadRequest(f"a Bundle of type {envelope.type!r}, not transaction", expression="Bundle.type")
     entries = await run_entries(ctx, request, envelope.entries)
@@ -50,13 +48,6 @@ async def run_entries(ctx: Context, request: FhirRequest, entries: Sequence[Entr
         await _read_entry(ctx, step, done) if step.kind == "read" else _answer(step, done, result, preferred)
         for step in steps
     ]
-
-
-async def _read(ctx: Context, request: FhirRequest) -> Envelope:
-    limits = {"max_depth": ctx.settings.max_depth, "max_entries": ctx.settings.max_entries}
-    if len(request.body) <= INLINE:
-        return read_envelope(request.body, **limits)
-    return await asyncio.to_thread(read_envelope, request.body, **limits)
 
 
 async def _commit(ctx: Context, steps: Sequence[Step]) -> tuple[Plan, CommitResult]:
