@@ -129,7 +129,7 @@ QUERIES = (
     ("gender:not", "Patient?gender:not=male&_count=10"),
     ("date:missing", "Observation?date:missing=true&_count=10"),
     ("encounter missing", "Observation?encounter:missing=false&_count=10"),
-    ("code:text", "Observation?code:text=code%20{code}&_count=10"),
+    ("code:text", "Observation?code:text=display%20{number}&_count=10"),
     ("status + date", "Observation?status=final&date=le{date}&_count=10"),
     ("category + month", "Observation?category=vital-signs&date=ge{date}&date=lt{month}&_count=10"),
     ("category + month, newest", "Observation?category=vital-signs&date=ge{date}&date=lt{month}&_sort=-date&_count=10"),
@@ -252,6 +252,7 @@ def chosen(patients: int, dice: random.Random) -> dict[str, str]:
     date = lambda n: time.strftime("%Y-%m-%d", time.gmtime(START / 1e6 + n * 86_400))  # noqa: E731
     return {
         "code": f"c{int(CODES * dice.random() ** 3)}",
+        "number": str(int(CODES * dice.random() ** 3)),
         "rare": f"c{dice.randrange(CODES // 2, CODES)}",
         "date": date(day),
         "later": date(day + 90),
