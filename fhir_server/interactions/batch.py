@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/http.html#transaction
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, FhirError
@@ -12,6 +12,7 @@ from fhir_server.interactions.bundle import write_bundle
 from fhir_server.interactions.entries import Entry, RequestReader, located, read_bundle
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.interactions.independence import dependent
+from fhir_server.interactions.prepare import INLINE
 from fhir_server.interactions.transaction import replay
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 
@@ -40,17 +41,18 @@ async def batch(ctx: Context, request: FhirRequest) -> FhirResponse:
 
 
 async def _run(ctx: Context, request: FhirRequest, entries: Sequence[Entry]) -> list[bytes]:
-    refused = dependent(entries)
+    refused = await asyncio.to_thread(dependent, entries) if len(request.body) > INLINE else dependent(entries)
     answers: dict[int, bytes] = {}
-    turn = asyncio.Semaphore(_AT_ONCE)
     reader = RequestReader(ctx, request)
 
-    async def run(entry: Entry) -> None:
-        async with turn:
+    async def work(group: Iterator[Entry]) -> None:
+        for entry in group:
             answers[entry.index] = await _answer(ctx, reader, entry, refused.get(entry.index))
+            await asyncio.sleep(0)  # others have their turn, though the store may answer at once
 
     for methods in _ORDER:
-        await asyncio.gather(*(run(entry) for entry in entries if entry.method in methods))
+        group = iter([entry for entry in entries if entry.method in methods])
+        await asyncio.gather(*(work(group) for _ in range(_AT_ONCE)))
     return [answers[index] for index in range(len(entries))]
 
 

@@ -15,6 +15,7 @@ from fhir_server.interactions.outcome import prefixed
 from fhir_server.interactions.prepare import INLINE, minified, parse
 from fhir_server.model.exchange import FhirRequest
 
+_BREATH = 256
 _RESOURCE = b'"resource":'
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FHIR_JSON = "application/fhir+json"
@@ -144,6 +145,12 @@ def _headers(index: int, request: dict[str, Any]) -> dict[str, str]:
 def _bad(index: int, part: str, what: str) -> BadRequest:
     place = f"Bundle.entry[{index}]{part}"
     return BadRequest(f"{place} {what}", expression=place)
+
+
+async def breathe(number: int) -> None:
+    """Let other requests have their turn, now and then in a long row of entries."""
+    if number % _BREATH == _BREATH - 1:
+        await asyncio.sleep(0)
 
 
 class RequestReader:

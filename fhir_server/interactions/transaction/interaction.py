@@ -9,7 +9,7 @@ from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Busy, FhirError
 from fhir_server.interactions import delete
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entries import Entry, RequestReader, located, read_bundle
+from fhir_server.interactions.entries import Entry, RequestReader, breathe, located, read_bundle
 from fhir_server.interactions.entry_responses import failed, responded
 from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.transaction.overlay import is_pending
@@ -41,13 +41,20 @@ async def transaction(ctx: Context, request: FhirRequest) -> FhirResponse:
 async def run_entries(ctx: Context, request: FhirRequest, entries: Sequence[Entry]) -> list[bytes]:
     """Do all of the entries or none; return the entries of the response, in order. Raises as `transaction`."""
     reader = RequestReader(ctx, request)
-    steps = [read_step(ctx, reader, entry) for entry in entries]
+    steps = []
+    for entry in entries:
+        steps.append(read_step(ctx, reader, entry))
+        await breathe(len(steps))
     done, result = await _commit(ctx, steps)
     preferred = request.preference("return") or "minimal"
-    return [
-        await _read_entry(ctx, step, done) if step.kind == "read" else _answer(step, done, result, preferred)
-        for step in steps
-    ]
+    answers = []
+    for step in steps:
+        if step.kind == "read":
+            answers.append(await _read_entry(ctx, step, done))
+        else:
+            answers.append(_answer(step, done, result, preferred))
+        await breathe(len(answers))
+    return answers
 
 
 async def _commit(ctx: Context, steps: Sequence[Step]) -> tuple[Plan, CommitResult]:

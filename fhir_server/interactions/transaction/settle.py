@@ -10,7 +10,7 @@ from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, FhirError, Issue
 from fhir_server.interactions.create import new_target, settle_create
 from fhir_server.interactions.delete import plan_delete
-from fhir_server.interactions.entries import located
+from fhir_server.interactions.entries import breathe, located
 from fhir_server.interactions.patch import settle_patch
 from fhir_server.interactions.targets import Target
 from fhir_server.interactions.transaction.overlay import Overlay
@@ -77,6 +77,7 @@ async def _settle_creates(ctx: Context, steps: Iterable[Step], overlay: Overlay)
         targets[step.entry.index] = target
         if not target.answers:
             overlay.written[target.key] = step.entry.resource
+        await breathe(len(targets))
     return targets
 
 
