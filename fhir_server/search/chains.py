@@ -10,8 +10,8 @@ from itertools import count
 
 from fhir_server.errors import BadRequest, BadValue, FhirError, TooCostly, UnknownParameter
 from fhir_server.search import query as q
+from fhir_server.search.asked import Asked, asked_for, short
 from fhir_server.search.parameters import Parameter, ParameterRegistry
-from fhir_server.search.parse_values import Asked, asked_for, short
 
 MakeLeaf = Callable[[str, Asked], q.Node]
 """Makes the node at the end of a chain, from the type that it stands under and the parameter that was asked for."""

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import TypeVar
 
 from fhir_server.errors import BadValue, Issue, UnknownParameter
+from fhir_server.search.asked import short
 from fhir_server.search.chains import Names
 from fhir_server.search.parameters import ParameterRegistry
-from fhir_server.search.parse_values import short
 from fhir_server.search.query import Contained, Include, SortKey, Total
 from fhir_server.settings import Settings
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 from fhir_server.errors import BadValue, TooCostly, UnknownParameter
 from fhir_server.search import query as q
+from fhir_server.search.asked import Asked, ValueReader, bad
 from fhir_server.search.chains import Names
-from fhir_server.search.parse_values import Asked, ValueReader, bad, read_values
+from fhir_server.search.parse_values import read_values
 from fhir_server.search.values import fold
 
 _LEXEME = re.compile(

@@ -4,34 +4,56 @@ Spec: https://hl7.org/fhir/R4/search.html#reference
 """
 
 import re
-from collections.abc import Collection, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from fhir_server.model.keys import is_id
-from fhir_server.search.query import ReferenceValue
+from fhir_server.search import query as q
+from fhir_server.search.asked import Asked, Read, ValueReader, bad, short, unescape, unknown
+from fhir_server.search.hierarchies import hierarchical
+from fhir_server.search.parse_tokens import token_value
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+")
 _MOST_URL = 2_000
 
 
-class Place(Protocol):
-    """Where the search is asked: the base URL of this server and the types that it has."""
-
-    @property
-    def own_base(self) -> str: ...
-
-    @property
-    def registry(self) -> "Types": ...
+def read_reference(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
+    """Read the forms of `reference_values`."""
+    found = (each for value in values for each in reference_values(unescape(value), asked.targets, reader))
+    return q.Reference(asked.param, tuple(found), asked.targets)
 
 
-class Types(Protocol):
-    """The resource types that there are."""
+def read_typed_reference(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
+    """`subject:Patient=23` is `subject=Patient/23`."""
+    type_ = asked.modifier
+    if type_ not in reader.registry.types:
+        raise unknown(asked, f"there is no resource type {short(type_)}")
+    if asked.targets and type_ not in asked.targets:
+        raise bad(asked, type_, f"it refers to {', '.join(asked.targets)}")
+    prefixed = tuple(f"{type_}/{value}" if is_id(value) else value for value in values)
+    narrowed = replace(asked, targets=(type_,))
+    return read_reference(narrowed, prefixed, reader)
 
-    @property
-    def types(self) -> Collection[str]: ...
+
+def related(direction: Callable[[q.Reference, dict[str, str], int], q.Node]) -> Read:
+    """Return the reader of `:below` or `:above`, which are the two directions of `hierarchies`."""
+
+    def read_related(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
+        node = read_reference(asked, values, reader)
+        parents = hierarchical(reader.registry, asked.targets)
+        if not parents or not isinstance(node, q.Reference):
+            raise unknown(asked, f"{', '.join(asked.targets) or 'the target'} forms no hierarchy")
+        return direction(node, parents, reader.max_chain)
+
+    return read_related
 
 
-def reference_values(text: str, targets: tuple[str, ...], place: Place) -> Iterator[ReferenceValue]:
+def read_reference_identifier(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
+    """`:identifier`: the logical identifier, in the forms of a token."""
+    return q.ReferenceIdentifier(asked.param, tuple(token_value(value) for value in values))
+
+
+def reference_values(text: str, targets: tuple[str, ...], place: ValueReader) -> Iterator[q.ReferenceValue]:
     """Read `id`, `Type/id`, `Type/id/_history/v`, an absolute URL or `canonical|version`.
 
     A URL of this server names the resource, and stands for itself too: it may be a canonical URL.
@@ -46,9 +68,9 @@ def reference_values(text: str, targets: tuple[str, ...], place: Place) -> Itera
         yield from _try_own(relative, targets, place)
     if _ABSOLUTE.fullmatch(text):
         url, _, version = text.partition("|")
-        yield ReferenceValue(url=url, version=version or None)
+        yield q.ReferenceValue(url=url, version=version or None)
     elif is_id(text):
-        yield ReferenceValue(id=text)
+        yield q.ReferenceValue(id=text)
     else:
         yield _own(text, targets, place)
 
@@ -58,14 +80,14 @@ def _relative(text: str, own_base: str) -> str | None:
     return text.removeprefix(base) if own_base and text.startswith(base) else None
 
 
-def _try_own(relative: str, targets: tuple[str, ...], place: Place) -> Iterator[ReferenceValue]:
+def _try_own(relative: str, targets: tuple[str, ...], place: ValueReader) -> Iterator[q.ReferenceValue]:
     try:
         yield _own(relative, targets, place)
     except ValueError:
         return
 
 
-def _own(text: str, targets: tuple[str, ...], place: Place) -> ReferenceValue:
+def _own(text: str, targets: tuple[str, ...], place: ValueReader) -> q.ReferenceValue:
     type_, _, rest = text.partition("/")
     id_, _, tail = rest.partition("/")
     history, _, version = tail.partition("/")
@@ -73,4 +95,4 @@ def _own(text: str, targets: tuple[str, ...], place: Place) -> ReferenceValue:
         raise ValueError("it is not an id, Type/id, URL or canonical|version")
     if targets and type_ not in targets:
         raise ValueError(f"it refers to {', '.join(targets)}, never to {type_}")
-    return ReferenceValue(type=type_, id=id_, version=version or None)
+    return q.ReferenceValue(type=type_, id=id_, version=version or None)

@@ -12,13 +12,14 @@ from fhir_server.errors import BadRequest, BadValue, Issue, TooCostly, UnknownPa
 from fhir_server.model.exchange import Query
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search import query as q
+from fhir_server.search.asked import ValueReader
 from fhir_server.search.chains import Names
 from fhir_server.search.controls import ContainedType, Controls, Place, Summary, is_control, read_control
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.filter import parse_filter
 from fhir_server.search.links import query_hash
 from fhir_server.search.parameters import ParameterRegistry
-from fhir_server.search.parse_values import ValueReader, read
+from fhir_server.search.parse_values import read
 from fhir_server.search.restrict import restrict
 from fhir_server.settings import Settings
 

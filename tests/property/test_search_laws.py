@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.search import query as q
+from fhir_server.search.asked import split, unescape
 from fhir_server.search.compare import date_law, number_law, satisfies
 from fhir_server.search.fulltext import contains_text, parse_text
 from fhir_server.search.links import PageLink, decode_link, encode_link
-from fhir_server.search.parse_values import split, token_value, unescape
+from fhir_server.search.parse_tokens import token_value
 from fhir_server.search.parser import parse_search
 from fhir_server.search.restrict import restrict
 from fhir_server.search.values import date_bounds, fold, number_range

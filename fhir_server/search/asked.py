@@ -1,0 +1,95 @@
+"""What was asked for: one parameter with its modifier, and what reading its values depends on.
+
+Spec: https://hl7.org/fhir/R4/search.html#escaping
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from fhir_server.errors import BadValue, UnknownParameter
+from fhir_server.search.expander import CodeExpander
+from fhir_server.search.parameters import Component, Parameter, ParameterRegistry
+from fhir_server.search.query import Node
+
+_ESCAPE = re.compile(r"\\([,$|\\])")
+
+
+@dataclass(frozen=True, slots=True)
+class ValueReader:
+    """What reading a value depends on besides its text. `now` is milliseconds since 1970 UTC."""
+
+    registry: ParameterRegistry
+    zone: tzinfo
+    own_base: str
+    expander: CodeExpander | None
+    now: int
+    max_values: int
+    max_chain: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One parameter as asked: `name` is what the client wrote, for messages; `param` the code in the tree."""
+
+    name: str
+    param: str
+    type: str
+    targets: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    modifier: str = ""
+
+
+Read = Callable[[Asked, tuple[str, ...], ValueReader], Node]
+"""Reads the alternatives of one parameter into a node. Raises ValueError for what cannot be read."""
+
+_SPECIAL = {"_id": "id", "_lastUpdated": "instant", "_text": "fulltext", "_content": "fulltext"}
+
+
+def asked_for(parameter: Parameter, name: str, modifier: str) -> Asked:
+    """Return how a parameter was asked for; `_id`, `_lastUpdated`, `_text` and `_content` are types of their own."""
+    kind = _SPECIAL.get(parameter.code, parameter.type)
+    return Asked(name, parameter.code, kind, parameter.targets, parameter.components, modifier)
+
+
+def split(text: str, separator: str) -> list[str]:
+    r"""Split at a separator that no backslash escapes; the parts keep their escapes.
+
+    Spec: https://hl7.org/fhir/R4/search.html#escaping
+    """
+    if "\\" not in text:
+        return text.split(separator)
+    parts, start, at = [], 0, 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+            continue
+        if text[at] == separator:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    return [*parts, text[start:]]
+
+
+def unescape(text: str) -> str:
+    r"""Replace `\,` `\$` `\|` and `\\` by the character; another backslash stands for itself."""
+    return _ESCAPE.sub(r"\1", text) if "\\" in text else text
+
+
+def bad(asked: Asked, value: str, reason: str) -> BadValue:
+    """Return the error for a value; what is long is cut."""
+    named = asked.name.partition(":")[0] == asked.param
+    label = asked.name if named else f"{asked.param} in {asked.name}"
+    text = f"bad value {short(value)!r} for {short(label)}: {short(reason)}"
+    return BadValue(text, expression=f"http.{short(asked.name)}")
+
+
+def short(text: str) -> str:
+    """Cut a text that goes into a message."""
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def unknown(asked: Asked, reason: str) -> UnknownParameter:
+    """Return the error for a name, modifier or type."""
+    return UnknownParameter(f"{short(asked.name)}: {reason}", expression=f"http.{short(asked.name)}")
