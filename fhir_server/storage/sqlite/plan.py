@@ -144,7 +144,7 @@ class Plan:
         query = drive(self.branch, None if driver is None else driver.source, rest, self.after, self.limit)
         found = self.branch.rows(query)
         by = f"all of {self.branch.scope.rows_of}" if driver is None else driver.part.label
-        self.steps.note("drive", by=by, probes=_labels(rest), found=len(found), sql=self.branch.ran[-1])
+        self.steps.note("drive", by=by, probes=_labels(rest), found=len(found), sql=self.branch.ran[-1:])
         return found
 
     def walk(self, sized: Sequence[Sized], budget: int) -> list[Row] | None:
@@ -161,7 +161,7 @@ class Plan:
             by = f"{self.branch.columns[0].label} in order"
         else:
             return None
-        self.steps.note("walk", by=by, probes=_labels(rest), budget=budget, found=len(found), sql=self.branch.ran[-1])
+        self.steps.note("walk", by=by, probes=_labels(rest), budget=budget, found=len(found), sql=self.branch.ran[-1:])
         return found
 
     def _walk_keys(self, walk: Walk, rest: Sequence[Predicate], page: Page) -> list[Row]:
