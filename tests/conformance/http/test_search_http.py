@@ -269,3 +269,12 @@ async def test_list_parameter_finds_what_a_list_names(fhir: Fhir) -> None:
         resource("List", "l", status="current", mode="working", entry=[{"item": {"reference": "Patient/b"}}])
     )
     assert (await fhir.get("Patient?_list=l")).ids == ["b"]
+
+
+async def test_includes_that_were_cut_are_said_to_be(serve: Serve) -> None:
+    fhir = await serve(max_includes=2)
+    await fhir.put_all(patient("a"), *(observation(f"o{number}", subject="Patient/a") for number in range(5)))
+    answer = await fhir.get("Patient?_revinclude=Observation:subject")
+    modes = [entry["search"]["mode"] for entry in answer.entries]
+    assert modes == ["match", "include", "include", "outcome"]
+    assert answer.resources[-1]["issue"][0]["severity"] == "warning"
