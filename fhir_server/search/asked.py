@@ -85,6 +85,15 @@ def bad(asked: Asked, value: str, reason: str) -> BadValue:
     return BadValue(text, expression=f"http.{short(asked.name)}")
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be stored and compared: no halves of characters (lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def short(text: str) -> str:
     """Cut a text that goes into a message."""
     return text if len(text) <= 200 else text[:200] + "..."

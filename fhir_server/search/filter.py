@@ -163,10 +163,12 @@ class _Parser:
         if found.kind == "word":
             return found.text
         try:
-            return str(json.loads(found.text))
+            text = str(json.loads(found.text))
+            text.encode()  # halves of characters, written as escapes, are no text
         except ValueError:
             self._at -= 1
             raise self._fault("not a JSON string") from None
+        return text
 
     def _path(self) -> list[tuple[str, tuple[int, int] | None]]:
         """Take a path: names with the range of lexemes of the filter in brackets behind each."""

@@ -12,7 +12,7 @@ from fhir_server.errors import BadRequest, BadValue, Issue, TooCostly, UnknownPa
 from fhir_server.model.exchange import Query
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search import query as q
-from fhir_server.search.asked import ValueReader
+from fhir_server.search.asked import ValueReader, is_unicode
 from fhir_server.search.chains import Names
 from fhir_server.search.controls import ContainedType, Controls, Place, Summary, is_control, read_control
 from fhir_server.search.expander import CodeExpander
@@ -133,6 +133,8 @@ class _Reading:
         self.nodes = {type_: nodes for type_, nodes in self.nodes.items() if type_ in wanted}
 
     def _read(self, name: str, value: str) -> None:
+        if not is_unicode(name + value):
+            raise BadValue(f"{name[:200]!a}: the value is not Unicode", expression=f"http.{name[:200]!a}")
         if is_control(name):
             place = Place(tuple(self.nodes), self.reader.registry, self.settings)
             self.controls = read_control(self.controls, name, value, place)

@@ -274,6 +274,8 @@ TABLE = {
         ("Observation?combo-code-value-quantity=8480-6$120,29463-7$70", "pressure weight"),
         (f"Observation?code-value-concept=271649006${SNOMED}|260385009", "coded"),
         ("Observation?code-value-date=29463-7$2020", ""),
+        (f"Observation?code-value-quantity=1$lt4{K}mg", "below"),
+        (f"Observation?code-value-quantity=1$gt9{K}mg", ""),
     ],
     "special": [
         ("Location?near=50.9413|6.9583|1|km", "cologne"),

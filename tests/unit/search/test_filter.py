@@ -114,6 +114,7 @@ def test_a_comma_is_a_part_of_the_value() -> None:
         ("not gender eq male", BadValue, "`(`"),
         ('name eq "x', BadValue, "quotation"),
         ('name eq "\\x"', BadValue, "JSON"),
+        ('name eq "\\ud800"', BadValue, "JSON"),
         ("gender eq )", BadValue, "value"),
         ("gender xx male", UnknownParameter, "xx"),
         ("foo eq male", UnknownParameter, "foo"),

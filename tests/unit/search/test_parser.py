@@ -185,6 +185,20 @@ def test_a_lenient_reading_ignores_it_and_says_so(url: str, error: type[BadReque
     assert (name, value) not in parsed.applied
 
 
+def test_halves_of_characters_are_refused() -> None:
+    for query in ((("name", "\ud800"),), (("name\udfff", "x"),), (("_sort", "\ud800"),)):
+        with pytest.raises(BadValue) as caught:
+            parse_search(
+                query,
+                types=("Patient",),
+                registry=REGISTRY,
+                settings=Settings.model_validate({}),
+                visibility=q.Visibility(),
+                now=NOW,
+            )
+        str(caught.value).encode()
+
+
 def test_a_lenient_reading_applies_the_rest() -> None:
     parsed = parse("Patient?foo=1&gender=male&birthdate=x", lenient=True)
     assert parsed.applied == (("gender", "male"),)
