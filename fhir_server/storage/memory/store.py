@@ -151,7 +151,7 @@ class MemoryStore:
         gone = rows[:-1] if history_only else rows
         self._log.remove(gone)
         for row in rows[len(gone) :]:
-            row.erased = row.version.deleted and bool(gone)
+            row.erased = row.erased or (row.version.deleted and bool(gone))
         return len(gone)
 
     async def reindex(
