@@ -87,6 +87,10 @@ class Operation(Protocol):
     def facts(self) -> OperationFacts:
         """What its OperationDefinition says."""
 
+    @property
+    def background(self) -> bool:
+        """Whether its job may be run again from the start by another process."""
+
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call of it."""
 
@@ -112,6 +116,9 @@ class Jobs(Protocol):
         Spec: https://hl7.org/fhir/R4/async.html
         """
 
+    def cancel(self, job_id: str) -> None:
+        """Stop a job if it runs in this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -130,6 +137,10 @@ class Planned:
     guessed: bool = False
 
 
+def _unheard(done: int, of: int) -> None:
+    """Nobody watches a request that is answered at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts of the server as one request sees them.
@@ -142,6 +153,7 @@ class Context:
     base: the absolute URL of the endpoint; absolute references under it are references to this server.
     link_secret: signs page links, the same in all workers.
     jobs: None where nothing runs jobs; then `respond-async` is ignored.
+    progress: within a job, says how far the work came: `progress(done, of)`.
     """
 
     store: Store
@@ -163,3 +175,9 @@ class Context:
     base: str
     link_secret: bytes
     jobs: Jobs | None = None
+    progress: Callable[[int, int], None] = _unheard
+
+    @property
+    def in_job(self) -> bool:
+        """Tell whether the request runs as a job already."""
+        return self.progress is not _unheard

@@ -149,7 +149,7 @@ async def run(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Run one request, or one entry of a Bundle, for the caller of the context."""
     if not ctx.restriction.may(request.interaction, request.type):
         raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
-    if ctx.jobs is not None and request.preference("respond-async") is not None:
+    if ctx.jobs is not None and not ctx.in_job and request.preference("respond-async") is not None:
         return await ctx.jobs.submit(ctx, request)
     handler = _operate if request.interaction == "operation" else HANDLERS[request.interaction]
     try:

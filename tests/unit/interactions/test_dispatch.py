@@ -7,7 +7,7 @@ import pytest
 
 from fhir_server.context import Context
 from fhir_server.definitions import OperationFacts
-from fhir_server.dispatch import HANDLERS
+from fhir_server.dispatch import HANDLERS, run
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.keys import ResourceKey
 from fhir_server.storage import base
@@ -110,6 +110,9 @@ class Jobs:
     async def submit(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         return FhirResponse(202, headers={"Content-Location": f"{ctx.base}/jobs/{request.interaction}"})
 
+    def cancel(self, job_id: str) -> None:
+        """Nothing runs."""
+
 
 async def test_respond_async_makes_a_job_of_any_request(fhir: Fhir) -> None:
     fhir.server = replace(fhir.server, jobs=Jobs())
@@ -124,6 +127,20 @@ async def test_respond_async_of_a_bundle_is_about_the_whole_bundle(fhir: Fhir) -
     assert answer.headers["Content-Location"].endswith("jobs/batch")
 
 
+async def test_a_request_within_a_job_is_not_made_a_job_again(fhir: Fhir) -> None:
+    seen = []
+
+    class Runner(Jobs):
+        async def submit(self, ctx: Context, request: FhirRequest) -> FhirResponse:
+            inside = replace(ctx, progress=lambda done, of: None)
+            seen.append((ctx.in_job, inside.in_job))
+            return await run(inside, request)
+
+    fhir.server = replace(fhir.server, jobs=Runner())
+    assert (await fhir.get("Patient", prefer="respond-async")).status == 200
+    assert seen == [(False, True)]
+
+
 async def test_without_jobs_the_preference_is_ignored(fhir: Fhir) -> None:
     assert (await fhir.get("Patient", prefer="respond-async")).status == 200
 
@@ -133,6 +150,7 @@ class Echo:
     """An operation that says how it was called."""
 
     facts: OperationFacts
+    background: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         return FhirResponse(200, (f'{{"resourceType":"Basic","id":"{request.operation}"}}'.encode(),))
