@@ -29,7 +29,9 @@ from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
 
 _STEPS: Final = 20_000  # virtual machine steps between two looks at the clock, about a millisecond
-_ESTIMATE: Final = 10_000  # matches counted for an estimated total
+COUNT_TIME: Final = 30.0  # seconds
+CONDITION_TIME: Final = 10.0  # seconds that the condition of a write may take
+_EXPLAINED: Final = 10_000  # rows counted of each condition for `explain`
 
 _LOAD: Final = (
     f"SELECT t.name,r.id,{COLUMNS} FROM carray(?) k CROSS JOIN version v ON v.pid=k.value "
@@ -94,21 +96,33 @@ def search_page(connection: apsw.Connection, search: Search, settings: Settings,
         )
 
 
-def search_keys(connection: apsw.Connection, search: Search, text: TextIndex | None = None) -> set[ResourceKey]:
-    """Return the keys of all matches, as the connection's own transaction sees them, uncommitted rows included."""
-    run = prepare(connection, replace(search, after=None, sort=()), Texts(connection, text, exact=True))
-    keys: set[ResourceKey] = set()
-    for branch in run.branches:
-        query = plan_count.matched(branch, run.steps)
-        names = "SELECT t.name,r.id FROM (" + query + ") m CROSS JOIN version v ON v.pid=m.pid"
-        names = names + " CROSS JOIN resource r ON r.rid=v.rid CROSS JOIN type t ON t.type=r.type"
-        keys.update(ResourceKey(*row) for row in connection.execute(names.text, names.values))
-    return keys
+def search_keys(
+    connection: apsw.Connection, search: Search, text: TextIndex | None = None, seconds: float = CONDITION_TIME
+) -> set[ResourceKey]:
+    """Return the keys of all matches, as the connection's own transaction sees them, uncommitted rows included.
+
+    Raises:
+        SearchTooCostly: it took longer than `seconds`, in which nobody else could write.
+    """
+    with bounded(connection, seconds):
+        run = prepare(connection, replace(search, after=None, sort=()), Texts(connection, text, exact=True))
+        return {key for branch in run.branches for key in _keys(branch, run.steps)}
 
 
-def count(connection: apsw.Connection, search: Search, text: TextIndex | None = None) -> int:
-    """Return the exact number of matches now."""
-    return _count(prepare(connection, replace(search, after=None, sort=()), Texts(connection, text)))
+def _keys(branch: Branch, steps: Steps) -> Iterator[ResourceKey]:
+    names = "SELECT t.name,r.id FROM (" + plan_count.matched(branch, steps) + ") m CROSS JOIN version v ON v.pid=m.pid"
+    names = names + " CROSS JOIN resource r ON r.rid=v.rid CROSS JOIN type t ON t.type=r.type"
+    rows: Iterator[tuple[str, str]] = branch.scope.values.connection.execute(names.text, names.values)
+    for type_, id_ in rows:
+        yield ResourceKey(type_, id_)
+
+
+def count(
+    connection: apsw.Connection, search: Search, text: TextIndex | None = None, seconds: float = COUNT_TIME
+) -> int:
+    """Return the exact number of matches now. Raises SearchTooCostly after `seconds`."""
+    with bounded(connection, seconds):
+        return _count(prepare(connection, replace(search, after=None, sort=()), Texts(connection, text)))
 
 
 def explain(
@@ -136,11 +150,11 @@ def _explained(branch: Branch) -> dict[str, object]:
     conditions = [
         {
             "condition": part.label,
-            "matched": None if part.source is None else branch.scope.estimate(part.source, _ESTIMATE),
+            "matched": None if part.source is None else branch.scope.estimate(part.source, _EXPLAINED),
         }
         for part in branch.parts
     ]
-    return {"type": branch.scope.rows_of, "conditions": conditions, "bound": _ESTIMATE}
+    return {"type": branch.scope.rows_of, "conditions": conditions, "bound": _EXPLAINED}
 
 
 def prepare(connection: apsw.Connection, search: Search, texts: TextMatcher) -> Run:
