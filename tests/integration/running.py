@@ -52,10 +52,10 @@ def command(name: str, *arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "fhir_server.cli", name, *map(str, arguments)]
 
 
-def start(folder: Path, *flags: str, demo: bool = False) -> Running:
-    """Start a server and wait until it answers."""
+def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None) -> Running:
+    """Start a server and wait until it answers; its log lies beside its folder, or in `logs`."""
     port = free_port()
-    log = folder.parent / f"{folder.name}.log"
+    log = (logs or folder.parent) / f"{folder.name}.log"
     arguments = ["--port", str(port), "--data-dir", str(folder), "--demo" if demo else "--no-demo", *flags]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_SERVER_")}
     with log.open("ab") as stream:
@@ -74,9 +74,9 @@ def start(folder: Path, *flags: str, demo: bool = False) -> Running:
 
 
 @contextmanager
-def running(folder: Path, *flags: str, demo: bool = False) -> Iterator[Running]:
+def running(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None) -> Iterator[Running]:
     """Run a server for a while and stop it."""
-    server = start(folder, *flags, demo=demo)
+    server = start(folder, *flags, demo=demo, logs=logs)
     try:
         yield server
     finally:

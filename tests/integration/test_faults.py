@@ -163,8 +163,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_refuses_writes_and_goes_on_reading(small_disk: Path) -> None:
-    with running(small_disk / "data") as server:
+def test_a_full_disk_refuses_writes_and_goes_on_reading(small_disk: Path, tmp_path: Path) -> None:
+    with running(small_disk / "data", logs=tmp_path) as server:
         httpx.post(server.base, json=_pair(1), headers=_JSON).raise_for_status()
         text = "x" * 1_000_000
         answers = [_put_large(server, number, text) for number in range(40)]
@@ -175,9 +175,20 @@ def test_a_full_disk_refuses_writes_and_goes_on_reading(small_disk: Path) -> Non
         assert httpx.get(f"{server.base}/Basic/left-1").is_success
         kept = {f"large-{number}" for number, answer in enumerate(answers) if answer.is_success}
         assert _ids(server) == kept | {"left-1", "right-1"}
-        (small_disk / "data.log").unlink(missing_ok=True)
-    with running(small_disk / "data") as again:
+    with running(small_disk / "data", logs=tmp_path) as again:
         assert _ids(again) == kept | {"left-1", "right-1"}
+        assert again.log.stat().st_size < 10_000
+
+
+def test_a_new_store_on_a_disk_that_is_nearly_full_answers_and_refuses_writes(small_disk: Path, tmp_path: Path) -> None:
+    (small_disk / "others").write_bytes(b"x" * 35_000_000)
+    with running(small_disk / "data", logs=tmp_path) as server:
+        assert httpx.get(f"{server.base}/Basic?_summary=count").json()["total"] == 0
+        refused = httpx.put(f"{server.base}/Basic/a", json={"resourceType": "Basic", "id": "a", "code": {"text": "x"}})
+        assert refused.status_code == 507
+        (small_disk / "others").unlink()
+        again = httpx.put(f"{server.base}/Basic/a", json={"resourceType": "Basic", "id": "a", "code": {"text": "x"}})
+        assert again.status_code == 201
 
 
 def _put_large(server: Running, number: int, text: str) -> httpx.Response:

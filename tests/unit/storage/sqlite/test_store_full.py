@@ -111,7 +111,7 @@ def test_a_reserve_is_real_blocks_and_is_laid_by_only_where_space_is_ample(
     assert os.stat(tmp_path / "reserve").st_blocks * 512 >= 1_000_000
     assert reserve.give_up()
     assert not reserve.give_up()
-    monkeypatch.setattr(Reserve, "free", lambda self: 3_000_000)
+    monkeypatch.setattr(Reserve, "free", lambda self: 1_900_000)
     assert not reserve.lay_by()
     assert Reserve(tmp_path, 0).lay_by()
     assert Settings().reserve_bytes > 0
