@@ -81,11 +81,11 @@ def _intervals(entries: IndexEntries) -> Iterator[Query]:
     for param, low, high in entries.dates:
         if low > EARLIEST:
             yield param, f"ge{_when(low)}" if high == LATEST else f"ap{_when(low)}"
-    for param, number, high in entries.numbers:
-        if number == high:
+    for param, number, end in entries.numbers:
+        if number == end:
             yield param, f"{number:f}"
-    for param, number, high, system, code, _ in entries.quantities:
-        if number == high:
+    for param, number, end, system, code, _ in entries.quantities:
+        if number == end:
             yield param, f"ge{number:f}|{_escape(system)}|{_escape(code)}"
 
 
@@ -169,6 +169,37 @@ async def test_every_order_agrees(worlds: dict[str, World]) -> None:
             if any(order != orders[0] for order in orders):
                 differing.append((type_, code, descending))
     assert differing == []
+
+
+def _links() -> dict[tuple[str, str], tuple[ResourceKey, ResourceKey]]:
+    """One reference that can be followed for each reference parameter of each type."""
+    existing = {change.key for change in CHANGES}
+    links: dict[tuple[str, str], tuple[ResourceKey, ResourceKey]] = {}
+    for change in CHANGES:
+        for param, type_, id_, _, _ in change.entries.references:
+            target = ResourceKey(type_ or "", id_ or "")
+            if target in existing and _may_be_asked(change.key.type, param, str(target)):
+                links.setdefault((change.key.type, param), (change.key, target))
+    return links
+
+
+async def test_every_reference_is_followed_forwards_and_backwards(worlds: dict[str, World]) -> None:
+    missed = []
+    for (type_, param), (source, target) in _links().items():
+        for name, world in worlds.items():
+            forward = await world.search(f"{type_}?{param}:{target.type}._id={target.id}&_count=2000")
+            backward = await world.search(f"{target.type}?_has:{type_}:{param}:_id={source.id}&_count=2000")
+            included = await world.search(f"{type_}?_id={source.id}&_include={type_}:{param}")
+            reverse = await world.search(f"{target.type}?_id={target.id}&_revinclude={type_}:{param}")
+            found = (
+                source in {v.key for v in forward.versions},
+                target in {v.key for v in backward.versions},
+                target in {v.key for v in (*included.included, *included.versions)},
+                source in {v.key for v in (*reverse.included, *reverse.versions)},
+            )
+            if not all(found):
+                missed.append((name, type_, param, str(source), str(target), found))
+    assert missed == [], "\n".join(map(str, missed))
 
 
 def world_search(world: World, type_: str, key: SortKey) -> Any:
