@@ -1,0 +1,33 @@
+"""What is left out: with FHIR_SERVER_TEST_STRICT set, a skipped test is a failure unless public test data are missing."""
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+_STRICT = bool(os.environ.get("FHIR_SERVER_TEST_STRICT"))
+_ALLOWED = "test data"
+
+
+def _judged(report: Any) -> Any:
+    """Turn a skip that is not about test data into a failure."""
+    if not _STRICT or not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return report
+    reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+    if not reason.startswith(_ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"left out, which FHIR_SERVER_TEST_STRICT forbids: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Judge the report of a test."""
+    return _judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """Judge the report of a module."""
+    return _judged((yield))
