@@ -1,4 +1,4 @@
-"""What is left out: with FHIR_SERVER_TEST_STRICT set, a skipped test is a failure unless public test data are missing."""
+"""With FHIR_SERVER_TEST_STRICT set, a test that is left out fails, unless it lacks public test data."""
 
 import os
 from collections.abc import Generator
@@ -21,13 +21,13 @@ def _judged(report: Any) -> Any:
     return report
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
     """Judge the report of a test."""
     return _judged((yield))
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_make_collect_report() -> Generator[None, Any, Any]:
     """Judge the report of a module."""
     return _judged((yield))
