@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, cos, degrees, floor, radians
+from math import cos, degrees, radians
 
 from fhir_server.search import query as q
 from fhir_server.search.compare import EARTH_RADIUS, Column, Law, Test, date_law, number_law
@@ -122,8 +122,8 @@ def _pids(scope: Scope, tests: Sequence[Test]) -> tuple[int, int]:
     """Return the range [low, high) of pids: an instant t of the log is the interval [1000 t, 1000 t + 1000)."""
     low, high = 0, _NEVER_PID
     for column, op, bound in tests:
-        instant = (bound - (1000 if column == "high" else 0)) / 1000
-        edge = ceil(instant) if op in (">=", "<") else floor(instant) + 1
+        instant = int(bound) - (1000 if column == "high" else 0)
+        edge = -(-instant // 1000) if op in (">=", "<") else instant // 1000 + 1
         pid = scope.values.one(
             "SELECT first_pid FROM tx WHERE last_updated>=? ORDER BY last_updated, txid LIMIT 1", edge
         )
