@@ -39,6 +39,11 @@ class Settings(BaseModel):
     max_depth: Positive = Field(100, description="Deepest nesting of JSON or XML.")
     max_entries: Positive = Field(50_000, description="Most entries in a batch or transaction.")
     max_or_values: Positive = Field(5_000, description="Most comma-separated values of one search parameter.")
+    max_ranges: Positive = Field(
+        200, description="Most values of one parameter where each is a look-up: quantities, composites, trees, texts."
+    )
+    max_filter: Positive = Field(500, description="Most tests in one _filter.")
+    max_sort: Positive = Field(10, description="Most keys of _sort.")
     max_parameters: Positive = Field(200, description="Most parameters in one search.")
     max_chain: Positive = Field(8, description="Deepest chain or _has.")
     max_includes: Positive = Field(

@@ -12,6 +12,7 @@ from fhir_server.errors import BadValue, UnknownParameter
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.parameters import Component, Parameter, ParameterRegistry
 from fhir_server.search.query import Node
+from fhir_server.settings import Settings
 
 _ESCAPE = re.compile(r"\\([,$|\\])")
 
@@ -25,8 +26,7 @@ class ValueReader:
     own_base: str
     expander: CodeExpander | None
     now: int
-    max_values: int
-    max_chain: int
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from fhir_server.errors import BadValue, Issue, UnknownParameter
+from fhir_server.errors import BadValue, Issue, TooCostly, UnknownParameter
 from fhir_server.search.asked import short
 from fhir_server.search.chains import Names
 from fhir_server.search.parameters import ParameterRegistry
@@ -102,8 +102,11 @@ def _choice(kind: type[E], name: str, value: str) -> E:
 
 
 def _sort(controls: Controls, name: str, value: str, place: Place) -> Controls:
-    keys = tuple(_sort_key(part.strip(), value, place) for part in value.split(","))
-    return replace(controls, sort=controls.sort + keys)
+    parts = value.split(",")
+    most = place.settings.max_sort
+    if len(parts) + len(controls.sort) > most:
+        raise TooCostly(f"_sort has more than {most} keys", expression="http._sort")
+    return replace(controls, sort=controls.sort + tuple(_sort_key(part.strip(), value, place) for part in parts))
 
 
 def _sort_key(text: str, whole: str, place: Place) -> SortKey:

@@ -41,7 +41,7 @@ _SYSTEMS = {
     "ucum": "http://unitsofmeasure.org",
 }
 _MAX_DEPTH = 20
-_MAX_TESTS = 500
+_MAX_TURNS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Parser:
 
     def __init__(self, text: str, lexemes: list[Lexeme], names: Names, reader: ValueReader) -> None:
         self._text, self._lexemes, self._names, self._reader = text, lexemes, names, reader
-        self._at = self._depth = self._tests = 0
+        self._at = self._depth = self._tests = self._turns = 0
 
     def whole(self, type_: str) -> q.Node:
         node = self._filter(type_)
@@ -118,10 +118,17 @@ class _Parser:
         if self._depth > _MAX_DEPTH:
             raise TooCostly(f"_filter is nested deeper than {_MAX_DEPTH} levels", expression="http._filter")
         node = self._term(type_)
+        joined = ""
         while self._peek("and", "or"):
             join = self._take("").text
-            other = self._term(type_)
-            node = q.And((node, other)) if join == "and" else q.Or((node, other))
+            node = _joined(node, join, self._term(type_), again=join == joined)
+            if join != joined:
+                self._turns += 1
+            if self._turns > _MAX_TURNS:
+                raise TooCostly(
+                    f"_filter turns from `and` to `or` more than {_MAX_TURNS} times", expression="http._filter"
+                )
+            joined = join
         self._depth -= 1
         return node
 
@@ -141,8 +148,9 @@ class _Parser:
 
     def _test(self, type_: str) -> q.Node:
         self._tests += 1
-        if self._tests > _MAX_TESTS:
-            raise TooCostly(f"_filter holds more than {_MAX_TESTS} tests", expression="http._filter")
+        most = self._reader.settings.max_filter
+        if self._tests > most:
+            raise TooCostly(f"_filter holds more than {most} tests", expression="http._filter")
         path = self._path()
         operator = self._take("expected an operator").text
         if operator not in _OPERATORS:
@@ -231,6 +239,13 @@ class _Parser:
         inner = _Parser(self._text, self._lexemes[start:end], self._names, self._reader)
         inner._depth = self._depth
         return inner.whole(type_)
+
+
+def _joined(node: q.Node, join: str, other: q.Node, *, again: bool) -> q.Node:
+    """Join from left to right; a run of the same operator is one node, so that long filters stay flat."""
+    kind = q.And if join == "and" else q.Or
+    before = node.nodes if again and isinstance(node, q.And | q.Or) else (node,)
+    return kind((*before, other))
 
 
 def _leaf(asked: Asked, operator: str, value: str, reader: ValueReader) -> q.Node:

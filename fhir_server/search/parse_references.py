@@ -43,7 +43,7 @@ def related(direction: Callable[[q.Reference, dict[str, str], int], q.Node]) -> 
         parents = hierarchical(reader.registry, asked.targets)
         if not parents or not isinstance(node, q.Reference):
             raise unknown(asked, f"{', '.join(asked.targets) or 'the target'} forms no hierarchy")
-        return direction(node, parents, reader.max_chain)
+        return direction(node, parents, reader.settings.max_chain)
 
     return read_related
 

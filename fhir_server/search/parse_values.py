@@ -36,12 +36,18 @@ def read(asked: Asked, raw: str, reader: ValueReader) -> q.Node:
     if asked.modifier == "missing":
         return _missing(asked, raw)
     values = split(raw, ",")
-    if len(values) > reader.max_values:
-        raise TooCostly(
-            f"{asked.name} has {len(values)} values; the limit is {reader.max_values}",
-            expression=f"http.{short(asked.name)}",
-        )
+    limit = _most_values(asked, reader)
+    if len(values) > limit:
+        text = f"{short(asked.name)} has {len(values)} values; the limit is {limit}"
+        raise TooCostly(text, expression=f"http.{short(asked.name)}")
     return read_values(asked, tuple(values), reader)
+
+
+def _most_values(asked: Asked, reader: ValueReader) -> int:
+    """Return how many values may be asked for: fewer where engines look up each by itself."""
+    most = reader.settings.max_or_values
+    each = asked.type in _EACH or (asked.type == "uri" and asked.modifier)
+    return min(most, reader.settings.max_ranges) if each else most
 
 
 def read_values(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
@@ -129,6 +135,8 @@ def _components(asked: Asked, text: str, reader: ValueReader) -> Iterator[q.Leaf
         inner = Asked(asked.name, str(position), component.type, component.targets)
         yield read_values(inner, (part,), reader)  # type: ignore[misc]  # one value without modifier is a leaf
 
+
+_EACH = frozenset({"quantity", "composite", "special", "fulltext", "number", "date", "instant"})
 
 _READERS: dict[str, dict[str, Read]] = {
     "id": {"": _ids, "not": lambda asked, values, reader: q.Not(_ids(asked, values, reader))},

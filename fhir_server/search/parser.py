@@ -76,7 +76,7 @@ def parse_search(
     if len(query) > settings.max_parameters:
         raise TooCostly(f"the search has {len(query)} parameters; the limit is {settings.max_parameters}")
     zone = ZoneInfo(settings.default_timezone)
-    reader = ValueReader(registry, zone, own_base, expander, now, settings.max_or_values, settings.max_chain)
+    reader = ValueReader(registry, zone, own_base, expander, now, settings)
     scoped = _compartment_nodes(types, compartment, registry)
     reading = _Reading(reader, settings, {type_: [node] for type_, node in scoped.items()}, lenient)
     for name, value in query:

@@ -46,6 +46,8 @@ def name(value: str, mode: q.StringMode = q.StringMode.EQUALS) -> q.Node:
         ("name sw x", name("x", q.StringMode.STARTS)),
         ("name ew x", name("x", q.StringMode.ENDS)),
         ("gender eq male and name eq a", q.And((male(), name("a")))),
+        ("name eq a or name eq b or name eq c", q.Or((name("a"), name("b"), name("c")))),
+        ("(name eq a or name eq b) or name eq c", q.Or((q.Or((name("a"), name("b"))), name("c")))),
         ("gender eq male or name eq a and name eq b", q.And((q.Or((male(), name("a"))), name("b")))),
         ("gender eq male and name eq a or name eq b", q.Or((q.And((male(), name("a"))), name("b")))),
         ("gender eq male or (name eq a and name eq b)", q.Or((male(), q.And((name("a"), name("b")))))),
@@ -146,3 +148,5 @@ def test_filters_have_limits() -> None:
         parse(deep)
     with pytest.raises(TooCostly):
         parse(" or ".join(["gender eq male"] * 501))
+    with pytest.raises(TooCostly):
+        parse(" and ".join(["gender eq male or gender eq female"] * 30))

@@ -217,6 +217,10 @@ LIMITS = [
     ("Organization?partof.partof.partof.name=x", {"max_chain": 2}),
     ("Patient?_has:Patient:link:_has:Patient:link:_has:Patient:link:name=x", {"max_chain": 2}),
     ("Patient?_filter=" + "not(" * 30 + "name eq x" + ")" * 30, {}),
+    ("Patient?birthdate=1970,1971,1972", {"max_ranges": 2}),
+    ("Patient?_sort=name,_id,gender", {"max_sort": 2}),
+    ("Patient?_sort=name&_sort=_id,gender", {"max_sort": 2}),
+    ("Patient?_filter=name eq a or name eq b or name eq c", {"max_filter": 2}),
     ("List?item.subject.subject.subject.subject.subject.name=x", {}),
 ]
 
