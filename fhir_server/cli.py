@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import httpx
+
 from fhir_server.commands import backup, export, load, reindex, serve
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.serving.door import CommandFailed
@@ -49,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigurationError, CommandFailed) as error:
         print(f"fhir-server {flags.command}: {error}", file=sys.stderr)  # noqa: T201
         return 2 if isinstance(error, ConfigurationError) else 1
+    except httpx.TransportError as error:
+        print(f"fhir-server {flags.command}: the server went away: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from tqdm import tqdm
-
+from fhir_server.commands.progress import progress
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore
 from fhir_server.settings import Settings
@@ -26,7 +25,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     with (
         open_door(settings) as folder,
         client(folder / CONTROL_SOCKET) as door,
-        tqdm(unit=" pages") as bar,
+        progress(" bytes") as bar,
         door.stream("POST", "/backup", json=request) as answer,
     ):
         for text in answer.iter_lines():

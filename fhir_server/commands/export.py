@@ -29,6 +29,8 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         for type_ in sorted(flags.types or totals):
             if totals.get(type_, 0):
                 _export_type(door, flags, type_)
+            elif flags.types:
+                print(f"{type_}: there are none", file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -47,5 +49,6 @@ def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str) -> N
 
 
 def _open(path: Path, *, packed: bool) -> IO[Any]:
-    stream: IO[Any] = gzip.open(path, "wb", compresslevel=6) if packed else path.open("wb")  # type: ignore[assignment]
-    return stream
+    if packed:
+        return gzip.GzipFile(path, "wb", compresslevel=6)
+    return path.open("wb")

@@ -5,21 +5,27 @@ import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tqdm import tqdm
 
+from fhir_server.commands.journal import Journal
+from fhir_server.commands.progress import progress
 from fhir_server.commands.sources import Parcel, Unreadable, find_files, parcels
 from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
 from fhir_server.settings import Settings
 
 HELP = "Load Bundles, NDJSON and folders (.json .ndjson, also .gz .bz2 .xz); starts again where it was stopped."
-_CONFLICT_TRIES = 3
+_PAUSES = (0.1, 0.5, 1.0)
+
+
+class NoRoom(Exception):
+    """The server cannot write."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class Loading:
     """What has been done so far, shared by the sender threads under `lock`."""
 
-    journal: "Journal"
+    journal: Journal
     report: Path
     bar: "tqdm[Any]"
     loaded: int = 0
@@ -42,37 +48,11 @@ class Loading:
     failures: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def refuse(self, parcel: Parcel, entry: int | None, status: str, outcome: object) -> None:
-        """Write one refusal to the report."""
-        line = {"file": str(parcel.source), "entry": entry, "status": status, "outcome": outcome}
+    def refuse(self, source: Path, place: int | None, status: str, outcome: object) -> None:
+        """Write one refusal to the report; `place` is the position in the file, None for all of it."""
+        line = {"file": str(source), "entry": place, "status": status, "outcome": outcome}
         with self.report.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
-
-
-class Journal:
-    """Remembers in the data folder how many resources of each file were answered, so that a stopped load goes on."""
-
-    def __init__(self, folder: Path, *, forget: bool) -> None:
-        self._path = folder / "load-journal.ndjson"
-        self._done: dict[str, int] = {}
-        if forget:
-            self._path.unlink(missing_ok=True)
-        if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:  # the last line of a run that was killed while it wrote
-                    continue
-                self._done[row["file"]] = max(row["done"], self._done.get(row["file"], 0))
-
-    def done(self, path: Path) -> int:
-        """Return how many resources from the start of the file were answered before."""
-        return self._done.get(_identity(path), 0)
-
-    def mark(self, path: Path, done: int) -> None:
-        """Remember that the first `done` resources were answered."""
-        with self._path.open("a") as stream:
-            stream.write(json.dumps({"file": _identity(path), "done": done}) + "\n")
 
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
@@ -83,7 +63,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         raise CommandFailed(str(error)) from None
     flags.report.unlink(missing_ok=True)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with open_door(settings) as folder, tqdm(unit=" resources", unit_scale=False, smoothing=0.1) as bar:
+    with open_door(settings) as folder, progress(" resources") as bar:
         loading = Loading(Journal(folder, forget=flags.again), flags.report, bar)
         _send_all(loading, folder / FHIR_SOCKET, _work(loading, files), flags.parallel)
     _say(f"{loading.loaded} resources loaded, {loading.refused} refused, {len(loading.failures)} files unreadable")
@@ -114,7 +94,7 @@ def _send_all(loading: Loading, socket_path: Path, work: Iterator[Parcel], paral
                 try:
                     if not errors:
                         _send(loading, door, parcel)
-                except (httpx.HTTPError, OSError) as error:
+                except (httpx.HTTPError, OSError, NoRoom) as error:
                     errors.append(error)
 
     threads = [threading.Thread(target=send, daemon=True) for _ in range(parallel)]
@@ -129,34 +109,52 @@ def _send_all(loading: Loading, socket_path: Path, work: Iterator[Parcel], paral
     for thread in threads:
         thread.join()
     if errors:
-        raise CommandFailed(f"the server went away: {errors[0]}; run the same command again to go on")
+        why = str(errors[0]) if isinstance(errors[0], NoRoom) else f"the server went away: {errors[0]}"
+        raise CommandFailed(f"{why}; run the same command again to go on")
 
 
 def _send(loading: Loading, door: httpx.Client, parcel: Parcel) -> None:
+    answer = _post(door, parcel) if parcel.places else None
+    with loading.lock:
+        for place, text in parcel.faults:
+            loading.refuse(parcel.source, place, "", {"text": text})
+        loading.refused += len(parcel.faults)
+        if answer is not None:
+            _note(loading, parcel, answer)
+        loading.journal.mark(parcel.source, parcel.first, parcel.size)
+        loading.bar.update(parcel.size)
+
+
+def _post(door: httpx.Client, parcel: Parcel) -> httpx.Response:
+    """Send a parcel. A busy server is asked again for a while; one without room ends the load.
+
+    Raises:
+        NoRoom: the server writes nothing now.
+    """
     headers = {"content-type": "application/fhir+json", "prefer": "return=minimal"}
-    for _ in range(_CONFLICT_TRIES):
+    for pause in _PAUSES:
         answer = door.post("/fhir", content=parcel.body, headers=headers)
         if answer.status_code not in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             break
-    with loading.lock:
-        _note(loading, parcel, answer)
-        loading.journal.mark(parcel.source, parcel.first + parcel.size)
-        loading.bar.update(parcel.size)
+        time.sleep(pause)
+    if answer.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.INSUFFICIENT_STORAGE):
+        raise NoRoom(f"the server writes nothing now ({answer.status_code}): {answer.text[:300]}")
+    return answer
 
 
 def _note(loading: Loading, parcel: Parcel, answer: httpx.Response) -> None:
     if answer.is_error:
-        loading.refused += parcel.size
-        loading.refuse(parcel, None, str(answer.status_code), _json(answer))
+        loading.refused += len(parcel.places)
+        loading.refuse(parcel.source, None, str(answer.status_code), _json(answer))
         return
     refused = 0
-    for number, entry in enumerate(_json(answer).get("entry", [])):
+    for place, entry in zip(parcel.places, _json(answer).get("entry", []), strict=False):
         response = entry.get("response", {})
         if not str(response.get("status", "")).startswith("2"):
             refused += 1
-            loading.refuse(parcel, parcel.first + number, response.get("status", ""), response.get("outcome"))
+            loading.refuse(parcel.source, place, response.get("status", ""), response.get("outcome"))
     loading.refused += refused
-    loading.loaded += parcel.size - refused
+    loading.loaded += len(parcel.places) - refused
 
 
 def _json(answer: httpx.Response) -> dict:  # type: ignore[type-arg]
@@ -165,12 +163,6 @@ def _json(answer: httpx.Response) -> dict:  # type: ignore[type-arg]
     except ValueError:
         return {"text": answer.text[:1000]}
     return found
-
-
-def _identity(path: Path) -> str:
-    """A file is the same while its place, size and time of change are."""
-    stat = path.stat()
-    return sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
 
 
 def _say(text: str) -> None:

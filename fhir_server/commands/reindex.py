@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
+from fhir_server.commands.progress import progress
 from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
 from fhir_server.settings import Settings
 
@@ -23,7 +24,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Start the `$reindex` job and wait for its end."""
     parameters = [{"name": "type", "valueCode": type_} for type_ in flags.types or ()]
     body = {"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}
-    with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door, tqdm(unit=" resources") as bar:
+    with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door, progress(" resources") as bar:
         answer = door.post("/fhir/$reindex", json=body, headers={"prefer": "respond-async"})
         if answer.status_code != httpx.codes.ACCEPTED:
             raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")

@@ -3,15 +3,18 @@
 import bz2
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fhir_server.model.json import JsonError, decode, encode, items, members, minify
+from fhir_server.commands.entries import entry_of, identified
+from fhir_server.model.json import JsonError, items, members, minify
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _KINDS = (".json", ".ndjson", ".jsonl")
+_AS_THEY_ARE = (b'"transaction"', b'"batch"')
 LINES_PER_BATCH = 500
 
 
@@ -23,13 +26,16 @@ class Unreadable(Exception):
 class Parcel:
     """One request to send: a transaction or batch Bundle.
 
-    `first` counts the resources before it in its file, `size` its own.
+    `first` counts the resources before it in its file, `size` its own. `places` are those of its entries in the file;
+    `faults` say what could not be read at others.
     """
 
     source: Path
     first: int
     size: int
     body: bytes
+    places: Sequence[int]
+    faults: tuple[tuple[int, str], ...] = ()
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -60,7 +66,7 @@ def parcels(path: Path, skip: int = 0) -> Iterator[Parcel]:
     """Yield the requests of one file, without those whose resources were all loaded before (`skip` of them).
 
     Raises:
-        Unreadable: text that is not JSON or not FHIR.
+        Unreadable: a packed file that is broken, or a document that is not JSON or not FHIR.
     """
     try:
         with _open(path) as stream:
@@ -68,7 +74,7 @@ def parcels(path: Path, skip: int = 0) -> Iterator[Parcel]:
                 yield from _of_lines(path, stream, skip)
             elif skip == 0:
                 yield _of_document(path, stream.read())
-    except (OSError, EOFError, lzma.LZMAError, JsonError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, JsonError) as error:
         raise Unreadable(f"{path}: {error}") from None
 
 
@@ -78,39 +84,54 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _of_lines(path: Path, stream: IO[bytes], skip: int) -> Iterator[Parcel]:
-    batch: list[bytes] = []
-    first = skip
+    lines: list[tuple[int, bytes]] = []
     for number, line in enumerate(line for line in stream if line.strip()):
         if number < skip:
             continue
-        batch.append(minify(line))
-        if len(batch) == LINES_PER_BATCH:
-            yield Parcel(path, first, len(batch), _batch_of(batch))
-            first += len(batch)
-            batch = []
-    if batch:
-        yield Parcel(path, first, len(batch), _batch_of(batch))
+        lines.append((number, line))
+        if len(lines) == LINES_PER_BATCH:
+            yield _of_batch(path, lines)
+            lines = []
+    if lines:
+        yield _of_batch(path, lines)
+
+
+def _of_batch(path: Path, lines: Sequence[tuple[int, bytes]]) -> Parcel:
+    """Make a batch of lines; one that cannot be read is told of and hurts no other."""
+    entries: list[bytes] = []
+    places: list[int] = []
+    faults: list[tuple[int, str]] = []
+    for number, line in lines:
+        try:
+            entries.append(entry_of(minify(line), f"{path.name}|{number}"))
+            places.append(number)
+        except JsonError as error:
+            faults.append((number, str(error)))
+    return Parcel(path, lines[0][0], len(lines), _bundle(b"batch", entries), places, tuple(faults))
 
 
 def _of_document(path: Path, raw: bytes) -> Parcel:
-    parts = members(minify(raw))
+    small = minify(raw)
+    parts = members(small)
     if parts.get("resourceType") != b'"Bundle"':
-        return Parcel(path, 0, 1, _batch_of([minify(raw)]))
+        return Parcel(path, 0, 1, _bundle(b"batch", [entry_of(small, path.name)]), (0,))
     entries = items(parts.get("entry", b"[]"))
-    if parts.get("type") in (b'"transaction"', b'"batch"'):
-        return Parcel(path, 0, len(entries), raw)
-    resources = [found for entry in entries if (found := members(entry).get("resource")) is not None]
-    return Parcel(path, 0, len(resources), _batch_of(resources))
+    if parts.get("type") in _AS_THEY_ARE:
+        kept = [identified(entry, f"{path.name}|{number}") for number, entry in enumerate(entries)]
+        return Parcel(path, 0, len(kept), _bundle(parts["type"].strip(b'"'), kept), range(len(kept)))
+    return _of_collection(path, [members(entry) for entry in entries])
 
 
-def _batch_of(resources: Sequence[bytes]) -> bytes:
-    entries = b",".join(_entry(resource) for resource in resources)
-    return b'{"resourceType":"Bundle","type":"batch","entry":[' + entries + b"]}"
+def _of_collection(path: Path, entries: Sequence[dict[str, bytes]]) -> Parcel:
+    """Resources that refer to each other by URN can only be written together."""
+    held = [(entry["resource"], entry.get("fullUrl", b"")) for entry in entries if "resource" in entry]
+    linked = any(url.startswith(b'"urn:') for _, url in held)
+    made = [
+        entry_of(resource, f"{path.name}|{number}", url if linked else b"")
+        for number, (resource, url) in enumerate(held)
+    ]
+    return Parcel(path, 0, len(made), _bundle(b"transaction" if linked else b"batch", made), range(len(made)))
 
 
-def _entry(resource: bytes) -> bytes:
-    """A resource with an id keeps it (PUT), another one is created (POST)."""
-    parts = members(resource)
-    type_, id_ = decode(parts.get("resourceType", b'""')), decode(parts.get("id", b'""'))
-    request = {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}
-    return b'{"resource":' + resource + b',"request":' + encode(request) + b"}"
+def _bundle(type_: bytes, entries: Sequence[bytes]) -> bytes:
+    return b'{"resourceType":"Bundle","type":"' + type_ + b'","entry":[' + b",".join(entries) + b"]}"

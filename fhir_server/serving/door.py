@@ -30,7 +30,11 @@ def client(socket_path: Path) -> httpx.Client:
 @contextmanager
 def open_door(settings: Settings) -> Iterator[Path]:
     """Give the data folder of a live owner; without one, run a server that only local commands reach meanwhile."""
-    if owner_of(settings.data_dir) is not None:
+    owner = owner_of(settings.data_dir)
+    if owner is not None:
+        if not owner.control:
+            raise CommandFailed(f"{settings.data_dir} is in use by {owner.address} (process {owner.pid})")
+        _wait_until_ready(settings.data_dir)  # it may have started a moment ago
         yield settings.data_dir
         return
     process = subprocess.Popen(
@@ -47,15 +51,16 @@ def open_door(settings: Settings) -> Iterator[Path]:
         process.wait()
 
 
-def _wait_until_ready(folder: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(folder: Path, process: subprocess.Popen[bytes] | None = None) -> None:
     deadline = time.monotonic() + _START_WITHIN
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if process is not None and process.poll() is not None:
             raise CommandFailed(f"the store in {folder} could not be opened")
         try:
             with client(folder / CONTROL_SOCKET) as door:
                 if door.get("/status").status_code == httpx.codes.OK:
                     return
         except httpx.TransportError:
-            time.sleep(0.05)
+            pass  # it is not there yet
+        time.sleep(0.05)
     raise CommandFailed(f"the store in {folder} did not open within {_START_WITHIN:.0f} s")

@@ -95,9 +95,10 @@ class Supervisor:
                     if (await client.get("/fhir/metadata")).is_success:
                         break
                 except httpx.TransportError:
-                    await asyncio.sleep(0.05)
+                    pass  # no worker listens yet
+                await asyncio.sleep(0.05)
         if self._public:
-            self._say(f"FHIR R4 at {address_of(sockets[0])}/fhir ({self._settings.workers} worker(s))")
+            self._say(_welcome(f"{address_of(sockets[0])}/fhir", self._settings))
 
     async def _load_demo(self, maintenance: Maintenance) -> None:
         if not self._settings.demo or not await maintenance.empty():
@@ -115,6 +116,16 @@ class Supervisor:
                         answer.raise_for_status()
                 except DemoUnavailable as error:
                     self._say(str(error))
+
+
+def _welcome(base: str, settings: Settings) -> str:
+    """Return how to use the server, with a line to copy."""
+    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    return (
+        f"FHIR R4 at {base} ({workers}, data in {settings.data_dir.resolve()})\n"
+        f"Try:  curl -s '{base}/Patient?_count=1&_pretty=true'\n"
+        f"Pages: {base.removesuffix('fhir')} and {base.removesuffix('fhir')}docs   Stop: Ctrl-C"
+    )
 
 
 def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: None, until_eof: bool = False) -> None:

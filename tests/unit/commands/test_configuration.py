@@ -1,0 +1,46 @@
+"""Settings from a file, variables and flags."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
+from fhir_server.settings import Settings
+
+
+def _read(*arguments: str, **environment: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return read_settings(parser.parse_args(arguments), environment)
+
+
+def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "fhir.toml"
+    file.write_text("port = 1\nworkers = 2\npage_size = 3\n")
+    found = _read("--config", str(file), "--port", "9", FHIR_SERVER_PORT="8", FHIR_SERVER_WORKERS="7")
+    assert (found.port, found.workers, found.page_size) == (9, 7, 3)
+
+
+def test_switches_and_lists_can_be_flags() -> None:
+    found = _read("--no-demo", "--cors-origins", "https://a, https://b")
+    assert found.demo is False
+    assert found.cors_origins == ("https://a", "https://b")
+
+
+def test_variables_of_tests_are_not_settings() -> None:
+    assert _read(FHIR_SERVER_TEST_STRICT="1") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (("--port", "99999"), {}, "port"),
+        ((), {"FHIR_SERVER_WORKERS": "0"}, "workers"),
+        ((), {"FHIR_SERVER_COLOUR": "red"}, "colour"),
+        (("--config", "/nowhere.toml"), {}, "/nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_used_is_named(arguments: tuple[str, ...], environment: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        _read(*arguments, **environment)
