@@ -134,7 +134,8 @@ def test_clients_that_stall_do_not_hold_up_others(tmp_path: Path) -> None:
                 sock.sendall(b"GET /fhir/Basic?_count=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
             else:
                 sock.sendall(
-                    b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\nContent-Length: 99\r\n\r\n{"
+                    b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\n"
+                    b"Content-Length: 99\r\n\r\n{"
                 )
         begun = time.monotonic()
         for _ in range(20):
