@@ -220,6 +220,27 @@ def _references(names: tuple[str, ...], *types: str) -> st.SearchStrategy[tuple[
     )
 
 
+quoted = st.sampled_from((*WORDS, "a", "an", "il")).map('"{}"'.format)
+tests = st.one_of(
+    st.tuples(
+        st.sampled_from(("name", "given", "organization.name")), st.sampled_from(("eq", "co", "sw", "ew", "ne")), quoted
+    ),
+    st.tuples(
+        st.sampled_from(("gender", "link.gender")), st.sampled_from(("eq", "ne")), st.sampled_from(("male", "female"))
+    ),
+    st.tuples(st.just("birthdate"), st.sampled_from(("eq", "ge", "lt", "po", "ne")), st.sampled_from(DATES[:4])),
+    st.tuples(st.sampled_from(("gender", "name", "link")), st.just("pr"), st.sampled_from(("true", "false"))),
+    st.tuples(st.just("link[active eq true].name"), st.just("sw"), quoted),
+).map(" ".join)
+filters = st.recursive(
+    tests,
+    lambda inner: st.one_of(
+        inner.map("not({})".format),
+        st.tuples(inner, st.sampled_from((" and ", " or ")), inner).map("".join).map("({})".format),
+    ),
+    max_leaves=4,
+)
+
 STRINGS = ("{0}", "{0}", "{0}:contains", "{0}:exact")
 TOKENS = ("{0}", "{0}", "{0}:not", "{0}:text")
 
@@ -238,6 +259,7 @@ CRITERIA: dict[str, st.SearchStrategy[tuple[str, str]]] = {
         _references(("organization",), "Organization"),
         _references(("general-practitioner",), "Organization", "Practitioner"),
         _references(("link",), "Patient"),
+        st.tuples(st.just("identifier:of-type"), st.sampled_from(("urn:a|x|x", "urn:b|x|y"))),
         _missing("name", "gender", "identifier", "organization", "link", "_profile", "_tag"),
     ),
     "Observation": st.one_of(
@@ -260,6 +282,7 @@ CRITERIA: dict[str, st.SearchStrategy[tuple[str, str]]] = {
         _pairs(_forms(STRINGS, "name"), words),
         _pairs(("active",), st.sampled_from(("true", "false"))),
         _references(("partof",), "Organization"),
+        _pairs(("partof:below", "partof:above"), ids),
         _missing("name", "partof"),
     ),
     "Location": st.one_of(
@@ -319,7 +342,10 @@ def criteria(draw: st.DrawFn, type_: str, depth: int = 2) -> tuple[str, str]:
     ways = ["plain", "plain", "plain", "plain", "common"]
     ways += ["chain"] if depth and type_ in LINKS else []
     ways += ["has"] if depth and type_ in REFERRERS else []
+    ways += ["filter"] if depth == 2 and type_ == "Patient" else []
     way = draw(st.sampled_from(ways))
+    if way == "filter":
+        return "_filter", draw(filters)
     if way == "chain":
         param, target = draw(st.sampled_from(LINKS[type_]))
         name_, value = draw(criteria(target, depth - 1))
