@@ -32,9 +32,9 @@ class Edge:
         head = decode.head(scope, root + self._mount if root else self._mount)
         try:
             found = await self._answer(head, receive)
+            await send_answer(found, head.method, send, self._parts.settings.send_timeout)
         except ClientGone:
             return
-        await send_answer(found, head.method, send, self._parts.settings.send_timeout)
 
     async def _answer(self, head: Head, receive: Receive) -> Answer:
         wanted, base = Wanted(), self._mount

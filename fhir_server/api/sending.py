@@ -5,6 +5,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
+from fhir_server.api.body import ClientGone
 from fhir_server.api.encode import Answer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -36,11 +37,13 @@ async def _send_whole(answer: Answer, body: bytes, send: Send, patience: float) 
     send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)  # see serving/http.py
     if send_whole is not None and send_whole(answer.status, answer.headers, body):
         return
+    last = {"type": "http.response.body", "body": body}
     if _nothing_waits(send):
         await send(_start(answer))
+        await send(last)
     else:
         await _guarded(send, _start(answer), patience)
-    await send({"type": "http.response.body", "body": body})
+        await _guarded(send, last, patience)
 
 
 async def _send_slabs(answer: Answer, send: Send, patience: float) -> None:
@@ -56,21 +59,21 @@ def _start(answer: Answer) -> MutableMapping[str, Any]:
 
 
 async def _guarded(send: Send, message: MutableMapping[str, Any], patience: float) -> None:
-    """Send one message; what waits for the reader longer than `patience` takes the connection down."""
-    timer = asyncio.get_running_loop().call_later(patience, _cut_off, send, asyncio.current_task())
+    """Send one message; what waits for the reader longer than `patience` takes the connection down.
+
+    It is aborted, for closing it would wait for the reader to take what is buffered.
+
+    Raises:
+        ClientGone: the reader took nothing for so long.
+    """
     try:
-        await send(message)
-    finally:
-        timer.cancel()
-
-
-def _cut_off(send: Send, task: "asyncio.Task[object] | None") -> None:
-    """Abort the connection: closing it would wait for the reader to take what is buffered."""
-    transport = _transport(send)
-    if transport is not None:
-        transport.abort()
-    elif task is not None:
-        task.cancel()
+        async with asyncio.timeout(patience):
+            await send(message)
+    except TimeoutError:
+        transport = _transport(send)
+        if transport is not None:
+            transport.abort()
+        raise ClientGone from None
 
 
 def _nothing_waits(send: Send) -> bool:
