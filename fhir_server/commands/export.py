@@ -4,7 +4,7 @@ import argparse
 import gzip
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import httpx
 
@@ -48,7 +48,5 @@ def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str) -> N
     print(f"{name}: {lines} resources", file=sys.stderr)  # noqa: T201
 
 
-def _open(path: Path, *, packed: bool) -> IO[Any]:
-    if packed:
-        return gzip.GzipFile(path, "wb", compresslevel=6)
-    return path.open("wb")
+def _open(path: Path, *, packed: bool) -> BinaryIO | gzip.GzipFile:
+    return gzip.GzipFile(path, "wb", compresslevel=6) if packed else path.open("wb")
