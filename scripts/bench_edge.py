@@ -167,7 +167,8 @@ def main() -> None:
         f"over sockets: bare {rate['bare']:.0f}/s, edge {rate['edge']:.0f}/s, ratio {rate['edge'] / rate['bare']:.2f}"
     )
     print(
-        f"CPU of the server: bare {cost['bare']:.1f} us, edge {cost['edge']:.1f} us, ratio {cost['bare'] / cost['edge']:.2f}"
+        f"CPU of the server: bare {cost['bare']:.1f} us, edge {cost['edge']:.1f} us, "
+        f"ratio {cost['bare'] / cost['edge']:.2f}"
     )
 
 

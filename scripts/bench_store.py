@@ -77,12 +77,14 @@ class Maker:
         day, code = self._random.randrange(20000) * 86_400_000_000, str(self._random.randrange(200))
         value = self._random.random() * 100
         entries = IndexEntries(
-            tokens=[("status", "s", "final"), ("code", "http://loinc.org", code), ("combo-code", "http://loinc.org", code),
+            tokens=[("status", "s", "final"), ("code", "http://loinc.org", code),
+                    ("combo-code", "http://loinc.org", code),
                     ("category", "c", "vital-signs"), ("_profile", "p", "us-core")],
             references=[("subject", "Patient", patient, None, None), ("patient", "Patient", patient, None, None),
                         ("encounter", "Encounter", encounter, None, None)],
             dates=[("date", day, day + 1)],
-            quantities=[("value-quantity", value, value + 0.1, "http://unitsofmeasure.org", "kg", (value, value + 0.1, "g"))],
+            quantities=[("value-quantity", value, value + 0.1, "http://unitsofmeasure.org", "kg",
+                         (value, value + 0.1, "g"))],
         )  # fmt: skip
         return self._change("Observation", id_, entries)
 
@@ -128,10 +130,10 @@ async def run(arguments: argparse.Namespace) -> None:
     stop.set()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     await store.close()
-    size = sum(file.stat().st_size for file in folder.iterdir())
+    size = sum(file.stat().st_size for file in folder.iterdir())  # noqa: ASYNC240
     total = sum((await _totals(folder, settings)).values())
-    print(f"CPU {usage.ru_utime - before.ru_utime:.1f} s user {usage.ru_stime - before.ru_stime:.1f} s system, "
-          f"{usage.ru_maxrss / 1024:.0f} MB resident at most, {size / total:,.0f} bytes a resource on disk")  # fmt: skip
+    print(f"CPU {usage.ru_utime - before.ru_utime:.1f} s user {usage.ru_stime - before.ru_stime:.1f} s system")
+    print(f"{usage.ru_maxrss / 1024:.0f} MB resident at most, {size / total:,.0f} bytes a resource on disk")
 
 
 async def _totals(folder: Path, settings: Settings) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The owner process of a data folder: takes it, opens the doors, runs workers and upkeep, and stops cleanly."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -12,7 +13,8 @@ import httpx
 import uvicorn
 import uvloop
 
-from fhir_server.app import create_app
+from fhir_server.api.application import Application
+from fhir_server.app import create_app, extract_by
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
@@ -21,18 +23,24 @@ from fhir_server.serving.sockets import address_of, listen_tcp, listen_unix
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until
 from fhir_server.serving.workers import Workers
 from fhir_server.settings import Settings
+from fhir_server.validation import structure_validator
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 
 class Supervisor:
-    """Runs one data folder. `public` False: only local commands can reach it."""
+    """Runs one data folder. `public` False: only local commands can reach it.
+
+    Made before the event loop runs, as it forks the workers.
+    """
 
     def __init__(self, settings: Settings, *, public: bool = True, say: Say = lambda text: None) -> None:
         self._settings = settings
         self._public = public
         self._say = say
+        self._app = create_app(settings)
+        self._workers = Workers(settings, warmed(self._app, settings)) if settings.workers > 1 else None
         self.stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -63,10 +71,10 @@ class Supervisor:
         control_task = asyncio.create_task(server.serve(sockets=[control]))
         upkeep = asyncio.create_task(maintenance.upkeep())
         try:
-            if self._settings.workers == 1:
+            if self._workers is None:
                 await self._serve_here(sockets)
             else:
-                await self._serve_by_workers(sockets)
+                await self._serve_by_workers(self._workers, sockets)
         finally:
             upkeep.cancel()
             server.should_exit = True
@@ -74,12 +82,11 @@ class Supervisor:
 
     async def _serve_here(self, sockets: list[socket.socket]) -> None:
         announced = asyncio.create_task(self._announce(sockets))
-        await serve_until(make_server(create_app(self._settings), lifespan=True), sockets, self.stop)
+        await serve_until(make_server(self._app, lifespan=True), sockets, self.stop)
         announced.cancel()
 
-    async def _serve_by_workers(self, sockets: list[socket.socket]) -> None:
-        workers = Workers(self._settings, sockets)
-        workers.start()
+    async def _serve_by_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:
+        workers.start(sockets)
         tasks = [asyncio.create_task(workers.watch()), asyncio.create_task(self._announce(sockets))]
         await self.stop.wait()
         for task in tasks:
@@ -118,6 +125,14 @@ class Supervisor:
                     self._say(str(error))
 
 
+def warmed(app: Application, settings: Settings) -> Application:
+    """Make what every worker needs and keeps, so that it is made once and shared by the forks."""
+    extract_by(settings)
+    structure_validator()
+    gc.freeze()  # the collector would touch, and so copy, what the forks share
+    return app
+
+
 def _welcome(base: str, settings: Settings) -> str:
     """Return how to use the server, with a line to copy."""
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
@@ -131,8 +146,9 @@ def _welcome(base: str, settings: Settings) -> str:
 def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: None, until_eof: bool = False) -> None:
     """Run a supervisor until SIGTERM, SIGINT or (with `until_eof`) the end of stdin."""
 
+    supervisor = Supervisor(settings, public=public, say=say)
+
     async def run() -> None:
-        supervisor = Supervisor(settings, public=public, say=say)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop.set)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from fhir_server.app import create_app
@@ -69,24 +70,26 @@ async def serve_until(server: WorkerServer, sockets: Sequence[socket.socket], st
     await task
 
 
-async def _work(settings: Settings, sockets: Sequence[socket.socket], pipe: int) -> None:
+async def _work(app: FastAPI, sockets: Sequence[socket.socket], pipe: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # The owner holds the other end: when it dies, however it dies, this process finishes and ends.
     loop.add_reader(pipe, stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set if number == signal.SIGTERM else lambda: None)
-    await serve_until(make_server(create_app(settings), lifespan=True), sockets, stop)
+    await serve_until(make_server(app, lifespan=True), sockets, stop)
+
+
+def run(app: FastAPI, sockets: Sequence[socket.socket], pipe: int) -> None:
+    """Answer requests on the sockets until SIGTERM or the end of the pipe."""
+    uvloop.run(_work(app, sockets, pipe))
 
 
 def main() -> None:
     """Run as `python -m fhir_server.serving.worker PIPE FD...`; the settings come as one line on stdin."""
     pipe, *numbers = (int(text) for text in sys.argv[1:])
     settings = Settings.model_validate_json(sys.stdin.readline())
-    sockets = [socket.socket(fileno=number) for number in numbers]
-    import uvloop
-
-    uvloop.run(_work(settings, sockets, pipe))
+    run(create_app(settings), [socket.socket(fileno=number) for number in numbers], pipe)
     os._exit(0)
 
 

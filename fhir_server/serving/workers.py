@@ -1,4 +1,4 @@
-"""The worker processes of one owner: started, watched, restarted, stopped."""
+"""The worker processes of one owner: forked or started, watched, replaced, stopped."""
 
 import asyncio
 import logging
@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
+from fhir_server.api.application import Application
+from fhir_server.serving.forked import Forked
 from fhir_server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -17,20 +20,42 @@ _QUICK_DEATH = 5.0
 _PAUSE = 1.0
 
 
-class Workers:
-    """A fixed number of worker processes on shared sockets."""
+class Process(Protocol):
+    """What a worker is to its owner."""
 
-    def __init__(self, settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+class Workers:
+    """A fixed number of worker processes on shared sockets.
+
+    The first are forked, so that what costs time and memory at the start (imports, definitions, compiled checks) is
+    done once and shared. That is only possible before the owner runs threads or opens a store: make this object then.
+    Those that replace a dead one later start anew.
+    """
+
+    def __init__(self, settings: Settings, app: Application) -> None:
         self._settings = settings
-        self._sockets = sockets
-        self._running: list[tuple[subprocess.Popen[bytes], float]] = []
+        self._sockets: Sequence[socket.socket] = ()
         self._alive, self._pipe = os.pipe()
         self._stopping = False
+        self._forked: list[Forked] = []
+        for _ in range(settings.workers):
+            self._forked.append(Forked(app, self._alive, (self._pipe, *(one.channel for one in self._forked))))
+        self._running: list[tuple[Process, float]] = []
 
-    def start(self) -> None:
-        """Start all of them."""
-        for _ in range(self._settings.workers):
-            self._running.append(self._spawn())
+    def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Let them answer on these sockets."""
+        self._sockets = sockets
+        for worker in self._forked:
+            worker.begin(sockets)
+            self._running.append((worker, time.monotonic()))
 
     async def watch(self) -> None:
         """Replace a worker that dies, for as long as this runs; one that dies at once is retried after a pause."""
@@ -51,7 +76,7 @@ class Workers:
         await asyncio.gather(*(asyncio.to_thread(_end, process) for process, _ in self._running))
         os.close(self._alive)
 
-    def _spawn(self) -> tuple[subprocess.Popen[bytes], float]:
+    def _spawn(self) -> tuple[Process, float]:
         numbers = [sock.fileno() for sock in self._sockets]
         command = [sys.executable, "-m", "fhir_server.serving.worker", str(self._alive), *map(str, numbers)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[self._alive, *numbers])  # noqa: S603
@@ -61,7 +86,7 @@ class Workers:
         return process, time.monotonic()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     try:
         process.wait(_STOP_WITHIN)
     except subprocess.TimeoutExpired:
