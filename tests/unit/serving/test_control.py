@@ -1,0 +1,39 @@
+"""The door of the commands."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fhir_server.serving.control import control_app
+from fhir_server.serving.maintenance import Maintenance
+from fhir_server.settings import Settings
+
+
+async def _asked(folder: Path, method: str, path: str, **options: Any) -> httpx.Response:
+    settings = Settings(data_dir=folder, durable=False, reserve_bytes=0)
+    async with Maintenance.opened(settings) as maintenance:
+        transport = httpx.ASGITransport(app=control_app(maintenance))
+        async with httpx.AsyncClient(transport=transport, base_url="http://local") as client:
+            return await client.request(method, path, **options)
+
+
+async def test_status_of_an_empty_store(tmp_path: Path) -> None:
+    answer = await _asked(tmp_path / "data", "GET", "/status")
+    assert answer.json() == {"tenants": ["default"], "txid": 0, "resources": {}}
+
+
+async def test_a_backup_tells_its_progress_and_its_end(tmp_path: Path) -> None:
+    answer = await _asked(tmp_path / "data", "POST", "/backup", json={"target": str(tmp_path / "copy")})
+    *progress, last = [json.loads(line) for line in answer.text.splitlines()]
+    assert progress and all(line["done"] <= line["of"] for line in progress)
+    assert "default" in last["result"]
+    assert (tmp_path / "copy/tenants/default/manifest.json").exists()
+
+
+async def test_a_backup_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "copy/tenants/default").mkdir(parents=True)
+    (tmp_path / "copy/tenants/default/other").write_text("x")
+    answer = await _asked(tmp_path / "data", "POST", "/backup", json={"target": str(tmp_path / "copy")})
+    assert "not an empty folder" in json.loads(answer.text.splitlines()[-1])["error"]
