@@ -29,6 +29,8 @@ KINDS: dict[str, Kind] = {
 _SHORT: dict[str, str] = {"json": FHIR_JSON, "xml": FHIR_XML}
 # The names of DSTU2 are understood; the answer bears the name of today.
 _RENAMED = {"application/json+fhir": FHIR_JSON, "application/xml+fhir": FHIR_XML}
+# The names that answers bear.
+NAMES: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if name not in _RENAMED}
 
 
 class Format(NamedTuple):

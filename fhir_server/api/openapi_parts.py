@@ -82,12 +82,17 @@ def _resource(description: str, type_: str, *headers: str) -> Schema:
     return {
         "description": description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in named},
-        "content": _content(one),
+        "content": _offered(one),
     }
 
 
 def _content(schema: Schema) -> Schema:
     return {formats.FHIR_JSON: {"schema": schema}, formats.FHIR_XML: {"schema": {"type": "string"}}}
+
+
+def _offered(schema: Schema) -> Schema:
+    """Describe an answer: who asks for a generic media type gets that name back."""
+    return {name: {"schema": schema if kind == "json" else {"type": "string"}} for name, kind in formats.NAMES.items()}
 
 
 def body(schema: Schema) -> Schema:
@@ -96,7 +101,7 @@ def body(schema: Schema) -> Schema:
 
 
 def _outcome(description: str) -> Schema:
-    return {"description": description, "content": _content(ref("OperationOutcome"))}
+    return {"description": description, "content": _offered(ref("OperationOutcome"))}
 
 
 def _path(name: str, description: str, pattern: str) -> Schema:
