@@ -24,6 +24,7 @@ def connect(path: Path, settings: Settings, *, writer: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
     connection.set_busy_timeout(10_000)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # the writer does it, where the disk has room
     for pragma in _pragmas(settings, writer):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -43,7 +44,8 @@ class Writer:
         self._reserve = Reserve(folder, settings.reserve_bytes)
         self._watch = ClockWatch(settings.clock_skew)
         self._fault = ""
-        self._connection = connect(folder / "record.db", settings, writer=True)
+        self._record = folder / "record.db"
+        self._connection = connect(self._record, settings, writer=True)
         self.interning = Interning(self._connection)
         self._epoch: object = None
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -87,8 +89,17 @@ class Writer:
                     answer(self._next(jobs))
             if end:
                 break
+        with self._turn.taken():
+            self._copy_all()
         self._connection.close()
         self._turn.close()
+
+    def _copy_all(self) -> None:
+        """Leave a record without a log file, unless that would fill the disk or others still read."""
+        with suppress(apsw.Error):
+            self._connection.set_busy_timeout(100)
+            if self._reserve.room_to_grow(self._record, fetch(self._connection, "PRAGMA page_count")[0][0]):
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _gather(self, first: Job) -> tuple[list[Job], bool]:
         """Take all who wait, up to the size of a group; the flag says that the end was among them."""
