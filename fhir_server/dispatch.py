@@ -21,7 +21,6 @@ from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.search.expander import CodeExpander
 from fhir_server.search.query import Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
@@ -61,7 +60,6 @@ class Server:
     apply_patch: ApplyPatch
     now: Callable[[], int]
     new_id: Callable[[], str]
-    terminology: CodeExpander | None = None
     jobs: Jobs | None = None
     contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
     """Contexts of callers who see everything, by tenant and base URL."""
@@ -110,10 +108,10 @@ async def _tenant(server: Server, request: FhirRequest) -> Tenant:
 
 
 def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
-    """Return the context of everybody. It is kept as long as the definitions stay; few are, for a client may name any
-    host in its base."""
+    """Return the context of everybody. It is kept as long as definitions and terminology stay; few are, for a client
+    may name any host in its base."""
     ctx = server.contexts.get((tenant.name, base))
-    if ctx is None or ctx.extractor is not tenant.extractor:
+    if ctx is None or ctx.extractor is not tenant.extractor or ctx.terminology is not tenant.terminology:
         if len(server.contexts) >= _MOST_CONTEXTS:
             server.contexts.clear()
         ctx = server.contexts[tenant.name, base] = _context(server, tenant, base, _EVERYBODY, _OPEN)
@@ -128,7 +126,7 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         parameters=tenant.parameters,
         extractor=tenant.extractor,
         validator=server.validator,
-        terminology=server.terminology,
+        terminology=tenant.terminology,
         operations=server.operations,
         router=server.router,
         apply_patch=server.apply_patch,

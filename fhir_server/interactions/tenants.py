@@ -1,7 +1,8 @@
-"""What the server keeps of each tenant: its store, the search parameters in force there, the secret of page links.
+"""What the server keeps of each tenant: its store, the search parameters in force there, its terminology, the secret
+of page links.
 
-Custom SearchParameters are resources of the tenant. Every commit that touches one changes a record, by which other
-workers notice, at most `CHECK_EVERY` later, that they have to read them again.
+Custom SearchParameters, ValueSets and CodeSystems are resources of the tenant. Every commit that touches one changes a
+record, by which other workers notice, at most `CHECK_EVERY` later, that they have to read them again.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from fhir_server.storage.base import (
     Store,
     StoreProvider,
 )
+from fhir_server.terminology import TERMINOLOGY_TYPES, Library, Terminology, load_library
 
 _log = logging.getLogger("fhir_server.definitions")
 
@@ -38,22 +40,29 @@ CHECK_EVERY = 1_000
 _STATE = Collection("server.state")
 _DEFINITIONS = "definitions"
 _SECRET = "page-links"  # noqa: S105  # the name of the record, not the secret
+_TERMS = "terminology"
 _DEFINING = "SearchParameter"
 _PAGE = 1_000
+
+_MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: TERMINOLOGY_TYPES}
+"""The record that a commit changes, and the types that make it do so."""
 
 Changed = Callable[["Tenant", ParameterRegistry, ParameterRegistry], None]
 
 
 @dataclass(slots=True)
 class Tenant:
-    """One tenant; `parameters` and `extractor` are replaced together when the definitions change."""
+    """One tenant; `parameters` and `extractor` are replaced together when the definitions change, `terminology` when
+    a ValueSet or CodeSystem does."""
 
     name: str
     store: Store
     parameters: ParameterRegistry
     extractor: Extractor
     link_secret: bytes
+    terminology: Terminology
     token: str = ""
+    terms_token: str = ""
     checked: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -72,6 +81,7 @@ class Tenants:
         self._now = now
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._changed = changed
+        self._most_codes = settings.max_or_values
         self._open: dict[str, Tenant] = {}
         self._turn = asyncio.Lock()
 
@@ -86,11 +96,13 @@ class Tenants:
         return tenant
 
     async def commit(self, tenant: Tenant, changes: Sequence[Change]) -> CommitResult:
-        """Commit; where SearchParameters change, all workers get to know."""
-        if not any(change.key.type == _DEFINING for change in changes):
+        """Commit; where SearchParameters or terminology change, all workers get to know."""
+        types = {change.key.type for change in changes}
+        names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
+        if not names:
             return await tenant.store.commit(changes)
-        mark = RecordChange(_STATE.name, _DEFINITIONS, {"token": secrets.token_hex(8)})
-        result = await tenant.store.commit(changes, (mark,))
+        marks = [RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)}) for name in names]
+        result = await tenant.store.commit(changes, marks)
         tenant.checked = 0
         await self._refresh(tenant)
         return result
@@ -99,7 +111,9 @@ class Tenants:
         store = await self._stores.open(name)
         await store.declare(_STATE)
         standard = ParameterRegistry.standard()
-        tenant = Tenant(name, store, standard, Extractor(standard, zone=self._zone), await _secret(store))
+        extractor, terminology = Extractor(standard, zone=self._zone), Terminology(Library(), self._most_codes)
+        tenant = Tenant(name, store, standard, extractor, await _secret(store), terminology)
+        await self._load_terms(tenant, await store.records.get(_STATE.name, _TERMS))
         await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
         self._open[name] = tenant
         return tenant
@@ -108,6 +122,9 @@ class Tenants:
         async with tenant.turn:
             if self._now() - tenant.checked < CHECK_EVERY:
                 return
+            terms = await tenant.store.records.get(_STATE.name, _TERMS)
+            if _token(terms) != tenant.terms_token:
+                await self._load_terms(tenant, terms)
             record = await tenant.store.records.get(_STATE.name, _DEFINITIONS)
             if _token(record) == tenant.token:
                 tenant.checked = self._now()
@@ -123,6 +140,10 @@ class Tenants:
             tenant.parameters = _registry(custom)
             tenant.extractor = Extractor(tenant.parameters, zone=self._zone)
         tenant.token, tenant.checked = _token(record), self._now()
+
+    async def _load_terms(self, tenant: Tenant, record: Record | None) -> None:
+        tenant.terminology = Terminology(await load_library(tenant.store), self._most_codes)
+        tenant.terms_token = _token(record)
 
 
 def _registry(custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
