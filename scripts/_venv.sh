@@ -5,7 +5,7 @@ ensure_venv() {
   if [ ! -x .venv/bin/python ]; then
     for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 python3; do
       [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
-        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && { python="$candidate"; break; }
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { python="$candidate"; break; }
     done
     [ -n "$python" ] || { echo "Python 3.11 or newer is needed (set PYTHON to name one)." >&2; exit 1; }
     echo "Making .venv with $($python --version) ..." >&2
