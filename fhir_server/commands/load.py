@@ -76,7 +76,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 
 def _work(loading: Loading, files: list[Path]) -> Iterator[Parcel]:
     for number, path in enumerate(files, start=1):
-        loading.bar.set_description(f"file {number} of {len(files)}")
+        loading.bar.set_description(f"file {number} of {len(files)}", refresh=False)
         done = loading.journal.done(path)
         try:
             yield from parcels(path, skip=done)
