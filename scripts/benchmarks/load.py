@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+
 from scripts.benchmarks.bundles import endless, prepared
 from scripts.benchmarks.client import run as send
 from scripts.benchmarks.servers import ours, resident
@@ -18,7 +20,7 @@ def fill(options: argparse.Namespace, port: int) -> None:
     """Load until the store has had `options.size` resources; print a line for each step."""
     bundles = prepared(options)
     print(f"{len(bundles)} Bundles, {sum(size for size, _ in bundles)} resources; {_CONNECTIONS} connections")
-    done = 0
+    done, before = 0, _stored(port)
     while done < options.size:
         part = list(endless(bundles, min(_STEP, options.size - done)))
         begun = time.perf_counter()
@@ -33,6 +35,16 @@ def fill(options: argparse.Namespace, port: int) -> None:
             f"p95 {result.quantile(0.95):.0f} ms",
             flush=True,
         )
+
+    stored = _stored(port) - before
+    if stored != done:
+        raise SystemExit(f"{done} resources were sent, {stored} are there")
+
+
+def _stored(port: int) -> int:
+    """Return how many resources the server holds."""
+    answer = httpx.get(f"http://127.0.0.1:{port}/fhir?_summary=count", timeout=120)
+    return int(answer.raise_for_status().json()["total"])
 
 
 def _requests(part: list[tuple[int, bytes]]) -> Iterator[bytes]:
