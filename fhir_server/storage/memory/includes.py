@@ -28,7 +28,7 @@ class _Gathering:
         """Take those that are new and visible, up to the limit; return them."""
         fresh: list[Row] = []
         for row in sorted(rows, key=lambda row: row.version.pid):
-            if row.key in self.taken or not self._visible(row):
+            if not self.wants(row):
                 continue
             if len(self.found) >= self.limit:
                 self.cut = True
@@ -37,6 +37,10 @@ class _Gathering:
             self.found.append(row)
             fresh.append(row)
         return fresh
+
+    def wants(self, row: Row) -> bool:
+        """Tell whether the row is new and visible."""
+        return row.key not in self.taken and self._visible(row)
 
     def _visible(self, row: Row) -> bool:
         return matches(self.search.visible.of(row.key.type), row.version, row.entries, self.snapshot)
@@ -54,8 +58,8 @@ def gather(
     rounds = 0
     while fresh and again and not gathering.cut:
         if rounds == settings.max_iterations:
-            ahead = [row for row in _bring(snapshot, again, fresh) if row.key not in gathering.taken]
-            return gathering.found, _notes(gathering, settings, deeper=bool(ahead))
+            deeper = any(gathering.wants(row) for row in _bring(snapshot, again, fresh))
+            return gathering.found, _notes(gathering, settings, deeper=deeper)
         fresh = gathering.add(_bring(snapshot, again, fresh))
         rounds += 1
     return gathering.found, _notes(gathering, settings, deeper=False)
