@@ -10,6 +10,7 @@ from fhir_server.serving.maintenance import AlreadyOwned
 from fhir_server.serving.sockets import CannotListen
 from fhir_server.serving.supervisor import serve
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
 
 HELP = "Serve FHIR R4 over HTTP."
 _RED, _PLAIN = "\033[31;1m", "\033[0m"
@@ -33,6 +34,8 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         serve(settings, say=_say)
     except (AlreadyOwned, CannotListen) as error:
         raise CommandFailed(str(error)) from None
+    except StoreError as error:
+        raise CommandFailed(f"the store in {settings.data_dir} cannot be opened: {error}") from None
     return 0
 
 

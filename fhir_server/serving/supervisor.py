@@ -18,11 +18,12 @@ from fhir_server.app import create_app, extract_by
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
-from fhir_server.serving.maintenance import Maintenance, own
-from fhir_server.serving.sockets import address_of, listen_tcp, listen_unix
+from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
+from fhir_server.serving.sockets import CannotListen, address_of, listen_tcp, listen_unix
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until
 from fhir_server.serving.workers import Workers
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
 from fhir_server.validation import structure_validator
 
 logger = logging.getLogger(__name__)
@@ -159,5 +160,15 @@ def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: No
     uvloop.run(run())
 
 
+def main() -> int:
+    """Run as `python -m fhir_server.serving.supervisor` for one local command; the settings come as a line on stdin."""
+    try:
+        serve(Settings.model_validate_json(sys.stdin.readline()), public=False, until_eof=True)
+    except (AlreadyOwned, CannotListen, StoreError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    serve(Settings.model_validate_json(sys.stdin.readline()), public=False, until_eof=True)
+    sys.exit(main())

@@ -4,9 +4,11 @@ import json
 import lzma
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +212,22 @@ def test_a_backup_that_was_changed_is_not_restored(tmp_path: Path) -> None:
     assert "record.db" in _run("restore", tmp_path / "other", tmp_path / "copy", status=1)
     assert not list((tmp_path / "other").rglob("record.db"))
     assert "not a backup" in _run("restore", tmp_path / "other", tmp_path, status=1)
+
+
+def test_a_store_of_a_newer_release_is_refused_in_words_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps({**PATIENT, "id": "one"}))
+    _run("load", tmp_path / "data", tmp_path / "one.json")
+    with closing(sqlite3.connect(next((tmp_path / "data").rglob("record.db")))) as record, record:
+        (before,) = record.execute("SELECT value FROM meta WHERE key='format'").fetchone()
+        record.execute("UPDATE meta SET value=999 WHERE key='format'")
+    for name, arguments in (("serve", ["--port", "0"]), ("export", [tmp_path / "out"])):
+        said = _run(name, tmp_path / "data", *arguments, status=1)
+        assert "has format 999" in said and "newer release" in said
+        assert "Traceback" not in said
+    with closing(sqlite3.connect(next((tmp_path / "data").rglob("record.db")))) as record, record:
+        record.execute("UPDATE meta SET value=? WHERE key='format'", (before,))
+    _run("export", tmp_path / "data", tmp_path / "out")
+    assert (tmp_path / "out" / "Patient.ndjson").exists()
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
