@@ -63,6 +63,7 @@ class Tenant:
     terminology: Terminology
     token: str = ""
     terms_token: str = ""
+    terms_revision: int = 0
     checked: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -95,14 +96,21 @@ class Tenants:
             await self._refresh(tenant)
         return tenant
 
+    def stores(self) -> list[Store]:
+        """Return the stores that are open."""
+        return [tenant.store for tenant in self._open.values()]
+
     async def commit(self, tenant: Tenant, changes: Sequence[Change]) -> CommitResult:
         """Commit; where SearchParameters or terminology change, all workers get to know."""
         types = {change.key.type for change in changes}
         names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
         if not names:
             return await tenant.store.commit(changes)
-        marks = [RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)}) for name in names]
+        token = secrets.token_hex(8)
+        marks = [RecordChange(_STATE.name, name, {"token": token}) for name in names]
         result = await tenant.store.commit(changes, marks)
+        if _TERMS in names:
+            await self._take_terms(tenant, changes, token)
         tenant.checked = 0
         await self._refresh(tenant)
         return result
@@ -142,8 +150,19 @@ class Tenants:
         tenant.token, tenant.checked = _token(record), self._now()
 
     async def _load_terms(self, tenant: Tenant, record: Record | None) -> None:
-        tenant.terminology = Terminology(await load_library(tenant.store), self._most_codes)
-        tenant.terms_token = _token(record)
+        self._keep_terms(tenant, await load_library(tenant.store), record)
+
+    async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], token: str) -> None:
+        """Take over one's own changes without reading all again, if nobody else's came before or after them."""
+        async with tenant.turn:
+            record = await tenant.store.records.get(_STATE.name, _TERMS)
+            if record is not None and _token(record) == token and record.revision == tenant.terms_revision + 1:
+                written = ((change.key, change.body.data) for change in changes)
+                self._keep_terms(tenant, tenant.terminology.library.changed(written), record)
+
+    def _keep_terms(self, tenant: Tenant, library: Library, record: Record | None) -> None:
+        tenant.terminology = Terminology(library, self._most_codes)
+        tenant.terms_token, tenant.terms_revision = _token(record), 0 if record is None else record.revision
 
 
 def _registry(custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:

@@ -1,7 +1,7 @@
 """The ValueSets and CodeSystems of one store by URL, as raw bytes that are parsed when they are asked for."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,14 +34,23 @@ class Entry:
 class Library:
     """Finds resources by `url`, `url|version` or `ValueSet/123`. CodeSystems that list no codes are left out."""
 
-    def __init__(self, resources: Iterable[tuple[ResourceKey, bytes]] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
-        entries = (_entry(key, data) for key, data in resources)
-        for entry in sorted((e for e in entries if e is not None), key=_order):
+        self._all = {entry.name: entry for entry in entries}
+        for entry in sorted(self._all.values(), key=_order):
             type_ = entry.name.partition("/")[0]
             self._entries[type_, entry.name] = entry
             if entry.url:
                 self._entries[type_, entry.url] = self._entries[type_, f"{entry.url}|{entry.version}"] = entry
+
+    def changed(self, resources: Iterable[tuple[ResourceKey, bytes]]) -> "Library":
+        """Return a library with these resources written; what has no content is deleted. Other types are ignored."""
+        entries = dict(self._all)
+        for key, data in resources:
+            if key.type in TERMINOLOGY_TYPES:
+                entries.pop(f"{key.type}/{key.id}", None)
+                entries |= {entry.name: entry for entry in _entries(key, data)}
+        return Library(entries.values())
 
     def find(self, type_: str, canonical: str) -> Entry | None:
         """Return the resource; of several versions, where none is named, the latest.
@@ -62,14 +71,13 @@ async def load_library(store: Store) -> Library:
             if page.next is None:
                 break
             search = replace(search, after=page.next)
-    return Library(found)
+    return Library().changed(found)
 
 
-def _entry(key: ResourceKey, data: bytes) -> Entry | None:
-    raw = members(data)
-    if key.type == "CodeSystem" and _text(raw, "content") in _EMPTY:
-        return None
-    return Entry(f"{key.type}/{key.id}", _text(raw, "url"), _text(raw, "version"), data)
+def _entries(key: ResourceKey, data: bytes) -> Iterator[Entry]:
+    raw = members(data) if data else {}
+    if raw and (key.type != "CodeSystem" or _text(raw, "content") not in _EMPTY):
+        yield Entry(f"{key.type}/{key.id}", _text(raw, "url"), _text(raw, "version"), data)
 
 
 def _text(raw: Mapping[str, bytes], name: str) -> str:

@@ -23,7 +23,7 @@ class Terminology:
     """
 
     def __init__(self, library: Library, most: int) -> None:
-        self._library = library
+        self.library = library
         self._most = most
         self._expansions: dict[str, Sequence[TokenValue]] = {}
         self._trees: dict[str, CodeTree] = {}
@@ -38,7 +38,7 @@ class Terminology:
             TooCostly: it has too many codes, or needs too much work.
         """
         if value_set not in self._expansions:
-            found = self._limited(value_set, Expansion(self._library, self._tree).codes(value_set))
+            found = self._limited(value_set, Expansion(self.library, self._tree).codes(value_set))
             if len(self._expansions) >= _MOST_EXPANSIONS:
                 self._expansions.clear()
             self._expansions[value_set] = found
@@ -70,7 +70,7 @@ class Terminology:
         return found
 
     def _tree(self, system: str) -> CodeTree | None:
-        entry = self._library.find("CodeSystem", system)
+        entry = self.library.find("CodeSystem", system)
         if entry is None:
             return standard_tree(system)
         if entry.name not in self._trees:

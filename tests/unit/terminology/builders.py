@@ -44,7 +44,7 @@ def filtered(op: str, value: str, property_: str = "concept", system: str = ANIM
 
 def library(*resources: Json) -> Library:
     """A library of these."""
-    return Library((ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources)
+    return Library().changed((ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources)
 
 
 def terminology(*resources: Json, most: int = 5_000) -> Terminology:
