@@ -67,26 +67,19 @@ def _codings(header: str) -> list[str]:
 
 
 async def _collect(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        return _within(body, limit)
-    chunks, total = [body], len(body)
-    while message["type"] == "http.request" and message.get("more_body", False):
+    chunks: list[bytes] = []
+    total, more = 0, True
+    while more:
         message = await receive()
-        chunks.append(message.get("body", b""))
-        total += len(chunks[-1])
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        chunks.append(chunk)
+        total += len(chunk)
         if total > limit:
             raise _too_large(limit)
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return b"".join(chunks)
-
-
-def _within(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(limit: int) -> Exception:

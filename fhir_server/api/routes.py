@@ -33,6 +33,8 @@ _INSTANCE_HISTORY = _methods(GET="history-instance")
 _VERSION = _methods(GET="vread")
 _COMPARTMENT = _methods(GET="search-compartment")
 _COMPARTMENT_SEARCH = _methods(POST="search-compartment")
+_JOB = _methods(GET="job-status", DELETE="job-cancel")
+_JOBS = "$job"
 _OPERATION_CODE = re.compile(r"\$[A-Za-z0-9][A-Za-z0-9\-_.]{0,100}", re.ASCII)
 
 
@@ -101,6 +103,8 @@ class Router:
         return self._system.get(name) or self._unknown_type(name)
 
     def _two(self, type_: str, name: str) -> Route:
+        if type_ == _JOBS:
+            return Route(_JOB, id=name)
         if type_ not in self._types:
             return self._unknown_type(type_)
         if name == "_search":

@@ -34,8 +34,9 @@ async def send_answer(answer: Answer, method: str, send: Send, patience: float) 
 
 
 async def _send_whole(answer: Answer, body: bytes, send: Send, patience: float) -> None:
-    send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)  # see serving/http.py
-    if send_whole is not None and send_whole(answer.status, answer.headers, body):
+    # See serving/http.py. A refusal may close the connection, which only ASGI's own way knows how to do.
+    send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
+    if send_whole is not None and answer.status < 400 and send_whole(answer.status, answer.headers, body):
         return
     last = {"type": "http.response.body", "body": body}
     if _nothing_waits(send):

@@ -1,16 +1,19 @@
 """The whole server behind HTTP: by ASGI calls, or on a socket."""
 
 import asyncio
+import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
+from fastapi import FastAPI
 
 from fhir_server.app import create_app
 from fhir_server.serving.sockets import listen_tcp
+from fhir_server.serving.worker import make_server, serve_until
 from fhir_server.settings import Settings
 
 JSON = {"content-type": "application/fhir+json"}
@@ -29,23 +32,23 @@ async def over_asgi(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncC
 
 
 @asynccontextmanager
-async def on_a_socket(app: Any) -> AsyncIterator[int]:
-    """Serve an application as the real server does, and give its port."""
-    config = uvicorn.Config(
-        app, http="httptools", lifespan="on", access_log=False, log_config=None, proxy_headers=False
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+async def on_a_socket(app: FastAPI) -> AsyncIterator[int]:
+    """Serve an application as a worker does, and give its port."""
+    interval = sys.getswitchinterval()
+    server = make_server(app, lifespan=True)
     listening = listen_tcp("127.0.0.1", 0)
-    task = asyncio.create_task(server._serve(sockets=[listening]))
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve_until(server, [listening], stop))
     while not server.started:
         await asyncio.sleep(0.01)
     try:
         yield listening.getsockname()[1]
     finally:
-        server.should_exit = True
+        stop.set()
         await task
         listening.close()
+        sys.setswitchinterval(interval)
+        gc.unfreeze()
 
 
 def issue(response: httpx.Response) -> dict[str, Any]:
