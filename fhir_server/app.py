@@ -12,12 +12,14 @@ from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
-from fhir_server.context import Level, Operation
-from fhir_server.definitions import OperationFacts, load
-from fhir_server.dispatch import Server, dispatch
+from fhir_server.definitions import load
+from fhir_server.dispatch import Server, context_of, dispatch, run
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
+from fhir_server.jobs.runner import Host, Runner
 from fhir_server.model.json import decode
+from fhir_server.operations.core import core_operations
+from fhir_server.operations.registry import Registry
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
@@ -31,38 +33,43 @@ _FREE = ~(0xF << 76 | 0b11 << 62)
 
 def create_app(settings: Settings) -> Application:
     """Build the application; its lifespan opens the store and closes it."""
-    definitions = load()
+    definitions, operations = load(), Registry(core_operations())
     parts = Parts(definitions, settings, Router(definitions))
-    return make_application(parts, partial(_opened, parts))
+    return make_application(parts, partial(_opened, parts, operations), operations.facts)
 
 
 @asynccontextmanager
-async def _opened(parts: Parts) -> AsyncIterator[Running]:
+async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     settings = parts.settings
     stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
+    jobs = Runner(now)
     try:
-        server = _server(parts, Tenants(stores, settings, now))
-        store = await stores.open("default")
+        tenants = Tenants(stores, settings, now)
+        server = _server(parts, tenants, operations, jobs)
+        store = (await tenants.of("default")).store
+        jobs.start(Host(partial(context_of, server), run, tenants.stores))
 
         async def ready() -> bool:
             return await store.last_txid() >= 0
 
         yield Running(partial(dispatch, server), ready)
     finally:
+        await jobs.close()
         await stores.close()
 
 
-def _server(parts: Parts, tenants: Tenants) -> Server:
+def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) -> Server:
     return Server(
         settings=parts.settings,
         definitions=parts.definitions,
         tenants=tenants,
         validator=structure_validator(),
         router=parts.router,
-        operations=_NoOperations(),
+        operations=operations,
         apply_patch=make_apply_patch(json_to_xml, xml_to_json),
         now=now,
         new_id=new_id,
+        jobs=jobs,
     )
 
 
@@ -90,10 +97,3 @@ def extract_by(settings: Settings) -> Callable[[str, bytes], IndexEntries]:
         return extractor.extract(type_, decode(data))
 
     return extract
-
-
-class _NoOperations:
-    facts: tuple[OperationFacts, ...] = ()
-
-    def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
-        return None

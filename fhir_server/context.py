@@ -116,6 +116,9 @@ class Jobs(Protocol):
         Spec: https://hl7.org/fhir/R4/async.html
         """
 
+    async def declare(self, store: Store) -> None:
+        """Make the records of jobs known to a store, once."""
+
     def cancel(self, job_id: str) -> None:
         """Stop a job if it runs in this process."""
 

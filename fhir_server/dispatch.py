@@ -20,6 +20,7 @@ from fhir_server.interactions.tenants import Tenant, Tenants
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
+from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.query import Visibility
 from fhir_server.settings import Settings
@@ -44,6 +45,8 @@ HANDLERS: Mapping[str, Handler] = {
     "capabilities": capabilities,
     "batch": batch,
     "transaction": transaction,
+    "job-status": job_status,
+    "job-cancel": job_cancel,
 }
 
 
@@ -87,12 +90,17 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
     Raises:
         FhirError: for the edge to answer.
     """
+    return await run(await context_of(server, request), request)
+
+
+async def context_of(server: Server, request: FhirRequest) -> Context:
+    """Return the context of a request, its caller authorized."""
     caller, restriction = authorize(server, request)
     tenant = await _tenant(server, request)
     base = server.settings.base_url.rstrip("/") or request.base
     if restriction is _OPEN:
-        return await run(_open_context(server, tenant, base), request)
-    return await run(_context(server, tenant, base, caller, restriction), request)
+        return _open_context(server, tenant, base)
+    return _context(server, tenant, base, caller, restriction)
 
 
 def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
@@ -147,13 +155,20 @@ async def run(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Run one request, or one entry of a Bundle, for the caller of the context."""
     if not ctx.restriction.may(request.interaction, request.type):
         raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
-    if ctx.jobs is not None and not ctx.in_job and request.preference("respond-async") is not None:
+    if ctx.jobs is not None and _is_to_be_job(ctx, request):
         return await ctx.jobs.submit(ctx, request)
     handler = _operate if request.interaction == "operation" else HANDLERS[request.interaction]
     try:
         return await handler(ctx, request)
     except StoreError as error:
         raise await translate(ctx, error) from error
+
+
+def _is_to_be_job(ctx: Context, request: FhirRequest) -> bool:
+    """Tell whether the client asks for a job, and not from within one or about one."""
+    if request.preference("respond-async") is None:
+        return False
+    return not ctx.in_job and request.interaction not in ("job-status", "job-cancel")
 
 
 async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:

@@ -99,7 +99,8 @@ async def test_an_unknown_tenant_is_not_found(fhir: Fhir) -> None:
 async def test_every_interaction_has_a_handler() -> None:
     codes = {
         "read", "vread", "update", "patch", "delete", "create", "history-instance", "history-type", "history-system",
-        "search-type", "search-system", "search-compartment", "capabilities", "batch", "transaction",
+        "search-type", "search-system", "search-compartment", "capabilities", "batch", "transaction", "job-status",
+        "job-cancel",
     }  # fmt: skip
     assert HANDLERS.keys() == codes
 

@@ -1,0 +1,101 @@
+"""A job as a record: what was asked, by whom, how far it came, what it ended in.
+
+Spec: https://hl7.org/fhir/R4/async.html
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from fhir_server.context import Caller
+from fhir_server.model.exchange import FhirRequest
+from fhir_server.storage.base import Collection, Record, RecordField
+
+State = Literal["queued", "running", "stalled", "failed", "cancelled", "done"]
+JOBS = Collection("jobs", (RecordField("state"), RecordField("beat", "integer"), RecordField("ended", "integer")))
+STALE = 10_000
+"""Milliseconds without a sign of life after which a job counts as stalled: its process is gone or stuck."""
+LIFE = 24 * 3_600_000
+"""Milliseconds for which the result of a job is kept."""
+OPEN: tuple[State, ...] = ("queued", "running", "stalled")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job; times are milliseconds since 1970 UTC.
+
+    owner, beat: the process that has it, and its last sign of life.
+    done, of: progress in whatever the work counts; 0 of 0 where it does not tell.
+    background: its answer is the result as it is, and another process may run it again from the start.
+    blob, status, headers, media_type: the answer; `error` says what went wrong when there is none.
+    """
+
+    id: str
+    request: FhirRequest
+    caller: Caller
+    created: int
+    background: bool = False
+    state: State = "queued"
+    owner: str = ""
+    beat: int = 0
+    ended: int = 0
+    done: int = 0
+    of: int = 0
+    status: int = 0
+    blob: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = ""
+    error: str = ""
+
+    def seen_at(self, now: int) -> "Job":
+        """Return the job as it must be told of: what gives no sign of life is stalled, whatever its record says."""
+        if self.state in ("queued", "running") and now - self.beat > STALE:
+            return replace(self, state="stalled")
+        return self
+
+    @property
+    def progress(self) -> str:
+        """The text of X-Progress: `done/of` first, for programs."""
+        share = f", {100 * self.done // self.of} %" if self.of else ""
+        return f"{self.done}/{self.of} {self.state}{share}"
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the value of its record."""
+        value = {name: getattr(self, name) for name in _PLAIN}
+        return {
+            **value,
+            "headers": dict(self.headers),
+            "caller": {"name": self.caller.name, "admin": self.caller.admin},
+            "request": _request_as_json(self.request),
+        }
+
+
+_PLAIN = (
+    "created", "background", "state", "owner", "beat", "ended", "done", "of", "status", "blob", "media_type", "error",
+)  # fmt: skip
+_TEXTS = ("method", "interaction", "base", "type", "id", "vid", "operation", "content_type", "tenant", "request_id")
+
+
+def read_job(record: Record) -> Job:
+    """Return the job of a record."""
+    value: Mapping[str, Any] = record.value
+    plain = {name: value[name] for name in _PLAIN}
+    return Job(
+        id=record.key,
+        request=_request_of(value["request"]),
+        caller=Caller(**value["caller"]),
+        headers=value["headers"],
+        **plain,
+    )
+
+
+def _request_as_json(request: FhirRequest) -> dict[str, Any]:
+    """Compartments need no place: a search in one is not run again."""
+    found = {name: getattr(request, name) for name in _TEXTS}
+    return {**found, "query": [list(pair) for pair in request.query], "body": request.body.decode("latin-1")}
+
+
+def _request_of(value: Mapping[str, Any]) -> FhirRequest:
+    texts = {name: value[name] for name in _TEXTS}
+    query = tuple((name, text) for name, text in value["query"])
+    return FhirRequest(**texts, query=query, body=value["body"].encode("latin-1"))

@@ -1,0 +1,20 @@
+"""The list of core operations."""
+
+from fhir_server.operations.encounter_everything import encounter_everything
+from fhir_server.operations.meta import meta
+from fhir_server.operations.meta_changes import meta_add, meta_delete
+from fhir_server.operations.operation import CoreOperation
+from fhir_server.operations.patient_everything import patient_everything
+from fhir_server.operations.reindex import reindex
+
+
+def core_operations() -> tuple[CoreOperation, ...]:
+    """Return all operations of the core."""
+    return (
+        patient_everything,
+        encounter_everything,
+        meta,
+        meta_add,
+        meta_delete,
+        reindex,
+    )

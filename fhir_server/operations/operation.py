@@ -1,0 +1,59 @@
+"""CoreOperation: an OperationDefinition and one handler; what comes in and goes out is checked here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from fhir_server.context import Context
+from fhir_server.definitions import OperationFacts
+from fhir_server.errors import MethodNotAllowed
+from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
+from fhir_server.operations.inputs import Inputs, Reader
+from fhir_server.operations.outputs import Outputs, write
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation, its parameters checked; `search` has those of the search that some operations are."""
+
+    request: FhirRequest
+    inputs: Inputs
+    search: Query = ()
+
+
+Handler = Callable[[Context, Call], Awaitable[Outputs | FhirResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreOperation:
+    """One operation.
+
+    searches: it also takes the search parameters of its type.
+    links: names in the query that only its own page links have.
+    background: what its job ends in is its answer as it is, and another process may run it again from the start.
+    """
+
+    facts: OperationFacts
+    handler: Handler
+    summary: str
+    searches: bool = False
+    links: frozenset[str] = field(default_factory=frozenset)
+    background: bool = False
+
+    async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
+        """Answer a call.
+
+        Raises:
+            MethodNotAllowed: a GET of an operation that changes something.
+            BadRequest: parameters that do not fit the definition.
+        """
+        if request.method == "GET" and self.facts.affects_state:
+            error = MethodNotAllowed(f"${self.facts.code} changes the record; POST it", expression="http.method")
+            error.headers["Allow"] = "POST, OPTIONS"
+            raise error
+        reader = Reader(self.facts, searches=self.searches, links=self.links)
+        inputs, search = reader.read(ctx, request)
+        result = await self.handler(ctx, Call(request, inputs, search))
+        if isinstance(result, FhirResponse):
+            return result
+        body = write(self.facts, result.values)
+        return FhirResponse(result.status, (body,), result.version, result.headers)
