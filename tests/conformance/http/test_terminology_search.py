@@ -3,6 +3,7 @@
 Spec: https://hl7.org/fhir/R4/search.html#modifiers
 """
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,19 +151,44 @@ async def test_a_value_set_may_come_in_a_transaction(fhir: Fhir) -> None:
     assert await _found(fhir, "Observation?code:in=ValueSet/glucose") == "blood urine"
 
 
+def _worker(fhir: Fhir) -> Fhir:
+    """Another process's view of the same store."""
+    tenants = Tenants(fhir.server.tenants._stores, fhir.server.settings, fhir.clock)
+    return Fhir(replace(fhir.server, tenants=tenants), fhir.clock)
+
+
 async def test_other_workers_notice_within_a_second_and_later_ones_know(fhir: Fhir) -> None:
     await _grow(fhir)
-    stores = fhir.server.tenants._stores
-
-    def worker() -> Fhir:
-        return Fhir(replace(fhir.server, tenants=Tenants(stores, fhir.server.settings, fhir.clock)), fhir.clock)
-
-    other = worker()
+    other = _worker(fhir)
     assert (await other.get("Observation?code:in=ValueSet/glucose")).status == 400
     await fhir.put_all(GLUCOSE)
     fhir.clock.now += CHECK_EVERY
     assert await _found(other, "Observation?code:in=ValueSet/glucose") == "blood urine"
-    assert await _found(worker(), "Observation?code:in=ValueSet/glucose") == "blood urine"
+    assert await _found(_worker(fhir), "Observation?code:in=ValueSet/glucose") == "blood urine"
+
+
+async def test_workers_that_write_in_turn_know_of_each_others_value_sets(fhir: Fhir) -> None:
+    await _grow(fhir)
+    other = _worker(fhir)
+    for number in range(3):
+        for name, worker in (("mine", fhir), ("theirs", other)):
+            await worker.put_all(value_set(f"{name}{number}", listed(LAB, "sodium")))
+            await worker.put_all(value_set(f"{name}-changing", listed(LAB, "sodium" if number == 2 else "nothing")))
+    fhir.clock.now += CHECK_EVERY
+    for worker in (fhir, other):
+        for name in ("mine0", "theirs0", "mine2", "theirs2", "mine-changing", "theirs-changing"):
+            assert await _found(worker, f"Observation?code:in=ValueSet/{name}") == "salt", name
+
+
+async def test_value_sets_written_at_the_same_time_are_all_known(fhir: Fhir) -> None:
+    await _grow(fhir)
+    other = _worker(fhir)
+    sets = [value_set(f"v{number}", listed(LAB, "sodium")) for number in range(12)]
+    await asyncio.gather(*(worker.put_all(*sets[at::2]) for at, worker in enumerate((fhir, other))))
+    fhir.clock.now += CHECK_EVERY
+    for worker in (fhir, other):
+        for each in sets:
+            assert await _found(worker, f"Observation?code:in=ValueSet/{each['id']}") == "salt"
 
 
 async def test_a_value_set_over_the_limit_is_too_costly(serve: Serve) -> None:
