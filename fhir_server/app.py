@@ -13,9 +13,10 @@ from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.definitions import load
-from fhir_server.dispatch import Server, context_of, dispatch, run
+from fhir_server.dispatch import Server, context_of, dispatch, known_base, run
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
+from fhir_server.jobs.indexing import IndexKeeper
 from fhir_server.jobs.runner import Host, Runner
 from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
@@ -44,7 +45,8 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
     jobs = Runner(now)
     try:
-        tenants = Tenants(stores, settings, now)
+        keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
+        tenants = Tenants(stores, settings, now, keeper.changed)
         server = _server(parts, tenants, operations, jobs)
         store = (await tenants.of("default")).store
         jobs.start(Host(partial(context_of, server), run, tenants.stores))

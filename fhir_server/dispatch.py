@@ -103,6 +103,12 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
     return _context(server, tenant, base, caller, restriction)
 
 
+def known_base(server: Server, tenant: str) -> str:
+    """Return the URL under which clients know a tenant, for work that no request has asked for."""
+    seen = [base for name, base in server.contexts if name == tenant]
+    return server.settings.base_url.rstrip("/") or (seen[-1] if seen else "")
+
+
 def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
     """Return who asks and what they may see: in a server without authorization, everybody everything."""
     return _EVERYBODY, _OPEN

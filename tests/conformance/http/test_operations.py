@@ -250,3 +250,20 @@ async def test_the_capability_statement_lists_the_operations(http: httpx.AsyncCl
     assert "reindex" in [operation["name"] for operation in rest["operation"]]
     patient = next(r for r in rest["resource"] if r["type"] == "Patient")
     assert {"everything", "meta", "meta-add", "meta-delete"} <= {o["name"] for o in patient["operation"]}
+
+
+async def test_a_new_search_parameter_answers_for_what_was_there_before(record: httpx.AsyncClient) -> None:
+    await put(record, {"resourceType": "Patient", "id": "r", "multipleBirthInteger": 2})
+    parameter = {
+        "resourceType": "SearchParameter", "url": "http://x/birth-order", "name": "o", "status": "active",
+        "description": "d", "code": "birth-order", "base": ["Patient"], "type": "number",
+        "expression": "Patient.multipleBirth.ofType(integer)",
+    }  # fmt: skip
+    answer = await record.post("/fhir/SearchParameter", json=parameter, headers=JSON)
+    assert answer.status_code == 201, answer.text
+    for _ in range(200):
+        found = (await record.get("/fhir/Patient?birth-order=2")).json().get("entry", [])
+        if found:
+            break
+        await asyncio.sleep(0.02)
+    assert [entry["resource"]["id"] for entry in found] == ["r"]
