@@ -1,11 +1,15 @@
 """The list of core operations."""
 
+from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.encounter_everything import encounter_everything
+from fhir_server.operations.fhirpath import fhirpath
 from fhir_server.operations.meta import meta
 from fhir_server.operations.meta_changes import meta_add, meta_delete
 from fhir_server.operations.operation import CoreOperation
 from fhir_server.operations.patient_everything import patient_everything
+from fhir_server.operations.purge import purge
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.validate import validate
 
 
 def core_operations() -> tuple[CoreOperation, ...]:
@@ -17,4 +21,9 @@ def core_operations() -> tuple[CoreOperation, ...]:
         meta_add,
         meta_delete,
         reindex,
+        validate,
+        fhirpath,
+        diff,
+        diff_resources,
+        purge,
     )

@@ -1,0 +1,116 @@
+"""`$validate`. Spec: https://hl7.org/fhir/R4/resource-operation-validate.html"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.builders import observation, patient, search_parameter
+from tests.conformance.http.operated import operated, parameters
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with operated(tmp_path) as client:
+        yield client
+
+
+def findings(response: httpx.Response) -> list[tuple[str, str]]:
+    """Severity and code of each issue of a 200."""
+    assert response.status_code == 200, response.text
+    assert response.json()["resourceType"] == "OperationOutcome"
+    return [(issue["severity"], issue["code"]) for issue in response.json()["issue"]]
+
+
+FINE = [("information", "informational")]
+
+
+async def test_a_good_resource_gets_one_information(http: httpx.AsyncClient) -> None:
+    assert findings(await http.post("Patient/$validate", json=patient(active=True))) == FINE
+    assert findings(await http.post("Patient/$validate", json=parameters(resource=patient(active=True)))) == FINE
+
+
+async def test_every_fault_is_found_with_its_place(http: httpx.AsyncClient) -> None:
+    response = await http.post("Patient/$validate", json=patient(gender="unsure", birthDate="1970-02-30", nosuch=1))
+    assert {severity for severity, _ in findings(response)} == {"error"}
+    places = {place for issue in response.json()["issue"] for place in issue["expression"]}
+    assert {"Patient.gender", "Patient.birthDate"} <= places and len(response.json()["issue"]) == 3
+
+
+async def test_nothing_is_stored(http: httpx.AsyncClient) -> None:
+    await http.post("Patient/$validate", json=parameters(resource=patient("a"), mode__code="create"))
+    assert (await http.get("Patient/a")).status_code == 404
+
+
+async def test_the_type_of_the_url_counts(http: httpx.AsyncClient) -> None:
+    assert findings(await http.post("Observation/$validate", json=patient()))[0][0] == "error"
+
+
+async def test_a_stored_resource_can_be_validated(http: httpx.AsyncClient) -> None:
+    await http.put("Patient/a", json=patient("a"))
+    assert findings(await http.get("Patient/a/$validate")) == FINE
+    assert (await http.get("Patient/b/$validate")).status_code == 404
+
+
+@pytest.mark.parametrize(("id_", "fine"), [("a", True), ("b", False), (None, False)])
+async def test_an_update_needs_the_id_of_the_url(http: httpx.AsyncClient, id_: str | None, fine: bool) -> None:
+    body = parameters(resource=patient(id_), mode__code="update")
+    assert (findings(await http.post("Patient/a/$validate", json=body)) == FINE) is fine
+
+
+async def test_an_update_of_nothing_is_told_where_it_would_be_refused(tmp_path: Path) -> None:
+    body = parameters(resource=patient("a"), mode__code="update")
+    async with operated(tmp_path, update_create=False) as http:
+        assert findings(await http.post("Patient/a/$validate", json=body)) == [("error", "not-found")]
+
+
+async def test_a_delete_of_what_others_refer_to_would_be_refused(http: httpx.AsyncClient) -> None:
+    await http.put("Patient/a", json=patient("a"))
+    assert findings(await http.get("Patient/a/$validate?mode=delete")) == FINE
+    await http.put("Observation/o", json=observation("o", subject="Patient/a"))
+    response = await http.get("Patient/a/$validate?mode=delete")
+    assert findings(response) == [("error", "conflict")]
+    assert "Observation/o" in response.json()["issue"][0]["diagnostics"]
+    assert (await http.get("Patient/a")).status_code == 200
+
+
+async def test_a_delete_is_fine_without_integrity(tmp_path: Path) -> None:
+    async with operated(tmp_path, integrity_on_delete=False) as http:
+        await http.put("Patient/a", json=patient("a"))
+        await http.put("Observation/o", json=observation("o", subject="Patient/a"))
+        assert findings(await http.get("Patient/a/$validate?mode=delete")) == FINE
+
+
+async def test_a_reference_to_nothing_is_told_where_it_would_be_refused(tmp_path: Path) -> None:
+    async with operated(tmp_path, integrity_on_write=True) as http:
+        body = observation(subject="Patient/a")
+        assert findings(await http.post("Observation/$validate", json=body)) == [("error", "not-found")]
+        await http.put("Patient/a", json=patient("a"))
+        assert findings(await http.post("Observation/$validate", json=body)) == FINE
+
+
+async def test_a_search_parameter_that_could_never_answer_is_told(http: httpx.AsyncClient) -> None:
+    bad = search_parameter("x", "Patient", "string", "Patient.nosuch(")
+    assert findings(await http.post("SearchParameter/$validate", json=bad)) == [("error", "invariant")]
+
+
+async def test_a_profile_that_is_not_checked_is_never_passed(http: httpx.AsyncClient) -> None:
+    body = parameters(resource=patient(), profile__uri="http://example.org/StructureDefinition/x")
+    assert findings(await http.post("Patient/$validate", json=body)) == [("error", "not-supported")]
+    body = parameters(resource=patient(), profile__uri="http://hl7.org/fhir/StructureDefinition/Patient")
+    assert findings(await http.post("Patient/$validate", json=body)) == FINE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        parameters(resource=patient(), mode__code="guess"),
+        parameters(resource=patient(), mode__code="profile"),
+        parameters(mode__code="create"),
+        parameters(mode__code="delete"),
+    ],
+)
+async def test_a_call_that_means_nothing_is_refused(http: httpx.AsyncClient, body: Any) -> None:
+    assert (await http.post("Patient/$validate", json=body)).status_code == 400
