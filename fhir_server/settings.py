@@ -80,7 +80,7 @@ class Settings(BaseModel):
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
     readers: Positive = Field(4, description="Threads of each process that run searches.")
     reserve_bytes: Count = Field(16_000_000, description="Space kept free so that reads survive a full disk.")
-    checkpoint_pages: Positive = Field(25_000, description="WAL pages after which a checkpoint runs.")
+    checkpoint_pages: Positive = Field(50_000, description="WAL pages (of 4 KB) after which a checkpoint runs.")
     lock_timeout: Positive = Field(30, description="Seconds to wait for the turn to write.")
     clock_skew: Positive = Field(
         300, description="Seconds by which the clock may run ahead of the log before an alarm."

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-from fhir_server.storage.sqlite.connection import PAGE_SIZE
-
 _NAME: Final = "reserve"
 _AMPLE: Final = 2  # times its size must be free before the reserve is laid by: what it was, and as much to write to
 _SPARE: Final = 2_000_000  # what stays free beside a checkpoint
@@ -48,13 +46,13 @@ class Reserve:
             return False
         return self._size > 0
 
-    def room_to_grow(self, record: Path, pages: int) -> bool:
-        """Tell whether a record of so many pages fits on the disk once its log is copied into it.
+    def room_to_grow(self, record: Path, size: int) -> bool:
+        """Tell whether a record of so many bytes fits on the disk once its log is copied into it.
 
         A checkpoint that fills the disk leaves no room for the file by which processes share the log, and then nobody
         can open the record, not even to read.
         """
-        return self.free() > pages * PAGE_SIZE - record.stat().st_size + _SPARE
+        return self.free() > size - record.stat().st_size + _SPARE
 
     def free(self) -> int:
         """Return how many bytes are free on the disk of the record."""

@@ -14,7 +14,8 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFull, StoreError
-from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.checkpoints import Checkpoints
+from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_of
 from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.health import TOLERATED, ClockWatch, Health
 from fhir_server.storage.sqlite.interning import Interning
@@ -46,6 +47,9 @@ class Writer:
         self._fault = ""
         self._record = folder / "record.db"
         self._connection = connect(self._record, settings, writer=True)
+        self._checkpoints = Checkpoints(self._record, settings, self._reserve, self._finish_checkpoint)
+        self._connection.set_wal_hook(self._checkpoints.committed)
+        self._unfinished = False
         self.interning = Interning(self._connection)
         self._epoch: object = None
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -87,18 +91,29 @@ class Writer:
                 jobs, end = self._gather(job)
                 while jobs:
                     answer(self._next(jobs))
+                if self._unfinished:
+                    self._unfinished = False
+                    self._copy_rest()
             if end:
                 break
+        self._checkpoints.close()
         with self._turn.taken():
             self._copy_all()
         self._connection.close()
         self._turn.close()
 
+    def _finish_checkpoint(self) -> None:
+        self._unfinished = True
+
+    def _copy_rest(self) -> None:
+        with suppress(apsw.Error):  # the next one tries again
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
     def _copy_all(self) -> None:
         """Leave a record without a log file, unless that would fill the disk or others still read."""
         with suppress(apsw.Error):
             self._connection.set_busy_timeout(100)
-            if self._reserve.room_to_grow(self._record, fetch(self._connection, "PRAGMA page_count")[0][0]):
+            if self._reserve.room_to_grow(self._record, size_of(self._connection)):
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _gather(self, first: Job) -> tuple[list[Job], bool]:
