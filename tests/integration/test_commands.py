@@ -214,6 +214,15 @@ def test_a_backup_that_was_changed_is_not_restored(tmp_path: Path) -> None:
     assert "not a backup" in _run("restore", tmp_path / "other", tmp_path, status=1)
 
 
+def test_reindex_makes_rows_anew_on_a_live_server_and_on_a_folder_alone(tmp_path: Path) -> None:
+    _run("load", tmp_path / "data", _sources(tmp_path))
+    _run("reindex", tmp_path / "data")
+    with running(tmp_path / "data") as server:
+        _run("reindex", server.folder, "--type", "Patient")
+        assert httpx.get(f"{server.base}/Patient?family=load&_summary=count").json()["total"] == 4
+        assert "Nonsense" in _run("reindex", server.folder, "--type", "Nonsense", status=1)
+
+
 def test_a_store_of_a_newer_release_is_refused_in_words_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps({**PATIENT, "id": "one"}))
     _run("load", tmp_path / "data", tmp_path / "one.json")
