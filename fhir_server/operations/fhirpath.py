@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/fhirpath.html
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -32,7 +32,6 @@ from fhir_server.operations.typed_parts import Forms, Part
 _SYSTEM = {"System.DateTime": "dateTime", "System.Quantity": "Quantity"} | {
     f"System.{name}": name.lower() for name in ("Boolean", "String", "Integer", "Decimal", "Date", "Time")
 }
-_TIMES = frozenset(("date", "dateTime", "time"))
 _MOST_RESULTS = 10_000
 
 
@@ -56,6 +55,7 @@ class _Evaluation:
         self._variables = _variables(call, self._model)
         self._deadline = monotonic() + DEFAULT_LIMITS.seconds
         self._bytes = 0
+        self._valid = not ctx.validator.check(self._inputs.one("resource"))
 
     def outputs(self) -> Outputs:
         """Evaluate on each context and return the results in order."""
@@ -86,6 +86,11 @@ class _Evaluation:
             return compile_expression(text).evaluate(resource, self._variables, context=context, options=options)
         except FhirPathError as error:
             raise _refused(name, error) from None
+        except (TypeError, AttributeError, KeyError):
+            # Expressions rely on elements of the right shape; a resource as it was given may have others.
+            if self._valid:
+                raise
+            raise BadRequest(f"{name}: the resource is not valid, and this cannot be evaluated on it") from None
 
     def _result(self, context: Node | None, node: Node) -> list[Part]:
         parts = [] if (value := self._value(node)) is None else [value]
@@ -105,10 +110,14 @@ class _Evaluation:
         if type_ is None or type_ not in self._forms.types:
             return self._forms.typed("value", "string", value if isinstance(value, str) else encode(value).decode())
         part = self._forms.parts("value", type_, value, node.extra)
-        # Times of FHIRPath may stop at the hour, those of FHIR may not.
-        if type_ in _TIMES and not node.location and self._ctx.validator.check(_probe(part), "Parameters"):
-            return self._forms.typed("value", "string", value)
+        # What FHIR cannot hold is text: a time that stops at the hour, a large integer, what was wrong from the start.
+        if (node.parent is None or not self._valid) and "resource" not in part and self._wrong(part):
+            return self._forms.typed("value", "string", value if isinstance(value, str) else encode(value).decode())
         return None if part.get("part") == [] else part
+
+    def _wrong(self, part: Part) -> bool:
+        probe = {"resourceType": "Parameters", "parameter": [part]}
+        return bool(self._ctx.validator.check(probe, "Parameters"))
 
     def _path(self, node: Node) -> str:
         top = node
@@ -120,10 +129,6 @@ class _Evaluation:
 def _refused(name: str, error: FhirPathError) -> FhirError:
     kind = TooCostly if isinstance(error, LimitExceeded) else BadRequest
     return kind(f"{name}: {error}", expression=f"Parameters.parameter.where(name='{name}')")
-
-
-def _probe(part: Part) -> Mapping[str, Any]:
-    return {"resourceType": "Parameters", "parameter": [part]}
 
 
 def _variables(call: Call, model: TypeModel) -> dict[str, list[Any]]:

@@ -36,9 +36,16 @@ def items(found: Found | None) -> list[Found]:
     """Return the items of a list, each with its companion."""
     if found is None:
         return []
-    values, extras = found.value or [], found.extra or []
+    values, extras = _listed(found.value), _listed(found.extra)
     at = range(max(len(values), len(extras)))
     return [Found(found.key, *(each[i] if i < len(each) else None for each in (values, extras))) for i in at]
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list; what should be one and is not, in a resource that is not valid, as its only item."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
 
 
 class Forms:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.validation import structure_validator
 from tests.builders import observation, patient
 from tests.conformance.http.operated import operated, parameters, parts_of
 from tests.conformance.http.over_http import issue
@@ -73,6 +74,7 @@ async def test_a_choice_is_named_by_its_type(http: httpx.AsyncClient) -> None:
         ("@2020-02-29", "valueDate", "2020-02-29"),
         ("@T10:30:00", "valueTime", "10:30:00"),
         ("@T10", "valueString", "10"),
+        ("2147483647 + 1", "valueString", "2147483648"),
     ],
 )
 async def test_computed_values_have_a_type_and_no_place(
@@ -153,3 +155,21 @@ async def test_more_results_than_an_answer_may_hold_are_refused(tmp_path: Path) 
 async def test_a_resource_and_an_expression_are_needed(http: httpx.AsyncClient) -> None:
     assert (await http.post("$fhirpath", json=parameters(resource=ANNA))).status_code == 400
     assert (await http.post("$fhirpath", json=parameters(expression__string="1"))).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"contact": [[1], "x", {"name": "y"}], "birthDate": {"x": 1}},
+        {"contact": {"relationship": "x", "_gender": 3}},
+        {"contact": [{"relationship": {"x": 1}, "telecom": 3}], "name": {"a": [[1]]}},
+    ],
+)
+async def test_a_resource_that_is_not_valid_has_results_that_are(http: httpx.AsyncClient, elements: Any) -> None:
+    found = await results(http, patient("a", **elements), "contact | descendants()")
+    assert found
+    assert structure_validator().check({"resourceType": "Parameters", "parameter": found}) == []
+
+
+async def test_a_companion_of_the_wrong_shape_is_no_fault_of_the_server(http: httpx.AsyncClient) -> None:
+    assert (await ask(http, patient(contact=[{"_gender": [1]}]), "descendants()")).status_code in (200, 400)
