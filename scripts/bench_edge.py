@@ -25,6 +25,7 @@ from fhir_server.definitions import load
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
+from fhir_server.serving.http import WholeProtocol
 from fhir_server.settings import Settings
 
 CONNECTIONS = 16
@@ -79,7 +80,7 @@ def serve(which: str, pipe: Connection) -> None:
         app,
         port=0,
         loop="uvloop",
-        http="httptools",
+        http=WholeProtocol,
         lifespan="off",
         access_log=False,
         log_level="error",

@@ -11,12 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from fhir_server.api import formats, headers, query
+from fhir_server.api.binary import is_content
 from fhir_server.api.body import Receive, read
 from fhir_server.api.headers import Scope
 from fhir_server.api.routes import Route, Router, check_ids
 from fhir_server.api.xml import xml_to_json
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadJson, BadRequest, UnsupportedMediaType, UriTooLong
+from fhir_server.interactions.binary import wrapped
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.settings import Settings
 
@@ -126,21 +128,30 @@ Payload = tuple[bytes, str, Query]
 async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes, Query], parts: Parts) -> Payload:
     """Return body, its content type and all parameters, once the body is what the interaction takes."""
     body, url_query = sent
-    if not body and interaction in _BODIES and found.type != "Binary":
-        raise _empty()
     if not body:
+        if interaction in _BODIES and found.type != "Binary":
+            raise _empty()
         return body, formats.FHIR_JSON, url_query
     header = head.headers.get("content-type", "")
-    name = formats.check_body_type(header) if header else ""
-    if name == formats.FORM and interaction not in _BODIES:
+    media = formats.parse(header)
+    if found.type == "Binary" and interaction in ("create", "update") and is_content(body, media.name):
+        return *_content(head, found, body, media.name), url_query
+    formats.check_body_type(media)
+    if media.name == formats.FORM and interaction not in _BODIES:
         return b"", formats.FHIR_JSON, url_query + query.parameters(body)
-    if found.type == "Binary" and interaction in ("create", "update") and name not in formats.KINDS:
-        return body, header or "application/octet-stream", url_query
-    if interaction == "patch" and name in _PATCHES:
-        return body, name, url_query
-    if interaction.startswith("search") or name not in formats.KINDS:
+    if interaction == "patch" and media.name in _PATCHES:
+        return body, media.name, url_query
+    if interaction.startswith("search") or media.name not in formats.KINDS:
         raise _unsupported(interaction, header)
-    return await _as_json(body, formats.KINDS[name], parts), formats.FHIR_JSON, url_query
+    return await _as_json(body, formats.KINDS[media.name], parts), formats.FHIR_JSON, url_query
+
+
+def _content(head: Head, found: Route, body: bytes, name: str) -> tuple[bytes, str]:
+    """Return the content of a Binary with its type. FHIR that is only content must not be taken for the resource."""
+    header = head.headers.get("content-type", "")
+    if formats.is_fhir(name):
+        return wrapped(body, header, head.headers, found.id), formats.FHIR_JSON
+    return body, header or "application/octet-stream"
 
 
 async def _as_json(body: bytes, kind: formats.Kind, parts: Parts) -> bytes:

@@ -11,7 +11,7 @@ from fhir_server.api.decode import Head, Parts
 from fhir_server.api.encode import Answer, Wanted, answer, plain
 from fhir_server.api.headers import Scope, base_url
 from fhir_server.api.sending import Send, send_answer
-from fhir_server.errors import FhirError, NotAcceptable
+from fhir_server.errors import NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
 
 MOUNT = "/fhir"
@@ -45,18 +45,22 @@ class Edge:
             query = decode.url_query(head.scope, self._parts.settings)
             wanted, refusal = _wanted(head, query)
             request = await decode.request(head, base, query, receive, self._parts)
+            if request.query is not query:
+                wanted, refusal = _wanted(head, request.query)
             if refusal is not None and not _may_be_raw(request):
                 raise refusal
             return await answer(await self._dispatch(request), wanted, head, base, self._parts)
-        except FhirError as error:
-            return await self._failed(errors.refused(error), wanted, head, base)
         except ClientGone:
             raise
         except Exception as error:
-            return await self._failed(errors.unexpected(error, head.request_id), wanted, head, base)
+            return await self._failed(error, wanted, head, base)
 
-    async def _failed(self, response: FhirResponse, wanted: Wanted, head: Head, base: str) -> Answer:
-        return await answer(response, wanted, head, base, self._parts)
+    async def _failed(self, error: Exception, wanted: Wanted, head: Head, base: str) -> Answer:
+        response = errors.response_to(error, head.request_id)
+        try:
+            return await answer(response, wanted, head, base, self._parts)
+        except NotAcceptable:
+            return await answer(response, Wanted(), head, base, self._parts)
 
     def _options(self, head: Head) -> Answer:
         """Answer what may be done here; a preflight is answered for any path."""

@@ -130,17 +130,20 @@ def takes_gzip(accept_encoding: str) -> bool:
     return quality.get("gzip", quality.get("x-gzip", quality.get("*", 0.0))) > 0
 
 
-def check_body_type(content_type: str) -> str:
-    """Return the bare media type of a body that says it is FHIR, a form or a patch in UTF-8.
+def is_fhir(name: str) -> bool:
+    """Tell a media type of FHIR from a generic one."""
+    return name in (FHIR_JSON, FHIR_XML) or name in _RENAMED
+
+
+def check_body_type(media: MediaType) -> None:
+    """Hold a body that is FHIR, a form or a patch to UTF-8 and to this version of FHIR.
 
     Raises:
         UnsupportedMediaType: another character set or another version of FHIR.
     """
-    media = parse(content_type)
     charset = media.parameters.get("charset", "utf-8").lower()
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType(f"FHIR is UTF-8, not {charset[:40]!r}", expression="http.Content-Type")
     if not _version_known(media):
         version = media.parameters["fhirversion"]
         raise UnsupportedMediaType(f"this server speaks FHIR 4.0, not {version[:20]!r}", expression="http.Content-Type")
-    return media.name

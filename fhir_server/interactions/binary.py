@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/binary.html
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import decode, encode
@@ -17,21 +18,26 @@ _DEFAULT = "application/octet-stream"
 
 
 def as_resource(request: FhirRequest, key: ResourceKey | None = None) -> bytes:
-    """Return the body of a write as JSON; raw content sent to Binary is wrapped in one.
+    """Return the body of a write as JSON; raw content sent to Binary is wrapped in one."""
+    if request.type != "Binary" or is_fhir(request.content_type):
+        return request.body
+    return wrapped(request.body, request.content_type, request.headers, key.id if key is not None else None)
+
+
+def wrapped(content: bytes, content_type: str, headers: Mapping[str, str], id_: str | None) -> bytes:
+    """Return a Binary with this content.
 
     `X-Security-Context` names the resource whose access rules hold for the content.
     """
-    if request.type != "Binary" or is_fhir(request.content_type):
-        return request.body
     resource: dict[str, object] = {"resourceType": "Binary"}
-    if key is not None:
-        resource["id"] = key.id
-    resource["contentType"] = request.content_type.strip() or _DEFAULT
-    context = request.headers.get("x-security-context")
+    if id_ is not None:
+        resource["id"] = id_
+    resource["contentType"] = content_type.strip() or _DEFAULT
+    context = headers.get("x-security-context")
     if context:
         resource["securityContext"] = {"reference": context}
-    if request.body:
-        resource["data"] = b64encode(request.body).decode()
+    if content:
+        resource["data"] = b64encode(content).decode()
     return encode(resource)
 
 

@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import json
 import logging
+from base64 import b64encode
 from typing import Any
 
 import httpx
 import pytest
 
-from fhir_server.errors import Busy, InvalidResource, Issue, NotFound, Unauthorized
+from fhir_server.errors import Busy, FhirError, InvalidResource, Issue, NotFound, Unauthorized
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from tests.unit.api.edge_client import PATIENT, Fake, application, client, raw, version_of
 
@@ -218,6 +219,78 @@ async def test_a_raw_body_sent_to_binary_stays_as_it_came(method: str) -> None:
     assert (fake.asked.body, fake.asked.content_type) == (b"\x00\xff<", "image/png; a=b")
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"resourceType":"Patient"}'),
+        ("application/json", b"broken {"),
+        ("application/xml", b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>'),
+        ("text/xml; charset=iso-8859-1", "<?xml version='1.0' encoding='iso-8859-1'?><a>\u00e9</a>".encode("latin-1")),
+        ("application/xml", b"<!DOCTYPE html><html/>"),
+        ("text/plain; charset=iso-8859-1", "\u00e9".encode("latin-1")),
+        ("application/x-www-form-urlencoded", b"a=b"),
+    ],
+)
+async def test_any_content_sent_to_binary_stays_as_it_came(content_type: str, body: bytes) -> None:
+    """'The data is accepted as is and treated as the content of a Binary'."""
+    fake = Fake()
+    async with client(fake) as http:
+        await http.post("/fhir/Binary", content=body, headers={"content-type": content_type})
+    assert (fake.asked.body, fake.asked.content_type) == (body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/fhir+json", b'{"resourceType":"Patient"}'),
+        ("application/fhir+json", b"[1]"),
+        ("application/fhir+xml", XML_PATIENT),
+        ("application/fhir+xml", b"<a/>"),
+    ],
+)
+async def test_fhir_that_is_no_binary_is_the_content_of_one(content_type: str, body: bytes) -> None:
+    """'... including when the content type is application/fhir+xml or application/fhir+json'."""
+    fake = Fake()
+    async with client(fake) as http:
+        headers = {"content-type": content_type, "x-security-context": "Patient/p"}
+        await http.put("/fhir/Binary/b", content=body, headers=headers)
+    assert json.loads(fake.asked.body) == {
+        "resourceType": "Binary",
+        "id": "b",
+        "contentType": content_type,
+        "securityContext": {"reference": "Patient/p"},
+        "data": b64encode(body).decode(),
+    }
+    assert fake.asked.content_type == "application/fhir+json"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/fhir+json", b'{"resourceType":"Binary","contentType":"x/y"}'),
+        ("application/json", b'{"resourceType":"Binary","contentType":"x/y"}'),
+        ("application/fhir+xml", b'<Binary xmlns="http://hl7.org/fhir"><contentType value="x/y"/></Binary>'),
+        ("text/xml", b'<Binary xmlns="http://hl7.org/fhir"><contentType value="x/y"/></Binary>'),
+    ],
+)
+async def test_what_is_actually_a_binary_is_taken_as_the_resource(content_type: str, body: bytes) -> None:
+    """'... except for the special case where the content is actually a Binary resource'."""
+    fake = Fake()
+    async with client(fake) as http:
+        await http.post("/fhir/Binary", content=body, headers={"content-type": content_type})
+    assert json.loads(fake.asked.body) == {"resourceType": "Binary", "contentType": "x/y"}
+    assert fake.asked.content_type == "application/fhir+json"
+
+
+async def test_fhir_that_cannot_be_parsed_is_refused_even_by_binary() -> None:
+    fake = Fake()
+    async with client(fake) as http:
+        response = await http.post("/fhir/Binary", content=b"<a", headers={"content-type": "application/fhir+xml"})
+        await http.post("/fhir/Binary", content=b"{", headers=JSON)
+    assert (response.status_code, outcome(response)["code"]) == (400, "structure")
+    assert (fake.asked.body, fake.asked.content_type) == (b"{", "application/fhir+json")
+
+
 @pytest.mark.parametrize("name", ["application/json-patch+json", "application/xml-patch+xml"])
 async def test_a_patch_stays_as_it_came(name: str) -> None:
     fake = Fake()
@@ -277,6 +350,42 @@ async def test_a_byte_order_mark_is_taken_off() -> None:
     async with client(fake) as http:
         await http.post("/fhir/Patient", content=b"\xef\xbb\xbf" + PATIENT, headers=JSON)
     assert fake.asked.body == PATIENT
+
+
+async def test_a_form_may_ask_for_a_format() -> None:
+    async with client(Fake()) as http:
+        response = await http.post("/fhir/Patient/_search", data={"_format": "xml", "_pretty": "true"})
+        refused = await http.post("/fhir/Patient/_search", data={"_format": "yaml"})
+    assert response.text.startswith("<?xml")
+    assert refused.status_code == 406
+
+
+async def test_an_error_that_xml_cannot_hold_comes_as_json() -> None:
+    async with client(Fake(NotFound("there is no \x01"))) as http:
+        response = await http.get("/fhir/Patient/p?_format=xml")
+    assert (response.status_code, outcome(response)["diagnostics"]) == (404, "there is no \x01")
+
+
+async def test_a_resource_that_xml_cannot_hold_is_not_acceptable() -> None:
+    async with client(Fake(FhirResponse(200, (b'{"resourceType":"Patient","foo":1}',)))) as http:
+        response = await http.get("/fhir/Patient/p?_format=xml")
+    assert response.status_code == 406
+    assert "foo" in response.text
+
+
+async def test_a_failure_of_the_store_is_logged_where_it_arose(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(request: FhirRequest) -> FhirResponse:
+        try:
+            raise OSError("Mrs Smith")
+        except OSError as cause:
+            raise FhirError("the store failed") from cause
+
+    async with client(Fake(answer)) as http:
+        with caplog.at_level(logging.ERROR):
+            response = await http.get("/fhir/Patient/p")
+    assert (response.status_code, outcome(response)["code"]) == (500, "exception")
+    assert "FhirError from OSError" in caplog.text
+    assert "Smith" not in caplog.text
 
 
 async def test_parameters_of_url_and_form_are_one_list() -> None:
@@ -457,6 +566,7 @@ async def test_requests_before_the_start_are_asked_to_come_again() -> None:
         response = await http.get("/fhir/Patient/p")
         ready, live = await http.get("/health/ready"), await http.get("/health/live")
     assert (response.status_code, outcome(response)["code"]) == (503, Busy.code)
+    assert response.headers["retry-after"] == "1"
     assert (ready.status_code, live.status_code) == (503, 200)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fhir_server.api.formats import check_body_type, negotiate, takes_gzip
+from fhir_server.api.formats import check_body_type, negotiate, parse, takes_gzip
 from fhir_server.errors import NotAcceptable, UnsupportedMediaType
 
 
@@ -95,7 +95,9 @@ def test_what_cannot_be_produced_is_not_acceptable(accept: str, format_: str | N
     ],
 )
 def test_a_body_in_utf_8_and_of_this_version_is_taken(header: str, name: str) -> None:
-    assert check_body_type(header) == name
+    media = parse(header)
+    check_body_type(media)
+    assert media.name == name
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_body_in_utf_8_and_of_this_version_is_taken(header: str, name: str) ->
 )
 def test_other_character_sets_and_versions_are_refused(header: str) -> None:
     with pytest.raises(UnsupportedMediaType):
-        check_body_type(header)
+        check_body_type(parse(header))
 
 
 @pytest.mark.parametrize(
