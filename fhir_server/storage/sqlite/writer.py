@@ -47,9 +47,8 @@ class Writer:
         self._fault = ""
         self._record = folder / "record.db"
         self._connection = connect(self._record, settings, writer=True)
-        self._checkpoints = Checkpoints(self._record, settings, self._reserve, self._finish_checkpoint)
+        self._checkpoints = Checkpoints(self._record, settings, self._reserve)
         self._connection.set_wal_hook(self._checkpoints.committed)
-        self._unfinished = False
         self.interning = Interning(self._connection)
         self._epoch: object = None
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -91,9 +90,7 @@ class Writer:
                 jobs, end = self._gather(job)
                 while jobs:
                     answer(self._next(jobs))
-                if self._unfinished:
-                    self._unfinished = False
-                    self._copy_rest()
+                self._checkpoints.copy_rest(self._connection)
             if end:
                 break
         self._checkpoints.close()
@@ -101,13 +98,6 @@ class Writer:
             self._copy_all()
         self._connection.close()
         self._turn.close()
-
-    def _finish_checkpoint(self) -> None:
-        self._unfinished = True
-
-    def _copy_rest(self) -> None:
-        with suppress(apsw.Error):  # the next one tries again
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _copy_all(self) -> None:
         """Leave a record without a log file, unless that would fill the disk or others still read."""
