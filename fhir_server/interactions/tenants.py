@@ -81,6 +81,7 @@ class Tenants:
         self._stores = stores
         self._now = now
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
+        self._trusted = settings.validation != "off"
         self._changed = changed
         self._most_codes = settings.max_or_values
         self._open: dict[str, Tenant] = {}
@@ -119,7 +120,10 @@ class Tenants:
         store = await self._stores.open(name)
         await store.declare(_STATE)
         standard = ParameterRegistry.standard()
-        extractor, terminology = Extractor(standard, zone=self._zone), Terminology(Library(), self._most_codes)
+        extractor, terminology = (
+            Extractor(standard, zone=self._zone, trusted=self._trusted),
+            Terminology(Library(), self._most_codes),
+        )
         tenant = Tenant(name, store, standard, extractor, await _secret(store), terminology)
         await self._load_terms(tenant, await store.records.get(_STATE.name, _TERMS))
         await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
@@ -146,7 +150,7 @@ class Tenants:
         if record is not None:
             custom = await _custom(tenant.store)
             tenant.parameters = _registry(custom)
-            tenant.extractor = Extractor(tenant.parameters, zone=self._zone)
+            tenant.extractor = Extractor(tenant.parameters, zone=self._zone, trusted=self._trusted)
         tenant.token, tenant.checked = _token(record), self._now()
 
     async def _load_terms(self, tenant: Tenant, record: Record | None) -> None:

@@ -39,6 +39,7 @@ class Asked:
     targets: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
     modifier: str = ""
+    ignores_case: bool = False
 
 
 Read = Callable[[Asked, tuple[str, ...], ValueReader], Node]
@@ -50,7 +51,7 @@ _SPECIAL = {"_id": "id", "_lastUpdated": "instant", "_text": "fulltext", "_conte
 def asked_for(parameter: Parameter, name: str, modifier: str) -> Asked:
     """Return how a parameter was asked for; `_id`, `_lastUpdated`, `_text` and `_content` are types of their own."""
     kind = _SPECIAL.get(parameter.code, parameter.type)
-    return Asked(name, parameter.code, kind, parameter.targets, parameter.components, modifier)
+    return Asked(name, parameter.code, kind, parameter.targets, parameter.components, modifier, parameter.ignores_case)
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -24,8 +24,11 @@ def token_value(text: str) -> q.TokenValue:
 
 
 def read_token(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
-    """Codes and identifiers."""
-    return q.Token(asked.param, tuple(token_value(value) for value in values))
+    """Codes and identifiers; a token on plain strings stands in the index casefolded too."""
+    found = tuple(token_value(value) for value in values)
+    if asked.ignores_case:
+        found = tuple(q.TokenValue(one.system, one.code and one.code.casefold()) for one in found)
+    return q.Token(asked.param, found)
 
 
 def read_not_token(asked: Asked, values: tuple[str, ...], reader: ValueReader) -> q.Node:
