@@ -1,6 +1,7 @@
 """The list of core operations."""
 
 from fhir_server.operations.diff import diff, diff_resources
+from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.fhirpath import fhirpath
 from fhir_server.operations.meta import meta
@@ -26,4 +27,5 @@ def core_operations() -> tuple[CoreOperation, ...]:
         diff,
         diff_resources,
         purge,
+        document,
     )
