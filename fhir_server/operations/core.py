@@ -4,12 +4,14 @@ from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.fhirpath import fhirpath
+from fhir_server.operations.lastn import lastn
 from fhir_server.operations.meta import meta
 from fhir_server.operations.meta_changes import meta_add, meta_delete
 from fhir_server.operations.operation import CoreOperation
 from fhir_server.operations.patient_everything import patient_everything
 from fhir_server.operations.purge import purge
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.stats import stats
 from fhir_server.operations.validate import validate
 
 
@@ -28,4 +30,6 @@ def core_operations() -> tuple[CoreOperation, ...]:
         diff_resources,
         purge,
         document,
+        lastn,
+        stats,
     )
