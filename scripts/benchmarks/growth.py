@@ -56,7 +56,7 @@ def _paths(size: int) -> dict[str, list[str]]:
         "token + date": [f"Observation?code=http://loinc.org|c{n % 50}&date=ge2020&_count=10" for n in some],
         "name": [f"Patient?family=Family{n % 997}&_count=10" for n in some],
         "chain": [f"Observation?code=c{n % 50}&patient.family=Family{n % 997}&_count=10" for n in some],
-        "_has": [f"Patient?_has:Observation:patient:code=c{n % 50}&_count=10" for n in some],
+        "reverse chain (_has)": [f"Patient?_has:Observation:patient:code=c{n % 50}&_count=10" for n in some],
     }
 
 
