@@ -63,7 +63,7 @@ def edge() -> Any:
 
     definitions = load()
     app = make_application(Parts(definitions, Settings(), Router(definitions)), opened)
-    app.running = Running(dispatch, ready)
+    app.start(Running(dispatch, ready))
     return app
 
 

@@ -11,12 +11,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from fhir_server.api.decode import Parts
-from fhir_server.api.edge import MOUNT, Dispatch, Edge
+from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.openapi import Shown, document
 from fhir_server.api.pages import ASSETS, assets, pages
 from fhir_server.definitions import OperationFacts
-from fhir_server.errors import Busy
-from fhir_server.model.exchange import FhirRequest, FhirResponse
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
@@ -47,11 +45,13 @@ class Application(FastAPI):
             return await self.edge(scope, receive, send)
         return await super().__call__(scope, receive, send)
 
-    async def dispatch(self, request: FhirRequest) -> FhirResponse:
-        """Hand a request to the server. Raises Busy while it starts or stops."""
-        if self.running is None:
-            raise Busy("the server is starting or stopping")
-        return await self.running.dispatch(request)
+    def start(self, running: Running) -> None:
+        """Answer requests from now on."""
+        self.running, self.edge.dispatch = running, running.dispatch
+
+    def stop(self) -> None:
+        """Answer requests no more."""
+        self.running, self.edge.dispatch = None, not_open
 
     async def ready(self) -> bool:
         """Tell whether requests are answered."""
@@ -63,9 +63,12 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened() as application.running:
-            yield
-        application.running = None
+        async with opened() as running:
+            application.start(running)
+            try:
+                yield
+            finally:
+                application.stop()
 
     application = Application(
         title=TITLE, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
@@ -77,7 +80,7 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
         beside = get_openapi(title=TITLE, version=VERSION, routes=application.routes)
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
-    application.edge = Edge(application.dispatch, parts)
+    application.edge = Edge(parts)
     application.include_router(pages(described, application.ready))
     application.mount(ASSETS, assets())
     return application

@@ -22,7 +22,7 @@ from fhir_server.interactions.binary import wrapped
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.settings import Settings
 
-_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _BODIES = frozenset(("create", "update", "patch", "batch"))
 _PATCHES = frozenset((formats.JSON_PATCH, formats.XML_PATCH))
 ACCEPT_PATCH = f"{formats.JSON_PATCH}, {formats.XML_PATCH}, {formats.FHIR_JSON}, {formats.FHIR_XML}"
@@ -41,14 +41,18 @@ class Parts:
 
 
 class Head(NamedTuple):
-    """A request before its body; `correlation_id` is the client's id where the server had to choose its own."""
+    """A request before its body: `mount` is the path of the endpoint, `path` what comes below it, escapes and all.
+
+    `correlation_id` is the client's id where the server had to choose its own.
+    """
 
     scope: Scope
     method: str
+    mount: str
+    path: bytes
     headers: dict[str, str]
     request_id: str
     correlation_id: str | None
-    mount: str
     tenant: str = "default"
 
 
@@ -63,50 +67,64 @@ def head(scope: Scope, mount: str) -> Head:
     """Read the head of a request; nothing is refused yet, so that there is always somebody to answer."""
     found = headers.mapping(scope["headers"])
     request_id, correlation_id = headers.request_id(found)
-    return Head(scope, scope["method"], found, request_id, correlation_id, mount)
+    raw = scope.get("raw_path") or scope["path"].encode()
+    return Head(scope, scope["method"], mount, raw[len(mount) :], found, request_id, correlation_id)
 
 
-def url_query(scope: Scope, settings: Settings) -> Query:
+def url_query(head: Head, settings: Settings) -> Query:
     """Return the URL's parameters.
 
     Raises:
         UriTooLong: path and query are longer than `max_url`.
         BadRequest: they cannot be read.
     """
-    raw: bytes = scope.get("query_string", b"")
-    if len(raw) + len(raw_path(scope)) > settings.max_url:
+    raw = head.scope.get("query_string", b"")
+    if len(raw) + len(head.mount) + len(head.path) > settings.max_url:
         raise UriTooLong(f"the URL is longer than {settings.max_url} bytes; POST to _search", expression="http.url")
     return query.parameters(raw)
 
 
-def raw_path(scope: Scope) -> bytes:
-    """Return the path as it was sent, escapes and all."""
-    raw = scope.get("raw_path")
-    return raw if isinstance(raw, bytes) else str(scope["path"]).encode()
-
-
 def route(head: Head, parts: Parts) -> Route:
     """Find what the path names. Raises UnknownPath."""
-    return parts.router.route(query.segments(raw_path(head.scope)[len(head.mount) :]))
+    return parts.router.route(query.segments(head.path))
 
 
-async def request(head: Head, base: str, parameters: Query, receive: Receive, parts: Parts) -> FhirRequest:
-    """Make the FhirRequest, body included.
+def request(head: Head, base: str, parameters: Query, parts: Parts) -> FhirRequest:
+    """Make the FhirRequest of a head alone.
 
     Raises:
-        FhirError: unknown path or method, bad headers, a body that cannot be read or converted.
+        FhirError: unknown path or method, an impossible id, bad headers.
     """
     found = route(head, parts)
     interaction = found.interaction(head.method)
     check_ids(head.method, found)
     headers.check(head.scope["headers"], head.headers)
-    body, content_type = b"", formats.FHIR_JSON
-    if head.method in _WITH_BODY:
-        body = await read(receive, head.headers, parts.settings)
-        body, content_type, parameters = await _payload(head, found, interaction, (body, parameters), parts)
+    return _request(head, base, found, interaction, (b"", formats.FHIR_JSON, parameters))
+
+
+async def request_with_body(head: Head, base: str, parameters: Query, receive: Receive, parts: Parts) -> FhirRequest:
+    """Make the FhirRequest of a head and the body that follows.
+
+    Raises:
+        FhirError: as `request`, or a body that cannot be read or converted.
+        ClientGone: the client hung up.
+    """
+    found = route(head, parts)
+    interaction = found.interaction(head.method)
+    check_ids(head.method, found)
+    headers.check(head.scope["headers"], head.headers)
+    body = await read(receive, head.headers, parts.settings)
+    payload = await _payload(head, found, interaction, (body, parameters), parts)
+    if interaction == "batch":
+        interaction = _bundle_interaction(payload[0])
+    return _request(head, base, found, interaction, payload)
+
+
+def _request(head: Head, base: str, found: Route, interaction: str, payload: "Payload") -> FhirRequest:
+    body, content_type, parameters = payload
     return FhirRequest(
         method="GET" if head.method == "HEAD" else head.method,
-        interaction=_bundle_interaction(body) if interaction == "batch" else interaction,
+        interaction=interaction,
         base=base,
         type=found.type,
         id=found.id,

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from fhir_server.api import cors, decode, errors, formats
 from fhir_server.api.body import ClientGone, Receive
 from fhir_server.api.decode import Head, Parts
-from fhir_server.api.encode import Answer, Wanted, answer, plain
+from fhir_server.api.encode import Answer, answer, converted, plain
+from fhir_server.api.formats import Wanted
 from fhir_server.api.headers import Scope, base_url
-from fhir_server.api.sending import Send, send_answer
-from fhir_server.errors import NotAcceptable
+from fhir_server.api.sending import Send, send_answer, sent_at_once
+from fhir_server.errors import Busy, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
 
 MOUNT = "/fhir"
@@ -19,10 +20,10 @@ Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
 
 
 class Edge:
-    """Serves FHIR below `mount` by handing requests to `dispatch`."""
+    """Serves FHIR below `mount` by handing requests to `dispatch`, which is set once the server is open."""
 
-    def __init__(self, dispatch: Dispatch, parts: Parts, mount: str = MOUNT) -> None:
-        self._dispatch = dispatch
+    def __init__(self, parts: Parts, mount: str = MOUNT) -> None:
+        self.dispatch: Dispatch = not_open
         self._parts = parts
         self._mount = mount
 
@@ -32,24 +33,30 @@ class Edge:
         head = decode.head(scope, root + self._mount if root else self._mount)
         try:
             found = await self._answer(head, receive)
-            await send_answer(found, head.method, send, self._parts.settings.send_timeout)
+            if not sent_at_once(found, head.method, send):
+                await send_answer(found, head.method, send, self._parts.settings.send_timeout)
         except ClientGone:
             return
 
     async def _answer(self, head: Head, receive: Receive) -> Answer:
-        wanted, base = Wanted(), self._mount
+        wanted, base, parts = formats.DEFAULT, self._mount, self._parts
         try:
-            base = base_url(head.scope, head.headers, self._parts.settings, head.mount)
+            base = base_url(head.scope, head.headers, parts.settings, head.mount)
             if head.method == "OPTIONS":
                 return self._options(head)
-            query = decode.url_query(head.scope, self._parts.settings)
+            query = decode.url_query(head, parts.settings)
             wanted, refusal = _wanted(head, query)
-            request = await decode.request(head, base, query, receive, self._parts)
-            if request.query is not query:
+            if head.method in decode.WITH_BODY:
+                request = await decode.request_with_body(head, base, query, receive, parts)
                 wanted, refusal = _wanted(head, request.query)
+            else:
+                request = decode.request(head, base, query, parts)
             if refusal is not None and not _may_be_raw(request):
                 raise refusal
-            return await answer(await self._dispatch(request), wanted, head, base, self._parts)
+            response = await self.dispatch(request)
+            if not wanted.as_stored:
+                response = await converted(response, wanted, parts.definitions)
+            return answer(response, wanted, head, base, parts)
         except ClientGone:
             raise
         except Exception as error:
@@ -58,9 +65,9 @@ class Edge:
     async def _failed(self, error: Exception, wanted: Wanted, head: Head, base: str) -> Answer:
         response = errors.response_to(error, head.request_id)
         try:
-            return await answer(response, wanted, head, base, self._parts)
+            return answer(await converted(response, wanted, self._parts.definitions), wanted, head, base, self._parts)
         except NotAcceptable:
-            return await answer(response, Wanted(), head, base, self._parts)
+            return answer(response, formats.DEFAULT, head, base, self._parts)
 
     def _options(self, head: Head) -> Answer:
         """Answer what may be done here; a preflight is answered for any path."""
@@ -72,17 +79,23 @@ class Edge:
         )
 
 
+async def not_open(request: FhirRequest) -> FhirResponse:
+    """Ask to come again, before the server is open and once it closes."""
+    raise Busy("the server is starting or stopping")
+
+
 def _wanted(head: Head, query: Query) -> tuple[Wanted, NotAcceptable | None]:
     """Return how to answer and, where nothing will do, the refusal; it goes out as JSON, like all that is not asked."""
     accept = head.headers.get("accept", "")
-    format_ = pretty = None
-    if query:
+    if not query:
+        format_, pretty = None, False
+    else:
         names = dict(query)
-        format_, pretty = names.get("_format"), names.get("_pretty")
+        format_, pretty = names.get("_format"), names.get("_pretty") == "true"
     try:
-        return Wanted(formats.negotiate(accept, format_), pretty == "true"), None
+        return formats.negotiate(accept, format_, pretty), None
     except NotAcceptable as refusal:
-        return Wanted(pretty=pretty == "true"), refusal
+        return Wanted(formats.DEFAULT.format, pretty), refusal
 
 
 def _may_be_raw(request: FhirRequest) -> bool:

@@ -4,6 +4,7 @@ Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http
 """
 
 import asyncio
+import zlib
 from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
@@ -13,7 +14,7 @@ from fhir_server.api import cors, formats
 from fhir_server.api.conditions import not_modified
 from fhir_server.api.cors import RawHeaders
 from fhir_server.api.decode import Head, Parts
-from fhir_server.api.formats import Format
+from fhir_server.api.formats import Wanted
 from fhir_server.api.xml import json_to_xml
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadXml, NotAcceptable
@@ -29,20 +30,19 @@ _CACHE_CONTROL = (b"cache-control", b"private, no-cache")
 _GZIP = (b"content-encoding", b"gzip")
 _READS = frozenset(("GET", "HEAD"))
 _NO_BODY = frozenset((204, 304))
-_SMALL = 65_536
+SLAB = 65_536
+"""Bytes up to which a body leaves in one piece and is worked on where it stands, not in a thread."""
+
+GZIP_LEVEL, GZIP_WINDOW = 1, 31
 # Compressed already, or not worth it.
 _DENSE = ("image/", "video/", "audio/", "application/zip", "application/gzip", "application/octet-stream")
 
 
-class Wanted(NamedTuple):
-    """How the client wants its answer."""
-
-    format: Format = formats.DEFAULT
-    pretty: bool = False
-
-
 class Answer(NamedTuple):
-    """What goes over the wire; `length` is that of all chunks, `gzip` says that they have yet to be compressed."""
+    """What goes over the wire; `length` is that of all chunks, `gzip` says that they have yet to be compressed.
+
+    That is so for large bodies, which have no Content-Length then, as it is not known yet.
+    """
 
     status: int
     headers: RawHeaders
@@ -51,77 +51,78 @@ class Answer(NamedTuple):
     gzip: bool = False
 
 
-async def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, parts: Parts) -> Answer:
-    """Encode the response to a request.
-
-    Raises:
-        NotAcceptable: the resource cannot be written as XML.
-    """
-    headers = _common(head, parts)
-    own = {name.lower(): value for name, value in response.headers.items()} if response.headers else {}
-    version = response.version
-    if version is not None:
-        # Spec: https://hl7.org/fhir/R4/http.html#versioning
-        own.setdefault("etag", version.etag)
-        own.setdefault("last-modified", _http_date(version.last_updated // 1000))
-        if head.method not in _READS and not version.deleted:
-            own.setdefault(*_place(response.status, version, base))
-    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in own.items()]
-    if "cache-control" not in own:
-        headers.append(_CACHE_CONTROL)
-    if _is_known(response, head, own):
+def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, parts: Parts) -> Answer:
+    """Encode a response whose body is in the wanted format already."""
+    headers: RawHeaders = [(b"x-request-id", head.request_id.encode()), _NO_SNIFFING, _VARY, _CACHE_CONTROL]
+    if response.version is not None:
+        headers += _of_version(response.version, response.status, head.method, base)
+    if response.headers:
+        headers = _with_own(headers, response)
+    if "origin" in head.headers or head.correlation_id is not None:
+        headers += _for_client(head, parts)
+    if _is_known(response, head, headers):
         return Answer(304, headers)
     if response.status in _NO_BODY:
         return Answer(response.status, headers)
-    return await _with_body(response, wanted, headers, head, parts)
+    return _with_body(response, wanted, headers, head, parts)
 
 
 def plain(status: int, head: Head, parts: Parts, extra: RawHeaders) -> Answer:
     """Answer without a body (OPTIONS)."""
-    return Answer(status, _common(head, parts) + extra)
+    return Answer(status, [(b"x-request-id", head.request_id.encode()), _VARY, *_for_client(head, parts), *extra])
 
 
-def _common(head: Head, parts: Parts) -> RawHeaders:
-    headers = [(b"x-request-id", head.request_id.encode()), _NO_SNIFFING, _VARY]
-    if "origin" in head.headers:
-        headers += cors.allowed(head.headers, parts.settings)
+def _of_version(version: Version, status: int, method: str, base: str) -> RawHeaders:
+    """Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http.html#create"""
+    found = [(b"etag", b'W/"%d"' % version.version), (b"last-modified", _http_date(version.last_updated // 1000))]
+    if method not in _READS and not version.deleted:
+        where = f"{base}/{version.key.type}/{version.key.id}/_history/{version.version}"
+        found.append((b"location" if status == 201 else b"content-location", where.encode()))
+    return found
+
+
+def _with_own(headers: RawHeaders, response: FhirResponse) -> RawHeaders:
+    """Add the headers that the response names itself; they go before the others."""
+    own = {name.lower().encode(): value.encode("latin-1", "replace") for name, value in response.headers.items()}
+    return [field for field in headers if field[0] not in own] + list(own.items())
+
+
+def _for_client(head: Head, parts: Parts) -> RawHeaders:
+    headers = cors.allowed(head.headers, parts.settings)
     if head.correlation_id is not None:
         headers.append((b"x-correlation-id", head.correlation_id.encode()))
     return headers
 
 
-def _place(status: int, version: Version, base: str) -> tuple[str, str]:
-    """Say where what a write made is. Spec: https://hl7.org/fhir/R4/http.html#create"""
-    where = f"{base}/{version.key.type}/{version.key.id}/_history/{version.version}"
-    return ("location" if status == 201 else "content-location", where)
-
-
 @lru_cache(maxsize=4096)
-def _http_date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
-def _is_known(response: FhirResponse, head: Head, own: dict[str, str]) -> bool:
+def _is_known(response: FhirResponse, head: Head, headers: RawHeaders) -> bool:
     asks = "if-none-match" in head.headers or "if-modified-since" in head.headers
     if not asks or response.status != 200 or head.method not in _READS:
         return False
-    return not_modified(head.headers, own.get("etag", ""), own.get("last-modified", ""))
+    named = dict(headers)
+    return not_modified(head.headers, named.get(b"etag", b"").decode(), named.get(b"last-modified", b"").decode())
 
 
-async def _with_body(response: FhirResponse, wanted: Wanted, headers: RawHeaders, head: Head, parts: Parts) -> Answer:
+def _with_body(response: FhirResponse, wanted: Wanted, headers: RawHeaders, head: Head, parts: Parts) -> Answer:
     chunks = response.body
     media_type = response.media_type
     if chunks and media_type is None:
         headers.append((b"content-type", wanted.format.content_type))
-        if wanted.pretty or wanted.format.kind == "xml":
+        if wanted.format.kind == "xml":
             headers.append(_NO_SCRIPTS)
-            chunks = (await _converted(b"".join(chunks), wanted, parts.definitions),)
     elif chunks and media_type is not None:
         headers += ((b"content-type", _clean(media_type)), _NO_SCRIPTS)
     length = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
     if length >= parts.settings.gzip_minimum and _compresses(head, media_type):
         headers.append(_GZIP)
-        return Answer(response.status, headers, chunks, length, gzip=True)
+        if length > SLAB:
+            return Answer(response.status, headers, chunks, length, gzip=True)
+        packed = zlib.compress(b"".join(chunks), GZIP_LEVEL, GZIP_WINDOW)
+        chunks, length = (packed,), len(packed)
     headers.append((b"content-length", b"%d" % length))
     return Answer(response.status, headers, chunks, length)
 
@@ -138,10 +139,20 @@ def _compresses(head: Head, media_type: str | None) -> bool:
     return media_type is None or not media_type.lower().startswith(_DENSE)
 
 
-async def _converted(body: bytes, wanted: Wanted, definitions: Definitions) -> bytes:
-    if len(body) < _SMALL:
-        return _convert(body, wanted, definitions)
-    return await asyncio.to_thread(_convert, body, wanted, definitions)
+async def converted(response: FhirResponse, wanted: Wanted, definitions: Definitions) -> FhirResponse:
+    """Return a response with its resource as XML or indented, where that is wanted.
+
+    Raises:
+        NotAcceptable: the resource cannot be written as XML.
+    """
+    if response.media_type is not None or not response.body:
+        return response
+    body = b"".join(response.body)
+    if len(body) < SLAB:
+        body = _convert(body, wanted, definitions)
+    else:
+        body = await asyncio.to_thread(_convert, body, wanted, definitions)
+    return FhirResponse(response.status, (body,), response.version, response.headers)
 
 
 def _convert(body: bytes, wanted: Wanted, definitions: Definitions) -> bytes:

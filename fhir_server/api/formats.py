@@ -56,7 +56,19 @@ def _format(name: str) -> Format:
     return Format(KINDS[name], f"{name}; charset=utf-8".encode())
 
 
-DEFAULT = _format(FHIR_JSON)
+class Wanted(NamedTuple):
+    """How the client wants its answer."""
+
+    format: Format
+    pretty: bool = False
+
+    @property
+    def as_stored(self) -> bool:
+        """Tell whether bytes can leave as they are stored."""
+        return self.format.kind == "json" and not self.pretty
+
+
+DEFAULT = Wanted(_format(FHIR_JSON))
 
 
 def parse(text: str) -> MediaType:
@@ -66,32 +78,30 @@ def parse(text: str) -> MediaType:
     return MediaType(name.strip().lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs if k.strip()})
 
 
-def negotiate(accept: str, format_: str | None) -> Format:
-    """Return the format to answer in; `_format` goes before Accept.
+def negotiate(accept: str, format_: str | None = None, pretty: bool = False) -> Wanted:
+    """Return how to answer; `_format` goes before Accept.
 
     Raises:
         NotAcceptable: neither JSON nor XML will do.
     """
-    if not accept and not format_:
-        return DEFAULT
-    if len(accept) > _MAX_CACHED:
-        return _negotiate.__wrapped__(accept, format_)
-    return _negotiate(accept, format_)
+    if len(accept) + len(format_ or "") > _MAX_CACHED:
+        return _negotiate.__wrapped__(accept, format_, pretty)
+    return _negotiate(accept, format_, pretty)
 
 
 @lru_cache(maxsize=512)
-def _negotiate(accept: str, format_: str | None) -> Format:
+def _negotiate(accept: str, format_: str | None, pretty: bool) -> Wanted:
     if format_:
-        return _named(format_)
+        return Wanted(_named(format_), pretty)
     if not accept.strip():
-        return DEFAULT
+        return Wanted(DEFAULT.format, pretty)
     ranges = [parse(part) for part in accept.split(",")]
     best = max(KINDS, key=lambda offer: _quality(offer, ranges))
     if _quality(best, ranges) <= 0:
         raise NotAcceptable(
             f"this server answers in {FHIR_JSON} and {FHIR_XML}, not in {accept[:200]!r}", expression="http.Accept"
         )
-    return _format(best)
+    return Wanted(_format(best), pretty)
 
 
 def _named(format_: str) -> Format:

@@ -6,45 +6,46 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mutabl
 from typing import Any
 
 from fhir_server.api.body import ClientGone
-from fhir_server.api.encode import Answer
+from fhir_server.api.encode import GZIP_LEVEL, GZIP_WINDOW, SLAB, Answer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_SLAB = 65_536
 _PIECE = 262_144
-_LEVEL = 1
-_GZIP_WINDOW = 31
+
+
+def sent_at_once(answer: Answer, method: str, send: Send) -> bool:
+    """Send a small answer in one write, where the server can (serving/http.py); tell whether that was done.
+
+    A refusal may close the connection, which only ASGI's own way knows how to do.
+    """
+    if answer.status >= 400 or answer.length > SLAB:
+        return False
+    send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
+    return send_whole is not None and send_whole(answer.status, answer.headers, _whole(answer, method))
 
 
 async def send_answer(answer: Answer, method: str, send: Send, patience: float) -> None:
     """Send status, headers and body; a reader that takes nothing for `patience` seconds is cut off.
 
-    Small bodies leave in one piece with their length; large compressed ones have none, as it is not known yet.
+    Raises:
+        ClientGone: the reader was cut off.
     """
-    if method == "HEAD":
-        await _send_whole(answer, b"", send, patience)
-    elif answer.length > _SLAB:
+    if answer.length > SLAB and method != "HEAD":
         await _send_slabs(answer, send, patience)
-    elif answer.gzip:
-        packed = zlib.compress(b"".join(answer.chunks), _LEVEL, _GZIP_WINDOW)
-        answer.headers.append((b"content-length", b"%d" % len(packed)))
-        await _send_whole(answer, packed, send, patience)
-    else:
-        await _send_whole(answer, b"".join(answer.chunks), send, patience)
-
-
-async def _send_whole(answer: Answer, body: bytes, send: Send, patience: float) -> None:
-    # See serving/http.py. A refusal may close the connection, which only ASGI's own way knows how to do.
-    send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
-    if send_whole is not None and answer.status < 400 and send_whole(answer.status, answer.headers, body):
         return
-    last = {"type": "http.response.body", "body": body}
+    last = {"type": "http.response.body", "body": _whole(answer, method)}
     if _nothing_waits(send):
         await send(_start(answer))
         await send(last)
     else:
         await _guarded(send, _start(answer), patience)
         await _guarded(send, last, patience)
+
+
+def _whole(answer: Answer, method: str) -> bytes:
+    if method == "HEAD":
+        return b""
+    return answer.chunks[0] if len(answer.chunks) == 1 else b"".join(answer.chunks)
 
 
 async def _send_slabs(answer: Answer, send: Send, patience: float) -> None:
@@ -89,13 +90,13 @@ def _transport(send: Send) -> asyncio.WriteTransport | None:
 
 
 async def _uncompressed(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for slab in slabs(chunks, _SLAB):
+    for slab in slabs(chunks, SLAB):
         yield slab
 
 
 async def _compressed(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
     """Compress in a thread, piece by piece, so that others are served meanwhile."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
     for piece in slabs(chunks, _PIECE):
         packed = await asyncio.to_thread(packer.compress, piece)
         if packed:

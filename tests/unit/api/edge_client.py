@@ -61,7 +61,7 @@ def application(fake: Fake, **settings: Any) -> Application:
 
     definitions = load()
     app = make_application(Parts(definitions, Settings(**settings), Router(definitions)), opened)
-    app.running = Running(fake, ready)
+    app.start(Running(fake, ready))
     return app
 
 

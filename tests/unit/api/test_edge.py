@@ -561,7 +561,7 @@ async def test_the_mount_of_an_outer_server_belongs_to_the_base() -> None:
 
 async def test_requests_before_the_start_are_asked_to_come_again() -> None:
     app = application(Fake())
-    app.running = None
+    app.stop()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as http:
         response = await http.get("/fhir/Patient/p")
         ready, live = await http.get("/health/ready"), await http.get("/health/live")

@@ -39,7 +39,7 @@ def test_accept_decides_format_and_name(accept: str, expected: str) -> None:
         with pytest.raises(NotAcceptable):
             negotiate(accept, None)
         return
-    found = negotiate(accept, None)
+    found = negotiate(accept, None).format
     assert found.content_type.decode() == f"{expected}; charset=utf-8"
     assert found.kind == ("xml" if "xml" in expected else "json")
 
@@ -62,7 +62,7 @@ def test_accept_decides_format_and_name(accept: str, expected: str) -> None:
 )
 def test_the_format_parameter_goes_before_the_header(format_: str, kind: str) -> None:
     for accept in ("application/fhir+json", "application/fhir+xml", "text/turtle"):
-        assert negotiate(accept, format_).kind == kind
+        assert negotiate(accept, format_).format.kind == kind
 
 
 @pytest.mark.parametrize(
