@@ -87,7 +87,7 @@ def _period(ctx: Context, inputs: Inputs) -> Mapping[str, str]:
     if period is not None:
         raise BadRequest("$stats takes a duration or a period, not both", expression="http.duration")
     now = ctx.now()
-    if not 0 < hours <= 24 * 366 * 500:
+    if not (Decimal(hours).is_finite() and 0 < hours <= 24 * 366 * 500):
         raise BadValue(f"duration={hours}: a number of hours above 0", expression="http.duration")
     return {"start": instant(now - int(hours * 3_600_000)), "end": instant(now)}
 

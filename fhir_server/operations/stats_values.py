@@ -79,9 +79,9 @@ def values_of(resource: Json, system: str | None, code: str) -> Iterator[Mapping
 def measured(holder: Json, at: int | None) -> Measured | None:
     """Return the number that an observation or component holds; None for no value, or one that is only a bound."""
     quantity = holder.get("valueQuantity", {"value": holder.get("valueInteger")})
-    value: Any = quantity.get("value") if isinstance(quantity, dict) and "comparator" not in quantity else None
+    value = quantity.get("value") if isinstance(quantity, dict) and "comparator" not in quantity else None
     # Nothing that is measured comes near the bound, and squares of greater numbers are none that a float holds.
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or abs(value) > _MOST:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or abs(Decimal(value)) > _MOST:
         return None
     return Measured(float(value), Unit.of(quantity), at)
 

@@ -1,12 +1,16 @@
 """Observation `$lastn`: the newest of each kind."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fhir_server import dispatch as dispatching
+from fhir_server.context import Caller
+from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
 from tests.conformance.http.operated import operated, parameters
 from tests.conformance.http.over_http import BASE, issue
@@ -16,6 +20,21 @@ LOCAL = {"system": "urn:local", "code": "weight"}
 PULSE = {"system": "http://loinc.org", "code": "8867-4"}
 VITAL = [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}]
 VITALS = "Observation/$lastn?patient=p&category=vital-signs"
+
+
+@dataclass(frozen=True)
+class OnlyFinal:
+    """Sees final observations; searches them only if it may."""
+
+    searches: bool = True
+    visibility: Visibility = Visibility(EVERYTHING, {"Observation": Token("status", (TokenValue(None, "final"),))})  # noqa: RUF009
+
+    def may(self, interaction: str, type_: str | None) -> bool:
+        return self.searches or interaction != "search-type"
+
+
+def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:
+    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))
 
 
 @pytest.fixture
@@ -146,3 +165,15 @@ async def test_nothing_found_is_an_empty_bundle(http: httpx.AsyncClient) -> None
     response = await http.get(VITALS)
     assert ids(response) == []
     assert response.json()["total"] == 0
+
+
+async def test_only_what_the_caller_may_see_is_chosen_from(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(http, "seen", WEIGHT, effectiveDateTime="2020")
+    await put(http, "unseen", WEIGHT, status="preliminary", effectiveDateTime="2021")
+    assert ids(await http.get(VITALS)) == ["unseen"]
+    as_nurse(monkeypatch, searches=True)
+    assert ids(await http.get(VITALS)) == ["seen"]
+    as_nurse(monkeypatch, searches=False)
+    assert (await http.get(VITALS)).status_code == 403

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server import dispatch as dispatching
+from fhir_server.context import Caller
+from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
 from tests.builders import observation, patient
 from tests.conformance.http.operated import operated
 from tests.conformance.http.over_http import issue
@@ -22,6 +26,21 @@ VALUES = (2, 4, 4, 4, 5, 5, 7, 9)
 
 def quantity(value: float, unit: str = "kg", **more: Any) -> dict[str, Any]:
     return {"value": value, "unit": unit, "system": UCUM, "code": unit, **more}
+
+
+@dataclass(frozen=True)
+class OnlyFinal:
+    """Sees final observations; searches them only if it may."""
+
+    searches: bool = True
+    visibility: Visibility = Visibility(EVERYTHING, {"Observation": Token("status", (TokenValue(None, "final"),))})  # noqa: RUF009
+
+    def may(self, interaction: str, type_: str | None) -> bool:
+        return self.searches or interaction != "search-type"
+
+
+def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:
+    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))
 
 
 @pytest.fixture
@@ -220,9 +239,22 @@ def values_of_first(response: httpx.Response) -> Any:
     "query",
     ["code=x&statistic=average", "subject=Patient/p&statistic=average", "subject=Patient/p&code=x",
      "subject=Patient/p&code=x&statistic=mode", "subject=p&code=x&statistic=sum",
-     "subject=Patient/p&code=x&statistic=sum&duration=0", "subject=Patient/p&code=x&statistic=sum&limit=0"],
+     "subject=Patient/p&code=x&statistic=sum&duration=0", "subject=Patient/p&code=x&statistic=sum&duration=NaN",
+     "subject=Patient/p&code=x&statistic=sum&limit=0"],
 )  # fmt: skip
 async def test_a_call_that_cannot_be_answered_is_refused(http: httpx.AsyncClient, query: str) -> None:
     response = await http.get(f"Observation/$stats?{query}")
     assert response.status_code == 400
     assert issue(response)["diagnostics"]
+
+
+async def test_only_what_the_caller_may_see_is_counted(
+    eight: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{URL}&statistic=total-count"
+    await put(eight, "unseen", status="preliminary", valueQuantity=quantity(1), effectiveDateTime="2021")
+    assert values(await eight.get(url))["total-count"][0] == 9
+    as_nurse(monkeypatch, searches=True)
+    assert values(await eight.get(url))["total-count"][0] == 8
+    as_nurse(monkeypatch, searches=False)
+    assert (await eight.get(url)).status_code == 403
