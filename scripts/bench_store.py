@@ -5,8 +5,10 @@ python scripts/bench_store.py [--resources 300000] [--bundle 250] [--processes 2
 
 import argparse
 import asyncio
+import itertools
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fhir_server.model.keys import ResourceKey
@@ -29,22 +32,28 @@ FILLER = "x" * 1450
 
 
 class Maker:
-    """Makes bundles of resources: a patient, encounters, and observations that refer to both."""
+    """Makes bundles of resources: a patient, encounters at times of their own, and what was observed at each.
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+    Ids are in the order of time, as the server gives them out, or random, as clients do (`scattered`).
+    """
+
+    def __init__(self, seed: int, *, scattered: bool = False) -> None:
+        self._random, self._scattered = random.Random(seed), scattered
+        self._next = itertools.count(seed << 100).__next__
 
     def bundle(self, size: int) -> list[Change]:
         patient = self._id()
-        encounters = [self._id() for _ in range(max(1, size // 12))]
+        encounters = [(self._id(), self._random.randrange(20000 * 86_400) * 1_000_000) for _ in range(-(-size // 12))]
         changes = [self._patient(patient)]
-        changes += [self._encounter(id_, patient) for id_ in encounters]
-        while len(changes) < size:
-            changes.append(self._observation(self._id(), patient, self._random.choice(encounters)))
+        changes += [self._encounter(id_, patient, time_) for id_, time_ in encounters]
+        changes += [
+            self._observation(patient, encounters[number * len(encounters) // size])
+            for number in range(len(changes), size)
+        ]
         return changes
 
     def _id(self) -> str:
-        return str(uuid.UUID(int=self._random.getrandbits(128)))
+        return str(uuid.UUID(int=self._random.getrandbits(128) if self._scattered else self._next()))
 
     def _change(self, type_: str, id_: str, entries: IndexEntries) -> Change:
         head = f'{{"resourceType":"{type_}","id":"{id_}","meta":{{'
@@ -53,62 +62,83 @@ class Maker:
         )
 
     def _patient(self, id_: str) -> Change:
+        mrn = str(uuid.UUID(int=self._random.getrandbits(128)))
         name = f"name{self._random.randrange(5000)}"
         entries = IndexEntries(
-            tokens=[("gender", "g", self._random.choice(("male", "female"))), ("identifier", "urn:mrn", id_),
-                    ("identifier", "urn:ssn", id_[:11]), ("phone", "phone", id_[:12]), ("active", "", "true")],
+            tokens=[("gender", "g", self._random.choice(("male", "female"))), ("identifier", "urn:mrn", mrn),
+                    ("identifier", "urn:ssn", mrn[:11]), ("phone", "phone", mrn[:12]), ("active", "", "true")],
             strings=[("family", name, name), ("given", name, name), ("name", name, name)],
             dates=[("birthdate", 1000, 2000)],
         )  # fmt: skip
         return self._change("Patient", id_, entries)
 
-    def _encounter(self, id_: str, patient: str) -> Change:
-        day = self._random.randrange(20000) * 86_400_000_000
+    def _encounter(self, id_: str, patient: str, time_: int) -> Change:
         entries = IndexEntries(
             tokens=[("status", "s", "finished"), ("class", "c", "AMB"), ("identifier", "urn:syn", id_),
                     ("type", "http://snomed.info/sct", str(self._random.randrange(300)))],
             references=[("subject", "Patient", patient, None, None), ("patient", "Patient", patient, None, None),
                         ("service-provider", "Organization", f"org{self._random.randrange(500)}", None, None)],
-            dates=[("date", day, day + 1)],
+            dates=[("date", time_, time_ + 3_600_000_000)],
         )  # fmt: skip
         return self._change("Encounter", id_, entries)
 
-    def _observation(self, id_: str, patient: str, encounter: str) -> Change:
-        day, code = self._random.randrange(20000) * 86_400_000_000, str(self._random.randrange(200))
-        value = self._random.random() * 100
+    def _observation(self, patient: str, encounter: tuple[str, int]) -> Change:
+        code, value = str(self._random.randrange(200)), self._random.random() * 100
         entries = IndexEntries(
             tokens=[("status", "s", "final"), ("code", "http://loinc.org", code),
                     ("combo-code", "http://loinc.org", code),
                     ("category", "c", "vital-signs"), ("_profile", "p", "us-core")],
             references=[("subject", "Patient", patient, None, None), ("patient", "Patient", patient, None, None),
-                        ("encounter", "Encounter", encounter, None, None)],
-            dates=[("date", day, day + 1)],
+                        ("encounter", "Encounter", encounter[0], None, None)],
+            dates=[("date", encounter[1], encounter[1] + 1_000_000)],
             quantities=[("value-quantity", value, value + 0.1, "http://unitsofmeasure.org", "kg",
                          (value, value + 0.1, "g"))],
         )  # fmt: skip
-        return self._change("Observation", id_, entries)
+        return self._change("Observation", self._id(), entries)
+
+
+@dataclass(slots=True)
+class Meter:
+    """What storing took so far, and since the last report."""
+
+    done: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+    written: int = 0
+    slowest: float = 0.0
+
+    def report(self, before: "Meter") -> None:
+        """Print the rates since an earlier reading."""
+        n, wall = self.done - before.done, self.wall - before.wall
+        print(
+            f"{self.done:9,} resources  {n / wall:8,.0f}/s  overall {self.done / self.wall:8,.0f}/s  "
+            f"{(self.cpu - before.cpu) / n * 1e6:5.0f} us CPU and {(self.written - before.written) / n / 1024:5.1f} KB "
+            f"written each, slowest round {self.slowest:.2f} s",
+            flush=True,
+        )
+
+
+def bytes_written() -> int:
+    """Return what this process has caused to be written."""
+    text = Path("/proc/self/io").read_text()
+    return int(re.findall(r"^write_bytes: (\d+)", text, re.MULTILINE)[0])
 
 
 async def ingest(store: SqliteStore, maker: Maker, arguments: argparse.Namespace) -> None:
     """Commit bundles, several under way at a time, and report the rate as the store grows."""
-    bundles, done, storing = arguments.resources // arguments.bundle, 0, 0.0
-    mark, mark_done = 0.0, 0
-    report = max(1, bundles // arguments.reports)
-    worst = 0.0
-    for start in range(0, bundles, arguments.under_way):
-        batch = [maker.bundle(arguments.bundle) for _ in range(min(arguments.under_way, bundles - start))]
-        began = time.perf_counter()
+    rounds = max(1, arguments.resources // arguments.bundle // arguments.under_way)
+    meter, before = Meter(), Meter()
+    for number in range(1, rounds + 1):
+        batch = [maker.bundle(arguments.bundle) for _ in range(arguments.under_way)]
+        began, cpu, written = time.perf_counter(), time.process_time(), bytes_written()
         await asyncio.gather(*(store.commit(changes) for changes in batch))
         took = time.perf_counter() - began
-        storing, worst = storing + took, max(worst, took)
-        done += sum(map(len, batch))
-        if (start // arguments.under_way + 1) % max(1, report // arguments.under_way) == 0:
-            rate = (done - mark_done) / (storing - mark)
-            print(
-                f"{done:9,} resources  {rate:9,.0f}/s  overall {done / storing:9,.0f}/s  slowest round {worst:.2f} s",
-                flush=True,
-            )
-            mark, mark_done, worst = storing, done, 0.0
+        meter.wall, meter.slowest = meter.wall + took, max(meter.slowest, took)
+        meter.cpu, meter.written = meter.cpu + time.process_time() - cpu, meter.written + bytes_written() - written
+        meter.done += sum(map(len, batch))
+        if number % max(1, rounds // arguments.reports) == 0:
+            meter.report(before)
+            before, meter.slowest = replace(meter), 0.0
 
 
 def burn(stop: threading.Event) -> Iterator[None]:
@@ -122,17 +152,15 @@ async def run(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.dir)
     settings = Settings(**dict(text.split("=", 1) for text in arguments.set))
     store = await open_store(folder, settings)
-    before = resource.getrusage(resource.RUSAGE_SELF)
     stop = threading.Event()
     if arguments.busy:
         threading.Thread(target=lambda: list(burn(stop)), daemon=True).start()
-    await ingest(store, Maker(arguments.seed), arguments)
+    await ingest(store, Maker(arguments.seed, scattered=arguments.scattered), arguments)
     stop.set()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     await store.close()
     size = sum(file.stat().st_size for file in folder.iterdir())  # noqa: ASYNC240
     total = sum((await _totals(folder, settings)).values())
-    print(f"CPU {usage.ru_utime - before.ru_utime:.1f} s user {usage.ru_stime - before.ru_stime:.1f} s system")
     print(f"{usage.ru_maxrss / 1024:.0f} MB resident at most, {size / total:,.0f} bytes a resource on disk")
 
 
@@ -152,6 +180,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dir")
+    parser.add_argument("--scattered", action="store_true", help="ids are random, as clients give them")
     parser.add_argument("--busy", action="store_true", help="another thread computes meanwhile")
     parser.add_argument("--set", nargs="*", default=[], help="settings, such as checkpoint_pages=4000")
     arguments = parser.parse_args()
