@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite.backup import BackupRefused, Manifest, need_empty, restore
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
@@ -43,30 +42,8 @@ class SqliteProvider:
                 self._stores[tenant] = await open_store(folder, self._settings, self._clock, self._extract)
             return self._stores[tenant]
 
-    async def backup(self, target: Path, progress: Callable[[int, int], None]) -> dict[str, Manifest]:
-        """Copy the record of every tenant to a new or empty folder; `progress(done, of)` of one after the other."""
-        need_empty(target)
-        manifests = {}
-        for tenant in self.tenants():
-            store = await self.open(tenant)
-            manifests[tenant] = await store.backup(target / "tenants" / tenant, progress)
-        return manifests
-
     async def close(self) -> None:
         """Close all."""
         for store in self._stores.values():
             await store.close()
         self._stores.clear()
-
-
-def restore_all(source: Path, data_dir: Path) -> dict[str, Manifest]:
-    """Restore what `SqliteProvider.backup` wrote into a data folder without any record.
-
-    Raises:
-        BackupRefused: nothing to restore, a damaged copy, or a data folder that is in use.
-    """
-    folders = sorted((source / "tenants").glob("*/"))
-    if not folders:
-        raise BackupRefused(f"{source} holds no backup")
-    need_empty(data_dir / "tenants")
-    return {folder.name: restore(folder, data_dir / "tenants" / folder.name) for folder in folders}

@@ -13,7 +13,7 @@ from fhir_server.storage.base import BlobChange, HistoryQuery, StorageFault
 from fhir_server.storage.sqlite import migrations
 from fhir_server.storage.sqlite.backup import BackupRefused, read_manifest, restore
 from fhir_server.storage.sqlite.migrations import Step
-from fhir_server.storage.sqlite.provider import SqliteProvider, restore_all
+from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.storage.sqlite.schema import FORMAT
 from tests.unit.storage.sqlite.kit import FAST, key, opened, put, rows
 
@@ -98,23 +98,17 @@ async def test_a_manifest_cannot_name_files_outside_the_backup(tmp_path: Path) -
         read_manifest(tmp_path)
 
 
-async def test_all_tenants_are_backed_up_and_restored(tmp_path: Path) -> None:
-    provider = SqliteProvider(tmp_path / "data", FAST)
-    with pytest.raises(KeyError):
-        await provider.open("unknown")
-    with pytest.raises(KeyError):
-        await provider.open("../default")
+async def test_a_provider_gives_one_handle_for_each_tenant_that_exists(tmp_path: Path) -> None:
+    provider = SqliteProvider(tmp_path, FAST)
+    for unknown in ("unknown", "../default", "", "Default"):
+        with pytest.raises(KeyError):
+            await provider.open(unknown)
     store = await provider.open("default")
     assert await provider.open("default") is store
+    assert provider.tenants() == ["default"]
     await store.commit([put("Patient/a")])
-    await provider.backup(tmp_path / "copy", lambda done, of: None)
     await provider.close()
-    assert list(restore_all(tmp_path / "copy", tmp_path / "other")) == ["default"]
-    with pytest.raises(BackupRefused):
-        restore_all(tmp_path / "copy", tmp_path / "other")
-    with pytest.raises(BackupRefused):
-        restore_all(tmp_path / "nothing", tmp_path / "third")
-    again = SqliteProvider(tmp_path / "other", FAST)
+    again = SqliteProvider(tmp_path, FAST)
     assert await (await again.open("default")).read(key("Patient/a")) is not None
     await again.close()
 
