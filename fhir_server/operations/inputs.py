@@ -219,7 +219,10 @@ def _json_of(type_: str, text: str) -> Any:
     if type_ in _NUMBERS:
         return int(text) if len(text) < 20 else text
     if type_ == "decimal":
-        return Decimal(text)
+        value = Decimal(text)
+        if not value.is_finite():
+            raise ValueError(text)
+        return value
     # A `+` of a time zone that was not escaped arrives as a space.
     return text.replace(" ", "+") if type_ in _TIMES else text
 
