@@ -199,7 +199,7 @@ async def _release(running: Running) -> None:
 def _alone(request: FhirRequest) -> FhirRequest:
     """Return the request without its wish to be a job."""
     kept = [part for part in request.headers.get("prefer", "").split(",") if part.strip().lower() != "respond-async"]
-    return replace(request, headers={**request.headers, "prefer": ",".join(kept)})
+    return request.but(headers={**request.headers, "prefer": ",".join(kept)})
 
 
 def _background(ctx: Context, request: FhirRequest) -> bool:

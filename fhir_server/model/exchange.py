@@ -1,7 +1,9 @@
 """FhirRequest and FhirResponse: one FHIR interaction, known to no web framework."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
@@ -9,8 +11,7 @@ from fhir_server.model.version import Version
 Query = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FhirRequest:
+class FhirRequest(msgspec.Struct, frozen=True):
     """What a client asks, whether by HTTP or as an entry of a Bundle.
 
     `interaction` is the code of the R4 interaction (`read`, `vread`, `update`, `patch`, `delete`, `create`,
@@ -30,11 +31,15 @@ class FhirRequest:
     operation: str | None = None
     compartment: ResourceKey | None = None
     query: Query = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     content_type: str = "application/fhir+json"
     tenant: str = "default"
     request_id: str = ""
+
+    def but(self, **changes: Any) -> "FhirRequest":
+        """Return the same request with some things changed."""
+        return msgspec.structs.replace(self, **changes)
 
     @property
     def key(self) -> ResourceKey:
@@ -56,8 +61,7 @@ class FhirRequest:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class FhirResponse:
+class FhirResponse(msgspec.Struct, frozen=True):
     """What the client gets: chunks of JSON bytes that the edge copies, or converts to XML or pretty JSON.
 
     `version` is the version that a read or write ended in (ETag, Last-Modified, Location come from it);
@@ -67,7 +71,7 @@ class FhirResponse:
     status: int = 200
     body: Sequence[bytes] = ()
     version: Version | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     media_type: str | None = None
 
     @classmethod

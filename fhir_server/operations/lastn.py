@@ -71,7 +71,7 @@ def _asked(ctx: Context, call: Call) -> ParsedSearch:
     for name, _ in call.search:
         if is_control(name) and name.partition(":")[0] not in _INCLUDES:
             raise BadRequest(f"$lastn has its own order and size and takes no {name[:80]}", expression="http.query")
-    asked = parsed(ctx, replace(call.request, query=call.search))
+    asked = parsed(ctx, call.request.but(query=call.search))
     bases = {name.partition(":")[0].partition(".")[0] for name, _ in asked.applied}
     if not bases & _OF_WHOM:
         raise BadRequest("$lastn needs a subject or patient", expression="http.subject")
