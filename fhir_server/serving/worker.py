@@ -18,7 +18,6 @@ from fhir_server.settings import Settings
 
 _KEEP_ALIVE = 75
 _GRACE = 15
-_SWITCH = 0.0001
 _GC = (50_000, 20, 50)
 
 
@@ -37,9 +36,6 @@ class WorkerServer(uvicorn.Server):
 
 def make_server(app: FastAPI, *, lifespan: bool) -> WorkerServer:
     """Build the HTTP server of one process around the application."""
-    # The writer thread gives the GIL up at every step of SQLite; with Python's 5 ms it waits longer for it to come back
-    # than it works (measured: 3,000 resources/s of Bundles against 5,800).
-    sys.setswitchinterval(_SWITCH)
     # The definitions never die, and a parsed Bundle is many objects that all do: looking through either for cycles
     # costs a sixth of an import.
     gc.collect()
