@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +19,11 @@ _CONNECTIONS = 4
 _STEP = 28_000
 
 
-def fill(options: argparse.Namespace, port: int) -> None:
-    """Load until the store has had `options.size` resources; print a line for each step."""
+def fill(options: argparse.Namespace, port: int) -> float:
+    """Load until the store has had `options.size` resources; print a line for each step and return the rate of all."""
     bundles = prepared(options)
     print(f"{len(bundles)} Bundles, {sum(size for size, _ in bundles)} resources; {_CONNECTIONS} connections")
-    done, before = 0, _stored(port)
+    done, before, spent = 0, _stored(port), 0.0
     while done < options.size:
         part = list(endless(bundles, min(_STEP, options.size - done)))
         begun = time.perf_counter()
@@ -28,6 +31,7 @@ def fill(options: argparse.Namespace, port: int) -> None:
         seconds = time.perf_counter() - begun
         if result.failed:
             raise SystemExit(f"{result.failed} Bundles failed: {result.first_failure!r}")
+        spent += seconds
         count = sum(size for size, _ in part)
         done += count
         print(
@@ -39,6 +43,15 @@ def fill(options: argparse.Namespace, port: int) -> None:
     stored = _stored(port) - before
     if stored != done:
         raise SystemExit(f"{done} resources were sent, {stored} are there")
+    return done / spent
+
+
+def _beside_the_store_alone(rate: float) -> None:
+    """Print the ratio to what this machine's SQLite takes when nothing is parsed, checked or sent (one process)."""
+    command = [sys.executable, "scripts/bench_store.py", "--resources", "28000", "--reports", "1"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    alone = float(re.findall(r"overall\s+([\d,]+)/s", said)[-1].replace(",", ""))
+    print(f"  the store alone: {alone:,.0f}/s, ratio {rate / alone:.2f}")
 
 
 def _stored(port: int) -> int:
@@ -55,7 +68,8 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     """Load from empty and say how large the store and the processes became."""
     target = options.keep or folder
     with ours(target, workers=options.workers) as (port, process, _):
-        fill(options, port)
+        rate = fill(options, port)
         print(f"  resident MB: {resident(process)}")
+    _beside_the_store_alone(rate)
     sizes = {path.name: round(path.stat().st_size / 1e6) for path in target.rglob("*.db")}
     print(f"  store MB: {json.dumps(sizes)}")
