@@ -111,15 +111,26 @@ async def _one(port: int, deadline: float) -> int:
     return count
 
 
+class Sink:
+    """Takes answers as the real server does, and drops them."""
+
+    transport = None
+
+    def send_whole(self, status: int, headers: Any, body: bytes) -> bool:
+        """Take a whole answer."""
+        return True
+
+    async def send(self, message: Any) -> None:
+        """Take a message."""
+
+
 async def in_process(app: Any, rounds: int) -> float:
     """Return microseconds of one call without a server."""
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: Any) -> None:
-        pass
-
+    send = Sink().send
     headers = [(b"host", b"localhost"), (b"accept", b"application/fhir+json"), (b"user-agent", b"bench")]
     path = "/fhir/Patient/p"
     fixed = {

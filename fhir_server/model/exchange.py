@@ -54,7 +54,10 @@ class FhirRequest(msgspec.Struct, frozen=True):
 
     def preference(self, name: str) -> str | None:
         """Return the value of one preference of the `Prefer` header, such as `return`. Spec: RFC 7240"""
-        for part in self.headers.get("prefer", "").replace(";", ",").split(","):
+        prefer = self.headers.get("prefer")
+        if not prefer:
+            return None
+        for part in prefer.replace(";", ",").split(","):
             key, _, value = part.strip().partition("=")
             if key.strip().lower() == name:
                 return value.strip().strip('"')
