@@ -145,7 +145,7 @@ async def converted(response: FhirResponse, wanted: Wanted, definitions: Definit
     Raises:
         NotAcceptable: the resource cannot be written as XML.
     """
-    if response.media_type is not None or not response.body:
+    if wanted.as_stored or response.media_type is not None or not response.body:
         return response
     body = b"".join(response.body)
     if len(body) < SLAB:

@@ -153,6 +153,13 @@ async def test_errors_come_in_the_format_that_was_asked_for() -> None:
     assert unknown.text.startswith("<?xml")
 
 
+async def test_errors_are_indented_for_those_who_ask() -> None:
+    async with client(Fake(NotFound("there is no Patient/p"))) as http:
+        plain, pretty = await http.get("/fhir/Patient/p"), await http.get("/fhir/Patient/p?_pretty=true")
+    assert b"\n" not in plain.content
+    assert b'\n  "issue"' in pretty.content
+
+
 async def test_each_issue_of_an_error_is_told() -> None:
     findings = [Issue("one", "required", expression=("Patient.name",)), Issue("two", "value", "warning")]
     async with client(Fake(InvalidResource("2 findings", issues=findings))) as http:
