@@ -1,13 +1,13 @@
 """Everything that can be wrong with a request, as exceptions that know their HTTP status and R4 issue code."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One OperationOutcome.issue.
+    """One OperationOutcome.issue; `details` is its CodeableConcept, which programs read.
 
     Spec: https://hl7.org/fhir/R4/operationoutcome.html
     """
@@ -16,14 +16,14 @@ class Issue:
     code: str = "processing"
     severity: str = "error"
     expression: tuple[str, ...] = ()
+    details: Mapping[str, object] | None = field(default=None, compare=False)
 
     def as_json(self) -> dict[str, object]:
         """Return the issue as it stands in an OperationOutcome."""
-        issue: dict[str, object] = {
-            "severity": self.severity,
-            "code": self.code,
-            "diagnostics": self.diagnostics,
-        }
+        issue: dict[str, object] = {"severity": self.severity, "code": self.code}
+        if self.details is not None:
+            issue["details"] = dict(self.details)
+        issue["diagnostics"] = self.diagnostics
         if self.expression:
             issue["expression"] = list(self.expression)
         return issue

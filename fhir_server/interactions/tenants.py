@@ -15,6 +15,7 @@ from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from fhir_server.model.json import decode
+from fhir_server.packages import CANONICAL_TYPES, Library, core_library, load_library
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, Search
@@ -30,7 +31,7 @@ from fhir_server.storage.base import (
     Store,
     StoreProvider,
 )
-from fhir_server.terminology import TERMINOLOGY_TYPES, Library, Terminology, load_library
+from fhir_server.terminology import Terminology
 
 _log = logging.getLogger("fhir_server.definitions")
 
@@ -44,7 +45,7 @@ _TERMS = "terminology"
 _DEFINING = "SearchParameter"
 _PAGE = 1_000
 
-_MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: TERMINOLOGY_TYPES}
+_MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: CANONICAL_TYPES}
 """The record that a commit changes, and the types that make it do so."""
 
 Changed = Callable[["Tenant", ParameterRegistry, ParameterRegistry], None]
@@ -122,7 +123,7 @@ class Tenants:
         standard = ParameterRegistry.standard()
         extractor, terminology = (
             Extractor(standard, zone=self._zone, trusted=self._trusted),
-            Terminology(Library(), self._most_codes),
+            Terminology(core_library(), self._most_codes),
         )
         tenant = Tenant(name, store, standard, extractor, await _secret(store), terminology)
         await self._load_terms(tenant, await store.records.get(_STATE.name, _TERMS))
@@ -154,7 +155,7 @@ class Tenants:
         tenant.token, tenant.checked = _token(record), self._now()
 
     async def _load_terms(self, tenant: Tenant, record: Record | None) -> None:
-        self._keep_terms(tenant, await load_library(tenant.store), record)
+        self._keep_terms(tenant, await load_library(tenant.store, core_library()), record)
 
     async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], token: str) -> None:
         """Take over one's own changes without reading all again, if nobody else's came before or after them."""

@@ -8,9 +8,9 @@ from functools import reduce
 from typing import Any
 
 from fhir_server.errors import BadValue, TooCostly
+from fhir_server.packages import Entry, Library
 from fhir_server.search.query import TokenValue
 from fhir_server.terminology.filters import selected
-from fhir_server.terminology.library import Entry, Library
 from fhir_server.terminology.members import part, parts, text, texts
 from fhir_server.terminology.standard import standard_value_set
 from fhir_server.terminology.tree import CodeTree

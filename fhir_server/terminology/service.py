@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from fhir_server.errors import BadValue, TooCostly
+from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
 from fhir_server.terminology.expansion import Expansion
-from fhir_server.terminology.library import Library
 from fhir_server.terminology.standard import standard_tree
 from fhir_server.terminology.tree import CodeTree, read_tree
 
+_EMPTY = ("not-present", "supplement")
 _MOST_EXPANSIONS = 200
 _MOST_TREES = 50
 
@@ -71,7 +72,7 @@ class Terminology:
 
     def _tree(self, system: str) -> CodeTree | None:
         entry = self.library.find("CodeSystem", system)
-        if entry is None:
+        if entry is None or entry.parse().get("content") in _EMPTY:
             return standard_tree(system)
         if entry.name not in self._trees:
             tree = read_tree(entry.parse())

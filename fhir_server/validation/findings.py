@@ -17,8 +17,8 @@ class Findings:
         self.issues: list[Issue] = []
         self._limit = limit
 
-    def add(self, code: str, path: str, text: str) -> None:
-        """Note a fault of the element at a FHIRPath.
+    def add(self, code: str, path: str, text: str, *, severity: str = "error", key: str = "") -> None:
+        """Note a fault of the element at a FHIRPath; `key` is that of the invariant that is broken.
 
         Raises:
             Enough: there are as many as anybody wants to read.
@@ -26,4 +26,5 @@ class Findings:
         if len(self.issues) >= self._limit:
             self.issues.append(Issue(f"there are more than {self._limit} faults; the rest is not listed", "too-costly"))
             raise Enough
-        self.issues.append(Issue(text, code, expression=(path,)))
+        details = {"coding": [{"code": key}]} if key else None
+        self.issues.append(Issue(text, code, severity, (path,), details))

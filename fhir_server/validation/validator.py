@@ -5,10 +5,10 @@ from functools import cache
 from fhir_server.definitions import Definitions, load
 from fhir_server.errors import Issue
 from fhir_server.validation.findings import Enough, Findings
-from fhir_server.validation.plan import Plan
-from fhir_server.validation.primitives import shorten
-from fhir_server.validation.shapes import FastRoad
-from fhir_server.validation.walker import Walker
+from fhir_server.validation.structure.plan import Plan
+from fhir_server.validation.structure.primitives import shorten
+from fhir_server.validation.structure.shapes import FastRoad
+from fhir_server.validation.structure.walker import Walker
 
 
 class Validator:

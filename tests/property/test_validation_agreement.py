@@ -16,7 +16,7 @@ from fhir_server.definitions import load
 from fhir_server.errors import Issue
 from fhir_server.model.json import decode
 from fhir_server.validation import Validator, structure_validator
-from fhir_server.validation.checks import BAD
+from fhir_server.validation.structure.checks import BAD
 from tests.shared_data import shared_data
 
 LARGEST = 20_000

@@ -4,7 +4,8 @@ from typing import Any
 
 from fhir_server.model.json import encode
 from fhir_server.model.keys import ResourceKey
-from fhir_server.terminology import Library, Terminology
+from fhir_server.packages import Library
+from fhir_server.terminology import Terminology
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 
 from fhir_server.validation import structure_validator
 from fhir_server.validation.findings import MAX_ISSUES
-from fhir_server.validation.plan import MAX_NESTING
+from fhir_server.validation.structure.plan import MAX_NESTING
 from tests.unit.validation.builders import Json, check, observation, patient
 
 LONG = 1_000_000

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fhir_server.validation.narrative import fault, is_safe
+from fhir_server.validation.structure.narrative import fault, is_safe
 from tests.unit.validation.builders import DIV
 
 SAFE = (

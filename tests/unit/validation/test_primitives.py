@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions import load
-from fhir_server.validation.primitives import ELEMENT_ID, MAX_STRING, PRIMITIVES
+from fhir_server.validation.structure.primitives import ELEMENT_ID, MAX_STRING, PRIMITIVES
 from tests.unit.validation.builders import check, only_issue, patient
 
 GOOD: dict[str, tuple[Any, ...]] = {

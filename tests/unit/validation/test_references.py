@@ -3,8 +3,8 @@
 import pytest
 
 from fhir_server.validation import structure_validator
-from fhir_server.validation.plan import Plan
-from fhir_server.validation.references import UNTYPED, scope_of
+from fhir_server.validation.structure.plan import Plan
+from fhir_server.validation.structure.references import UNTYPED, scope_of
 from tests.unit.validation.builders import Json, check, observation, only_issue, patient
 
 UUID = "urn:uuid:018f428e-34f6-4707-8009-5ad742f901e7"

@@ -8,8 +8,8 @@ import pytest
 
 from fhir_server.definitions import load
 from fhir_server.validation import Validator, shapes
-from fhir_server.validation.plan import Plan
-from fhir_server.validation.shapes import Budget, FastRoad
+from fhir_server.validation.structure.plan import Plan
+from fhir_server.validation.structure.shapes import Budget, FastRoad
 from tests.unit.validation.builders import condition, observation, patient
 
 PLAN = Plan(load())

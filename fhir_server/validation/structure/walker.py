@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fhir_server.validation.checks import coding_check
-from fhir_server.validation.contained import list_faults, member_faults
 from fhir_server.validation.findings import Findings
-from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, emptiness, missing
-from fhir_server.validation.primitives import json_type, shorten
-from fhir_server.validation.references import Scope, scope_of
+from fhir_server.validation.structure.checks import coding_check
+from fhir_server.validation.structure.contained import list_faults, member_faults
+from fhir_server.validation.structure.plan import MAX_NESTING, Node, Plan, Property, emptiness, missing
+from fhir_server.validation.structure.primitives import json_type, shorten
+from fhir_server.validation.structure.references import Scope, scope_of
 
 # Looking for the name that was meant is dear; the first faults are those that people read.
 _SUGGESTIONS = 20

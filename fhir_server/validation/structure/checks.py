@@ -7,9 +7,9 @@ value of the wrong JSON type: that costs nothing where the value is right.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fhir_server.validation.contained import list_faults, member_faults
-from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, content_elements, shape_fault
-from fhir_server.validation.references import Scope, scope_of
+from fhir_server.validation.structure.contained import list_faults, member_faults
+from fhir_server.validation.structure.plan import MAX_NESTING, Node, Plan, Property, content_elements, shape_fault
+from fhir_server.validation.structure.references import Scope, scope_of
 
 Check = Callable[[Any, Scope, int], bool]
 BAD = (TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fhir_server.validation.plan import MAX_NESTING, Node, Plan, Property, shape_fault
+from fhir_server.validation.structure.plan import MAX_NESTING, Node, Plan, Property, shape_fault
 
 # Objects written in place: how many within each other, how many properties, how many shapes at one spot, and the lines
 # of source from which on there are no more.

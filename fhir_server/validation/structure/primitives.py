@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from fhir_server.validation import narrative, temporal
+from fhir_server.validation.structure import narrative, temporal
 
 MAX_STRING = 1024 * 1024
 _MAX_INTEGER = 2**31 - 1

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fhir_server.definitions import Definitions, Element, ElementType, TypeDefinition
-from fhir_server.validation.primitives import ELEMENT_ID, PRIMITIVES, Primitive
-from fhir_server.validation.references import UNTYPED, References
+from fhir_server.validation.structure.primitives import ELEMENT_ID, PRIMITIVES, Primitive
+from fhir_server.validation.structure.references import UNTYPED, References
 
 _SIMPLE_QUANTITY = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
 _NARROWED = frozenset(("CodeableConcept", "Coding"))

@@ -11,11 +11,11 @@ from itertools import count
 from threading import Lock
 from typing import Any, TypeVar
 
-from fhir_server.validation.checks import BAD, Check, Checks
-from fhir_server.validation.plan import Node, Plan, Property
-from fhir_server.validation.primitives import MAX_STRING, Primitive, match_id
-from fhir_server.validation.references import Scope, scope_of
-from fhir_server.validation.source import shape_source
+from fhir_server.validation.structure.checks import BAD, Check, Checks
+from fhir_server.validation.structure.plan import Node, Plan, Property
+from fhir_server.validation.structure.primitives import MAX_STRING, Primitive, match_id
+from fhir_server.validation.structure.references import Scope, scope_of
+from fhir_server.validation.structure.source import shape_source
 
 MAX_SHAPES = 2000
 MAX_KEYS = 64

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_server.validation.primitives import shorten
+from fhir_server.validation.structure.primitives import shorten
 
 _ID = r"[A-Za-z0-9.\-]{1,64}"
 _REST = re.compile(rf"(?:https?://[^\s?#]+/|)([A-Z][A-Za-z0-9]+)/{_ID}(?:/_history/{_ID})?").fullmatch

@@ -1,0 +1,7 @@
+"""Conformance resources by canonical URL: R4's own, those of packages, those that a tenant stores."""
+
+from fhir_server.packages.core import core_library
+from fhir_server.packages.library import CANONICAL_TYPES, Entry, Library, entry_of
+from fhir_server.packages.stored import load_library
+
+__all__ = ["CANONICAL_TYPES", "Entry", "Library", "core_library", "entry_of", "load_library"]

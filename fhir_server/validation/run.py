@@ -1,0 +1,63 @@
+"""One validation of one resource: what is known, what it is about, what was found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_server.definitions import Definitions
+from fhir_server.packages import Library
+from fhir_server.terminology import Terminology
+from fhir_server.validation.findings import Findings
+from fhir_server.validation.place import Place
+
+Json = Mapping[str, Any]
+Resolve = Callable[[str], Json | None]
+"""Gives the resource of a reference outside of the one that is checked; None where it is not at hand."""
+
+
+def _nothing(_reference: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Knowledge:
+    """What checks are made of: the types of R4, the profiles of a library, its terminology."""
+
+    definitions: Definitions
+    library: Library
+    terms: Terminology
+
+
+@dataclass(slots=True)
+class Run:
+    """The state of one validation.
+
+    Attributes:
+        root: the outermost resource.
+        transaction: it is an entry of a transaction whose conditional references are not resolved yet.
+        done: profiles that were checked already, by (id of the JSON object, URL), so that circles of references end.
+    """
+
+    knowledge: Knowledge
+    root: Json
+    findings: Findings
+    resolve: Resolve = _nothing
+    transaction: bool = False
+    done: set[tuple[int, str]] = field(default_factory=set)
+
+    def error(self, place: Place, code: str, text: str, key: str = "") -> None:
+        """Note what makes the resource invalid."""
+        self.findings.add(code, place.path(), text, key=key)
+
+    def warn(self, place: Place, code: str, text: str, key: str = "") -> None:
+        """Note what should be looked at; the resource is valid all the same."""
+        self.findings.add(code, place.path(), text, severity="warning", key=key)
+
+    def inform(self, place: Place, code: str, text: str, key: str = "") -> None:
+        """Note what is good to know."""
+        self.findings.add(code, place.path(), text, severity="information", key=key)
+
+
+Check = Callable[[Any, Place, Run], None]
+"""Looks at one JSON value and notes what is wrong with it. It never raises on misshapen JSON: structure is told
+elsewhere, and what cannot be looked at is passed over."""
