@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions import load
-from fhir_server.validation import Validator, shapes
+from fhir_server.validation import Validator
+from fhir_server.validation.structure import shapes
 from fhir_server.validation.structure.plan import Plan
 from fhir_server.validation.structure.shapes import Budget, FastRoad
 from tests.unit.validation.builders import condition, observation, patient
