@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fhir_server.definitions import Definitions
 from fhir_server.packages import Library
@@ -21,11 +21,15 @@ def _nothing(_reference: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knowledge:
-    """What checks are made of: the types of R4, the profiles of a library, its terminology."""
+    """What checks are made of: the types of R4, the profiles of a library, its terminology.
+
+    `kept` is where makers of checks keep what they have made of this knowledge, each under its own name.
+    """
 
     definitions: Definitions
     library: Library
     terms: Terminology
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -36,6 +40,8 @@ class Run:
         root: the outermost resource.
         transaction: it is an entry of a transaction whose conditional references are not resolved yet.
         done: profiles that were checked already, by (id of the JSON object, URL), so that circles of references end.
+        memo: what a check wants to know again in this validation; names of keys start with that of the check.
+        unknown_extensions: severity of an extension that no definition is known for.
     """
 
     knowledge: Knowledge
@@ -44,6 +50,8 @@ class Run:
     resolve: Resolve = _nothing
     transaction: bool = False
     done: set[tuple[int, str]] = field(default_factory=set)
+    memo: dict[Any, Any] = field(default_factory=dict)
+    unknown_extensions: Literal["information", "warning", "error"] = "information"
 
     def error(self, place: Place, code: str, text: str, key: str = "") -> None:
         """Note what makes the resource invalid."""
