@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fhir_server.model.json import same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.entries import IndexEntries
@@ -61,7 +62,7 @@ def _new_row(log: Log, change: Change, stamp: tuple[int, int, int]) -> Row | Non
             return None
         gone = Version(pid, change.key, number, txid, last_updated, "DELETE", Body(b"", 0))
         return Row(gone, current.entries)
-    if current is not None and exists and not change.force and current.version.body.data == change.body.data:
+    if current is not None and exists and not change.force and same_content(current.version.body.data, change.body.data):
         return None
     return Row(Version(pid, change.key, number, txid, last_updated, change.method, change.body), change.entries)
 

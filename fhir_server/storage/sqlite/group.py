@@ -6,6 +6,7 @@ from typing import Final
 
 import apsw
 
+from fhir_server.model.json import same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.query import Search
@@ -91,7 +92,7 @@ class Group:
         deletion = change.method == "DELETE"
         if deletion and gone:
             return Written(current, changed=False, created=False)
-        if current and not deletion and not change.force and current.body.data == change.body.data:
+        if current and not deletion and not change.force and same_content(current.body.data, change.body.data):
             return Written(current, changed=False, created=False)
         version = self._version(change, current)
         rid = self._pending.add(version, head, change.entries)

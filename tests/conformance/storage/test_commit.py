@@ -62,6 +62,14 @@ async def test_the_same_content_makes_no_new_version(world: World, store: Store)
     assert await store.last_txid() == first.txid
 
 
+async def test_members_in_another_order_are_the_same_content(world: World, store: Store) -> None:
+    first = await world.put(patient("a", gender="male", birthDate="1970-01-01"))
+    second = await world.put(patient("a", birthDate="1970-01-01", gender="male"))
+    assert second.written[0].version == first.written[0].version
+    assert not second.written[0].changed
+    assert await store.last_txid() == first.txid
+
+
 async def test_force_makes_a_version_of_the_same_content(world: World, store: Store) -> None:
     await world.put(patient("a"))
     result = await store.commit([change(patient("a"), force=True)])

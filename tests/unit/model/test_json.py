@@ -2,7 +2,7 @@
 
 import pytest
 
-from fhir_server.model.json import JsonError, decode, encode, items, make_body, members, minify
+from fhir_server.model.json import JsonError, decode, encode, items, make_body, members, minify, same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version, instant
 
@@ -67,3 +67,18 @@ def test_body_drops_what_the_server_owns_and_takes_the_stamp() -> None:
     assert decode(bare.stamped())["meta"] == {"versionId": "1", "lastUpdated": "1970-01-01T00:00:00.000Z"}
     assert (version.etag, version.last_modified) == ('W/"3"', "Sun, 13 Sep 2020 12:26:40 GMT")
     assert instant(999) == "1970-01-01T00:00:00.999Z"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b'{"a":1,"b":[1,2]}', b'{"b":[1,2],"a":1}', True),
+        (b'{"a":1,"b":[1,2]}', b'{"b":[2,1],"a":1}', False),
+        (b'{"a":1.20,"b":1.3}', b'{"a":1.2,"b":1.30}', False),
+        (b'{"a":"\\u00e9"}', '{"a":"\u00e9"}'.encode(), True),
+        (b'{"a":1}', b'{"a":12}', False),
+        (b'{"a":1', b'{"a"1:', False),
+    ],
+)
+def test_the_same_content_is_the_same_tokens_whatever_the_order(one: bytes, other: bytes, same: bool) -> None:
+    assert same_content(one, other) is same
