@@ -15,7 +15,7 @@ import pytest
 
 from tests.conformance.score import Score
 
-SUITES = ("fhirpath",)
+SUITES = ("fhirpath", "validator")
 
 
 def main() -> int:

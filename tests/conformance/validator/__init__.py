@@ -1,0 +1,1 @@
+"""The official cases of the reference validator."""
