@@ -62,10 +62,13 @@ def _new_row(log: Log, change: Change, stamp: tuple[int, int, int]) -> Row | Non
             return None
         gone = Version(pid, change.key, number, txid, last_updated, "DELETE", Body(b"", 0))
         return Row(gone, current.entries)
-    if current is not None and exists and not change.force:
-        if same_content(current.version.body.data, change.body.data):
-            return None
+    if current is not None and exists and not change.force and _same(current.version, change):
+        return None
     return Row(Version(pid, change.key, number, txid, last_updated, change.method, change.body), change.entries)
+
+
+def _same(current: Version, change: Change) -> bool:
+    return same_content(current.body.data, change.body.data)
 
 
 def _answer(log: Log, change: Change, row: Row | None) -> Written:
