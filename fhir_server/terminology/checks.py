@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from fhir_server.errors import FhirError
+from fhir_server.terminology.code_system import CodeSystem, Concept
+from fhir_server.terminology.membership import Membership
+
 
 @dataclass(frozen=True, slots=True)
 class CodeCheck:
@@ -10,11 +14,67 @@ class CodeCheck:
     Attributes:
         result: whether the code is right; None where that cannot be told here.
         missing: the canonical URL of the code system or value set that would have to be loaded to tell.
-        display: the right display, where the one given is wrong.
+        display: the right display, where the one given is wrong (`result` speaks of the code alone).
         message: what is wrong, for people; empty where nothing is.
+        inactive: the code is right, but not to be used any more.
     """
 
     result: bool | None
     missing: str = ""
     display: str = ""
     message: str = ""
+    inactive: bool = False
+
+
+_RIGHT = CodeCheck(True)
+
+
+def check(members: Membership, value_set: str | None, system: str | None, code: str, version: str) -> CodeCheck:
+    """Check a code without its display."""
+    try:
+        if value_set is not None:
+            answer = members.holds(value_set, system, code, version)
+        else:
+            answer = members.known(system or "", code, version)
+    except FhirError as error:
+        return CodeCheck(None, value_set or system or "", message=str(error))
+    if answer is True:
+        return _RIGHT
+    if isinstance(answer, str):
+        return CodeCheck(
+            None, answer, message=f"{answer[:300]!r} is not loaded, so the code {code[:100]!r} is unchecked"
+        )
+    whole = f"the value set {value_set[:300]!r}" if value_set else f"the code system {(system or '')[:300]!r}"
+    return CodeCheck(False, message=f"the code {_named(system, code)} is not in {whole}")
+
+
+def with_concept(found: CodeCheck, system: CodeSystem, code: str, display: str | None, language: str) -> CodeCheck:
+    """Return the check with what the concept says of its display and its life."""
+    concept = system.concept(code)
+    if concept is None or found.result is False:
+        return found
+    right = "" if display is None else wrong_display(concept, display, language)
+    if not right and not concept.inactive:
+        return found
+    message = f"the display of {_named(system.header.url, code)} is {right!r}, not {(display or '')[:200]!r}"
+    return CodeCheck(found.result, found.missing, right, message if right else found.message, concept.inactive)
+
+
+def wrong_display(concept: Concept, display: str, language: str = "") -> str:
+    """Return the right display where the given one is none of the concept's; else an empty text.
+
+    Case and runs of white space do not count.
+    """
+    given = _plain(display)
+    if given == _plain(concept.display) or any(_plain(each.value) == given for each in concept.designations):
+        return ""
+    of_language = (each.value for each in concept.designations if language and each.language == language)
+    return next(of_language, concept.display)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _named(system: str | None, code: str) -> str:
+    return repr(f"{system}#{code}"[:300]) if system else repr(code[:100])

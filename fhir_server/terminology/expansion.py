@@ -10,10 +10,10 @@ from typing import Any
 from fhir_server.errors import BadValue, TooCostly
 from fhir_server.packages import Entry, Library
 from fhir_server.search.query import TokenValue
-from fhir_server.terminology.filters import selected
 from fhir_server.terminology.members import part, parts, text, texts
 from fhir_server.terminology.standard import standard_value_set
 from fhir_server.terminology.tree import CodeTree
+from fhir_server.terminology.tree_filters import selected
 
 Codes = Mapping[TokenValue, None]
 """An ordered set. A TokenValue without code stands for all codes of its system, where nobody can list them."""

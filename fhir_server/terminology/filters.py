@@ -1,51 +1,157 @@
-"""The filters of ValueSet.compose: which codes of a code system they select.
+"""The filters of ValueSet.compose over any code system: by listing, and for one code by look-up.
 
 Spec: https://hl7.org/fhir/R4/valueset-filter-operator.html
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from fhir_server.errors import BadValue
-from fhir_server.terminology.members import text
-from fhir_server.terminology.tree import CodeTree
+from fhir_server.terminology.code_system import CodeSystem, Concept, Filter
+from fhir_server.terminology.patterns import Pattern
 
 _CODE = frozenset(("concept", "code"))
+_LINKS = frozenset(("parent", "child"))
+_BUILT_IN = frozenset(("display", "definition", "designation"))
+
+Listing = Callable[[CodeSystem, str], Iterable[str]]
+Looking = Callable[[CodeSystem, str, str], bool]
 
 
-def selected(tree: CodeTree, filter_: Mapping[str, Any]) -> Collection[str]:
-    """Return the codes that one filter selects.
+def selected(system: CodeSystem, filters: Sequence[Filter]) -> Iterator[str]:
+    """Yield the codes that all filters hold for, in the order of definition.
 
     Raises:
         BadValue: an operator that is not supported, or one of the hierarchy on another property.
+        TooCostly: an expression that takes too long.
     """
-    property_, op, value = text(filter_, "property"), text(filter_, "op"), text(filter_, "value")
-    if op in _OF_HIERARCHY and property_ in _CODE:
-        return _OF_HIERARCHY[op](tree, value)
+    for filter_ in filters:
+        verify(system, filter_)
+    listed = [filter_ for filter_ in filters if _lists(filter_)]
+    if listed:
+        first = listed[0]
+        codes = iter(_LISTED[first.op](system, first.value))
+        rest = [filter_ for filter_ in filters if filter_ is not first]
+    else:
+        codes, rest = system.codes(), list(filters)
+    tests = [_test(system, filter_) for filter_ in rest]
+    return (code for code in codes if all(test(code) for test in tests))
+
+
+def matches(system: CodeSystem, code: str, filter_: Filter) -> bool:
+    """Tell whether a filter holds for one code. Raises as `selected`."""
+    return _test(system, filter_)(code)
+
+
+def verify(system: CodeSystem, filter_: Filter) -> None:
+    """Raise BadValue for an operator that is not supported, or without its value."""
+    if filter_.op in _LISTED or filter_.op == "is-not-a":
+        if filter_.property not in _CODE:
+            raise _unsupported(filter_)
+    elif filter_.op == "regex":
+        Pattern.of(filter_.value)
+    elif filter_.op not in ("=", "in", "not-in", "exists"):
+        raise _unsupported(filter_)
+
+
+def _unsupported(filter_: Filter) -> BadValue:
+    return BadValue(f"the filter {filter_.property[:100]!r} {filter_.op[:100]!r} of a value set is not supported")
+
+
+def _lists(filter_: Filter) -> bool:
+    return filter_.op in _LISTED
+
+
+def _test(system: CodeSystem, filter_: Filter) -> Callable[[str], bool]:
+    property_, op, value = filter_.property, filter_.op, filter_.value
+    if op in _LOOKED and property_ in _CODE:
+        looking = _LOOKED[op]
+        return lambda code: looking(system, code, value)
     if op == "=":
-        return _having(tree, property_, {value})
+        return _having(system, property_, {value})
     if op == "in":
-        return _having(tree, property_, {item.strip() for item in value.split(",")})
+        return _having(system, property_, _listed(value))
     if op == "not-in":
-        return tree.properties.keys() - _having(tree, property_, {item.strip() for item in value.split(",")})
+        having = _having(system, property_, _listed(value))
+        return lambda code: not having(code)
     if op == "exists":
-        return {code for code, found in tree.properties.items() if (property_ in found) == (value == "true")}
-    raise BadValue(f"the filter {property_[:100]!r} {op[:100]!r} of a value set is not supported")
+        wanted = value.lower() == "true"
+        return lambda code: bool(_values(system, code, property_)) == wanted
+    if op == "regex":
+        pattern = Pattern.of(value)
+        return lambda code: any(pattern.matches(each) for each in _values(system, code, property_))
+    raise _unsupported(filter_)
 
 
-def _having(tree: CodeTree, property_: str, values: Collection[str]) -> set[str]:
+def _listed(value: str) -> set[str]:
+    return {item.strip() for item in value.split(",")}
+
+
+def _having(system: CodeSystem, property_: str, values: set[str]) -> Callable[[str], bool]:
     if property_ in _CODE:
-        return {value for value in values if value in tree}
-    if property_ == "parent":
-        return {child for value in values for child in tree.children(value)}
-    if property_ == "child":
-        return {parent for value in values for parent in tree.parents(value)}
-    return {code for code, found in tree.properties.items() if not found.get(property_, set()).isdisjoint(values)}
+        found = {concept.code for value in values if (concept := system.concept(value))}
+        return found.__contains__
+    folded = {value.lower() for value in values} if _boolean(system, property_) else values
+    return lambda code: not folded.isdisjoint(_values(system, code, property_))
 
 
-_OF_HIERARCHY: Mapping[str, Callable[[CodeTree, str], Collection[str]]] = {
-    "is-a": CodeTree.descendants,
-    "descendent-of": lambda tree, code: tree.descendants(code) - {code},
-    "is-not-a": lambda tree, code: tree.properties.keys() - tree.descendants(code),
-    "generalizes": CodeTree.ancestors,
+def _boolean(system: CodeSystem, property_: str) -> bool:
+    return any(each.code == property_ and each.type == "boolean" for each in system.header.properties)
+
+
+def _values(system: CodeSystem, code: str, property_: str) -> Sequence[str]:
+    """Return the values of a property of one code; those of the built-in ones too."""
+    if property_ in _CODE:
+        return (code,)
+    if property_ in _LINKS:
+        return system.parents(code) if property_ == "parent" else system.children(code)
+    concept = system.concept(code)
+    if concept is None:
+        return ()
+    own = [each.text for each in concept.properties if each.code == property_]
+    return own or _implied(concept, property_)
+
+
+def _implied(concept: Concept, property_: str) -> Sequence[str]:
+    if property_ == "display":
+        return (concept.display,) if concept.display else ()
+    if property_ == "definition":
+        return (concept.definition,) if concept.definition else ()
+    if property_ == "designation":
+        return [each.value for each in concept.designations]
+    return ()
+
+
+def _leaves(system: CodeSystem, code: str) -> Iterator[str]:
+    return (each for each in system.descendants(code) if not system.children(each))
+
+
+def _with(system: CodeSystem, code: str, others: Iterable[str]) -> Iterator[str]:
+    concept = system.concept(code)
+    if concept is not None:
+        yield concept.code
+        yield from others
+
+
+_LISTED: Mapping[str, Listing] = {
+    "is-a": lambda system, code: _with(system, code, system.descendants(code)),
+    "descendent-of": lambda system, code: system.descendants(code),
+    "descendent-leaf": _leaves,
+    "child-of": lambda system, code: system.children(code),
+    "generalizes": lambda system, code: _with(system, code, system.ancestors(code)),
 }
+
+_LOOKED: Mapping[str, Looking] = {
+    "is-a": lambda system, code, value: system.subsumes(value, code),
+    "descendent-of": lambda system, code, value: system.subsumes(value, code) and not _same(system, code, value),
+    "descendent-leaf": lambda system, code, value: (
+        system.subsumes(value, code) and not _same(system, code, value) and not system.children(code)
+    ),
+    "child-of": lambda system, code, value: code in system.children(value),
+    "generalizes": lambda system, code, value: system.subsumes(code, value),
+    "is-not-a": lambda system, code, value: not system.subsumes(value, code),
+}
+
+
+def _same(system: CodeSystem, code: str, other: str) -> bool:
+    concept = system.concept(other)
+    return concept is not None and concept.code == code

@@ -29,3 +29,11 @@ def parts(parent: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """Return the objects of a list."""
     value = parent.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def extension(parent: Mapping[str, Any], url: str) -> Any:
+    """Return the value of the first extension of a URL; None where there is none."""
+    for item in parts(parent, "extension"):
+        if item.get("url") == url:
+            return next((value for name, value in item.items() if name.startswith("value")), None)
+    return None

@@ -1,33 +1,75 @@
-"""The terminology service of one tenant: value sets and hierarchies as lists of codes, for search."""
+"""The terminology service of one tenant: code systems, value sets, checks of codes, and lists of codes for search."""
 
 from collections.abc import Iterable, Sequence
 
 from fhir_server.errors import BadValue, TooCostly
 from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
+from fhir_server.terminology.checks import CodeCheck, check, with_concept
+from fhir_server.terminology.code_system import CodeSystem, NoSystems, SystemProvider
 from fhir_server.terminology.expansion import Expansion
+from fhir_server.terminology.membership import Membership
+from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.standard import standard_tree
 from fhir_server.terminology.tree import CodeTree, read_tree
 
 _EMPTY = ("not-present", "supplement")
 _MOST_EXPANSIONS = 200
 _MOST_TREES = 50
+_MOST_CHECKS = 50_000
 
 
 class Terminology:
-    """The CodeExpander over a library and the value sets of R4; a changed library gets a new one.
-
-    Expansions and code systems are made when they are first asked for; a few are kept.
+    """The service over a library and the systems beside it; a changed library gets a new one.
 
     Args:
-        most: codes that one answer may have.
+        most: codes that one answer to a search may have.
+        systems: where code systems are that are no resources.
     """
 
-    def __init__(self, library: Library, most: int) -> None:
+    def __init__(self, library: Library, most: int = 10_000, systems: SystemProvider | None = None) -> None:
         self.library = library
+        self.sources = Sources(library, systems or NoSystems())
         self._most = most
+        self._members = Membership(self.sources.value_set, self.sources.system)
+        self._checks: dict[tuple[str | None, ...], CodeCheck] = {}
         self._expansions: dict[str, Sequence[TokenValue]] = {}
         self._trees: dict[str, CodeTree] = {}
+
+    def system(self, url: str, version: str = "") -> CodeSystem | None:
+        """Return a code system by URL, or `url|version`; of several versions, where none is named, the latest."""
+        return self.sources.system(url, version)
+
+    def versions(self, url: str) -> Sequence[str]:
+        """Return the versions that there are of a code system, the latest first."""
+        return self.sources.versions(url)
+
+    def check(  # these are the parts of a Coding and where it stands
+        self,
+        value_set: str | None,
+        system: str | None,
+        code: str,
+        *,
+        display: str | None = None,
+        version: str | None = None,
+        language: str | None = None,
+    ) -> CodeCheck:
+        """Check a code against a value set (`url` or `url|version`), or, with None, against its system alone.
+
+        Without a system, the code may be that of any system of the value set. It never raises; what cannot be told has
+        no result.
+        """
+        key = (value_set, system, code, display, version, language)
+        found = self._checks.get(key)
+        if found is None:
+            found = check(self._members, value_set, system, code, version or "")
+            held = self.sources.system(system, version or "") if system else None
+            if held is not None:
+                found = with_concept(found, held, code, display, language or "")
+            if len(self._checks) >= _MOST_CHECKS:
+                self._checks.clear()
+            self._checks[key] = found
+        return found
 
     def codes_in(self, value_set: str) -> Sequence[TokenValue]:
         """Return the codes of a value set by `url`, `url|version` or `ValueSet/123`.
