@@ -1,6 +1,7 @@
 """Where value sets and code systems come from: resources of a library, then systems beside it. What is read is kept."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from fhir_server.packages import Entry, Library
 from fhir_server.terminology.code_system import CodeSystem, SystemProvider
@@ -66,7 +67,7 @@ class Sources:
         return read_composition(implicit) if implicit is not None else None
 
 
-def _bounded[K, V](kept: dict[K, V]) -> None:
+def _bounded(kept: dict[Any, Any]) -> None:
     """Start anew where too much is kept: URLs come from clients."""
     if len(kept) >= _MOST_KEPT:
         kept.clear()
