@@ -26,7 +26,6 @@ from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.provider import SqliteProvider
-from fhir_server.validation import structure_validator
 
 _VERSION = 0x7 << 76 | 0b10 << 62
 _FREE = ~(0xF << 76 | 0b11 << 62)
@@ -65,7 +64,6 @@ def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) 
         settings=parts.settings,
         definitions=parts.definitions,
         tenants=tenants,
-        validator=structure_validator(),
         router=parts.router,
         operations=operations,
         apply_patch=make_apply_patch(json_to_xml, xml_to_json),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from fhir_server.model.exchange import FhirRequest, FhirResponse
     from fhir_server.model.keys import ResourceKey
     from fhir_server.model.version import Version
+    from fhir_server.packages import Library, Package
+    from fhir_server.packages.installed import Installed
     from fhir_server.search.expander import CodeExpander
     from fhir_server.search.indexing import Extractor
     from fhir_server.search.parameters import ParameterRegistry
@@ -123,6 +125,23 @@ class Jobs(Protocol):
         """Stop a job if it runs in this process."""
 
 
+class Packages(Protocol):
+    """The IG packages of the tenant."""
+
+    @property
+    def all(self) -> Sequence[Package]:
+        """All that are in force: those of the tenant, then those of the installation."""
+
+    def removable(self, package: Package) -> bool:
+        """Tell whether the tenant installed it."""
+
+    async def install(self, data: bytes, *, replace: bool) -> Installed:
+        """Install a .tgz; raises PackageError or AlreadyInstalled."""
+
+    async def uninstall(self, name: str) -> bool:
+        """Remove `name#version`; tell whether it was installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One write, planned but not committed: its changes and what the answer will speak of.
@@ -150,7 +169,9 @@ class Context:
 
     now: milliseconds since 1970 UTC. new_id: a fresh logical id.
     parameters, extractor: the search parameters in force, custom ones included, and what makes index entries by them.
+    library: the conformance resources in force: stored ones, those of packages, those of R4.
     terminology: lists codes for `:in`, `:below` and the like; None where there is none.
+    packages: the IG packages in force, and the way to install others.
     execute: run another request as this caller (a batch entry).
     commit: the way to write resources; it also makes known which definitions changed.
     base: the absolute URL of the endpoint; absolute references under it are references to this server.
@@ -164,8 +185,10 @@ class Context:
     definitions: Definitions
     parameters: ParameterRegistry
     extractor: Extractor
+    library: Library
     validator: Validator
     terminology: CodeExpander | None
+    packages: Packages
     operations: Operations
     router: Router
     apply_patch: ApplyPatch

@@ -12,6 +12,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.packages import TenantPackages
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -25,7 +26,6 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.query import Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
-from fhir_server.validation import Validator
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -57,7 +57,6 @@ class Server:
     settings: Settings
     definitions: Definitions
     tenants: Tenants
-    validator: Validator
     router: Router
     operations: Operations
     apply_patch: ApplyPatch
@@ -139,8 +138,10 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         definitions=server.definitions,
         parameters=tenant.parameters,
         extractor=tenant.extractor,
-        validator=server.validator,
+        library=tenant.library,
+        validator=tenant.validator,
         terminology=tenant.terminology,
+        packages=TenantPackages(server.tenants, tenant),
         operations=server.operations,
         router=server.router,
         apply_patch=server.apply_patch,

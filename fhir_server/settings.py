@@ -23,6 +23,7 @@ class Settings(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: Positive = Field(1, description="Processes that answer requests.")
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store; one server owns it at a time.")
+    package_dir: Path | None = Field(None, description="Folder of IG packages (.tgz) in force for all tenants.")
     auth: Literal["smart", "none"] = Field(
         "none", description="`none` is open to everybody and binds to loopback only."
     )
@@ -63,6 +64,9 @@ class Settings(BaseModel):
     conditional_retries: Positive = Field(
         20, description="Times that a conditional write is planned again after a conflict."
     )
+    max_package: Positive = Field(1_000_000_000, description="Most bytes that an IG package unpacks to.")
+    max_package_file: Positive = Field(100_000_000, description="Largest resource in an IG package.")
+    max_package_files: Positive = Field(50_000, description="Most files in an IG package.")
     gzip_minimum: Positive = Field(1_024, description="Smallest response that is compressed.")
 
     # --- rules of the record

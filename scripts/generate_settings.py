@@ -28,6 +28,8 @@ def page() -> str:
 def _default(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,8 +1,9 @@
-"""What the server keeps of each tenant: its store, the search parameters in force there, its terminology, the secret
-of page links.
+"""What the server keeps of each tenant: its store, the search parameters in force there, its conformance resources
+with what is made of them, the secret of page links.
 
-Custom SearchParameters, ValueSets and CodeSystems are resources of the tenant. Every commit that touches one changes a
-record, by which other workers notice, at most `CHECK_EVERY` later, that they have to read them again.
+Custom SearchParameters, profiles, ValueSets and the like are resources of the tenant, packages are its records. Every
+commit that touches one changes a record, by which other workers notice, at most `CHECK_EVERY` later, that they have to
+read them again.
 """
 
 import asyncio
@@ -12,10 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
+from functools import cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from fhir_server.model.json import decode
-from fhir_server.packages import CANONICAL_TYPES, Library, core_library, load_library
+from fhir_server.packages import (
+    CANONICAL_TYPES,
+    Library,
+    Limits,
+    Package,
+    core_library,
+    folder_packages,
+    installed,
+    load_library,
+)
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, Search
@@ -32,6 +44,7 @@ from fhir_server.storage.base import (
     StoreProvider,
 )
 from fhir_server.terminology import Terminology
+from fhir_server.validation import Validator, structure_validator
 
 _log = logging.getLogger("fhir_server.definitions")
 
@@ -42,6 +55,7 @@ _STATE = Collection("server.state")
 _DEFINITIONS = "definitions"
 _SECRET = "page-links"  # noqa: S105  # the name of the record, not the secret
 _TERMS = "terminology"
+_PACKAGES = "packages"
 _DEFINING = "SearchParameter"
 _PAGE = 1_000
 
@@ -53,18 +67,25 @@ Changed = Callable[["Tenant", ParameterRegistry, ParameterRegistry], None]
 
 @dataclass(slots=True)
 class Tenant:
-    """One tenant; `parameters` and `extractor` are replaced together when the definitions change, `terminology` when
-    a ValueSet or CodeSystem does."""
+    """One tenant.
+
+    `parameters` and `extractor` are replaced together when a SearchParameter changes; `library`, `terminology` and
+    `validator` when a conformance resource or a package does.
+    """
 
     name: str
     store: Store
+    link_secret: bytes
     parameters: ParameterRegistry
     extractor: Extractor
-    link_secret: bytes
+    library: Library
     terminology: Terminology
+    validator: Validator
+    packages: tuple[Package, ...] = ()
     token: str = ""
     terms_token: str = ""
     terms_revision: int = 0
+    packages_token: str = ""
     checked: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -85,6 +106,9 @@ class Tenants:
         self._trusted = settings.validation != "off"
         self._changed = changed
         self._most_codes = settings.max_or_values
+        self._limits = _package_limits(settings)
+        self._base = shared_library(settings)
+        self.shared = shared_packages(settings)
         self._open: dict[str, Tenant] = {}
         self._turn = asyncio.Lock()
 
@@ -117,16 +141,37 @@ class Tenants:
         await self._refresh(tenant)
         return result
 
+    async def install(self, tenant: Tenant, data: bytes, *, replace: bool) -> installed.Installed:
+        """Install a package; it is in force here at once.
+
+        Raises:
+            PackageError: it cannot be used.
+            AlreadyInstalled: this name and version with other content, and it is not to be replaced.
+        """
+        package = await installed.read(data, self._limits)
+        result = await installed.install(tenant.store, package, data, _mark(_PACKAGES), replace=replace)
+        tenant.checked = 0
+        await self._refresh(tenant)
+        return result
+
+    async def uninstall(self, tenant: Tenant, name: str) -> bool:
+        """Remove the package `name#version`; tell whether it was installed."""
+        found = await installed.remove(tenant.store, name, _mark(_PACKAGES))
+        tenant.checked = 0
+        await self._refresh(tenant)
+        return found
+
     async def _start(self, name: str) -> Tenant:
         store = await self._stores.open(name)
         await store.declare(_STATE)
+        await store.declare(installed.PACKAGES)
         standard = ParameterRegistry.standard()
-        extractor, terminology = (
-            Extractor(standard, zone=self._zone, trusted=self._trusted),
-            Terminology(core_library(), self._most_codes),
-        )
-        tenant = Tenant(name, store, standard, extractor, await _secret(store), terminology)
-        await self._load_terms(tenant, await store.records.get(_STATE.name, _TERMS))
+        extractor = Extractor(standard, zone=self._zone, trusted=self._trusted)
+        terminology = Terminology(self._base, self._most_codes)
+        validator = make_validator(self._base, terminology)
+        secret = await _secret(store)
+        tenant = Tenant(name, store, secret, standard, extractor, self._base, terminology, validator)
+        await self._load_library(tenant, always=True)
         await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
         self._open[name] = tenant
         return tenant
@@ -135,9 +180,7 @@ class Tenants:
         async with tenant.turn:
             if self._now() - tenant.checked < CHECK_EVERY:
                 return
-            terms = await tenant.store.records.get(_STATE.name, _TERMS)
-            if _token(terms) != tenant.terms_token:
-                await self._load_terms(tenant, terms)
+            await self._load_library(tenant)
             record = await tenant.store.records.get(_STATE.name, _DEFINITIONS)
             if _token(record) == tenant.token:
                 tenant.checked = self._now()
@@ -154,8 +197,19 @@ class Tenants:
             tenant.extractor = Extractor(tenant.parameters, zone=self._zone, trusted=self._trusted)
         tenant.token, tenant.checked = _token(record), self._now()
 
-    async def _load_terms(self, tenant: Tenant, record: Record | None) -> None:
-        self._keep_terms(tenant, await load_library(tenant.store, core_library()), record)
+    async def _load_library(self, tenant: Tenant, *, always: bool = False) -> None:
+        """Read again what others have changed of packages and conformance resources."""
+        records = tenant.store.records
+        terms, packages = await records.get(_STATE.name, _TERMS), await records.get(_STATE.name, _PACKAGES)
+        of_packages = always or _token(packages) != tenant.packages_token
+        of_terms = always or _token(terms) != tenant.terms_token
+        if of_packages:
+            tenant.packages = await installed.load_packages(tenant.store, self._limits)
+            tenant.packages_token = _token(packages)
+        if of_packages or of_terms:
+            below = installed.library_of(tenant.packages, self._base) if of_packages else tenant.library.below
+            library = await load_library(tenant.store, below) if of_terms else tenant.library.over(below)
+            self._keep(tenant, library, terms if of_terms else None)
 
     async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], token: str) -> None:
         """Take over one's own changes without reading all again, if nobody else's came before or after them."""
@@ -163,11 +217,43 @@ class Tenants:
             record = await tenant.store.records.get(_STATE.name, _TERMS)
             if record is not None and _token(record) == token and record.revision == tenant.terms_revision + 1:
                 written = ((change.key, change.body.data) for change in changes)
-                self._keep_terms(tenant, tenant.terminology.library.changed(written), record)
+                self._keep(tenant, tenant.library.changed(written), record)
 
-    def _keep_terms(self, tenant: Tenant, library: Library, record: Record | None) -> None:
+    def _keep(self, tenant: Tenant, library: Library, record: Record | None) -> None:
+        tenant.library = library
         tenant.terminology = Terminology(library, self._most_codes)
-        tenant.terms_token, tenant.terms_revision = _token(record), 0 if record is None else record.revision
+        tenant.validator = make_validator(library, tenant.terminology)
+        if record is not None:
+            tenant.terms_token, tenant.terms_revision = _token(record), record.revision
+
+
+def make_validator(library: Library, terminology: Terminology) -> Validator:
+    """Return what checks resources by a library and its terminology."""
+    return structure_validator()
+
+
+def shared_packages(settings: Settings) -> Sequence[Package]:
+    """Return the packages that are in force for all tenants."""
+    return folder_packages(settings.package_dir, _package_limits(settings))
+
+
+def shared_library(settings: Settings) -> Library:
+    """Return what all tenants have: R4's own under those packages; made once a process, before it forks."""
+    return _shared_library(settings.package_dir, _package_limits(settings))
+
+
+@cache
+def _shared_library(folder: Path | None, limits: Limits) -> Library:
+    return installed.library_of(folder_packages(folder, limits), core_library())
+
+
+def _package_limits(settings: Settings) -> Limits:
+    return Limits(settings.max_package, settings.max_package_file, settings.max_package_files)
+
+
+def _mark(name: str) -> RecordChange:
+    """Return the change by which other workers notice that something changed."""
+    return RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)})
 
 
 def _registry(custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:

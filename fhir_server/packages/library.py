@@ -11,7 +11,7 @@ from typing import Any
 from fhir_server.model.json import decode, members
 from fhir_server.model.keys import ResourceKey
 
-CANONICAL_TYPES = ("StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap")
+CANONICAL_TYPES = ("StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap", "NamingSystem", "Questionnaire")
 """The types that a library holds."""
 
 _BETWEEN = re.compile(r"[.\-+ ]")
@@ -49,42 +49,46 @@ class Library:
     def __init__(self, entries: Iterable[Entry] = (), below: "Library | None" = None) -> None:
         self.below = below
         self._all = {entry.name: entry for entry in entries}
-        self._names = {entry.name: entry for entry in self._all.values()}
         self._urls: dict[tuple[str, str], list[Entry]] = {}
-        for entry in sorted(self._all.values(), key=_order):
+        for entry in self._all.values():
             if entry.url:
                 self._urls.setdefault((entry.type, entry.url), []).append(entry)
+        for found in self._urls.values():
+            if len(found) > 1:
+                found.sort(key=_order)
 
     def changed(self, resources: Iterable[tuple[ResourceKey, bytes]]) -> "Library":
         """Return a library with these resources of the tenant written; what has no content is deleted.
 
         Types that no library holds are ignored.
         """
-        entries = dict(self._all)
+        made = self.over(self.below)
         for key, data in resources:
             if key.type in CANONICAL_TYPES:
-                entries.pop(str(key), None)
+                made._drop(str(key))
                 if data:
-                    entries[str(key)] = entry_of(str(key), key.type, data)
-        return Library(entries.values(), self.below)
+                    made._put(entry_of(str(key), key.type, data))
+        return made
 
     def over(self, below: "Library | None") -> "Library":
         """Return the same entries over another library."""
-        return Library(self._all.values(), below)
+        made = Library((), below)
+        made._all, made._urls = dict(self._all), dict(self._urls)
+        return made
 
-    def find(self, type_: str, canonical: str) -> Entry | None:
-        """Return the resource; of several versions, where none is named, the latest.
+    def find(self, type_: str, canonical: str, *, source: str = "") -> Entry | None:
+        """Return the resource; of several versions, where none is named, that of the package `source`, else the latest.
 
         Spec: https://hl7.org/fhir/R4/references.html#canonical
         """
         url, _, version = canonical.partition("|")
-        for entry in reversed(self._urls.get((type_, url), ())):
-            if not version or entry.version == version:
-                return entry
-        named = self._names.get(canonical)
+        found = [each for each in self._urls.get((type_, url), ()) if not version or each.version == version]
+        if found:
+            return next((each for each in found if source and each.source == source), found[-1])
+        named = self._all.get(canonical)
         if named is not None and named.type == type_:
             return named
-        return self.below.find(type_, canonical) if self.below else None
+        return self.below.find(type_, canonical, source=source) if self.below else None
 
     def versions(self, type_: str, url: str) -> Sequence[Entry]:
         """Return every version of a URL, here and below, the latest first."""
@@ -97,6 +101,23 @@ class Library:
         yield from (entry for entry in self._all.values() if entry.type == type_)
         if self.below is not None:
             yield from self.below.all(type_)
+
+    def _put(self, entry: Entry) -> None:
+        """Add to a library that nobody else has yet. Lists are replaced, as they are shared with the one before."""
+        self._all[entry.name] = entry
+        if entry.url:
+            place = (entry.type, entry.url)
+            self._urls[place] = sorted([*self._urls.get(place, ()), entry], key=_order)
+
+    def _drop(self, name: str) -> None:
+        entry = self._all.pop(name, None)
+        if entry is not None and entry.url:
+            place = (entry.type, entry.url)
+            left = [each for each in self._urls[place] if each.name != name]
+            if left:
+                self._urls[place] = left
+            else:
+                del self._urls[place]
 
 
 def entry_of(name: str, type_: str, data: bytes, source: str = "") -> Entry:

@@ -15,6 +15,7 @@ import uvloop
 
 from fhir_server.api.application import Application
 from fhir_server.app import create_app, extract_by
+from fhir_server.interactions.tenants import shared_library
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
@@ -130,6 +131,7 @@ def warmed(app: Application, settings: Settings) -> Application:
     """Make what every worker needs and keeps, so that it is made once and shared by the forks."""
     extract_by(settings)
     structure_validator()
+    shared_library(settings)
     gc.freeze()  # the collector would touch, and so copy, what the forks share
     return app
 

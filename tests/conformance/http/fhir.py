@@ -25,7 +25,6 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreProvider
 from fhir_server.storage.memory import MemoryProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
-from fhir_server.validation import structure_validator
 
 BASE = "http://test/fhir"
 START = 1_700_000_000_000
@@ -156,7 +155,6 @@ def make(stores: StoreProvider, clock: Clock, settings: Settings) -> Fhir:
         settings=settings,
         definitions=load(),
         tenants=Tenants(stores, settings, clock),
-        validator=structure_validator(),
         router=Router(load()),
         operations=NoOperations(),
         apply_patch=make_apply_patch(json_to_xml, xml_to_json),
