@@ -1,0 +1,193 @@
+"""The snapshot of a profile or type: its base, changed by its differential.
+
+Spec: https://hl7.org/fhir/R4/profiling.html#snapshot
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fhir_server.snapshot.differential import Change, changes, same_name
+from fhir_server.snapshot.errors import SnapshotError
+from fhir_server.snapshot.merge import constraints, merge
+from fhir_server.snapshot.node import Element, Node, flatten
+from fhir_server.snapshot.slices import choice_of, exhausted, implied, new_slice, type_named
+from fhir_server.snapshot.unfold import Definition, Find, grown, unfold
+
+NOTHING = "http://hl7.org/fhir/StructureDefinition/Base"
+"""What later versions of FHIR base logical models on; it has no elements."""
+_TAKEN = frozenset(("short", "definition", "comment", "requirements", "alias", "isModifier", "isModifierReason"))
+
+
+def generate(definition: Definition, find: Find) -> list[dict[str, Any]]:
+    """Return the elements of the snapshot.
+
+    Raises:
+        SnapshotError: the base is not known, or the differential speaks of what the base does not have.
+    """
+    if not definition.get("differential", {}).get("element") and definition.get("snapshot", {}).get("element"):
+        return [dict(element) for element in definition["snapshot"]["element"]]
+    return list(flatten(_Generation(definition, find).run()))
+
+
+class _Generation:
+    """One differential on its way into its base."""
+
+    def __init__(self, definition: Definition, find: Find) -> None:
+        self.definition = definition
+        self.find = find
+        self.url = str(definition.get("url") or definition.get("name") or "StructureDefinition")
+        self.grows = definition.get("derivation") != "constraint"
+        self.base: Definition | None = None
+        self.size = 0
+
+    def run(self) -> Node:
+        said = self.definition.get("differential", {}).get("element", ())
+        root = self._root(_root_name(self.definition, said))
+        change = changes(said, root.name, self.url)
+        if change.elements:
+            root.element = merge(root.element, change.element, self.url)
+            root.element = {name: value for name, value in root.element.items() if name != "sliceName"}
+        if self.grows:
+            root.element = {**root.element, "base": _base_of(root.element, root.name)}
+        self._children(root, change, root.name)
+        return root
+
+    def _root(self, name: str) -> Node:
+        url = self.definition.get("baseDefinition")
+        if not url:
+            return Node(name, "", {"min": 0, "max": "*"})
+        self.base = self.find(str(url))
+        if self.base is None and url == NOTHING:
+            return Node(name, "", {"min": 0, "max": "*"})
+        root = grown(self.base) if self.base is not None else None
+        if root is None:
+            raise self._error(f"its base {url} is not known here")
+        root.name = name
+        return root
+
+    def _children(self, node: Node, change: Change, place: str) -> None:
+        """Apply what is said about the children and slices of children of a node."""
+        if not change.children:
+            return
+        if not node.children and not unfold(node, self.base, self.find) and not self.grows:
+            raise self._error(f"{place} has no elements of its own, or its type is not known")
+        for name, group in self._grouped(node, change, ":" in place).items():
+            self._group(node, name, group, f"{place}.{name}")
+
+    def _grouped(self, node: Node, change: Change, inside: bool) -> dict[str, dict[str, Change]]:
+        """Return what is said by element and slice, with short forms (`valueQuantity`) written out."""
+        groups: dict[str, dict[str, Change]] = {}
+        for (name, slice_), each in change.children.items():
+            element, slice_name = self._named(node, name, slice_)
+            alone = inside and sum(same_name(element, other) for other, _ in change.children) == 1
+            if alone and not slice_ and slice_name and (choice := node.child(element)) is not None:
+                slice_name = _narrowed(choice, name)
+            group = groups.setdefault(element, {})
+            if slice_name in group:
+                group[slice_name].elements += each.elements
+                group[slice_name].children |= each.children
+            else:
+                group[slice_name] = each
+        return groups
+
+    def _named(self, node: Node, name: str, slice_: str) -> tuple[str, str]:
+        if node.child(name) is not None:
+            return name, slice_
+        choice = choice_of(node, name)
+        if choice is None:
+            return name, slice_
+        single = len(choice.types()) == 1 and not slice_ and node.child(choice.name, name) is None
+        return choice.name, "" if single and "slicing" not in choice.element else slice_ or name
+
+    def _group(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> None:
+        """Apply what is said about one element, then what is said about its slices."""
+        sliced = parent.child(name) or self._new(parent, name, group, place)
+        slices = {slice_: each for slice_, each in group.items() if slice_}
+        nodes = {slice_: parent.child(name, slice_) for slice_ in slices}
+        fresh = {
+            slice_: new_slice(parent, sliced, slice_)
+            for slice_, node in nodes.items()
+            if node is None and "/" not in slice_
+        }
+        if slices:
+            self._sliced(sliced, slices, place)
+        if "" in group:
+            self._change(sliced, group[""], place)
+        for slice_, each in slices.items():
+            node = nodes[slice_] or fresh.get(slice_) or new_slice(parent, sliced, slice_)
+            if nodes[slice_] is None:
+                parent.insert(node)
+            self._change(node, each, f"{place}:{slice_}")
+        if slices:
+            sliced.element = exhausted(sliced, parent.children)
+
+    def _sliced(self, sliced: Node, slices: Mapping[str, Change], place: str) -> None:
+        """Say how an element is sliced where neither base nor differential do."""
+        if "slicing" in sliced.element:
+            return
+        short = [each for each in slices.values() if each.name != sliced.name and each.elements]
+        required = bool(short) and any(each.element.get("min", 0) > 0 for each in short)
+        closed = required or (bool(short) and place == "Extension.value[x]")
+        if (slicing := implied(sliced, closed)) is None:
+            return
+        sliced.element = {**sliced.element, "slicing": slicing}
+        if closed:
+            types = [type_ for name in slices if (type_ := type_named(sliced, name)) is not None]
+            sliced.element |= {"type": types} | ({"min": 1} if required else {})
+
+    def _new(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> Node:
+        """Add an element that the base does not have; only new types may."""
+        if not self.grows or "" not in group or not group[""].elements:
+            raise self._error(f"there is no element {place}")
+        said = group[""].element
+        node = Node(name, "", {"base": _base_of(said, str(said.get("path", "")))})
+        parent.children.append(node)
+        return node
+
+    def _change(self, node: Node, change: Change, place: str) -> None:
+        self.size += 1
+        if change.elements:
+            said = change.element
+            node.element = merge(self._typed(node, said), said, self.url)
+        self._children(node, change, place)
+
+    def _typed(self, node: Node, said: Element) -> Element:
+        """Return the element as the profile of its type describes it, where the differential names one.
+
+        An extension brings its own cardinality too.
+        """
+        types = said.get("type", ())
+        profiles = [profile for each in types for profile in each.get("profile", ())]
+        if len(types) != 1 or len(profiles) != 1:
+            return node.element
+        found = self.find(profiles[0])
+        root = grown(found) if found is not None else None
+        if root is None or root.name != types[0].get("code"):
+            return node.element
+        element = {**node.element, **{name: value for name, value in root.element.items() if name in _TAKEN}}
+        if root.name == "Extension":
+            element |= {name: root.element[name] for name in ("min", "max") if name in root.element}
+        rules = constraints(element.get("constraint", ()), root.element.get("constraint", ()), str(profiles[0]))
+        return {**element, "constraint": rules} if rules else element
+
+    def _error(self, text: str) -> SnapshotError:
+        return SnapshotError(f"{self.url}: {text}", expression="StructureDefinition.differential")
+
+
+def _root_name(definition: Definition, said: Iterable[Element]) -> str:
+    """Return the name that paths begin with; the type of a logical model is a URL."""
+    for element in said:
+        return str(element.get("path", "")).partition(".")[0]
+    return str(definition.get("type", "")).rpartition("/")[2]
+
+
+def _narrowed(choice: Node, name: str) -> str:
+    """Leave one type to a choice that is not sliced; within a slice a short form means that and no further slice."""
+    if "slicing" in choice.element:
+        return name
+    choice.element = {**choice.element, "type": [type_named(choice, name)]}
+    return ""
+
+
+def _base_of(element: Element, path: str) -> dict[str, Any]:
+    return {"path": path, "min": element.get("min", 0), "max": element.get("max", "*")}
