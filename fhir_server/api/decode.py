@@ -154,6 +154,8 @@ async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes
     media = formats.parse(header)
     if found.type == "Binary" and interaction in ("create", "update") and is_content(body, media.name):
         return *_content(head, found, body, media.name), url_query
+    if interaction == "operation" and media.name in formats.ARCHIVES:
+        return wrapped(body, header, {}, None), formats.FHIR_JSON, url_query
     formats.check_body_type(media)
     if media.name == formats.FORM and interaction not in _BODIES:
         return b"", formats.FHIR_JSON, url_query + query.parameters(body)

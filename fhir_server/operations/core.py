@@ -4,6 +4,7 @@ from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.fhirpath import fhirpath
+from fhir_server.operations.install_package import install_package, list_packages, uninstall_package
 from fhir_server.operations.lastn import lastn
 from fhir_server.operations.meta import meta
 from fhir_server.operations.meta_changes import meta_add, meta_delete
@@ -32,4 +33,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         document,
         lastn,
         stats,
+        install_package,
+        uninstall_package,
+        list_packages,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.model.json import JsonError, decode, encode, members, minify
 from fhir_server.packages.library import CANONICAL_TYPES, Entry
-from fhir_server.packages.tar import Limits, PackageError, files_of
+from fhir_server.packages.tar import DEFAULT_LIMITS, Limits, PackageError, files_of
 
 __all__ = ["Limits", "Package", "PackageError", "examples_of", "read_package"]
 
@@ -56,7 +56,7 @@ class Package:
         return dict(sorted(Counter(entry.type for entry in self.entries).items()))
 
 
-def read_package(data: bytes, limits: Limits = Limits(), *, known_good: bool = False) -> Package:
+def read_package(data: bytes, limits: Limits = DEFAULT_LIMITS, *, known_good: bool = False) -> Package:
     """Read a .tgz.
 
     Args:
@@ -92,7 +92,7 @@ def read_package(data: bytes, limits: Limits = Limits(), *, known_good: bool = F
     )
 
 
-def examples_of(data: bytes, limits: Limits = Limits()) -> Iterator[tuple[str, bytes]]:
+def examples_of(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, bytes]]:
     """Yield file name and bytes of each example of a package. Raises PackageError."""
     return files_of(data, limits, lambda name: _EXAMPLE.fullmatch(name) is not None)
 

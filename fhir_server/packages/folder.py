@@ -12,7 +12,7 @@ _log = logging.getLogger("fhir_server.packages")
 
 
 @cache
-def folder_packages(folder: Path | None, limits: Limits = Limits()) -> Sequence[Package]:
+def folder_packages(folder: Path | None, limits: Limits) -> Sequence[Package]:
     """Return the packages of the installation (`profiles/*.tgz`), then those of a folder; read once a process.
 
     One that cannot be read is named in the log and left out: it must not keep a server of record from starting.

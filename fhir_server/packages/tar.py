@@ -34,6 +34,9 @@ class Limits:
     files: int = 50_000
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class _Header(NamedTuple):
     name: str
     size: int
@@ -47,9 +50,7 @@ def files_of(data: bytes, limits: Limits, wanted: Callable[[str], bool]) -> Iter
         PackageError: broken or cut off, over a limit, a name that leads out of the package, a link or a device.
     """
     source = _Source(_inflated(data, limits.unpacked))
-    count = 0
-    for header in _headers(source):
-        count += 1
+    for count, header in enumerate(_headers(source), 1):
         if count > limits.files:
             raise PackageError(f"it holds more than {limits.files} files")
         name = _safe(header.name)
