@@ -76,7 +76,7 @@ class Extractor:
 
     def source(self, type_: str) -> str:
         """Return the Python text that was generated for a type."""
-        return source_of(self._planner.plan(type_, self.registry.of(type_)), self._facts, self._readers)
+        return source_of(self._planner.plan(type_, self.registry.indexed(type_)), self._facts, self._readers)
 
     def _extract(self, type_: str, resource: dict[str, Any], own_base: str) -> IndexEntries:
         contained = resource.get("contained")
@@ -98,7 +98,7 @@ class Extractor:
         return function
 
     def _make(self, type_: str) -> Extract:
-        plan = self._planner.plan(type_, self.registry.of(type_))
+        plan = self._planner.plan(type_, self.registry.indexed(type_))
         extract = function_of(plan, self._facts, self._readers)
         general = [General(parameter, self._facts, self._readers) for parameter in plan.general]
         return _with_general(extract, general) if general else extract

@@ -10,6 +10,7 @@ from fhir_server import definitions
 from fhir_server.definitions import Definitions
 from fhir_server.search.parameter import Component, Parameter, concrete
 from fhir_server.search.parameters_custom import CustomReader
+from fhir_server.search.parameters_links import link_parameters
 from fhir_server.search.parameters_standard import standard_parameters
 
 __all__ = ["Component", "Parameter", "ParameterRegistry"]
@@ -23,12 +24,13 @@ _Table = Mapping[str, Mapping[str, Parameter]]
 class ParameterRegistry:
     """Every active parameter of every resource type. Immutable: `with_custom` makes another."""
 
-    __slots__ = ("_by_type", "_standard", "facts")
+    __slots__ = ("_by_type", "_links", "_standard", "facts")
 
     def __init__(self, facts: Definitions, by_type: _Table, standard: _Table | None = None) -> None:
         self.facts = facts
         self._by_type = {type_: MappingProxyType(dict(table)) for type_, table in by_type.items()}
         self._standard = standard or self._by_type
+        self._links = link_parameters(facts)
 
     @staticmethod
     def standard() -> "ParameterRegistry":
@@ -52,6 +54,10 @@ class ParameterRegistry:
     def of(self, type_: str) -> Mapping[str, Parameter]:
         """Return all parameters of a type by code, sorted by code; none for a type that is not known."""
         return self._by_type.get(type_, MappingProxyType({}))
+
+    def indexed(self, type_: str) -> Mapping[str, Parameter]:
+        """Return all that index rows are made of: what can be searched for, and the links to patients."""
+        return {**self.of(type_), **self._links.get(type_, {})}
 
     def common(self, types: Iterable[str]) -> Mapping[str, Parameter]:
         """Return the parameters that all of the types share by code and type, as a search across types may use."""
@@ -98,7 +104,7 @@ class ParameterRegistry:
         """Return the same for the rows of one type, so that only types that changed are indexed again."""
         relevant = (
             (p.code, p.type, p.expression, p.targets, tuple((c.type, c.expression) for c in p.components))
-            for _, p in sorted(self.of(type_).items())
+            for _, p in sorted(self.indexed(type_).items())
         )
         return _hash([_FORMAT, *map(repr, relevant)])
 

@@ -124,6 +124,8 @@ def _cases() -> dict[tuple[str, str], tuple[str, ResourceKey]]:
 
 def _may_be_asked(type_: str, name: str, value: str) -> bool:
     """Tell whether a value can stand in a search: `Bundle.composition` gives what is no Composition too."""
+    if name.startswith("~"):
+        return False  # links to patients are for restrictions
     parameter = EXTRACTOR.registry.get(type_, name)
     if parameter is None or parameter.type != "reference" or not parameter.targets:
         return True

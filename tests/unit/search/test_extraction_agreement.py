@@ -28,7 +28,7 @@ _general: dict[tuple[str, str], General] = {}
 def by_general_engine(type_: str, resource: dict[str, Any]) -> IndexEntries:
     local = {inner["id"]: inner["resourceType"] for inner in resource.get("contained", ()) if "id" in inner}
     entries = IndexEntries()
-    for code, parameter in REGISTRY.of(type_).items():
+    for code, parameter in REGISTRY.indexed(type_).items():
         if parameter.expression is not None and code not in COLUMNS:
             if (type_, code) not in _general:
                 _general[type_, code] = General(parameter, definitions.load(), READERS)
