@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.context import Context, Operations
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
 from fhir_server.interactions.subset import asked, cut_resource
+from fhir_server.interactions.supported_profiles import supported_profiles
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
+from fhir_server.packages import Library
 from fhir_server.search.parameters import Parameter, ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Capabilities
@@ -51,7 +53,10 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
     mode = request.parameter("mode") or "full"
     if mode not in _MODES:
         raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
-    parts = (ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities)
+    guides = tuple(package.guide for package in ctx.packages.all if package.guide)
+    parts = Parts(
+        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, ctx.library, guides
+    )
     body, tag = statement(parts, request.base, mode)
     wanted = asked(request.query)
     if wanted is not None:
@@ -60,7 +65,16 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
     return FhirResponse(200, (body,), headers={"ETag": tag})
 
 
-Parts = tuple[Definitions, ParameterRegistry, Operations, Settings, Capabilities]
+class Parts(NamedTuple):
+    """What a statement is made from."""
+
+    definitions: Definitions
+    parameters: ParameterRegistry
+    operations: Operations
+    settings: Settings
+    store: Capabilities
+    library: Library
+    guides: tuple[str, ...]
 
 
 @lru_cache(maxsize=16)
@@ -70,7 +84,7 @@ def statement(parts: Parts, base: str, mode: str) -> tuple[bytes, str]:
     if mode == "terminology":
         made = _terminology(base)
     else:
-        types = [t for t in parts[0].resource_types if mode == "full" or t in _NORMATIVE]
+        types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
         made = _head("CapabilityStatement", base) | _body(parts, types)
     body = encode(made)
     return body, f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
@@ -105,23 +119,24 @@ def _terminology(base: str) -> dict[str, Any]:
 
 
 def _body(parts: Parts, types: list[str]) -> dict[str, Any]:
-    definitions, parameters, operations, settings, _ = parts
-    referring = _referring(parameters)
+    parameters, settings = parts.parameters, parts.settings
+    referring, profiles = _referring(parameters), supported_profiles(parts.library)
     rest: dict[str, Any] = {
         "mode": "server",
         "documentation": _DOCUMENTATION,
         "security": _security(settings),
-        "resource": [_resource(parts, type_, referring.get(type_, ())) for type_ in types],
+        "resource": [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types],
         "interaction": [{"code": code} for code in _SYSTEM],
         "searchParam": _search_parameters(parameters.common(parameters.types)),
     }
-    system = [facts for facts in operations.facts if facts.system]
+    system = [facts for facts in parts.operations.facts if facts.system]
     if system:
         rest["operation"] = _operations(system)
     rest["compartment"] = [
-        f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
+        f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in parts.definitions.compartments
     ]
-    return {"fhirVersion": "4.0.1", "format": list(_FORMATS), "patchFormat": list(_PATCHES), "rest": [rest]}
+    guides = {"implementationGuide": sorted(parts.guides)} if parts.guides else {}
+    return {"fhirVersion": "4.0.1", "format": list(_FORMATS), "patchFormat": list(_PATCHES), **guides, "rest": [rest]}
 
 
 def _security(settings: Settings) -> dict[str, Any]:
@@ -129,13 +144,13 @@ def _security(settings: Settings) -> dict[str, Any]:
     return {"cors": bool(settings.cors_origins), "description": text}
 
 
-def _resource(parts: Parts, type_: str, referring: Iterable[str]) -> dict[str, Any]:
-    _, parameters, operations, settings, _ = parts
-    own = parameters.of(type_)
+def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iterable[str]) -> dict[str, Any]:
+    operations, settings, own = parts.operations, parts.settings, parts.parameters.of(type_)
     includes = [f"{type_}:{p.code}" for p in own.values() if p.type == "reference"]
     resource: dict[str, Any] = {
         "type": type_,
         "profile": _PROFILE + type_,
+        "supportedProfile": list(profiles),
         "interaction": [{"code": code} for code in _INTERACTIONS],
         "versioning": "versioned-update",
         "readHistory": True,

@@ -27,7 +27,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-+]{0,63}")
 _GUIDE = "ImplementationGuide"
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Package:
     """One package as it is in force.
 

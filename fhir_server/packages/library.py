@@ -98,9 +98,13 @@ class Library:
 
     def all(self, type_: str) -> Iterator[Entry]:
         """Yield every resource of a type, here first; hidden ones too."""
-        yield from (entry for entry in self._all.values() if entry.type == type_)
+        yield from self.own(type_)
         if self.below is not None:
             yield from self.below.all(type_)
+
+    def own(self, type_: str) -> Iterator[Entry]:
+        """Yield the resources of a type that are here, not below."""
+        return (entry for entry in self._all.values() if entry.type == type_)
 
     def _put(self, entry: Entry) -> None:
         """Add to a library that nobody else has yet. Lists are replaced, as they are shared with the one before."""
