@@ -1,0 +1,277 @@
+"""From a snapshot to checks: closures for what a profile says beyond the type that it is made from, and no others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fhir_server.definitions import Definitions, Element
+from fhir_server.validation.profiles.bindings import binding_checks
+from fhir_server.validation.profiles.discriminators import Defined, Test, extension_url, test_of
+from fhir_server.validation.profiles.elements import Json, Tree
+from fhir_server.validation.profiles.facts import (
+    NOTHING, UNBOUNDED, Facts, facts_of_element, facts_of_tree, facts_of_type, types_of,
+)  # fmt: skip
+from fhir_server.validation.profiles.invariants import invariant_checks
+from fhir_server.validation.profiles.slicing import DEFAULT, Slice, Slicing
+from fhir_server.validation.profiles.spot import Key, Member, Spot, json_key, member_of
+from fhir_server.validation.profiles.types import type_checks
+from fhir_server.validation.profiles.values import SpotCheck, value_checks
+from fhir_server.validation.run import Run
+
+if TYPE_CHECKING:
+    from fhir_server.validation.profiles.registry import Profiles
+
+_NESTED = frozenset(("BackboneElement", "Element", ""))
+_SHAPELESS = frozenset(("id", "url", "value"))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an element is compared with.
+
+    Attributes:
+        facts: those of the element in the base type, or of the element that a slice is a slice of.
+        type: key of the type that its children are of; empty where that is not known.
+        element: how it is read.
+        over: the element in the same snapshot that it is a slice of, or lies in a slice of.
+    """
+
+    facts: Facts
+    type: str
+    element: Element | None = None
+    over: Tree | None = None
+
+
+class Compiler:
+    """Compiles one profile."""
+
+    def __init__(self, tree: Tree, profile: str, type_: str, profiles: "Profiles") -> None:
+        self.tree = tree
+        self._profile = profile
+        self._profiles = profiles
+        self._definitions: Definitions = profiles.definitions
+        self._by_path: dict[str, Tree] = {}
+        for each in tree.all():
+            self._by_path.setdefault(each.label, each)
+        self._bases: dict[Tree, Base] = {}
+        self._contents: dict[Tree, tuple[SpotCheck, ...]] = {}
+        self._root = Base(facts_of_type(type_, self._definitions), type_)
+        self.notes: list[str] = []
+
+    def root(self) -> tuple[SpotCheck, ...]:
+        """Return the checks of the whole profile."""
+        return self._element(self.tree, self._root)
+
+    def nested(self, tree: Tree) -> tuple[SpotCheck, ...]:
+        """Return the checks of one element of the snapshot and all below it."""
+        return self._element(tree, self._base(tree))
+
+    def content(self, tree: Tree) -> Tree:
+        """Return the element that another refers to for its content; itself where it does not."""
+        reference = tree.definition.get("contentReference")
+        if not isinstance(reference, str):
+            return tree
+        return self._by_path.get(reference.partition("#")[2], tree)
+
+    # --- bases
+
+    def _base(self, tree: Tree) -> Base:
+        """The base of an element that the compiler has not met yet: found by its path."""
+        if tree not in self._bases:
+            above = self._by_path.get(tree.path.rpartition(".")[0], self.tree)
+            return (
+                self._child_base(tree, self._base(above)) if above is not tree and tree is not self.tree else self._root
+            )
+        return self._bases[tree]
+
+    def _child_base(self, child: Tree, base: Base) -> Base:
+        element = self._read_as(child, base.type)
+        facts = facts_of_element(element, self._definitions) if element else NOTHING
+        over = base.over.children.get(child.name) if base.over else None
+        if over is not None:
+            said = facts_of_tree(over, self._definitions)
+            facts = replace(said, constraints=said.constraints | facts.constraints)
+        found = Base(facts, self._type_below(child, element), element, over)
+        self._bases[child] = found
+        return found
+
+    def _read_as(self, child: Tree, type_: str) -> Element | None:
+        definition = self._definitions.types.get(type_)
+        if definition is None:
+            return None
+        found = definition.by_name.get(child.name)
+        return found or next((e for e in definition.elements if e.choice and e.name == child.name), None)
+
+    def _type_below(self, tree: Tree, element: Element | None) -> str:
+        types = types_of(tree.definition, self._definitions)
+        code = next(iter(types)) if len(types) == 1 else ""
+        if code not in _NESTED:
+            return code
+        if element is not None and element.type_key:
+            return element.type_key
+        return "Element" if len(types) > 1 or code else ""
+
+    # --- elements
+
+    def _element(self, tree: Tree, base: Base) -> tuple[SpotCheck, ...]:
+        """What holds for one occurrence of an element."""
+        self._bases[tree] = base
+        own = facts_of_tree(tree, self._definitions)
+        checks: list[SpotCheck] = [
+            *type_checks(own, base.facts, self._profile, self._profiles),
+            *value_checks(tree.definition, base.facts, f"{self._profile}#{tree.path}"),
+            *binding_checks(tree.definition, base.facts, self._profile),
+            *invariant_checks(tree.definition, base.facts, self._profile, self._profiles.conforms_value),
+            *self._members(tree, base),
+            *self._content_checks(tree, base),
+        ]
+        return tuple(checks)
+
+    def _members(self, tree: Tree, base: Base) -> list[SpotCheck]:
+        found = (self._member(child, self._child_base(child, base)) for child in tree.children.values())
+        return [check for check in found if check is not None]
+
+    def _content_checks(self, tree: Tree, base: Base) -> tuple[SpotCheck, ...]:
+        """The checks of the element that this one refers to; they may hold this one again."""
+        target = self.content(tree)
+        if target is tree:
+            return ()
+        if target not in self._contents:
+            self._contents[target] = ()
+            self._contents[target] = tuple(self._members(target, replace(base, over=None)))
+        if not self._contents[target]:
+            return ()
+        contents = self._contents
+
+        def check(spot: Spot, run: Run) -> None:
+            for each in contents[target]:
+                each(spot, run)
+
+        return (check,)
+
+    def _member(self, tree: Tree, base: Base) -> SpotCheck | None:
+        member = self._how_read(tree, base)
+        if member is None:
+            return None
+        own = facts_of_tree(tree, self._definitions)
+        least = own.min if own.min > base.facts.min else 0
+        most = own.max if own.max < base.facts.max else UNBOUNDED
+        counted = _counted(member, least, most, tree.label, self._profile) if least or most < UNBOUNDED else None
+        items = self._element(tree, base)
+        slicing = self._slicing(tree, base)
+        return _together(member, counted, items, slicing)
+
+    def _how_read(self, tree: Tree, base: Base) -> Member | None:
+        if base.element is None:
+            types = types_of(tree.definition, self._definitions)
+            return _unknown_member(tree, types.keys(), self._definitions)
+        member = member_of(base.element, self._definitions)
+        if tree.name != base.element.name:
+            return replace(member, keys=tuple(key for key in member.keys if key.json == tree.name))
+        return member
+
+    # --- slices
+
+    def _slicing(self, tree: Tree, base: Base) -> Slicing | None:
+        if not tree.slices:
+            return None
+        slicing: Json = tree.slicing or {}
+        extensions = tree.name in ("extension", "modifierExtension")
+        parts = {part.slice: self._slice(part, slicing, tree, base, extensions) for part in tree.slices}
+        return Slicing(
+            tree.label,
+            self._profile,
+            str(slicing.get("rules") or "open"),
+            slicing.get("ordered") is True,
+            [part for name, part in parts.items() if name != DEFAULT],
+            extensions,
+            parts.get(DEFAULT),
+        )
+
+    def _slice(self, part: Tree, slicing: Json, tree: Tree, base: Base, extensions: bool) -> Slice:
+        said = facts_of_tree(tree, self._definitions)
+        facts = replace(said, min=0, max=UNBOUNDED, constraints=said.constraints | base.facts.constraints)
+        inner = Base(facts, self._type_below(part, base.element), base.element, tree)
+        self._bases[part] = inner
+        own = facts_of_tree(part, self._definitions)
+        url = extension_url(part, self._profiles) if extensions and _by_url(slicing) else ""
+        test = self._test(part, slicing, inner)
+        checks = self._element(part, inner)
+        return Slice(part.label, part.slice, test, url, own.min, own.max, checks, self._slicing(part, inner))
+
+    def _test(self, part: Tree, slicing: Json, base: Base) -> Test | None:
+        discriminators = [d for d in slicing.get("discriminator") or () if isinstance(d, dict)]
+        defined = Defined(self, part)
+        tests = [test_of(each, defined, self._profiles) for each in discriminators]
+        if not discriminators:
+            return self._by_content(part, base)
+        for each, test in zip(discriminators, tests, strict=True):
+            if test is None and part.slice != DEFAULT:
+                what = f"{each.get('type')}:{each.get('path')}"
+                self.notes.append(f"the discriminator {what} of {part.label} cannot be evaluated")
+        if None in tests:
+            return None
+        known: list[Test] = [test for test in tests if test is not None]
+        if len(known) == 1:
+            return known[0]
+        return lambda spot, run: all(test(spot, run) for test in known)
+
+    def _by_content(self, part: Tree, base: Base) -> Test | None:
+        """Without discriminators an occurrence is of a slice when all that the slice says holds for it."""
+        checks = self._element(part, base)
+        profiles = self._profiles
+        return (lambda spot, run: profiles.passes(checks, spot, run)) if checks else None
+
+
+def _by_url(slicing: Json) -> bool:
+    found = slicing.get("discriminator")
+    return isinstance(found, list) and [d.get("path") for d in found if isinstance(d, dict)] == ["url"]
+
+
+def _counted(member: Member, least: int, most: int, label: str, profile: str) -> Callable[[int, Spot, Run], None]:
+    def check(count: int, owner: Spot, run: Run) -> None:
+        if count < least:
+            text = f"{label}: minimum required = {least}, but only found {count} (from {profile})"
+            run.error(owner, "structure", text)
+        elif count > most:
+            run.error(owner, "structure", f"{label}: max allowed = {most}, but found {count} (from {profile})")
+
+    return check
+
+
+def _together(
+    member: Member,
+    counted: Callable[[int, Spot, Run], None] | None,
+    items: tuple[SpotCheck, ...],
+    slicing: Slicing | None,
+) -> SpotCheck | None:
+    if not items and slicing is None:
+        if counted is None:
+            return None
+        return lambda owner, run: counted(member.count(owner), owner, run)
+
+    def check(owner: Spot, run: Run) -> None:
+        spots = member.spots(owner)
+        if counted is not None:
+            counted(len(spots), owner, run)
+        for spot in spots:
+            for each in items:
+                each(spot, run)
+        if slicing is not None:
+            slicing.check(spots, owner, run)
+
+    return check
+
+
+def _unknown_member(tree: Tree, types: object, definitions: Definitions) -> Member | None:
+    """How an element of a logical model is read: by its name, and the types that it says."""
+    if tree.name in _SHAPELESS:
+        return None
+    codes = list(types) if isinstance(types, type({}.keys())) else []
+    if not tree.choice:
+        code = codes[0] if codes and codes[0] in definitions.types else ""
+        primitive = bool(code) and definitions.types[code].kind == "primitive-type"
+        return Member(tree.name, (Key(tree.name, code, tree.name, primitive),), True)
+    names = [f"{tree.name}.ofType({code})" for code in codes]
+    keys = [Key(json_key(name), code, name, True) for name, code in zip(names, codes, strict=True)]
+    return Member(tree.name, tuple(keys), False)

@@ -1,0 +1,271 @@
+"""What tells the slices of an element apart: paths into an element, and what a slice says of what lies there.
+
+Spec: https://hl7.org/fhir/R4/profiling.html#discriminator
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fhir_server.validation.profiles.elements import Json, Tree
+from fhir_server.validation.profiles.bindings import required_value_set
+from fhir_server.validation.profiles.facts import CORE, natural, types_of
+from fhir_server.validation.profiles.invariants import member_of
+from fhir_server.validation.profiles.spot import Spot
+from fhir_server.validation.profiles.targets import named_type, resolve
+from fhir_server.validation.profiles.types import is_kind_of
+from fhir_server.validation.profiles.values import fixed_value, same
+from fhir_server.validation.run import Run
+
+if TYPE_CHECKING:
+    from fhir_server.validation.profiles.compiler import Compiler
+    from fhir_server.validation.profiles.registry import Profiles
+
+Test = Callable[[Spot, Run], bool]
+
+_STEP = re.compile(
+    r"(?P<resolve>resolve\(\))|(?:ofType|as)\((?P<type>[\w.]+)\)|extension\(['\"](?P<extension>[^'\"]+)['\"]\)"
+    r"|(?P<this>\$this)|(?P<name>\w+)(?:\[x\])?"
+)
+MAX_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a discriminator's path: `resolve`, `type`, `extension` or `name`, with what it names."""
+
+    kind: str
+    name: str
+
+
+def read_path(path: str) -> list[Step] | None:
+    """Parse the path of a discriminator; None where it is not in the subset of FHIRPath that is allowed there."""
+    steps: list[Step] = []
+    at = 0
+    while at < len(path):
+        match = _STEP.match(path, at)
+        if match is None or len(steps) > MAX_STEPS:
+            return None
+        kind = match.lastgroup or ""
+        if kind != "this":
+            steps.append(Step(kind, match[kind]))
+        at = match.end()
+        if at < len(path):
+            if path[at] != ".":
+                return None
+            at += 1
+    return steps
+
+
+# --- in the instance
+
+
+def values(spot: Spot, steps: list[Step], run: Run, profiles: "Profiles") -> list[Spot]:
+    """Return what a path leads to from an element."""
+    found = [spot]
+    for step in steps:
+        found = [below for each in found for below in _step(each, step, run, profiles)]
+    return found
+
+
+def _step(spot: Spot, step: Step, run: Run, profiles: "Profiles") -> list[Spot]:
+    if step.kind == "resolve":
+        return _resolved(spot, run, profiles)
+    if step.kind == "type":
+        return [spot] if is_kind_of(spot.type, {step.name: None}, profiles.definitions) else []
+    if step.kind == "extension":
+        member = profiles.member(spot.type, "extension")
+        return [e for e in member.spots(spot) if e.fields.get("url") == step.name] if member else []
+    member = profiles.member(spot.type, step.name)
+    return member.spots(spot) if member else []
+
+
+def _resolved(spot: Spot, run: Run, profiles: "Profiles") -> list[Spot]:
+    """A target that is not at hand is known by the type that the reference names."""
+    target = resolve(spot, run).spot
+    if target is not None:
+        return [target]
+    name = named_type(spot.value, profiles.definitions.types)
+    return [Spot(spot, "resolve()", -1, None, name)] if name else []
+
+
+# --- in the definition
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """An element of a definition: of a snapshot, or (`tree` None) whatever has one of these profiles."""
+
+    compiler: "Compiler | None"
+    tree: Tree | None
+    profiles: tuple[str, ...] = ()
+
+
+def definitions_at(start: Defined, steps: list[Step], profiles: "Profiles") -> list[Defined]:
+    """Return the definitions that a path leads to from that of a slice."""
+    found = [start]
+    for step in steps:
+        found = [below for each in found for below in _below(each, step, profiles)]
+    return found
+
+
+def _below(at: Defined, step: Step, profiles: "Profiles") -> Iterator[Defined]:
+    for each in _roots(at, profiles):
+        if each.tree is None or each.compiler is None:
+            continue
+        if step.kind == "resolve":
+            of = types_of(each.tree.definition, profiles.definitions).values()
+            yield Defined(None, None, tuple(_url(target) for facts in of for target in facts.targets))
+        elif step.kind == "type":
+            yield from _typed(each, step.name, profiles)
+        else:
+            name = "extension" if step.kind == "extension" else step.name
+            yield from _children(each, name, step.name if step.kind == "extension" else "", profiles)
+
+
+def _url(target: str) -> str:
+    return target if ":" in target else CORE + target
+
+
+def _roots(at: Defined, profiles: "Profiles") -> Iterator[Defined]:
+    """The definition itself, or the roots of the profiles that it stands for."""
+    if at.tree is not None:
+        yield at
+    for url in at.profiles:
+        profile = profiles.find(url)
+        if profile is not None:
+            yield Defined(profile.compiler, profile.tree)
+
+
+def _typed(at: Defined, name: str, profiles: "Profiles") -> Iterator[Defined]:
+    assert at.tree is not None
+    for part in at.tree.slices:
+        if name in types_of(part.definition, profiles.definitions):
+            yield Defined(at.compiler, part)
+    if not at.tree.choice or name in types_of(at.tree.definition, profiles.definitions):
+        yield at
+
+
+def _children(at: Defined, name: str, url: str, profiles: "Profiles") -> Iterator[Defined]:
+    tree, compiler = at.tree, at.compiler
+    assert tree is not None and compiler is not None
+    child = tree.children.get(name) or compiler.content(tree).children.get(name)
+    if child is not None:
+        if not url:
+            yield Defined(compiler, child)
+        yield from (Defined(compiler, part) for part in child.slices if not url or _has_url(part, url, profiles))
+        return
+    for facts in types_of(tree.definition, profiles.definitions).values():
+        for target in facts.profiles:
+            profile = profiles.find(target)
+            if profile is not None and profile.tree is not tree:
+                yield from _children(Defined(profile.compiler, profile.tree), name, url, profiles)
+
+
+def _has_url(part: Tree, url: str, profiles: "Profiles") -> bool:
+    return extension_url(part, profiles) == url
+
+
+def extension_url(tree: Tree, profiles: "Profiles") -> str:
+    """Return the URL of the extensions that a slice is for; empty where it says none."""
+    if "url" in tree.children:
+        found = fixed_value(tree.children["url"].definition)
+        if found and isinstance(found[0], str):
+            return found[0]
+    for url in types_of(tree.definition, profiles.definitions).get("Extension", _NO_TYPE).profiles:
+        profile = profiles.find(url)
+        return profile.extension_url if profile is not None else url.partition("|")[0]
+    return ""
+
+
+class _NoType:
+    profiles: tuple[str, ...] = ()
+
+
+_NO_TYPE = _NoType()
+
+# --- tests
+
+
+def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | None:
+    """Return whether an element is of a slice, as far as one discriminator tells; None where it cannot tell."""
+    kind, path = str(discriminator.get("type")), str(discriminator.get("path") or "$this")
+    steps = read_path(path)
+    if steps is None or (kind != "exists" and kind not in _TESTS):
+        return None
+    if [(step.kind, step.name) for step in steps] == [("name", "url")] and part.tree is not None:
+        if url := extension_url(part.tree, profiles):
+            return lambda spot, run: spot.fields.get("url") == url
+    found = definitions_at(part, steps, profiles)
+    if kind == "exists":
+        wanted = _required(found)
+        return None if wanted is None else lambda spot, run: bool(values(spot, steps, run, profiles)) is wanted
+    test = _TESTS[kind](found, profiles)
+    if test is None or not steps:
+        return test
+    return lambda spot, run: any(test(each, run) for each in values(spot, steps, run, profiles))
+
+
+def _required(found: list[Defined]) -> bool | None:
+    """Whether an element must be there, or must not; None where it may."""
+    for at in found:
+        if at.tree is not None:
+            if natural(at.tree.definition.get("max"), 1) == 0:
+                return False
+            if natural(at.tree.definition.get("min"), 0) > 0:
+                return True
+    return None
+
+
+def _value(found: list[Defined], profiles: "Profiles") -> Test | None:
+    tests = [test for at in found if (test := _value_test(at, profiles)) is not None]
+    return None if not tests else lambda spot, run: any(test(spot, run) for test in tests)
+
+
+def _value_test(at: Defined, profiles: "Profiles") -> Test | None:
+    if at.tree is None or at.compiler is None:
+        return None
+    fixed = fixed_value(at.tree.definition)
+    if fixed is not None:
+        value, exact = fixed
+        return lambda spot, run: same(spot.value, value, exact=exact)
+    if value_set := required_value_set(at.tree.definition):
+        return lambda spot, run: member_of(spot.value, value_set, run) is True
+    checks = at.compiler.nested(at.tree)
+    if not checks:
+        return None
+    return lambda spot, run: profiles.passes(checks, spot, run)
+
+
+def _type(found: list[Defined], profiles: "Profiles") -> Test | None:
+    codes: set[str] = set()
+    for at in found:
+        if at.tree is not None:
+            codes |= types_of(at.tree.definition, profiles.definitions).keys()
+            if not at.tree.definition.get("type") and "." not in at.tree.path:
+                codes.add(at.tree.path)
+        codes |= {profiles.type_of(url) for url in at.profiles}
+    allowed = frozenset(codes - {""})
+    return (lambda spot, run: is_kind_of(spot.type, allowed, profiles.definitions)) if allowed else None
+
+
+def _profile(found: list[Defined], profiles: "Profiles") -> Test | None:
+    urls: list[str] = []
+    for at in found:
+        urls += at.profiles
+        if at.tree is not None:
+            for facts in types_of(at.tree.definition, profiles.definitions).values():
+                urls += facts.profiles
+    known = [url for url in urls if profiles.find(url)]
+    if not known:
+        return None
+    return lambda spot, run: spot.value is not None and any(profiles.conforms(spot, url, run) for url in known)
+
+
+_TESTS: dict[str, Callable[[list[Defined], "Profiles"], Test | None]] = {
+    "value": _value,
+    "pattern": _value,
+    "type": _type,
+    "profile": _profile,
+}

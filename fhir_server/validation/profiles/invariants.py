@@ -1,0 +1,125 @@
+"""Invariants that a profile adds, as FHIRPath.
+
+Spec: https://hl7.org/fhir/R4/conformance-rules.html#constraints
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fhir_server.fhirpath import Expression, FhirPathError, Limits, Options, Services, compile_expression
+from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.facts import CORE, Facts
+from fhir_server.validation.profiles.spot import Spot, node_of, with_parents
+from fhir_server.validation.profiles.values import SpotCheck
+from fhir_server.validation.run import Run
+
+_BEST_PRACTICE = CORE + "elementdefinition-bestpractice"
+_LIMITS = Limits(seconds=1.0, steps=200_000)
+Conforms = Callable[[Any, str, Run], bool | None]
+MAX_INVARIANTS = 200
+
+
+def invariant_checks(definition: Json, base: Facts, profile: str, conforms: Conforms) -> Iterator[SpotCheck]:
+    """Yield the checks of the constraints of an element that its base has not."""
+    constraints = definition.get("constraint")
+    for constraint in constraints[:MAX_INVARIANTS] if isinstance(constraints, list) else ():
+        if isinstance(constraint, dict) and not _inherited(constraint, base):
+            expression = constraint.get("expression")
+            if isinstance(expression, str):
+                yield _invariant(constraint, expression, profile, conforms)
+
+
+def _inherited(constraint: Json, base: Facts) -> bool:
+    """R4 itself writes the same key in many places; a profile may use a key of its own again only with its source."""
+    return constraint.get("key") in base.constraints
+
+
+def _invariant(constraint: Json, source: str, profile: str, conforms: Conforms) -> SpotCheck:
+    key, human = str(constraint.get("key") or ""), str(constraint.get("human") or source)
+    severe = constraint.get("severity") == "error" and not _best_practice(constraint)
+    text = f"Constraint failed: {key}: '{human}' (defined in {profile})"
+    try:
+        expression = compile_expression(source)
+    except FhirPathError as error:
+        return _broken(f"The invariant {key} of {profile} cannot be evaluated: {error}")
+
+    def check(spot: Spot, run: Run) -> None:
+        try:
+            holds = _holds(expression, spot, run, conforms)
+        except FhirPathError as error:
+            run.warn(spot, "processing", f"The invariant {key} of {profile} cannot be evaluated: {error}", key)
+            return
+        if not holds:
+            (run.error if severe else run.warn)(spot, "invariant", text, key)
+
+    return check
+
+
+def _best_practice(constraint: Json) -> bool:
+    """A best practice that is not kept is no error, whatever severity is written."""
+    return any(
+        isinstance(e, dict) and e.get("url") == _BEST_PRACTICE and e.get("valueBoolean") is True
+        for e in constraint.get("extension") or ()
+    )
+
+
+def _broken(text: str) -> SpotCheck:
+    def check(spot: Spot, run: Run) -> None:
+        if ("profiles.broken", text) not in run.memo:
+            run.memo["profiles.broken", text] = True
+            run.warn(spot, "processing", text)
+
+    return check
+
+
+def _holds(expression: Expression, spot: Spot, run: Run, conforms: Conforms) -> bool:
+    """Nothing at all counts as false, any value but false as true."""
+    if type(spot.value) is dict and expression.is_plain(spot.type):
+        return _true(expression.for_type(spot.type)(spot.value))
+    return evaluate(expression, spot, run, conforms)
+
+
+def evaluate(expression: Expression, spot: Spot, run: Run, conforms: Conforms) -> bool:
+    """Evaluate on an element in its place, with `%resource` and all that can be asked of profiles and terminology."""
+    context = node_of(with_parents(spot, run))
+    root = context
+    while root.parent is not None:
+        root = root.parent
+    found = expression.evaluate(root, context=context, options=Options(_services(run, conforms), _LIMITS))
+    return _true([node.value for node in found])
+
+
+def _true(found: list[Any]) -> bool:
+    return len(found) > 0 and not (len(found) == 1 and found[0] is False)
+
+
+def _services(run: Run, conforms: Conforms) -> Services:
+    def conforms_to(value: Any, profile: str) -> bool | None:
+        return conforms(value, profile, run)
+
+    return Services(
+        resolve=run.resolve,  # type: ignore[arg-type]  # mappings are read only
+        member_of=lambda value, value_set: member_of(value, value_set, run),
+        conforms_to=conforms_to,
+    )
+
+
+def member_of(value: Any, value_set: str, run: Run) -> bool | None:
+    """Whether a code, Coding, CodeableConcept or Quantity is in a value set; None where that cannot be told."""
+    answers = [run.knowledge.terms.check(value_set, system, code).result for system, code in codes_of(value)]
+    if True in answers:
+        return True
+    return None if None in answers else False
+
+
+def codes_of(value: Any) -> list[tuple[str | None, str]]:
+    """Return system and code of each coding of a value."""
+    if isinstance(value, str):
+        return [(None, value)]
+    if not isinstance(value, dict):
+        return []
+    codings = value.get("coding", [value] if "code" in value else [])
+    return [
+        (c.get("system") if isinstance(c.get("system"), str) else None, c["code"])
+        for c in codings if isinstance(c, dict) and isinstance(c.get("code"), str)
+    ]  # fmt: skip

@@ -1,0 +1,257 @@
+"""The compiled profiles of one library, and what is asked of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fhir_server.validation.findings import Enough, Findings
+from fhir_server.validation.place import Place
+from fhir_server.validation.profiles.compiler import Compiler
+from fhir_server.validation.profiles.elements import Json, Tree, read_tree
+from fhir_server.validation.profiles.facts import CORE
+from fhir_server.validation.profiles.spot import Member, Spot, member_of, resource_type, spot_at
+from fhir_server.validation.profiles.types import is_kind_of
+from fhir_server.validation.profiles.values import SpotCheck, fixed_value
+from fhir_server.validation.run import Knowledge, Run
+
+_KEPT = "profiles"
+_MAX_TRIALS = 20_000
+
+
+class _Fault(Exception):
+    """The first error of a trial."""
+
+
+class _Trial(Findings):
+    """Findings that end with the first error, and keep what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault = ""
+
+    def add(self, code: str, path: str, text: str, *, severity: str = "error", key: str = "") -> None:
+        if severity == "error":
+            self.fault = f"{path}: {text}"
+            raise _Fault
+
+
+@dataclass(slots=True, eq=False)
+class Profile:
+    """One StructureDefinition, compiled when it is first used.
+
+    Attributes:
+        label: its URL and version, as findings name it.
+        type: the type that it is a profile on.
+        must_support: paths of the elements that are marked so.
+    """
+
+    url: str
+    label: str
+    type: str
+    definition: Json
+    tree: Tree
+    compiler: Compiler
+    _checks: tuple[SpotCheck, ...] | None = None
+    must_support: tuple[str, ...] = field(default=())
+
+    def checks(self) -> tuple[SpotCheck, ...]:
+        """Return the checks. Two threads may make them twice; either will do."""
+        if self._checks is None:
+            self._checks = self.compiler.root()
+        return self._checks
+
+    @property
+    def extension_url(self) -> str:
+        """The URL that extensions of this definition have."""
+        url = self.tree.children.get("url")
+        found = fixed_value(url.definition) if url else None
+        return found[0] if found and isinstance(found[0], str) else self.url
+
+
+class Profiles:
+    """The profiles of one library; safe to share between threads."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.definitions = knowledge.definitions
+        self._library = knowledge.library
+        self._found: dict[str, Profile | None] = {}
+        self._members: dict[tuple[str, str], Member | None] = {}
+
+    def find(self, canonical: str) -> Profile | None:
+        """Return the profile of a URL, maybe with `|version`; None where it is not known or has no snapshot."""
+        if canonical not in self._found:
+            self._found[canonical] = self._make(canonical)
+        return self._found[canonical]
+
+    def _make(self, canonical: str) -> Profile | None:
+        entry = self._library.find("StructureDefinition", canonical)
+        if entry is None:
+            return None
+        definition = entry.parse()
+        snapshot = definition.get("snapshot")
+        elements = snapshot.get("element") if isinstance(snapshot, dict) else None
+        tree = read_tree(elements) if isinstance(elements, list) else None
+        type_ = definition.get("type")
+        if tree is None or not isinstance(type_, str):
+            return None
+        url, version = str(definition.get("url") or canonical), definition.get("version")
+        label = f"{url}|{version}" if version else url
+        compiler = Compiler(tree, label, type_, self)
+        required = tuple(each.label for each in tree.all() if each.definition.get("mustSupport") is True)
+        return Profile(url, label, type_, definition, tree, compiler, must_support=required)
+
+    def type_of(self, canonical: str) -> str:
+        """Return the type that a profile is on, `canonical` being its URL or the name of a type; empty if unknown."""
+        name = canonical.removeprefix(CORE)
+        if name in self.definitions.types:
+            return name
+        profile = self.find(canonical)
+        return profile.type if profile else ""
+
+    def member(self, type_: str, name: str) -> Member | None:
+        """Return how an element of a type is read; None where it has no such element."""
+        key = type_, name
+        if key not in self._members:
+            definition = self.definitions.types.get(type_)
+            elements = definition.elements if definition else ()
+            found = next((e for e in elements if e.name == name), definition and definition.by_name.get(name))
+            if len(self._members) > 10_000:
+                self._members.clear()
+            self._members[key] = member_of(found, self.definitions) if found else None
+        return self._members[key]
+
+    # --- checks
+
+    def check(self, spot: Spot, canonical: str, run: Run) -> None:
+        """Note what is wrong with an element as the profile sees it; once for each element and profile."""
+        if not self._is_core(canonical):
+            profile = self.find(canonical)
+            if profile is None:
+                text = f"Profile reference '{canonical}' has not been checked because it could not be found"
+                run.warn(spot, "not-found", text)
+                return
+            key = id(spot.value), profile.label
+            if spot.value is None or key not in run.done:
+                run.done.add(key)
+                self._apply(profile, spot, run)
+            return
+        self._check_kind(spot, canonical.removeprefix(CORE), canonical, run)
+
+    def check_type(self, spot: Spot, canonical: str, run: Run) -> None:
+        """As `check`, for the profile on the type of an element."""
+        self.check(spot, canonical, run)
+
+    def _is_core(self, canonical: str) -> bool:
+        return canonical.startswith(CORE) and canonical[len(CORE) :] in self.definitions.types
+
+    def _check_kind(self, spot: Spot, name: str, label: str, run: Run) -> bool:
+        if not spot.type or is_kind_of(spot.type, {name: None}, self.definitions):
+            return True
+        run.error(spot, "structure", f"The profile '{label}' is on {name}, but found type {spot.type}")
+        return False
+
+    def _apply(self, profile: Profile, spot: Spot, run: Run) -> None:
+        if profile.type in self.definitions.types and not self._check_kind(spot, profile.type, profile.label, run):
+            return
+        try:
+            for check in profile.checks():
+                check(spot, run)
+        except RecursionError:
+            run.warn(spot, "too-costly", f"The profile {profile.label} is nested too deeply to be checked")
+        self._tell_notes(profile, spot, run)
+
+    def _tell_notes(self, profile: Profile, spot: Spot, run: Run) -> None:
+        key = "profiles.notes", profile.label
+        if profile.compiler.notes and key not in run.memo:
+            run.memo[key] = True
+            for note in dict.fromkeys(profile.compiler.notes):
+                run.warn(spot, "not-supported", f"In the profile {profile.label} {note}")
+
+    # --- trials
+
+    def conforms(self, spot: Spot, canonical: str, run: Run) -> bool:
+        """Whether an element conforms to a profile. What is asked for again while it is tried counts as conforming."""
+        key = "profiles.conforms", id(spot.value), canonical
+        if key in run.memo:
+            return run.memo[key][1] is not False
+        # The value is kept too, so that its id stays its own.
+        run.memo[key] = spot.value, None
+        fault = self.first_fault(spot, canonical, run)
+        run.memo[key] = spot.value, not fault
+        return not fault
+
+    def conforms_value(self, value: Any, canonical: str, run: Run) -> bool | None:
+        """As `conforms`, for a resource or element whose place is not known; None where there is no such profile."""
+        if self._is_core(canonical) or self.find(canonical) is None:
+            return None
+        type_ = resource_type(value)
+        return self.conforms(Spot(None, type_ or "element", -1, value, type_), canonical, run)
+
+    def first_fault(self, spot: Spot, canonical: str, run: Run) -> str:
+        """Return the first error that checking an element finds; empty where there is none."""
+        return self._trial(lambda trial: self.check(spot, canonical, trial), run)
+
+    def passes(self, checks: Sequence[SpotCheck], spot: Spot, run: Run) -> bool:
+        """Whether checks find no error."""
+
+        def attempt(trial: Run) -> None:
+            for check in checks:
+                check(spot, trial)
+
+        return not self._trial(attempt, run)
+
+    def _trial(self, attempt: Any, run: Run) -> str:
+        run.memo["profiles.trials"] = run.memo.get("profiles.trials", 0) + 1
+        if run.memo["profiles.trials"] > _MAX_TRIALS:
+            if run.memo["profiles.trials"] == _MAX_TRIALS + 1:
+                run.warn(
+                    Place(None, "Resource"), "too-costly", "Profiles need too many comparisons; not all was checked"
+                )
+            return ""
+        findings = _Trial()
+        try:
+            attempt(replace(run, findings=findings, done=set()))
+        except _Fault:
+            return findings.fault
+        except Enough:
+            return "too many faults"
+        return ""
+
+
+def profiles_of(knowledge: Knowledge) -> Profiles:
+    """Return the compiled profiles of a library."""
+    found: Profiles | None = knowledge.kept.get(_KEPT)
+    if found is None:
+        found = knowledge.kept[_KEPT] = Profiles(knowledge)
+    return found
+
+
+def check(value: Any, profile: str, place: Place, run: Run) -> None:
+    """Note what is wrong with a JSON object, a resource or an element, as a profile sees it.
+
+    Only what the profile says beyond its base type is checked. `profile` is its canonical URL, maybe with `|version`;
+    one that is not known is a warning that names it.
+
+    Spec: https://hl7.org/fhir/R4/profiling.html
+    """
+    profiles_of(run.knowledge).check(spot_of(value, place, run), profile, run)
+
+
+def known(profile: str, run: Run) -> bool:
+    """Whether a profile can be checked."""
+    profiles = profiles_of(run.knowledge)
+    return profiles.find(profile) is not None
+
+
+def must_support(profile: str, run: Run) -> tuple[str, ...]:
+    """Return the paths of the elements that a profile marks as must-support; empty where it is not known."""
+    found = profiles_of(run.knowledge).find(profile)
+    return found.must_support if found else ()
+
+
+def spot_of(value: Any, place: Place, run: Run) -> Spot:
+    """Return the spot of a value that somebody else walked to."""
+    if type_ := resource_type(value):
+        return Spot(place.above, place.name, place.index, value, type_)
+    found = spot_at(place, run)
+    return Spot(place.above, place.name, place.index, value, found.type)
