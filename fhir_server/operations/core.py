@@ -12,6 +12,7 @@ from fhir_server.operations.operation import CoreOperation
 from fhir_server.operations.patient_everything import patient_everything
 from fhir_server.operations.purge import purge
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.snapshot import snapshot_operation
 from fhir_server.operations.stats import stats
 from fhir_server.operations.validate import validate
 
@@ -26,6 +27,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         meta_delete,
         reindex,
         validate,
+        snapshot_operation,
         fhirpath,
         diff,
         diff_resources,

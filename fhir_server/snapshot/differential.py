@@ -25,6 +25,15 @@ class Change:
         """Return what is said about a child; made where nothing was said yet."""
         return self.children.setdefault(step, Change(*step))
 
+    def joined(self, other: "Change") -> "Change":
+        """Return what both say."""
+        both = Change(self.name, self.slice)
+        both.elements = self.elements + other.elements
+        both.children = dict(self.children)
+        for step, child in other.children.items():
+            both.children[step] = both.children[step].joined(child) if step in both.children else child
+        return both
+
     @property
     def element(self) -> Element:
         """All that is said about the element itself: several entries for one element count together."""

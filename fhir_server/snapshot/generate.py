@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/profiling.html#snapshot
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.snapshot.differential import Change, changes, same_name
@@ -38,7 +38,7 @@ class _Generation:
         self.url = str(definition.get("url") or definition.get("name") or "StructureDefinition")
         self.grows = definition.get("derivation") != "constraint"
         self.base: Definition | None = None
-        self.size = 0
+        self.name = ""
 
     def run(self) -> Node:
         said = self.definition.get("differential", {}).get("element", ())
@@ -62,15 +62,28 @@ class _Generation:
         root = grown(self.base) if self.base is not None else None
         if root is None:
             raise self._error(f"its base {url} is not known here")
-        root.name = name
+        root.name = self.name = name
+        if self.grows:
+            self._unsliced(root)
         return root
+
+    def _unsliced(self, node: Node) -> None:
+        """Types do not slice their extensions, but for data types; profiles do."""
+        kind = self.definition.get("kind")
+        kept = ("extension",) if kind == "complex-type" or (kind == "logical" and node.name != self.name) else ()
+        for child in node.children:
+            if child.types() == ["Extension"] and child.name not in kept and "slicing" in child.element:
+                child.element = {name: value for name, value in child.element.items() if name != "slicing"}
 
     def _children(self, node: Node, change: Change, place: str) -> None:
         """Apply what is said about the children and slices of children of a node."""
         if not change.children:
             return
-        if not node.children and not unfold(node, self.base, self.find) and not self.grows:
-            raise self._error(f"{place} has no elements of its own, or its type is not known")
+        if not node.children:
+            if not unfold(node, self.base, self.find) and not self.grows:
+                raise self._error(f"{place} has no elements of its own, or its type is not known")
+            if self.grows:
+                self._unsliced(node)
         for name, group in self._grouped(node, change, ":" in place).items():
             self._group(node, name, group, f"{place}.{name}")
 
@@ -83,11 +96,7 @@ class _Generation:
             if alone and not slice_ and slice_name and (choice := node.child(element)) is not None:
                 slice_name = _narrowed(choice, name)
             group = groups.setdefault(element, {})
-            if slice_name in group:
-                group[slice_name].elements += each.elements
-                group[slice_name].children |= each.children
-            else:
-                group[slice_name] = each
+            group[slice_name] = group[slice_name].joined(each) if slice_name in group else each
         return groups
 
     def _named(self, node: Node, name: str, slice_: str) -> tuple[str, str]:
@@ -109,7 +118,7 @@ class _Generation:
             for slice_, node in nodes.items()
             if node is None and "/" not in slice_
         }
-        if slices:
+        if slices and not ("" in group and "slicing" in group[""].element):
             self._sliced(sliced, slices, place)
         if "" in group:
             self._change(sliced, group[""], place)
@@ -145,7 +154,6 @@ class _Generation:
         return node
 
     def _change(self, node: Node, change: Change, place: str) -> None:
-        self.size += 1
         if change.elements:
             said = change.element
             node.element = merge(self._typed(node, said), said, self.url)
@@ -156,18 +164,17 @@ class _Generation:
 
         An extension brings its own cardinality too.
         """
-        types = said.get("type", ())
+        types: Sequence[Element] = () if self.grows else said.get("type", ())
         profiles = [profile for each in types for profile in each.get("profile", ())]
         if len(types) != 1 or len(profiles) != 1:
             return node.element
         found = self.find(profiles[0])
-        root = grown(found) if found is not None else None
-        if root is None or root.name != types[0].get("code"):
+        if found is None or found.get("type") != types[0].get("code"):
             return node.element
-        element = {**node.element, **{name: value for name, value in root.element.items() if name in _TAKEN}}
-        if root.name == "Extension":
-            element |= {name: root.element[name] for name in ("min", "max") if name in root.element}
-        rules = constraints(element.get("constraint", ()), root.element.get("constraint", ()), str(profiles[0]))
+        root: Element = next(iter(found["snapshot"]["element"]), {})
+        taken = _TAKEN | {"min", "max"} if found["type"] == "Extension" else _TAKEN
+        element = {**node.element, **{name: value for name, value in root.items() if name in taken}}
+        rules = constraints(element.get("constraint", ()), root.get("constraint", ()), str(profiles[0]))
         return {**element, "constraint": rules} if rules else element
 
     def _error(self, text: str) -> SnapshotError:
@@ -175,10 +182,12 @@ class _Generation:
 
 
 def _root_name(definition: Definition, said: Iterable[Element]) -> str:
-    """Return the name that paths begin with; the type of a logical model is a URL."""
-    for element in said:
-        return str(element.get("path", "")).partition(".")[0]
-    return str(definition.get("type", "")).rpartition("/")[2]
+    """Return the name that paths begin with; the type of a logical model is a URL, of which they have what they like."""
+    type_ = str(definition.get("type", "")).rpartition("/")[2]
+    if definition.get("kind") == "logical" or not type_:
+        for element in said:
+            return str(element.get("path", "")).partition(".")[0]
+    return type_
 
 
 def _narrowed(choice: Node, name: str) -> str:

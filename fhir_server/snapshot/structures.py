@@ -5,6 +5,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from fhir_server.packages import Library
+from fhir_server.snapshot.complete import complete
 from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.generate import generate
 from fhir_server.snapshot.unfold import Definition
@@ -19,7 +20,8 @@ def snapshot(definition: Mapping[str, Any], library: Library) -> list[dict[str, 
     Raises:
         SnapshotError: the differential cannot be applied; names the element and the profile, or what is missing.
     """
-    return _Source(library, (str(definition.get("url", "")),)).generate(definition)
+    source = _Source(library, (str(definition.get("url", "")),))
+    return list(complete(source.generate(definition), definition, source.find))
 
 
 def structure(library: Library, canonical: str) -> Definition | None:
@@ -52,7 +54,7 @@ class _Source:
         if entry.name in made:
             return _known(made[entry.name])
         definition = entry.parse()
-        if definition.get("snapshot", {}).get("element"):
+        if _has_snapshot(definition):
             own[entry.name] = definition
             return definition
         return self._generated(definition, entry.name, made)
@@ -74,7 +76,18 @@ class _Source:
         return _known(made[name])
 
     def generate(self, definition: Definition) -> list[dict[str, Any]]:
-        return generate(definition, self.find)
+        try:
+            return generate(definition, self.find)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            # Nobody has validated what a tenant or a package brings.
+            name = str(definition.get("url") or definition.get("id") or "the definition")
+            raise SnapshotError(f"{name} is not shaped as a StructureDefinition is: {error}") from None
+
+
+def _has_snapshot(definition: Definition) -> bool:
+    part = definition.get("snapshot")
+    elements = part.get("element") if isinstance(part, dict) else None
+    return isinstance(elements, list) and bool(elements) and all(isinstance(each, dict) for each in elements)
 
 
 def _known(found: Definition | SnapshotError) -> Definition:
