@@ -5,8 +5,8 @@
 
 `profiles/core/structure_definitions.ndjson` gets the types, profiles and extensions with their snapshots;
 `terminology/core/` gets code systems, value sets and concept maps. Left out are narratives, contacts, mappings,
-publication details, definitions of concepts, and the displays of code systems that are not HL7's own. Two runs write
-the same bytes.
+publication details, definitions of concepts, and the displays of code systems that are not HL7's own. Beside them lie
+manifests with their hashes. Two runs write the same bytes.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from generate_definitions import of_type, package_bytes, read_package
+from generate_definitions import manifest, of_type, package_bytes, read_package
 
 Json = dict[str, Any]
 
@@ -86,13 +86,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT)
     arguments = parser.parse_args()
     resources = read_package(package_bytes(arguments.wheel))
-    for (type_, name), reduce in TABLES.items():
-        path = arguments.output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = sorted(of_type(resources, type_), key=lambda resource: str(resource.get("url")))
-        text = "".join(line(reduce(resource)) for resource in found)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        print(f"{len(text.encode()):>9,}  {len(found):>5}  {name}")
+    for folder, tables in TABLES.items():
+        texts = {name: table(resources, type_, reduce) for name, (type_, reduce) in tables.items()}
+        texts["manifest.json"] = manifest(texts, "HL7 FHIR R4 conformance resources as facts", __file__)
+        (arguments.output / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (arguments.output / folder / name).write_text(text, encoding="utf-8", newline="\n")
+            print(f"{len(text.encode()):>9,}  {text.count(chr(10)):>5}  {folder}/{name}")
+
+
+def table(resources: Iterable[Json], type_: str, reduce: Callable[[Json], Json]) -> str:
+    """One line for each resource of a type, in the order of their URLs."""
+    found = sorted(of_type(resources, type_), key=lambda resource: str(resource.get("url")))
+    return "".join(line(reduce(resource)) for resource in found)
 
 
 def line(resource: Json) -> str:
@@ -169,11 +175,13 @@ def concept_map(resource: Json) -> Json:
     return kept(resource, CANONICAL + CONCEPT_MAP)
 
 
-TABLES: dict[tuple[str, str], Callable[[Json], Json]] = {
-    ("StructureDefinition", "profiles/core/structure_definitions.ndjson"): structure_definition,
-    ("CodeSystem", "terminology/core/code_systems.ndjson"): code_system,
-    ("ValueSet", "terminology/core/value_sets.ndjson"): value_set,
-    ("ConceptMap", "terminology/core/concept_maps.ndjson"): concept_map,
+TABLES: dict[str, dict[str, tuple[str, Callable[[Json], Json]]]] = {
+    "profiles/core": {"structure_definitions.ndjson": ("StructureDefinition", structure_definition)},
+    "terminology/core": {
+        "code_systems.ndjson": ("CodeSystem", code_system),
+        "value_sets.ndjson": ("ValueSet", value_set),
+        "concept_maps.ndjson": ("ConceptMap", concept_map),
+    },
 }
 
 

