@@ -1,6 +1,6 @@
 """From a snapshot to checks: closures for what a profile says beyond the type that it is made from, and no others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,13 @@ from fhir_server.validation.profiles.bindings import binding_checks
 from fhir_server.validation.profiles.discriminators import Defined, Test, extension_url, test_of
 from fhir_server.validation.profiles.elements import Json, Tree
 from fhir_server.validation.profiles.facts import (
-    NOTHING, UNBOUNDED, Facts, facts_of_element, facts_of_tree, facts_of_type, types_of,
+    NOTHING,
+    UNBOUNDED,
+    Facts,
+    facts_of_element,
+    facts_of_tree,
+    facts_of_type,
+    types_of,
 )  # fmt: skip
 from fhir_server.validation.profiles.invariants import invariant_checks
 from fhir_server.validation.profiles.slicing import DEFAULT, Slice, Slicing
@@ -164,7 +170,7 @@ class Compiler:
     def _how_read(self, tree: Tree, base: Base) -> Member | None:
         if base.element is None:
             types = types_of(tree.definition, self._definitions)
-            return _unknown_member(tree, types.keys(), self._definitions)
+            return _unknown_member(tree, list(types), self._definitions)
         member = member_of(base.element, self._definitions)
         if tree.name != base.element.name:
             return replace(member, keys=tuple(key for key in member.keys if key.json == tree.name))
@@ -263,11 +269,10 @@ def _together(
     return check
 
 
-def _unknown_member(tree: Tree, types: object, definitions: Definitions) -> Member | None:
+def _unknown_member(tree: Tree, codes: Sequence[str], definitions: Definitions) -> Member | None:
     """How an element of a logical model is read: by its name, and the types that it says."""
     if tree.name in _SHAPELESS:
         return None
-    codes = list(types) if isinstance(types, type({}.keys())) else []
     if not tree.choice:
         code = codes[0] if codes and codes[0] in definitions.types else ""
         primitive = bool(code) and definitions.types[code].kind == "primitive-type"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fhir_server.validation.profiles.elements import Json, Tree
 from fhir_server.validation.profiles.bindings import required_value_set
+from fhir_server.validation.profiles.elements import Json, Tree
 from fhir_server.validation.profiles.facts import CORE, natural, types_of
 from fhir_server.validation.profiles.invariants import member_of
 from fhir_server.validation.profiles.spot import Spot
@@ -194,9 +194,9 @@ def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | 
     steps = read_path(path)
     if steps is None or (kind != "exists" and kind not in _TESTS):
         return None
-    if [(step.kind, step.name) for step in steps] == [("name", "url")] and part.tree is not None:
-        if url := extension_url(part.tree, profiles):
-            return lambda spot, run: spot.fields.get("url") == url
+    by_url = part.tree is not None and [(step.kind, step.name) for step in steps] == [("name", "url")]
+    if part.tree is not None and by_url and (url := extension_url(part.tree, profiles)):
+        return lambda spot, run: spot.fields.get("url") == url
     found = definitions_at(part, steps, profiles)
     if kind == "exists":
         wanted = _required(found)

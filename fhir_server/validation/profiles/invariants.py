@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/conformance-rules.html#constraints
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fhir_server.fhirpath import Expression, FhirPathError, Limits, Options, Services, compile_expression
@@ -14,7 +14,7 @@ from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
 _BEST_PRACTICE = CORE + "elementdefinition-bestpractice"
-_LIMITS = Limits(seconds=1.0, steps=200_000)
+LIMITS = Limits(seconds=1.0, steps=200_000)
 Conforms = Callable[[Any, str, Run], bool | None]
 MAX_INVARIANTS = 200
 
@@ -79,13 +79,15 @@ def _holds(expression: Expression, spot: Spot, run: Run, conforms: Conforms) -> 
     return evaluate(expression, spot, run, conforms)
 
 
-def evaluate(expression: Expression, spot: Spot, run: Run, conforms: Conforms) -> bool:
+def evaluate(
+    expression: Expression, spot: Spot, run: Run, conforms: Conforms, variables: Mapping[str, Any] | None = None
+) -> bool:
     """Evaluate on an element in its place, with `%resource` and all that can be asked of profiles and terminology."""
     context = node_of(with_parents(spot, run))
     root = context
     while root.parent is not None:
         root = root.parent
-    found = expression.evaluate(root, context=context, options=Options(_services(run, conforms), _LIMITS))
+    found = expression.evaluate(root, variables, context=context, options=Options(_services(run, conforms), LIMITS))
     return _true([node.value for node in found])
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fhir_server.errors import FhirError
+from fhir_server.snapshot import structure
 from fhir_server.validation.findings import Enough, Findings
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.compiler import Compiler
@@ -84,10 +86,12 @@ class Profiles:
         return self._found[canonical]
 
     def _make(self, canonical: str) -> Profile | None:
-        entry = self._library.find("StructureDefinition", canonical)
-        if entry is None:
+        try:
+            definition = structure(self._library, canonical)
+        except FhirError:
+            definition = None  # whoever stores or loads it is told why it has no snapshot
+        if definition is None:
             return None
-        definition = entry.parse()
         snapshot = definition.get("snapshot")
         elements = snapshot.get("element") if isinstance(snapshot, dict) else None
         tree = read_tree(elements) if isinstance(elements, list) else None

@@ -134,11 +134,20 @@ def spot_at(place: Place, run: Run) -> Spot:
     element = definition and definition.by_name.get(json_key(place.name))
     if not element:
         return Spot(owner, place.name, place.index, None)
-    of = member_of(element, run.knowledge.definitions)
-    for found in of.spots(owner):
-        if found.name == place.name and (found.index == place.index or place.index < 0):
-            return found
-    return Spot(owner, place.name, place.index, None)
+    return _direct(owner, place, element, run.knowledge.definitions)
+
+
+def _direct(owner: Spot, place: Place, element: Element, definitions: Definitions) -> Spot:
+    key = _key(element, json_key(place.name), definitions)
+    value = _at(owner.fields.get(key.json), place.index)
+    extra = _at(owner.fields.get("_" + key.json), place.index) if key.primitive else None
+    return Spot(owner, place.name, place.index, value, key.type or resource_type(value), extra)
+
+
+def _at(value: Any, index: int) -> Any:
+    if type(value) is not list:
+        return value
+    return value[index] if 0 <= index < len(value) else None
 
 
 def json_key(name: str) -> str:

@@ -57,6 +57,10 @@ def _allowed(types: Mapping[str, TypeFacts], profile: str, definitions: Definiti
 
     def check(spot: Spot, run: Run) -> None:
         if spot.type and spot.type not in types and not is_kind_of(spot.type, types, definitions):
+            if spot.name.startswith("value.") and isinstance(spot.above, Spot) and spot.above.type == "Extension":
+                text = f"The extension '{profile}' allows for the types [{names}] but found type {spot.type}"
+                run.error(spot.above, "structure", text)
+                return
             text = f"The profile '{profile}' allows for the type {names} but found type {spot.type}"
             run.error(spot, "structure", text)
 

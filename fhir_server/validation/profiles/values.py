@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.fhirpath.quantity import Quantity, compare as compare_quantities
-from fhir_server.fhirpath.temporal import Temporal, compare as compare_times, parse_datetime, parse_time
+from fhir_server.fhirpath.quantity import Quantity
+from fhir_server.fhirpath.quantity import compare as compare_quantities
+from fhir_server.fhirpath.temporal import Temporal, parse_datetime, parse_time
+from fhir_server.fhirpath.temporal import compare as compare_times
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.elements import Json
 from fhir_server.validation.profiles.facts import CORE, Facts, natural

@@ -1,0 +1,145 @@
+"""Extensions against their definitions, wherever they stand.
+
+Spec: https://hl7.org/fhir/R4/extensibility.html
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.fhirpath import FhirPathError, compile_expression
+from fhir_server.validation.place import Place
+from fhir_server.validation.profiles.contexts import Contexts, allows, identities, read_contexts
+from fhir_server.validation.profiles.invariants import evaluate
+from fhir_server.validation.profiles.registry import Profile, Profiles, profiles_of
+from fhir_server.validation.profiles.spot import Spot, spot_at
+from fhir_server.validation.run import Run
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+_EXAMPLES = re.compile(r"https?://(?:[\w.-]+\.)?(?:example\.(?:org|com)|acme\.(?:org|com))(?:[/:?#]|$)")
+_CROSS_VERSION = re.compile(r"http://hl7\.org/fhir/[1-6]\.[0-9]/StructureDefinition/extension-[\w.\[\]-]+")
+_KEPT = "profiles.extensions"
+_MOST_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """An extension as it may be used: where, in which list, under which conditions."""
+
+    profile: Profile
+    contexts: Contexts
+    modifier: bool
+    invariants: tuple[str, ...]
+
+
+def check_extension(extension: Any, place: Place, run: Run, modifier: bool = False) -> None:
+    """Note what is wrong with an extension, as its definition sees it.
+
+    `modifier` says that it stands in `modifierExtension`. An extension that is not known has the severity that the run
+    has for these. What a nested extension may be is told by the extension around it.
+    """
+    url = extension.get("url") if type(extension) is dict else None
+    if not isinstance(url, str):
+        return
+    definition = _definition(url, run)
+    if definition is None:
+        _unknown(url, place, run)
+        return
+    owner = spot_at(place.above, run) if place.above else Spot(None, "", -1, None)
+    spot = Spot(owner, place.name, place.index, extension, "Extension")
+    if "|" in url:
+        run.error(place, "invalid", f"The extension URL must not contain a version: {url}")
+    if definition.modifier != modifier:
+        kinds = ("modifierExtension", "extension") if modifier else ("extension", "modifierExtension")
+        text = f"The Extension '{url}' must not be used as {_article(kinds[0])} {kinds[0]} (it is {_article(kinds[1])} "
+        run.error(place, "structure", f"{text}{kinds[1]})")
+    _check_use(definition, spot, owner, run)
+    profiles_of(run.knowledge).check(spot, url, run)
+
+
+def _article(word: str) -> str:
+    return "an" if word.startswith("e") else "a"
+
+
+def _definition(url: str, run: Run) -> Definition | None:
+    kept: dict[str, Definition | None] = run.knowledge.kept.setdefault(_KEPT, {})
+    if url not in kept:
+        if len(kept) > _MOST_KEPT:
+            kept.clear()
+        kept[url] = _read(profiles_of(run.knowledge), url)
+    return kept[url]
+
+
+def _read(profiles: Profiles, url: str) -> Definition | None:
+    profile = profiles.find(url) if _ABSOLUTE.fullmatch(url) else None
+    if profile is None or profile.type != "Extension":
+        return None
+    invariants = profile.definition.get("contextInvariant")
+    texts = tuple(text for text in invariants if isinstance(text, str)) if isinstance(invariants, list) else ()
+    modifier = profile.tree.definition.get("isModifier") is True
+    return Definition(profile, read_contexts(profile.definition), modifier, texts)
+
+
+# --- extensions that are not known
+
+
+def _unknown(url: str, place: Place, run: Run) -> None:
+    if not _ABSOLUTE.fullmatch(url):
+        _relative(url, place, run)
+        return
+    if _CROSS_VERSION.fullmatch(url):
+        run.inform(place, "not-supported", f"The extension {url} is of another version of FHIR, so it is not checked")
+        return
+    if _EXAMPLES.match(url) and run.unknown_extensions == "error":
+        run.error(Place(place, "url"), "invalid", f"Example URLs are not allowed in this context ({url})")
+    text = f"The extension {url} could not be found, so it has not been checked"
+    severity = run.unknown_extensions
+    run.findings.add("structure" if severity == "error" else "not-found", place.path(), text, severity=severity)
+
+
+def _relative(url: str, place: Place, run: Run) -> None:
+    """Relative URLs are names within a complex extension, whose definition must have them where it is known."""
+    above = spot_at(place.above, run) if place.above else None
+    if above is None or above.type != "Extension":
+        run.error(place, "invalid", f"Extension.url must be an absolute URL: '{url}'")
+        return
+    outer = above.fields.get("url")
+    definition = _definition(outer, run) if isinstance(outer, str) else None
+    if definition is None:
+        return
+    entry = definition.profile.tree.children.get("extension")
+    names = {_name_of(part) for part in entry.slices} if entry else set()
+    if url not in names:
+        text = f"Sub-extension url '{url}' is not defined by the Extension {definition.profile.label}"
+        run.error(place, "invalid", text)
+
+
+def _name_of(part: Any) -> str:
+    child = part.children.get("url")
+    return str(child.definition.get("fixedUri", part.slice)) if child else part.slice
+
+
+# --- where it is used
+
+
+def _check_use(definition: Definition, spot: Spot, owner: Spot, run: Run) -> None:
+    contexts = definition.contexts
+    if not contexts.anywhere and not allows(contexts, owner, run):
+        here = ", ".join(list(dict.fromkeys(identities(owner, run.knowledge.definitions)))[:6])
+        text = f"The extension {definition.profile.label} is not allowed to be used at this point (this element is "
+        run.error(owner, "structure", f"{text}[{here}]; allowed = {contexts.listed})")
+    for source in definition.invariants:
+        _check_invariant(source, definition, spot, owner, run)
+
+
+def _check_invariant(source: str, definition: Definition, spot: Spot, owner: Spot, run: Run) -> None:
+    label = definition.profile.label
+    try:
+        expression = compile_expression(source)
+        holds = evaluate(expression, owner, run, profiles_of(run.knowledge).conforms_value, {"extension": spot.value})
+    except FhirPathError as error:
+        run.warn(spot, "processing", f"The context invariant of {label} cannot be evaluated: {error}")
+        return
+    if not holds:
+        text = f"The extension {label} is not allowed here: its condition does not hold: {source}"
+        run.error(owner, "structure", text)
