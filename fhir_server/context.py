@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from fhir_server.definitions import Definitions, OperationFacts
+    from fhir_server.errors import Issue
     from fhir_server.model.exchange import FhirRequest, FhirResponse
     from fhir_server.model.keys import ResourceKey
     from fhir_server.model.version import Version
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fhir_server.search.expander import CodeExpander
     from fhir_server.search.indexing import Extractor
     from fhir_server.search.parameters import ParameterRegistry
-    from fhir_server.search.query import Visibility
+    from fhir_server.search.query import Node, Visibility
     from fhir_server.settings import Settings
     from fhir_server.storage.base import Change, CommitResult, Condition, Store
     from fhir_server.validation import Validator
@@ -34,6 +35,9 @@ class Restriction(Protocol):
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Tell whether the interaction is allowed on the type at all."""
+
+    def writable(self, letter: Literal["c", "u", "d"], type_: str) -> Node:
+        """Return what must hold of a resource of the type that is created, updated (before and after) or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Planned:
     conditions: facts that must hold although nothing is written for them (a conditional create that found its match).
     found: the version to answer with where there is nothing to write.
     guessed: the expected versions were just read, not named by the client: when they change, plan again.
+    issues: findings about what is written that do not stand in its way, where the client wants to read them.
     """
 
     changes: tuple[Change, ...]
@@ -157,6 +162,7 @@ class Planned:
     conditions: tuple[Condition, ...] = ()
     found: Version | None = None
     guessed: bool = False
+    issues: tuple[Issue, ...] = ()
 
 
 def _unheard(done: int, of: int) -> None:

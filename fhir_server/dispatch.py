@@ -1,12 +1,13 @@
 """FhirRequest to FhirResponse: authorize, then the interaction or operation, then audit."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
 from fhir_server.definitions import Definitions
 from fhir_server.errors import Forbidden, UnknownPath
+from fhir_server.interactions.admission import admit
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
@@ -23,9 +24,9 @@ from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.search.query import Visibility
+from fhir_server.search.query import EVERYTHING, Node, Visibility
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreError
+from fhir_server.storage.base import Change, CommitResult, StoreError
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -76,6 +77,10 @@ class Open:
     def may(self, interaction: str, type_: str | None) -> bool:
         """Allow it."""
         return True
+
+    def writable(self, letter: str, type_: str) -> Node:
+        """Everything may be written."""
+        return EVERYTHING
 
 
 _OPEN = Open()
@@ -132,6 +137,12 @@ def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
 
 
 def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restriction: Restriction) -> Context:
+    commit = partial(server.tenants.commit, tenant)
+
+    async def guarded(changes: Sequence[Change]) -> CommitResult:
+        await admit(ctx, changes)
+        return await commit(changes)
+
     ctx = Context(
         store=tenant.store,
         settings=server.settings,
@@ -150,7 +161,7 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         now=server.now,
         new_id=server.new_id,
         execute=lambda inner: run(ctx, inner),
-        commit=partial(server.tenants.commit, tenant),
+        commit=commit if restriction is _OPEN else guarded,
         base=base,
         link_secret=tenant.link_secret,
         jobs=server.jobs,

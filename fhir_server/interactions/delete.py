@@ -41,7 +41,7 @@ async def plan_delete(ctx: Context, request: FhirRequest) -> Planned:
     """Plan a delete, by id or by condition."""
     if request.id is None:
         return await _plan_conditional(ctx, request)
-    if await hidden(ctx, request.key):
+    if await hidden(ctx, request.key, "d"):
         return Planned((), None)
     expected = await expected_version(ctx, request, request.key)
     change = Change(

@@ -10,7 +10,7 @@ import pytest
 
 import fhir_server.dispatch
 from fhir_server.context import Caller
-from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
+from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
 from tests.conformance.http.operated import operated, parameters
 from tests.conformance.http.over_http import BASE, XML, issue
@@ -218,6 +218,9 @@ class Nurse:
 
     def may(self, interaction: str, type_: str | None) -> bool:
         return type_ != "Encounter" and interaction != "create"
+
+    def writable(self, letter: str, type_: str) -> Node:
+        return self.visibility.of(type_)
 
 
 async def test_what_the_caller_may_not_see_is_as_if_it_were_not_there(

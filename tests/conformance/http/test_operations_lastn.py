@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server import dispatch as dispatching
 from fhir_server.context import Caller
-from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
+from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
 from tests.conformance.http.operated import operated, parameters
 from tests.conformance.http.over_http import BASE, issue
@@ -31,6 +31,9 @@ class OnlyFinal:
 
     def may(self, interaction: str, type_: str | None) -> bool:
         return self.searches or interaction != "search-type"
+
+    def writable(self, letter: str, type_: str) -> Node:
+        return self.visibility.of(type_)
 
 
 def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:

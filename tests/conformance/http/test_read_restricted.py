@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server import dispatch as dispatching
 from fhir_server.context import Caller
-from fhir_server.search.query import EVERYTHING, Token, TokenValue, Visibility
+from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import bundle, entry, identifier, json_patch, observation, patient
 from tests.conformance.http.fhir import Fhir
 
@@ -21,6 +21,9 @@ class OnlyActive:
 
     def may(self, interaction: str, type_: str | None) -> bool:
         return type_ != "Device"
+
+    def writable(self, letter: str, type_: str) -> Node:
+        return self.visibility.of(type_)
 
 
 @pytest.fixture
