@@ -111,15 +111,12 @@ class _Generation:
     def _group(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> None:
         """Apply what is said about one element, then what is said about its slices."""
         sliced = parent.child(name) or self._new(parent, name, group, place)
+        if not self._sliced(sliced, group, place):
+            group = {"": self._unnamed(group, place)}
         slices = {slice_: each for slice_, each in group.items() if slice_}
         nodes = {slice_: parent.child(name, slice_) for slice_ in slices}
-        fresh = {
-            slice_: new_slice(parent, sliced, slice_)
-            for slice_, node in nodes.items()
-            if node is None and "/" not in slice_
-        }
-        if slices and not ("" in group and "slicing" in group[""].element):
-            self._sliced(sliced, slices, place)
+        # Slices start from the element as the base has it, whatever is said about it here.
+        fresh = {each: new_slice(parent, sliced, each) for each, node in nodes.items() if not node and "/" not in each}
         if "" in group:
             self._change(sliced, group[""], place)
         for slice_, each in slices.items():
@@ -130,19 +127,31 @@ class _Generation:
         if slices:
             sliced.element = exhausted(sliced, parent.children)
 
-    def _sliced(self, sliced: Node, slices: Mapping[str, Change], place: str) -> None:
-        """Say how an element is sliced where neither base nor differential do."""
-        if "slicing" in sliced.element:
-            return
+    def _sliced(self, sliced: Node, group: Mapping[str, Change], place: str) -> bool:
+        """Tell whether slices have a slicing; where neither base nor differential say how, it may go without saying."""
+        slices = {slice_: each for slice_, each in group.items() if slice_}
+        if not slices or "slicing" in sliced.element or ("" in group and "slicing" in group[""].element):
+            return True
         short = [each for each in slices.values() if each.name != sliced.name and each.elements]
-        required = bool(short) and any(each.element.get("min", 0) > 0 for each in short)
+        required = any(each.element.get("min", 0) > 0 for each in short)
         closed = required or (bool(short) and place == "Extension.value[x]")
         if (slicing := implied(sliced, closed)) is None:
-            return
+            return False
         sliced.element = {**sliced.element, "slicing": slicing}
         if closed:
             types = [type_ for name in slices if (type_ := type_named(sliced, name)) is not None]
             sliced.element |= {"type": types} | ({"min": 1} if required else {})
+        return True
+
+    def _unnamed(self, group: Mapping[str, Change], place: str) -> Change:
+        """Return what is said about an element under a name, as old tools did where there is nothing to slice."""
+        names = [slice_ for slice_ in group if slice_]
+        if len(names) > 1:
+            raise self._error(
+                f"{place} has the slices {', '.join(names)[:200]}, but no slicing says how to tell them apart"
+            )
+        change = group[names[0]]
+        return group[""].joined(change) if "" in group else change
 
     def _new(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> Node:
         """Add an element that the base does not have; only new types may."""
@@ -155,7 +164,7 @@ class _Generation:
 
     def _change(self, node: Node, change: Change, place: str) -> None:
         if change.elements:
-            said = change.element
+            said = {name: value for name, value in change.element.items() if name != "sliceName" or node.slice}
             node.element = merge(self._typed(node, said), said, self.url)
         self._children(node, change, place)
 
@@ -166,7 +175,8 @@ class _Generation:
         """
         types: Sequence[Element] = () if self.grows else said.get("type", ())
         profiles = [profile for each in types for profile in each.get("profile", ())]
-        if len(types) != 1 or len(profiles) != 1:
+        before = [profile for each in node.element.get("type", ()) for profile in each.get("profile", ())]
+        if len(types) != 1 or len(profiles) != 1 or profiles == before:
             return node.element
         found = self.find(profiles[0])
         if found is None or found.get("type") != types[0].get("code"):
@@ -182,7 +192,7 @@ class _Generation:
 
 
 def _root_name(definition: Definition, said: Iterable[Element]) -> str:
-    """Return the name that paths begin with; the type of a logical model is a URL, of which they have what they like."""
+    """Return the name that paths begin with; the type of a logical model is a URL, and its paths say what they like."""
     type_ = str(definition.get("type", "")).rpartition("/")[2]
     if definition.get("kind") == "logical" or not type_:
         for element in said:
