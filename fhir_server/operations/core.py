@@ -14,6 +14,7 @@ from fhir_server.operations.purge import purge
 from fhir_server.operations.reindex import reindex
 from fhir_server.operations.snapshot import snapshot_operation
 from fhir_server.operations.stats import stats
+from fhir_server.operations.terminology import TERMINOLOGY_OPERATIONS
 from fhir_server.operations.validate import validate
 
 
@@ -38,4 +39,5 @@ def core_operations() -> tuple[CoreOperation, ...]:
         install_package,
         uninstall_package,
         list_packages,
+        *TERMINOLOGY_OPERATIONS,
     )

@@ -25,9 +25,13 @@ _ANYTHING = frozenset(("Any", "Element", "Type", "*"))
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The values of each parameter by name: JSON of a data type or resource, or Inputs for one with parts."""
+    """The values of each parameter by name: JSON of a data type or resource, or Inputs for one with parts.
+
+    `parts` are the parameters as they came, as those of a Parameters resource.
+    """
 
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    parts: Sequence[Mapping[str, Any]] = ()
 
     def one(self, name: str, default: Any = None) -> Any:
         """Return the value of a parameter that may stand once."""
@@ -53,10 +57,18 @@ class Reader:
         facts: what the operation takes.
         searches: parameters that the definition does not have are those of a search, and handed on.
         links: names in the query that only the links of an answer have.
+        lenient: parameters in a body that the definition does not have are ignored.
     """
 
-    def __init__(self, facts: OperationFacts, *, searches: bool = False, links: frozenset[str] = frozenset()) -> None:
-        self._facts, self._searches, self._links = facts, searches, links
+    def __init__(
+        self,
+        facts: OperationFacts,
+        *,
+        searches: bool = False,
+        links: frozenset[str] = frozenset(),
+        lenient: bool = False,
+    ) -> None:
+        self._facts, self._searches, self._links, self._lenient = facts, searches, links, lenient
         self._in = {p.name: p for p in facts.parameters if p.use == "in"}
 
     def read(self, ctx: Context, request: FhirRequest) -> tuple[Inputs, Query]:
@@ -74,9 +86,9 @@ class Reader:
             elif name not in _ALWAYS and name not in self._links:
                 search.append((name, text))
         for part in self._from_body(ctx, request):
-            if part.name in self._in or not self._searches:
+            if part.name in self._in or not (self._searches or self._lenient):
                 given.append(part)
-            else:
+            elif self._searches:
                 search.append((part.name, _text(part)))
         return self._checked(ctx, given), tuple(search)
 
@@ -108,21 +120,22 @@ class Reader:
     def _bare(self, body: Mapping[str, Any]) -> _Given:
         """Take a resource as the one input that is a resource."""
         type_ = str(body.get("resourceType"))
-        fits = [p for p in self._in.values() if p.type == "Resource" or p.type == type_]
+        own = [p for p in self._in.values() if p.type == type_]
+        fits = own or [p for p in self._in.values() if p.type == "Resource"]
         if len(fits) != 1:
             raise BadRequest(
                 f"${self._facts.code} takes a Parameters resource, not {type_[:80]}", expression="http.body"
             )
         return _Given(fits[0].name, {"name": fits[0].name, "resource": body}, type_)
 
-    def _checked(self, ctx: Context, given: Iterable[_Given]) -> Inputs:
+    def _checked(self, ctx: Context, given: Sequence[_Given]) -> Inputs:
         return _collect(ctx, self._facts.code, self._in, given)
 
     def _unknown(self, name: str, place: str) -> UnknownParameter:
         return _unknown(self._facts.code, name, self._in, place)
 
 
-def _collect(ctx: Context, code: str, wanted: Mapping[str, OperationParameter], given: Iterable[_Given]) -> Inputs:
+def _collect(ctx: Context, code: str, wanted: Mapping[str, OperationParameter], given: Sequence[_Given]) -> Inputs:
     """Hold what came to names, cardinalities and types."""
     values: dict[str, list[Any]] = {}
     for one in given:
@@ -135,7 +148,7 @@ def _collect(ctx: Context, code: str, wanted: Mapping[str, OperationParameter], 
     for parameter in wanted.values():
         if len(values.get(parameter.name, ())) < parameter.min:
             raise BadRequest(f"${code} needs the parameter {parameter.name}", expression=f"http.{parameter.name}")
-    return Inputs(values)
+    return Inputs(values, [one.part for one in given])
 
 
 def _unknown(code: str, name: str, wanted: Iterable[str], place: str) -> UnknownParameter:
@@ -148,7 +161,7 @@ def _value(ctx: Context, code: str, parameter: OperationParameter, one: _Given) 
         parts = one.part.get("part", [])
         if not isinstance(parts, list):
             raise _wrong(code, one, "parts")
-        below = (_below(part, index, one.place) for index, part in enumerate(parts))
+        below = [_below(part, index, one.place) for index, part in enumerate(parts)]
         return _collect(ctx, code, {p.name: p for p in parameter.parts}, below)
     if "resource" in one.part:
         return _resource(ctx, code, parameter, one)

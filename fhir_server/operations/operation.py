@@ -29,6 +29,7 @@ class CoreOperation:
 
     searches: it also takes the search parameters of its type.
     links: names in the query that only its own page links have.
+    lenient: parameters that its definition does not have are ignored in a body.
     background: what its job ends in is its answer as it is, and another process may run it again from the start.
     """
 
@@ -38,6 +39,7 @@ class CoreOperation:
     searches: bool = False
     links: frozenset[str] = field(default_factory=frozenset)
     background: bool = False
+    lenient: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call.
@@ -50,7 +52,7 @@ class CoreOperation:
             error = MethodNotAllowed(f"${self.facts.code} changes the record; POST it", expression="http.method")
             error.headers["Allow"] = "POST, OPTIONS"
             raise error
-        reader = Reader(self.facts, searches=self.searches, links=self.links)
+        reader = Reader(self.facts, searches=self.searches, links=self.links, lenient=self.lenient)
         inputs, search = reader.read(ctx, request)
         result = await self.handler(ctx, Call(request, inputs, search))
         if isinstance(result, FhirResponse):

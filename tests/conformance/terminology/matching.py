@@ -4,7 +4,7 @@ What the templates mean: https://build.fhir.org/ig/HL7/fhir-tx-ecosystem-ig/test
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.model.json import encode
@@ -14,7 +14,6 @@ VERSION = "4.0.1"
 
 _UNORDERED = frozenset(("parameter", "part", "issue", "contains", "designation", "property", "extension"))
 _KEYS = ("name", "code", "url", "language", "value", "system")
-_PLACE = re.compile(r"location|expression")
 _SPECIAL: dict[str, re.Pattern[str]] = {
     "id": re.compile(r"[A-Za-z0-9\-.]{1,64}"),
     "uuid": re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
@@ -56,7 +55,7 @@ class Matcher:
             if name.startswith("$"):
                 continue
             if name not in found:
-                if name in optional or "*" in optional:
+                if name in optional or "*" in optional or _all_optional(wanted):
                     continue
                 return f"{path}.{name}: missing, expected {_short(wanted)}"
             if name in counted:
@@ -143,6 +142,10 @@ def _optional(template: Any) -> bool:
     return filter_.startswith("warning:") or (mode != "general") == filter_.startswith("!")
 
 
+def _all_optional(template: Any) -> bool:
+    return isinstance(template, list) and bool(template) and all(map(_optional, template))
+
+
 def _assigned(fitting: Sequence[Sequence[int]], order: Sequence[int]) -> dict[int, int]:
     """Give as many templates as possible an item of their own, the first ones first: item to template."""
     taken: dict[int, int] = {}
@@ -164,6 +167,3 @@ def _assigned(fitting: Sequence[Sequence[int]], order: Sequence[int]) -> dict[in
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else encode(value).decode()
     return text if len(text) <= 400 else text[:400] + "..."
-
-
-Compare = Callable[[Any, Any], str]

@@ -51,6 +51,7 @@ def test_values_fit_their_templates(template: object, found: object, right: bool
         ({"issue": [{"code": "a"}, {"code": "b"}]}, {"issue": [{"code": "b"}]}, '.issue: missing {"code":"a"}'),
         ({"issue": [{"code": "a", "$optional$": True}, {"code": "b"}]}, {"issue": [{"code": "b"}]}, ""),
         ({"issue": [{"code": "a", "$optional$": "!tx.fhir.org"}]}, {"issue": []}, ""),
+        ({"issue": [{"code": "a", "$optional$": True}]}, {}, ""),
         ({"issue": [{"$optional$": "tx.fhir.org"}]}, {"issue": []}, '.issue: missing {"$optional$":"tx.fhir.org"}'),
     ],
 )  # fmt: skip

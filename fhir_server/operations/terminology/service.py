@@ -1,0 +1,77 @@
+"""What a terminology operation works with: the tenant's service, and the resources that came with the call.
+
+Spec: https://hl7.org/fhir/R4/terminology-service.html
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from fhir_server.context import Context
+from fhir_server.errors import BadRequest, Unsupported
+from fhir_server.model.exchange import FhirResponse
+from fhir_server.model.json import decode, encode
+from fhir_server.operations.meta import the_version
+from fhir_server.operations.operation import Call
+from fhir_server.operations.terminology.faults import told_as_text
+from fhir_server.packages import CANONICAL_TYPES, Library, entry_of
+from fhir_server.terminology import Terminology
+from fhir_server.terminology.members import text
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+
+_MOST_RESOURCES = 5_000
+
+
+def service(ctx: Context, call: Call) -> Terminology:
+    """Return the terminology service, over the `tx-resource`s of the call where there are some.
+
+    Raises:
+        Unsupported: the server has none.
+        BadRequest: too many resources.
+    """
+    terminology = ctx.terminology
+    if not isinstance(terminology, Terminology):
+        raise Unsupported("this server has no terminology service")
+    given = call.inputs.many("tx-resource")
+    return with_resources(terminology, given) if given else terminology
+
+
+def with_resources(terminology: Terminology, resources: Sequence[Json]) -> Terminology:
+    """Return the service over more resources, which come before all others."""
+    if len(resources) > _MOST_RESOURCES:
+        raise BadRequest(f"{len(resources)} resources came with the request; {_MOST_RESOURCES} may")
+    entries = [
+        entry_of(f"{resource['resourceType']}/tx-{index}", resource["resourceType"], encode(resource))
+        for index, resource in enumerate(resources)
+        if resource.get("resourceType") in CANONICAL_TYPES
+    ]
+    return Terminology(Library(entries, terminology.library), systems=terminology.sources.provider)
+
+
+async def instance(ctx: Context, call: Call) -> Json | None:
+    """Return the resource of the URL, where the operation is called on one that the caller may see."""
+    if call.request.id is None:
+        return None
+    resource: Json = decode((await the_version(ctx, call.request)).stamped())
+    return resource
+
+
+async def held_system(ctx: Context, call: Call) -> str:
+    """Return `url|version` of the CodeSystem that the operation is called on; empty where it is called on the type."""
+    resource = await instance(ctx, call)
+    if resource is None:
+        return ""
+    return f"{text(resource, 'url')}|{text(resource, 'version')}"
+
+
+async def answered(work: Callable[..., T], *arguments: Any) -> T:
+    """Do the work in a thread, so that others are served meanwhile; what it refuses is told as programs expect it."""
+    with told_as_text():
+        return await asyncio.to_thread(work, *arguments)
+
+
+def resource_answer(resource: Json) -> FhirResponse:
+    """Answer with a resource."""
+    return FhirResponse(200, (encode(resource),))
