@@ -1,0 +1,63 @@
+"""Bundle of type searchset: the self link, and that what is found is what was searched for.
+
+Spec: https://hl7.org/fhir/R4/bundle.html#searchset
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_server.validation.place import Place
+from fhir_server.validation.resources.bundle_entries import Entries
+from fhir_server.validation.resources.values import child, objects, text
+from fhir_server.validation.run import Run
+
+Json = Mapping[str, Any]
+
+_types = re.compile(r"[?&]_type=([^&]*)")
+
+
+def check_searchset(bundle: Json, entries: Entries, place: Place, run: Run) -> None:
+    """Check the entries of a search answer."""
+    link = next((text(one, "url") for _, one in objects(bundle, "link") if one.get("relation") == "self"), "")
+    wanted = _wanted(link, run.knowledge.definitions.resource_types)
+    modes = {i: text(child(one, "search"), "mode") for i, one in objects(bundle, "entry")}
+    if not link:
+        run.warn(place, "invalid", "a searchset should have a self link that says what the search was")
+    if modes and not any(modes.values()):
+        run.warn(place, "invalid", "the entries of a searchset should have a search mode")
+    for entry in entries.all:
+        if entry.resource:
+            at = Place(place, "entry", entry.index)
+            _check_entry(entry.resource, modes[entry.index], wanted, at, run, any_mode=any(modes.values()))
+
+
+def _wanted(link: str, types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the types that a search is about; none where that is not told."""
+    path = link.partition("?")[0].rstrip("/")
+    last = path.rpartition("/")[2]
+    if last == "_search":
+        last = path.rsplit("/", 2)[-2]
+    if last in types:
+        return (last,)
+    listed = _types.search(link)
+    return tuple(listed[1].replace("%2C", ",").split(",")) if listed else ()
+
+
+def _check_entry(resource: Json, mode: str, wanted: tuple[str, ...], place: Place, run: Run, *, any_mode: bool) -> None:
+    type_, at = text(resource, "resourceType"), Place(place, "resource")
+    if mode == "outcome":
+        if type_ != "OperationOutcome":
+            run.error(at, "invalid", f"an entry of mode outcome is an OperationOutcome, not {type_}")
+        return
+    if type_ == "OperationOutcome" and mode != "match":
+        return
+    if "id" not in resource:
+        run.error(at, "invalid", "what a search finds must have an id")
+    if not wanted or type_ in wanted or mode == "include":
+        return
+    text_ = f"the search was for {', '.join(wanted)}, but this is {type_}"
+    if mode == "match":
+        run.error(at, "invalid", text_)
+    elif not any_mode:
+        run.warn(place, "invalid", f"{text_}; is a search mode missing?")

@@ -1,0 +1,114 @@
+"""Answers that are to be chosen: from answerOption, or from a value set.
+
+Spec: https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item.answerOption
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_server.model.json import encode
+from fhir_server.packages import Entry, Library
+from fhir_server.terminology import Terminology
+from fhir_server.terminology.checks import CodeCheck
+from fhir_server.validation.place import Place
+from fhir_server.validation.resources.questionnaires import contained
+from fhir_server.validation.resources.values import Value, choice, choice_place, compare, extension, objects, text
+from fhir_server.validation.run import Run
+from fhir_server.validation.structure.primitives import shorten
+
+Json = Mapping[str, Any]
+
+_EXCLUSIVE = "http://hl7.org/fhir/StructureDefinition/questionnaire-optionExclusive"
+_MOST_CODES = 10_000
+
+
+def options(question: Json) -> list[Value]:
+    """Return the values of answerOption."""
+    found = (choice(option, "value") for _, option in objects(question, "answerOption"))
+    return [value for value in found if value is not None]
+
+
+def exclusive(question: Json, answer: Value) -> bool:
+    """Tell whether an answer is marked as one that excludes others."""
+    for _, option in objects(question, "answerOption"):
+        value = choice(option, "value")
+        mark = extension(option, _EXCLUSIVE)
+        if mark is not None and mark.json is True and value is not None and _same(value, answer):
+            return True
+    return False
+
+
+def check_option(question: Json, answer: Value, questionnaire: Json, place: Place, run: Run) -> None:
+    """Check that an answer is one of those that are offered, if any are."""
+    offered, value_set, type_ = options(question), text(question, "answerValueSet"), question.get("type")
+    if offered:
+        _check_offered(question, answer, offered, place, run)
+    elif value_set and answer.type in ("Coding", "string"):
+        _check_value_set(value_set, answer, questionnaire, place, run, is_open=type_ == "open-choice")
+    elif type_ in ("choice", "open-choice"):
+        run.inform(place, "invariant", "the answer is not checked: the question offers no options")
+
+
+def _check_offered(question: Json, answer: Value, offered: list[Value], place: Place, run: Run) -> None:
+    if any(_same(option, answer) for option in offered):
+        return
+    if question.get("type") == "open-choice" and answer.type == "string":
+        if any(option.type == "Coding" and option.json.get("display") == answer.json for option in offered):
+            text_ = f"{shorten(answer.json)} is the display of an option; should it be a Coding?"
+            run.warn(place, "invariant", text_)
+        return
+    if answer.type == "Coding":
+        shown = f"{text(answer.json, 'system')}#{text(answer.json, 'code')}"
+        run.error(place, "invariant", f"the code {shown[:200]!r} is not one of the options")
+    else:
+        at = choice_place(place, "value", answer)
+        run.error(at, "invariant", f"the {answer.type} {shorten(answer.json)} is not one of the options")
+
+
+def _same(option: Value, answer: Value) -> bool:
+    if option.type == answer.type == "Coding":
+        return all(option.json.get(name) == answer.json.get(name) for name in ("system", "code"))
+    if option.type == answer.type == "Reference":
+        return bool(option.json.get("reference") == answer.json.get("reference"))
+    return option.type == answer.type and compare(option, answer) == 0
+
+
+def _check_value_set(url: str, answer: Value, questionnaire: Json, place: Place, run: Run, *, is_open: bool) -> None:
+    if answer.type == "string" and is_open:
+        return
+    coding = answer.json if answer.type == "Coding" else {"code": answer.json}
+    code, system, display = text(coding, "code"), text(coding, "system"), text(coding, "display")
+    if not code:
+        return
+    if answer.type == "Coding" and not system:
+        run.warn(place, "code-invalid", "a code without a system has no defined meaning")
+    found = _checked(url, system or None, code, display or None, questionnaire, run)
+    if found.result is None:
+        run.warn(place, "code-invalid", found.message or f"the value set {url[:200]!r} is not known")
+    elif answer.type == "string" and not found.result:
+        at = choice_place(place, "value", answer)
+        run.error(at, "invariant", f"{shorten(answer.json)} is not a code of the value set {url[:200]!r}")
+    elif not found.result or found.display:
+        run.error(place, "code-invalid", found.message)
+
+
+def _checked(url: str, system: str | None, code: str, display: str | None, owner: Json, run: Run) -> CodeCheck:
+    terms = run.knowledge.terms
+    if url.startswith("#"):
+        inner = contained(url[1:], owner) or contained(url[1:], run.root)
+        if inner is None:
+            return CodeCheck(None, url, message=f"no contained value set has the id {url[1:65]!r}")
+        terms, url = _terms_with(inner, run)
+    return terms.check(url, system, code, display=display)
+
+
+def _terms_with(value_set: Json, run: Run) -> tuple[Terminology, str]:
+    """Return a terminology that knows a contained value set, under a URL of its own."""
+    key = ("options", id(value_set))
+    if key not in run.memo:
+        url = f"urn:contained:{value_set.get('id')}"
+        data = encode({**value_set, "url": url})
+        library = Library((Entry(url, "ValueSet", url, "", data),), run.knowledge.library)
+        run.memo[key] = Terminology(library, _MOST_CODES), url
+    found: tuple[Terminology, str] = run.memo[key]
+    return found
