@@ -129,6 +129,8 @@ def _headers(source: _Source) -> Iterator[_Header]:
     name, size = None, None
     while block := source.take(_BLOCK):
         if not block.strip(b"\0"):
+            while source.take(_STEP):
+                pass  # the checksum of what came stands at the very end
             return
         header = _header(block)
         if header.kind in (_LONG_NAME, _EXTENDED):
