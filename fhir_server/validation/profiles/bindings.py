@@ -14,7 +14,12 @@ from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
-_ADDITIONAL = "http://hl7.org/fhir/tools/StructureDefinition/additional-binding"
+_ADDITIONAL = frozenset(
+    (
+        "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+        "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+    )
+)
 _MAXIMUM = CORE + "elementdefinition-maxValueSet"
 _MINIMUM = CORE + "elementdefinition-minValueSet"
 # What the purpose of an additional binding means for the verdict; what is not listed says nothing about codes.
@@ -51,7 +56,7 @@ def _additional(extension: Json) -> tuple[str, str] | None:
     if url in (_MAXIMUM, _MINIMUM):
         value_set = extension.get("valueCanonical") or extension.get("valueUri")
         return ("required" if url == _MAXIMUM else "preferred", str(value_set)) if value_set else None
-    if url != _ADDITIONAL:
+    if url not in _ADDITIONAL:
         return None
     parts = {p.get("url"): p for p in extension.get("extension") or () if isinstance(p, dict)}
     if "usage" in parts:

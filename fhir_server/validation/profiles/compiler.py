@@ -72,6 +72,10 @@ class Compiler:
         """Return the checks of one element of the snapshot and all below it."""
         return self._element(tree, self._base(tree))
 
+    def element(self, label: str) -> Tree | None:
+        """Return an element of the snapshot by its id, `Composition.section:codeA`."""
+        return self._by_path.get(label)
+
     def content(self, tree: Tree) -> Tree:
         """Return the element that another refers to for its content; itself where it does not."""
         reference = tree.definition.get("contentReference")

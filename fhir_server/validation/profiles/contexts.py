@@ -51,9 +51,16 @@ def allows(contexts: Contexts, owner: Spot, run: Run) -> bool:
     """Whether an extension may be used on an element, which has spots above it."""
     if not contexts.elements.isdisjoint(identities(owner, run.knowledge.definitions)):
         return True
-    if contexts.extensions and owner.type == "Extension" and owner.fields.get("url") in contexts.extensions:
+    if contexts.extensions and not contexts.extensions.isdisjoint(_extensions_around(owner)):
         return True
     return any(_selects(expression, owner) for expression in contexts.expressions)
+
+
+def _extensions_around(owner: Spot) -> Iterator[str]:
+    """The URL of the extension that the element is, or whose value it is."""
+    for place in (owner, owner.above):
+        if isinstance(place, Spot) and place.type == "Extension":
+            yield str(place.fields.get("url"))
 
 
 def identities(owner: Spot, definitions: Definitions) -> Iterator[str]:

@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/profiling.html#discriminator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.validation.profiles.bindings import required_value_set
 from fhir_server.validation.profiles.elements import Json, Tree
@@ -95,11 +95,15 @@ def _resolved(spot: Spot, run: Run, profiles: "Profiles") -> list[Spot]:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """An element of a definition: of a snapshot, or (`tree` None) whatever has one of these profiles."""
+    """An element of a definition: of a snapshot, or (`tree` None) whatever has one of these profiles.
+
+    `value` is what a fixed value or a pattern further up has there, and whether it is fixed.
+    """
 
     compiler: "Compiler | None"
     tree: Tree | None
     profiles: tuple[str, ...] = ()
+    value: tuple[Any, bool] | None = None
 
 
 def definitions_at(start: Defined, steps: list[Step], profiles: "Profiles") -> list[Defined]:
@@ -112,6 +116,9 @@ def definitions_at(start: Defined, steps: list[Step], profiles: "Profiles") -> l
 
 def _below(at: Defined, step: Step, profiles: "Profiles") -> Iterator[Defined]:
     for each in _roots(at, profiles):
+        value = each.value or (fixed_value(each.tree.definition) if each.tree else None)
+        if value is not None and step.kind == "name":
+            yield from _within(value, step.name)
         if each.tree is None or each.compiler is None:
             continue
         if step.kind == "resolve":
@@ -124,13 +131,22 @@ def _below(at: Defined, step: Step, profiles: "Profiles") -> Iterator[Defined]:
             yield from _children(each, name, step.name if step.kind == "extension" else "", profiles)
 
 
+def _within(value: tuple[Any, bool], name: str) -> Iterator[Defined]:
+    """What a fixed value or a pattern of a whole has for a part."""
+    whole, exact = value
+    found = whole.get(name) if isinstance(whole, dict) else None
+    for item in found if isinstance(found, list) else [found]:
+        if item is not None:
+            yield Defined(None, None, value=(item, exact))
+
+
 def _url(target: str) -> str:
     return target if ":" in target else CORE + target
 
 
 def _roots(at: Defined, profiles: "Profiles") -> Iterator[Defined]:
     """The definition itself, or the roots of the profiles that it stands for."""
-    if at.tree is not None:
+    if at.tree is not None or at.value is not None:
         yield at
     for url in at.profiles:
         profile = profiles.find(url)
@@ -198,8 +214,8 @@ def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | 
     if part.tree is not None and by_url and (url := extension_url(part.tree, profiles)):
         return lambda spot, run: spot.fields.get("url") == url
     found = definitions_at(part, steps, profiles)
-    if kind == "exists":
-        wanted = _required(found)
+    wanted = _required(found)
+    if kind == "exists" or (wanted is False and steps):
         return None if wanted is None else lambda spot, run: bool(values(spot, steps, run, profiles)) is wanted
     test = _TESTS[kind](found, profiles)
     if test is None or not steps:
@@ -224,12 +240,12 @@ def _value(found: list[Defined], profiles: "Profiles") -> Test | None:
 
 
 def _value_test(at: Defined, profiles: "Profiles") -> Test | None:
-    if at.tree is None or at.compiler is None:
-        return None
-    fixed = fixed_value(at.tree.definition)
+    fixed = at.value or (fixed_value(at.tree.definition) if at.tree else None)
     if fixed is not None:
         value, exact = fixed
         return lambda spot, run: same(spot.value, value, exact=exact)
+    if at.tree is None or at.compiler is None:
+        return None
     if value_set := required_value_set(at.tree.definition):
         return lambda spot, run: member_of(spot.value, value_set, run) is True
     checks = at.compiler.nested(at.tree)

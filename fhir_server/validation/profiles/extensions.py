@@ -41,20 +41,20 @@ def check_extension(extension: Any, place: Place, run: Run, modifier: bool = Fal
     url = extension.get("url") if type(extension) is dict else None
     if not isinstance(url, str):
         return
-    definition = _definition(url, run)
+    if "|" in url:
+        run.error(place, "invalid", f"The extension URL must not contain a version: {url}")
+    definition = _definition(url.partition("|")[0], run)
     if definition is None:
         _unknown(url, place, run)
         return
     owner = spot_at(place.above, run) if place.above else Spot(None, "", -1, None)
     spot = Spot(owner, place.name, place.index, extension, "Extension")
-    if "|" in url:
-        run.error(place, "invalid", f"The extension URL must not contain a version: {url}")
     if definition.modifier != modifier:
         kinds = ("modifierExtension", "extension") if modifier else ("extension", "modifierExtension")
         text = f"The Extension '{url}' must not be used as {_article(kinds[0])} {kinds[0]} (it is {_article(kinds[1])} "
         run.error(place, "structure", f"{text}{kinds[1]})")
     _check_use(definition, spot, owner, run)
-    profiles_of(run.knowledge).check(spot, url, run)
+    profiles_of(run.knowledge).check(spot, definition.profile.label, run)
 
 
 def _article(word: str) -> str:

@@ -1,6 +1,6 @@
 """What an element definition says, in a form in which a profile can be compared with what it is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from fhir_server.validation.profiles.elements import Json, Tree
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 _SYSTEM = "http://hl7.org/fhirpath/System."
+_PROFILE_ELEMENT = CORE + "elementdefinition-profile-element"
 _FHIR_TYPE = CORE + "structuredefinition-fhir-type"
 UNBOUNDED = 1 << 60
 ALWAYS = frozenset(("ele-1", "ext-1"))
@@ -100,7 +101,7 @@ def types_of(definition: Json, definitions: Definitions) -> dict[str, TypeFacts]
         if isinstance(of, dict) and (code := _code(of)):
             before = found.get(code, TypeFacts())
             found[code] = TypeFacts(
-                before.profiles + _texts(of, "profile"),
+                before.profiles + tuple(_profiles(of)),
                 before.targets + tuple(_target(url, definitions) for url in _texts(of, "targetProfile")),
                 before.aggregation + _texts(of, "aggregation"),
                 str(of.get("versioning") or before.versioning),
@@ -122,6 +123,26 @@ def _code(of: Json) -> str:
 def _texts(of: Json, name: str) -> tuple[str, ...]:
     found = of.get(name)
     return tuple(text for text in found if isinstance(text, str)) if isinstance(found, list) else ()
+
+
+def _profiles(of: Json) -> Iterator[str]:
+    """URLs of profiles; one that stands for an element of another profile is followed by `#` and the element's id.
+
+    Spec: https://hl7.org/fhir/R4/extension-elementdefinition-profile-element.html
+    """
+    beside = of.get("_profile")
+    companions = beside if isinstance(beside, list) else []
+    for index, url in enumerate(_texts(of, "profile")):
+        companion = companions[index] if index < len(companions) else None
+        element = _profile_element(companion) if isinstance(companion, dict) else ""
+        yield f"{url}#{element}" if element else url
+
+
+def _profile_element(companion: Json) -> str:
+    for extension in companion.get("extension") or ():
+        if isinstance(extension, dict) and extension.get("url") == _PROFILE_ELEMENT:
+            return str(extension.get("valueString") or "")
+    return ""
 
 
 def _target(url: str, definitions: Definitions) -> str:

@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/conformance-rules.html#constraints
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fhir_server.fhirpath import Expression, FhirPathError, Limits, Options, Services, compile_expression
+from fhir_server.fhirpath import Expression, FhirPathError, Limits, Node, Options, Services, compile_expression
 from fhir_server.validation.profiles.elements import Json
 from fhir_server.validation.profiles.facts import CORE, Facts
 from fhir_server.validation.profiles.spot import Spot, node_of, with_parents
@@ -87,8 +87,19 @@ def evaluate(
     root = context
     while root.parent is not None:
         root = root.parent
+    variables = _around(context) | dict(variables or {})
     found = expression.evaluate(root, variables, context=context, options=Options(_services(run, conforms), LIMITS))
     return _true([node.value for node in found])
+
+
+def _around(context: Node) -> dict[str, Node]:
+    """For an element that is a resource, `%resource` is the one that it stands in: that is what the profile is on."""
+    outer = context.parent
+    while outer is not None and not (isinstance(outer.value, dict) and "resourceType" in outer.value):
+        outer = outer.parent
+    if outer is None or not (isinstance(context.value, dict) and "resourceType" in context.value):
+        return {}
+    return {"resource": outer, "rootResource": outer}
 
 
 def _true(found: list[Any]) -> bool:

@@ -59,7 +59,8 @@ class Profile:
     def checks(self) -> tuple[SpotCheck, ...]:
         """Return the checks. Two threads may make them twice; either will do."""
         if self._checks is None:
-            self._checks = self.compiler.root()
+            whole = self.tree is self.compiler.tree
+            self._checks = self.compiler.root() if whole else self.compiler.nested(self.tree)
         return self._checks
 
     @property
@@ -86,10 +87,9 @@ class Profiles:
         return self._found[canonical]
 
     def _make(self, canonical: str) -> Profile | None:
-        try:
-            definition = structure(self._library, canonical)
-        except FhirError:
-            definition = None  # whoever stores or loads it is told why it has no snapshot
+        if "#" in canonical:
+            return self._part(*canonical.split("#", 1))
+        definition = self._structure(canonical) or self._structure(self._version_like(canonical))
         if definition is None:
             return None
         snapshot = definition.get("snapshot")
@@ -103,6 +103,28 @@ class Profiles:
         compiler = Compiler(tree, label, type_, self)
         required = tuple(each.label for each in tree.all() if each.definition.get("mustSupport") is True)
         return Profile(url, label, type_, definition, tree, compiler, must_support=required)
+
+    def _structure(self, canonical: str) -> Json | None:
+        try:
+            return structure(self._library, canonical) if canonical else None
+        except FhirError:
+            return None  # whoever stores or loads it is told why it has no snapshot
+
+    def _version_like(self, canonical: str) -> str:
+        """`url|4.0` stands for the latest 4.0.x."""
+        url, _, version = canonical.partition("|")
+        for entry in self._library.versions("StructureDefinition", url) if version else ():
+            if entry.version.startswith(version + "."):
+                return f"{url}|{entry.version}"
+        return ""
+
+    def _part(self, canonical: str, element: str) -> Profile | None:
+        """One element of a profile, as if it were a profile on its type."""
+        whole = self.find(canonical)
+        tree = whole.compiler.element(element) if whole else None
+        if whole is None or tree is None:
+            return None
+        return Profile(whole.url, f"{whole.label}#{element}", "", whole.definition, tree, whole.compiler)
 
     def type_of(self, canonical: str) -> str:
         """Return the type that a profile is on, `canonical` being its URL or the name of a type; empty if unknown."""
@@ -131,8 +153,7 @@ class Profiles:
         if not self._is_core(canonical):
             profile = self.find(canonical)
             if profile is None:
-                text = f"Profile reference '{canonical}' has not been checked because it could not be found"
-                run.warn(spot, "not-found", text)
+                run.unchecked(spot, "not-found", f"The profile {canonical} is not known, so it has not been checked")
                 return
             key = id(spot.value), profile.label
             if spot.value is None or key not in run.done:
@@ -142,7 +163,12 @@ class Profiles:
         self._check_kind(spot, canonical.removeprefix(CORE), canonical, run)
 
     def check_type(self, spot: Spot, canonical: str, run: Run) -> None:
-        """As `check`, for the profile on the type of an element."""
+        """As `check`, for the profile on the type of an element; who holds unknown extensions for errors, holds this
+        for one too.
+        """
+        if run.unknown_extensions == "error" and not self._is_core(canonical) and self.find(canonical) is None:
+            run.error(spot, "structure", f"Unknown profile {canonical}")
+            return
         self.check(spot, canonical, run)
 
     def _is_core(self, canonical: str) -> bool:

@@ -62,7 +62,8 @@ def _allowed(types: Mapping[str, TypeFacts], profile: str, definitions: Definiti
                 run.error(spot.above, "structure", text)
                 return
             text = f"The profile '{profile}' allows for the type {names} but found type {spot.type}"
-            run.error(spot, "structure", text)
+            # Of several types nobody can say which was meant, so that the owner is at fault, as the reference has it.
+            run.error(spot.above if len(types) > 1 and spot.above else spot, "structure", text)
 
     return check
 
