@@ -69,8 +69,30 @@ class Settings(BaseModel):
     max_package_files: Positive = Field(50_000, description="Most files in an IG package.")
     gzip_minimum: Positive = Field(1_024, description="Smallest response that is compressed.")
 
+    # --- authority
+    token_life: Positive = Field(3_600, description="How long an access token is good, in seconds.")
+    refresh_life: Positive = Field(90 * 86_400, description="How long an unused refresh token is good, in seconds.")
+    refresh_grace: Positive = Field(
+        60, description="Seconds in which a refresh token that was used is answered once more with the same answer."
+    )
+    code_life: Positive = Field(60, description="How long an authorization code is good, in seconds.")
+    session_life: Positive = Field(12 * 3_600, description="How long a browser stays signed in, in seconds.")
+    key_life: Positive = Field(90 * 86_400, description="How long a replaced signing key stays published, in seconds.")
+    token_check: Positive = Field(1, description="Seconds in which a worker may not notice that a token was revoked.")
+    shared_types: tuple[str, ...] = Field(
+        (
+            "Practitioner", "PractitionerRole", "Organization", "OrganizationAffiliation", "Location",
+            "HealthcareService", "Endpoint", "Medication", "MedicationKnowledge", "Substance", "ValueSet", "CodeSystem",
+            "ConceptMap", "StructureDefinition", "SearchParameter", "OperationDefinition", "NamingSystem",
+            "Questionnaire", "PlanDefinition", "ActivityDefinition", "Library", "Measure", "InsurancePlan",
+        ),
+        description="Types without a link to patients that `patient/` scopes and patients may read.",
+    )  # fmt: skip
+
     # --- rules of the record
-    validation: Literal["off", "structure"] = Field("structure", description="What is checked before a write.")
+    validation: Literal["off", "structure", "full"] = Field(
+        "full", description="What is checked before a write: shape alone, or also rules, codes and profiles."
+    )
     update_create: bool = Field(True, description="Whether PUT may create a resource with the client's id.")
     integrity_on_delete: bool = Field(True, description="Refuse to delete what other resources refer to.")
     integrity_on_write: bool = Field(False, description="Refuse references to resources that do not exist.")

@@ -4,6 +4,7 @@ from fhir_server.context import Context, Planned
 from fhir_server.errors import MultipleMatches
 from fhir_server.interactions import binary
 from fhir_server.interactions.conditional import Find, find, header_criteria
+from fhir_server.interactions.findings import Wishes
 from fhir_server.interactions.prepare import prepare
 from fhir_server.interactions.targets import Target
 from fhir_server.interactions.write import write
@@ -29,8 +30,8 @@ async def plan_create(ctx: Context, request: FhirRequest) -> Planned:
     target = await settle_create(ctx, request)
     if target.answers:
         return Planned((), target.key, target.conditions, target.found)
-    prepared = await prepare(ctx, binary.as_resource(request), target.key)
-    return Planned((target.change("POST", prepared),), target.key)
+    prepared = await prepare(ctx, binary.as_resource(request), target.key, wishes=Wishes.of(request))
+    return Planned((target.change("POST", prepared),), target.key, issues=prepared.issues)
 
 
 async def settle_create(ctx: Context, request: FhirRequest, find: Find = find) -> Target:

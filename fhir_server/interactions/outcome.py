@@ -1,6 +1,7 @@
 """OperationOutcomes as bytes."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fhir_server.errors import Issue
 from fhir_server.model.json import encode
@@ -11,15 +12,15 @@ def outcome(issues: Iterable[Issue]) -> bytes:
     return encode({"resourceType": "OperationOutcome", "issue": [issue.as_json() for issue in issues]})
 
 
-def success(text: str) -> bytes:
-    """Write an OperationOutcome that says what was done."""
-    return outcome([Issue(text, "informational", "information")])
+def success(text: str, issues: Iterable[Issue] = ()) -> bytes:
+    """Write an OperationOutcome that says what was done, and what was noticed."""
+    return outcome([Issue(text, "informational", "information"), *issues])
 
 
 def prefixed(issues: Iterable[Issue], prefix: str) -> list[Issue]:
     """Say where in a Bundle the issues stand: `Patient.birthDate` becomes `Bundle.entry[3].resource.birthDate`."""
     return [
-        Issue(issue.diagnostics, issue.code, issue.severity, tuple(_below(prefix, e) for e in issue.expression))
+        replace(issue, expression=tuple(_below(prefix, expression) for expression in issue.expression))
         for issue in issues
     ]
 

@@ -19,6 +19,7 @@ from fhir_server.errors import (
     UnsupportedMediaType,
 )
 from fhir_server.interactions.conditional import Find, find
+from fhir_server.interactions.findings import Wishes
 from fhir_server.interactions.preconditions import if_match
 from fhir_server.interactions.prepare import INLINE, minified, parse, prepare
 from fhir_server.interactions.targets import Target
@@ -54,8 +55,9 @@ async def patch(ctx: Context, request: FhirRequest) -> FhirResponse:
 async def plan_patch(ctx: Context, request: FhirRequest) -> Planned:
     """Plan a patch on the version that is current now; if that changes before the commit, it is made again."""
     target = await settle_patch(ctx, request)
-    prepared = await prepare(ctx, await apply(ctx, request, target), target.key, same_id=True)
-    return Planned((target.change("PATCH", prepared),), target.key, guessed=True)
+    patched = await apply(ctx, request, target)
+    prepared = await prepare(ctx, patched, target.key, same_id=True, wishes=Wishes.of(request))
+    return Planned((target.change("PATCH", prepared),), target.key, guessed=True, issues=prepared.issues)
 
 
 async def settle_patch(ctx: Context, request: FhirRequest, find: Find = find) -> Target:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.context import Context
-from fhir_server.errors import BadJson, BadRequest, InvalidResource
+from fhir_server.errors import BadJson, BadRequest, InvalidResource, Issue
+from fhir_server.interactions.findings import NO_WISHES, Wishes, validated
 from fhir_server.interactions.integrity import targets
 from fhir_server.interactions.stored_body import stored_body
 from fhir_server.model.json import JsonError, decode, minify
@@ -19,14 +20,20 @@ INLINE = 64_000
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A resource ready to be written: stored bytes, index rows and, where integrity is kept, what it refers to."""
+    """A resource ready to be written: stored bytes, index rows and, where integrity is kept, what it refers to.
+
+    `issues` are findings that do not stand in the way of the write, as far as the client asked for them.
+    """
 
     body: Body
     entries: IndexEntries
     requires: tuple[ResourceKey, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
 
-async def prepare(ctx: Context, raw: bytes, key: ResourceKey, *, same_id: bool = False) -> Prepared:
+async def prepare(
+    ctx: Context, raw: bytes, key: ResourceKey, *, same_id: bool = False, wishes: Wishes = NO_WISHES
+) -> Prepared:
     """Check a resource as it came and make it ready under `key`.
 
     same_id: the resource has to carry the id of `key` (an update); else its own id and what the server owns of meta
@@ -37,16 +44,20 @@ async def prepare(ctx: Context, raw: bytes, key: ResourceKey, *, same_id: bool =
         InvalidResource: it breaks rules of FHIR; all findings at once.
     """
     if len(raw) <= INLINE:
-        return prepare_now(ctx, raw, key, same_id=same_id)
-    return await asyncio.to_thread(prepare_now, ctx, raw, key, same_id=same_id)
+        return prepare_now(ctx, raw, key, same_id=same_id, wishes=wishes)
+    return await asyncio.to_thread(prepare_now, ctx, raw, key, same_id=same_id, wishes=wishes)
 
 
-def prepare_now(ctx: Context, raw: bytes, key: ResourceKey, *, same_id: bool = False) -> Prepared:
+def prepare_now(
+    ctx: Context, raw: bytes, key: ResourceKey, *, same_id: bool = False, wishes: Wishes = NO_WISHES
+) -> Prepared:
     """Do the work of `prepare` where the caller stands."""
-    return prepare_small(ctx, minified(raw), key, same_id=same_id)
+    return prepare_small(ctx, minified(raw), key, same_id=same_id, wishes=wishes)
 
 
-def prepare_small(ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool = False) -> Prepared:
+def prepare_small(
+    ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool = False, wishes: Wishes = NO_WISHES
+) -> Prepared:
     """Do the same with a resource that is minified already."""
     resource = parse(small, ctx.settings.max_depth)
     check_type(resource, key.type)
@@ -55,13 +66,12 @@ def prepare_small(ctx: Context, small: bytes, key: ResourceKey, *, same_id: bool
     resource["id"] = key.id
     if not isinstance(resource.get("meta", {}), dict):
         raise BadRequest("meta is not an object", expression=f"{key.type}.meta")
-    if ctx.settings.validation != "off":
-        _validate(ctx, resource, key.type)
+    issues = validated(ctx, resource, key.type, wishes)
     if key.type == "SearchParameter":
         _check_search_parameter(ctx, resource)
     entries = ctx.extractor.extract(key.type, resource, own_base=ctx.base)
     requires = targets(resource, key) if ctx.settings.integrity_on_write else ()
-    return Prepared(stored_body(small, resource, key), entries, requires)
+    return Prepared(stored_body(small, resource, key), entries, requires, issues)
 
 
 def minified(raw: bytes) -> bytes:
@@ -113,9 +123,3 @@ def _check_search_parameter(ctx: Context, resource: dict[str, Any]) -> None:
         ctx.parameters.check(resource)
     except ValueError as error:
         raise InvalidResource(str(error), expression="SearchParameter.expression") from None
-
-
-def _validate(ctx: Context, resource: dict[str, Any], type_: str) -> None:
-    issues = ctx.validator.check(resource, type_)
-    if any(issue.severity in ("error", "fatal") for issue in issues):
-        raise InvalidResource(f"{len(issues)} findings in {type_}", issues=issues)

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from fhir_server.definitions import load
 from fhir_server.model.json import decode
 from fhir_server.packages import (
     CANONICAL_TYPES,
@@ -44,7 +45,7 @@ from fhir_server.storage.base import (
     StoreProvider,
 )
 from fhir_server.terminology import Terminology
-from fhir_server.validation import Validator, structure_validator
+from fhir_server.validation import Validator
 
 _log = logging.getLogger("fhir_server.definitions")
 
@@ -229,7 +230,7 @@ class Tenants:
 
 def make_validator(library: Library, terminology: Terminology) -> Validator:
     """Return what checks resources by a library and its terminology."""
-    return structure_validator()
+    return Validator(load(), library, terminology)
 
 
 def shared_packages(settings: Settings) -> Sequence[Package]:

@@ -4,6 +4,7 @@ from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, Conflict, Forbidden, MethodNotAllowed, MultipleMatches, PreconditionFailed
 from fhir_server.interactions import binary
 from fhir_server.interactions.conditional import Find, Matches, find
+from fhir_server.interactions.findings import Wishes
 from fhir_server.interactions.preconditions import expected_version, if_match, reads_current
 from fhir_server.interactions.prepare import minified, parse, prepare
 from fhir_server.interactions.targets import Target
@@ -34,8 +35,8 @@ async def plan_update(ctx: Context, request: FhirRequest) -> Planned:
     """Plan an update, by id or by condition."""
     target = await settle_update(ctx, request)
     body = binary.as_resource(request, target.key)
-    prepared = await prepare(ctx, body, target.key, same_id=request.id is not None)
-    return Planned((target.change("PUT", prepared),), target.key, guessed=target.guessed)
+    prepared = await prepare(ctx, body, target.key, same_id=request.id is not None, wishes=Wishes.of(request))
+    return Planned((target.change("PUT", prepared),), target.key, guessed=target.guessed, issues=prepared.issues)
 
 
 async def settle_update(ctx: Context, request: FhirRequest, find: Find = find) -> Target:

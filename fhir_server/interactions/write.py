@@ -1,11 +1,11 @@
 """The one road of a single write: plan, commit, plan again on a conflict, answer as the client prefers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import uniform
 
 from fhir_server.context import Context, Planned
-from fhir_server.errors import Busy
+from fhir_server.errors import Busy, Issue
 from fhir_server.interactions.outcome import success
 from fhir_server.interactions.store_errors import translate
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -20,10 +20,10 @@ async def write(ctx: Context, request: FhirRequest, plan: Plan) -> FhirResponse:
     """Answer a create, update or patch."""
     planned, result = await commit(ctx, lambda: plan(ctx, request))
     if result.written:
-        return answer(request, result.written[0])
+        return answer(request, result.written[0], planned.issues)
     if planned.found is None:
         raise AssertionError("a plan without changes answers with a version")
-    return answer(request, Written(planned.found, changed=False, created=False))
+    return answer(request, Written(planned.found, changed=False, created=False), planned.issues)
 
 
 async def commit(ctx: Context, plan: Callable[[], Awaitable[Planned]]) -> tuple[Planned, CommitResult]:
@@ -53,8 +53,8 @@ async def pause(attempt: int) -> None:
     await asyncio.sleep(uniform(0, 0.002 * (attempt + 1)))  # noqa: S311  # no secret depends on it
 
 
-def answer(request: FhirRequest, written: Written) -> FhirResponse:
-    """Answer a write by `Prefer: return`, the whole resource by default.
+def answer(request: FhirRequest, written: Written, issues: Sequence[Issue] = ()) -> FhirResponse:
+    """Answer a write by `Prefer: return`, the whole resource by default. An outcome has the findings on it too.
 
     Spec: https://hl7.org/fhir/R4/http.html#ops
     """
@@ -66,7 +66,7 @@ def answer(request: FhirRequest, written: Written) -> FhirResponse:
     if preferred == "minimal":
         return FhirResponse(status, (), version)
     if preferred == "OperationOutcome":
-        return FhirResponse(status, (success(said(written, version)),), version)
+        return FhirResponse(status, (success(said(written, version), issues),), version)
     return FhirResponse.of_version(version, status)
 
 

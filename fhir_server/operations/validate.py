@@ -106,7 +106,7 @@ async def _checked(ctx: Context, call: Call) -> list[Issue]:
     large = len(call.request.body) > INLINE
     check = ctx.validator.check
     issues = await asyncio.to_thread(check, resource, type_) if large else check(resource, type_)
-    if not issues:
+    if not any(issue.severity == "error" for issue in issues):
         issues = [*_search_parameter(ctx, resource), *await _missing(ctx, resource)]
     return [*issues, *_of_profile(call.inputs.one("profile"), resource["resourceType"])]
 

@@ -1,5 +1,6 @@
-"""Validation of resources against the R4 definitions."""
+"""Validation of resources against R4, profiles and terminology."""
 
-from fhir_server.validation.validator import Validator, structure_validator
+from fhir_server.validation.structure.validator import StructureValidator, structure_validator
+from fhir_server.validation.validator import Validator, Wanted
 
-__all__ = ["Validator", "structure_validator"]
+__all__ = ["StructureValidator", "Validator", "Wanted", "structure_validator"]

@@ -1,9 +1,14 @@
 """What the validator has found so far, up to a limit."""
 
+from typing import Literal
+
 from fhir_server.errors import Issue
 
-# Issues of one resource; a last one says that there are more.
+# Errors of one resource, and as many other findings; a last one says that there are more.
 MAX_ISSUES = 200
+
+Origin = Literal["base", "profile", "unchecked"]
+"""Where a finding comes from: R4 itself, a profile, or that something could not be checked."""
 
 
 class Enough(Exception):
@@ -11,20 +16,57 @@ class Enough(Exception):
 
 
 class Findings:
-    """A growing list of issues."""
+    """A growing list of issues.
 
-    def __init__(self, limit: int = MAX_ISSUES) -> None:
+    Attributes:
+        origins: where each issue comes from, in the same order.
+        origin: where the next ones come from.
+        errors_only: nobody will read anything but errors, so nothing else is kept.
+        errors: how many of the issues are errors.
+    """
+
+    def __init__(self, limit: int = MAX_ISSUES, *, errors_only: bool = False) -> None:
         self.issues: list[Issue] = []
+        self.origins: list[Origin] = []
+        self.origin: Origin = "base"
+        self.errors_only = errors_only
+        self.errors = 0
         self._limit = limit
 
     def add(self, code: str, path: str, text: str, *, severity: str = "error", key: str = "") -> None:
         """Note a fault of the element at a FHIRPath; `key` is that of the invariant that is broken.
 
         Raises:
-            Enough: there are as many as anybody wants to read.
+            Enough: there are as many errors as anybody wants to read.
         """
-        if len(self.issues) >= self._limit:
-            self.issues.append(Issue(f"there are more than {self._limit} faults; the rest is not listed", "too-costly"))
+        if severity != "error":
+            self._other(code, path, text, severity, key)
+            return
+        if self.errors >= self._limit:
+            self._append(Issue(f"there are more than {self._limit} faults; the rest is not listed", "too-costly"))
             raise Enough
-        details = {"coding": [{"code": key}]} if key else None
-        self.issues.append(Issue(text, code, severity, (path,), details))
+        self.errors += 1
+        self._append(_issue(code, path, text, severity, key))
+
+    def limit(self, text: str) -> None:
+        """Note that the looking ended early."""
+        self._append(Issue(text, "too-costly"))
+
+    def _other(self, code: str, path: str, text: str, severity: str, key: str) -> None:
+        """Note what is no error. Those over the limit are passed over: errors may still come."""
+        others = len(self.issues) - self.errors
+        if self.errors_only or others > self._limit:
+            return
+        if others == self._limit:
+            text = f"there are more than {self._limit} warnings and hints; the rest is not listed"
+            code, path, severity, key = "too-costly", "", "information", ""
+        self._append(_issue(code, path, text, severity, key))
+
+    def _append(self, issue: Issue) -> None:
+        self.issues.append(issue)
+        self.origins.append(self.origin)
+
+
+def _issue(code: str, path: str, text: str, severity: str, key: str) -> Issue:
+    details = {"coding": [{"code": key}]} if key else None
+    return Issue(text, code, severity, (path,) if path else (), details)

@@ -15,8 +15,9 @@ Resolve = Callable[[str], Json | None]
 """Gives the resource of a reference outside of the one that is checked; None where it is not at hand."""
 
 
-def _nothing(_reference: str) -> None:
-    return None
+def nothing(_reference: str) -> None:
+    """Know of no resource outside of the one that is checked."""
+    return
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,16 +43,26 @@ class Run:
         done: profiles that were checked already, by (id of the JSON object, URL), so that circles of references end.
         memo: what a check wants to know again in this validation; names of keys start with that of the check.
         unknown_extensions: severity of an extension that no definition is known for.
+        wrong_displays: severity of a display that is none of its code's.
+        security: severity of what looks like HTML in a text.
+        resource: the innermost resource that is being looked at.
+        container: the resource that contains it, where it is a contained one.
+        codes: what was judged of codes before; see `rules.codes`.
     """
 
     knowledge: Knowledge
     root: Json
     findings: Findings
-    resolve: Resolve = _nothing
+    resolve: Resolve = nothing
     transaction: bool = False
     done: set[tuple[int, str]] = field(default_factory=set)
     memo: dict[Any, Any] = field(default_factory=dict)
     unknown_extensions: Literal["information", "warning", "error"] = "information"
+    wrong_displays: Literal["warning", "error"] = "error"
+    security: Literal["off", "warning", "error"] = "off"
+    resource: Json = field(default_factory=dict)
+    container: Json | None = None
+    codes: Any = None
 
     def error(self, place: Place, code: str, text: str, key: str = "") -> None:
         """Note what makes the resource invalid."""
@@ -59,11 +70,21 @@ class Run:
 
     def warn(self, place: Place, code: str, text: str, key: str = "") -> None:
         """Note what should be looked at; the resource is valid all the same."""
+        if self.findings.errors_only:
+            return
         self.findings.add(code, place.path(), text, severity="warning", key=key)
 
     def inform(self, place: Place, code: str, text: str, key: str = "") -> None:
         """Note what is good to know."""
+        if self.findings.errors_only:
+            return
         self.findings.add(code, place.path(), text, severity="information", key=key)
+
+    def unchecked(self, place: Place, code: str, text: str) -> None:
+        """Warn of what could not be checked here; who asks for `handling=strict` takes it for an error."""
+        before, self.findings.origin = self.findings.origin, "unchecked"
+        self.warn(place, code, text)
+        self.findings.origin = before
 
 
 Check = Callable[[Any, Place, Run], None]

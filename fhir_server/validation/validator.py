@@ -1,61 +1,124 @@
-"""The structural validator: everything in a resource that R4 does not allow, with its place."""
+"""The validator: structure, the rules of R4, rules of resource types, and profiles; all findings at once."""
 
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from fhir_server.definitions import Definitions, load
+from fhir_server.definitions import Definitions
 from fhir_server.errors import Issue
+from fhir_server.packages import Library
+from fhir_server.terminology import Terminology
+from fhir_server.validation import profiles as profile_checks
 from fhir_server.validation.findings import Enough, Findings
-from fhir_server.validation.structure.plan import Plan
-from fhir_server.validation.structure.primitives import shorten
-from fhir_server.validation.structure.shapes import FastRoad
-from fhir_server.validation.structure.walker import Walker
+from fhir_server.validation.place import Place
+from fhir_server.validation.rules.codes import Codes
+from fhir_server.validation.rules.table import rules_of
+from fhir_server.validation.run import Knowledge, Resolve, Run, nothing
+from fhir_server.validation.structure.validator import structure_of
+
+Level = Literal["structure", "full"]
+Severity = Literal["information", "warning", "error"]
+Security = Literal["off", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one validation is to do.
+
+    Attributes:
+        profiles: canonical URLs that the resource has to conform to, beside those that it names itself.
+        resolve: gives resources that are referred to.
+        errors_only: nobody reads anything but errors; that is faster.
+        displays: severity of a display that is none of its code's.
+        unknown_extensions: severity of an extension whose definition is not known.
+        security: severity of what looks like HTML in a text.
+    """
+
+    level: Level = "full"
+    profiles: tuple[str, ...] = ()
+    resolve: Resolve = nothing
+    transaction: bool = False
+    errors_only: bool = False
+    displays: Literal["warning", "error"] = "error"
+    unknown_extensions: Severity = "information"
+    security: Security = "off"
 
 
 class Validator:
-    """Checks parsed JSON (`model.json.decode`) against definitions; safe to share between threads.
-
-    A good resource costs microseconds; findings are only looked for in a bad one. See docs/adr/0006-validation.md.
+    """Checks parsed JSON (`model.json.decode`) against definitions, a library and its terminology; safe to share
+    between threads. A changed library needs a new one; what is dear to make of the definitions is shared by all.
     """
 
-    def __init__(self, definitions: Definitions) -> None:
-        self.plan = Plan(definitions)
-        self.road = FastRoad(self.plan)
+    def __init__(self, definitions: Definitions, library: Library, terms: Terminology) -> None:
+        self.knowledge = Knowledge(definitions, library, terms)
+        self.structure = structure_of(definitions)
+        self._codes: dict[tuple[bool, str], Codes] = {}
 
-    def check(self, resource: object, type: str | None = None, *, transaction: bool = False) -> list[Issue]:
-        """Every structural fault of a resource, each with a FHIRPath expression; empty when it is good.
+    def check(  # the parts of `Wanted`, by name, for callers who need but one of them
+        self,
+        resource: object,
+        type: str | None = None,
+        *,
+        transaction: bool = False,
+        level: Level = "full",
+        profiles: Iterable[str] = (),
+        resolve: Resolve = nothing,
+        unknown_extensions: Severity = "information",
+        security: Security = "off",
+    ) -> list[Issue]:
+        """Every finding about a resource, each with a FHIRPath expression; empty when there is nothing to say.
 
         `type` is the resource type that the URL names. `transaction` is for an entry of a transaction whose conditional
-        references (`Patient?identifier=x`) are not resolved yet.
+        references (`Patient?identifier=x`) are not resolved yet. It never raises, whatever the JSON.
 
         Spec: https://hl7.org/fhir/R4/validation.html
         """
-        if self.road.good(resource, transaction) and (type is None or resource["resourceType"] == type):  # type: ignore[index]
-            return []
-        return self.findings(resource, type, transaction=transaction)
+        wanted = Wanted(
+            level, tuple(profiles), resolve, transaction, unknown_extensions=unknown_extensions, security=security
+        )
+        return self.look(resource, type, wanted).issues
 
-    def findings(self, resource: object, type: str | None = None, *, transaction: bool = False) -> list[Issue]:
-        """As `check`, without the fast road."""
-        found = Findings()
+    def look(self, resource: object, type: str | None, wanted: Wanted) -> Findings:
+        """As `check`, and with where each finding comes from."""
+        found = Findings(errors_only=wanted.errors_only)
         try:
-            self._expected_type(resource, type, found)
-            Walker(self.plan, found).root(resource, transaction)
+            if not self.structure.good(resource, type, transaction=wanted.transaction):
+                self.structure.collect(resource, type, found, wanted.transaction)
+            if wanted.level == "full" and isinstance(resource, dict):
+                self._rules(resource, found, wanted)
         except Enough:
             pass
         except RecursionError:
-            found.issues.append(Issue("the resource is nested too deeply", "too-costly"))
-        return found.issues
+            found.limit("the resource is nested too deeply")
+        return found
 
-    def _expected_type(self, resource: object, type: str | None, found: Findings) -> None:
-        actual = resource.get("resourceType") if isinstance(resource, dict) else None
-        if type is not None and isinstance(actual, str) and actual != type:
-            found.add(
-                "structure",
-                actual if actual in self.plan.resource_types else "Resource",
-                f"resourceType is {shorten(actual)}, but the URL names {type}",
-            )
+    def _rules(self, resource: dict[str, Any], found: Findings, wanted: Wanted) -> None:
+        rules = rules_of(self.knowledge.definitions, errors_only=wanted.errors_only)
+        run = Run(self.knowledge, resource, found, wanted.resolve, wanted.transaction)
+        run.unknown_extensions, run.wrong_displays = wanted.unknown_extensions, wanted.displays
+        run.security = wanted.security
+        run.codes = self._judged(wanted)
+        name = resource.get("resourceType")
+        place = Place(None, name if isinstance(name, str) else "Resource")
+        rules.resource(resource, place, run)
+        if wanted.profiles:
+            found.origin = "profile"
+            self._profiles(resource, place, run, wanted.profiles)
 
+    def _profiles(self, resource: dict[str, Any], place: Place, run: Run, wanted: tuple[str, ...]) -> None:
+        """Profiles that the caller asks for: silence would be taken for conformance, so an unknown one is an error."""
+        for profile in wanted:
+            if profile_checks.known(profile, run):
+                profile_checks.check(resource, profile, place, run)
+            else:
+                run.error(
+                    place, "not-found", f"the profile {profile[:200]!r} is not known here, so nothing conforms to it"
+                )
 
-@cache
-def structure_validator() -> Validator:
-    """The validator of the installed R4 definitions, one for each process."""
-    return Validator(load())
+    def _judged(self, wanted: Wanted) -> Codes:
+        key = (wanted.errors_only, wanted.displays)
+        found = self._codes.get(key)
+        if found is None:
+            found = Codes(self.knowledge, wanted.displays, errors_only=wanted.errors_only)
+            found = self._codes.setdefault(key, found)
+        return found

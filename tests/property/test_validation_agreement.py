@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fhir_server.definitions import load
 from fhir_server.errors import Issue
 from fhir_server.model.json import decode
-from fhir_server.validation import Validator, structure_validator
+from fhir_server.validation import StructureValidator, structure_validator
 from fhir_server.validation.structure.checks import BAD
 from tests.shared_data import shared_data
 
@@ -128,7 +128,7 @@ def _mutate_object(target: dict[str, Any], key: str, random: Random) -> None:
         target.update(items)
 
 
-def agreed(validator: Validator, resource: Any) -> list[Issue]:
+def agreed(validator: StructureValidator, resource: Any) -> list[Issue]:
     """The findings, if the generated checks, the closures and the walker agree."""
     found = validator.findings(resource)
     good = not found
@@ -138,7 +138,7 @@ def agreed(validator: Validator, resource: Any) -> list[Issue]:
     return found
 
 
-def closures_say_good(validator: Validator, resource: Any) -> bool:
+def closures_say_good(validator: StructureValidator, resource: Any) -> bool:
     """What the general checks say, which serve shapes that are not compiled."""
     try:
         return validator.road.closures.root(resource, False)
@@ -160,7 +160,7 @@ def test_roads_agree_on_changed_examples(seed: int) -> None:
 
 
 def test_roads_agree_on_every_example() -> None:
-    validator = Validator(load())
+    validator = StructureValidator(load())
     refused = [resource["id"] for resource in examples() if agreed(validator, resource)]
     assert len(refused) < 10
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fhir_server.context import Context
 from fhir_server.errors import FhirError, InvalidResource, Issue
 from fhir_server.interactions.entries import located
+from fhir_server.interactions.findings import Wishes
 from fhir_server.interactions.patch import apply_now
 from fhir_server.interactions.prepare import INLINE, Prepared, minified, prepare_small
 from fhir_server.interactions.targets import Target
@@ -79,7 +80,8 @@ def _prepare_now(
 def _prepare_one(ctx: Context, step: Step, target: Target, references: References) -> Prepared:
     raw = minified(apply_now(ctx, step.request, target)) if step.kind == "patch" else step.entry.resource
     small = references.rewrite(raw, step.entry.full_url)
-    return prepare_small(ctx, small, target.key, same_id=step.kind == "update" and step.request.id is not None)
+    same_id = step.kind == "update" and step.request.id is not None
+    return prepare_small(ctx, small, target.key, same_id=same_id, wishes=Wishes.of(step.request))
 
 
 def _assemble(

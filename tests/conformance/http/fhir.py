@@ -91,7 +91,9 @@ class Answer:
 
     @property
     def expressions(self) -> list[str]:
-        return [expression for issue in self.json["issue"] for expression in issue.get("expression", [])]
+        """The places of errors; there may be warnings beside them."""
+        errors = [issue for issue in self.json["issue"] if issue["severity"] in ("error", "fatal")]
+        return [expression for issue in errors for expression in issue.get("expression", [])]
 
     def link(self, relation: str) -> str | None:
         return next((link["url"] for link in self.json["link"] if link["relation"] == relation), None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions import load
-from fhir_server.validation import Validator
+from fhir_server.validation import StructureValidator
 from fhir_server.validation.structure import shapes
 from fhir_server.validation.structure.plan import Plan
 from fhir_server.validation.structure.shapes import Budget, FastRoad
@@ -85,7 +85,7 @@ def test_object_with_very_many_properties_is_not_compiled(monkeypatch: pytest.Mo
 
 
 def test_remembered_values_are_bounded() -> None:
-    validator = Validator(load())
+    validator = StructureValidator(load())
     for number in range(20_000):
         coding = {"system": f"http://x.org/{number}", "code": f"c{number}", "display": "x" * 100}
         assert validator.check(observation(code={"coding": [coding]})) == []
@@ -95,7 +95,7 @@ def test_remembered_values_are_bounded() -> None:
 
 
 def test_threads_come_to_the_same_answers() -> None:
-    validator = Validator(load())
+    validator = StructureValidator(load())
     good = [patient(), observation(), condition(), *shuffled_patients()]
     bad = [patient(gender="x"), observation(status=None), condition(subject={"reference": "x y"})]
 

@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server.definitions import load
 from fhir_server.definitions.model import Element, ElementType, TypeDefinition
-from fhir_server.validation import Validator
+from fhir_server.validation import StructureValidator
 from tests.unit.validation.builders import Json, check, observation, only_issue, patient, places
 
 EXTENSION = {"url": "http://x.org/a", "valueCode": "b"}
@@ -217,7 +217,7 @@ def test_loaded_type_is_validated_like_those_of_r4() -> None:
         ),
         TypeDefinition("View.select", "backbone", "BackboneElement", False, inner, {e.name: e for e in inner}),
     ]
-    validator = Validator(load().with_types(types))
+    validator = StructureValidator(load().with_types(types))
     assert validator.check({"resourceType": "View", "name": "a", "select": [{"select": [{"path": "x"}]}]}) == []
     assert len(validator.check({"resourceType": "View", "select": [{"select": [{"foo": "x"}]}]})) == 2
     assert validator.check(observation(subject={"reference": "Patient/1"})) == []

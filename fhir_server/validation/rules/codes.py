@@ -1,0 +1,134 @@
+"""Codes: whether a coding means something, and whether it is of the value set that its element is bound to.
+
+Judgements are kept, for the same codes come again and again. Only where something is wrong is a place spelled out.
+
+Spec: https://hl7.org/fhir/R4/terminologies.html
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fhir_server.validation.place import Place
+from fhir_server.validation.run import Knowledge, Run
+
+_REMEMBERED = 20_000
+_LONGEST = 300
+Key = tuple[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One thing that is wrong: `below` names the part of the coded element at which it is."""
+
+    severity: Literal["error", "warning", "information"]
+    code: str
+    below: str
+    text: str
+
+
+Verdicts = tuple[Verdict, ...]
+FINE: Verdicts = ()
+
+
+class Codes(dict[Key, Verdicts]):
+    """Judgements on (system, code, display, version) by themselves, and on codes in value sets.
+
+    Args:
+        errors_only: nothing but errors matters.
+        displays: the severity of a wrong display.
+    """
+
+    def __init__(
+        self, knowledge: Knowledge, displays: Literal["warning", "error"] = "error", *, errors_only: bool = False
+    ) -> None:
+        super().__init__()
+        self._knowledge = knowledge
+        self._displays = displays
+        self._errors_only = errors_only
+        self._members: dict[Any, tuple[bool | None, str]] = {}
+
+    def __missing__(self, key: Key) -> Verdicts:
+        found = tuple(v for v in self._judge(*key) if v.severity == "error" or not self._errors_only)
+        if all(part is None or len(part) <= _LONGEST for part in key):
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[key] = found
+        return found
+
+    def _judge(self, system: Any, code: Any, display: Any, version: Any) -> Iterable[Verdict]:
+        if not all(part is None or type(part) is str for part in (system, code, display, version)):
+            return
+        if not system:
+            if code:
+                yield Verdict("warning", "code-invalid", "", f"the code {code[:100]!r} has no system, so no meaning")
+        elif ":" not in system:
+            yield Verdict("error", "code-invalid", "system", f"{system[:200]!r} must be an absolute URI")
+        elif code:
+            yield from self._in_system(system, code, display, version)
+
+    def _in_system(self, system: str, code: str, display: str | None, version: str | None) -> Iterable[Verdict]:
+        check = self._knowledge.terms.check(None, system, code, display=display, version=version)
+        if check.result is None:
+            if self._knowledge.library.find("ValueSet", system) is not None:
+                text = f"{system[:200]!r} is a value set; a coding has the URL of a code system"
+                yield Verdict("error", "invalid", "system", text)
+                return
+            text = f"the code system {(check.missing or system)[:200]!r} is not loaded, so {code[:100]!r} is unchecked"
+            yield Verdict("warning", "not-found", "system", text)
+        elif not check.result:
+            text = check.message or f"the code system {system[:200]!r} has no code {code[:100]!r}"
+            yield Verdict("error", "code-invalid", "code", text)
+        elif check.display:
+            yield Verdict(self._displays, "invalid", "display", check.message)
+        if check.inactive:
+            text = f"{system[:200]}#{code[:100]} is not to be used any more"
+            yield Verdict("warning", "business-rule", "", text)
+
+    def member(self, value_set: str, system: str | None, code: str) -> tuple[bool | None, str]:
+        """Whether a code is in a value set, and what would have to be loaded to tell."""
+        key = (value_set, system, code)
+        found = self._members.get(key)
+        if found is None:
+            check = self._knowledge.terms.check(value_set, system, code)
+            found = check.result, check.missing
+            if len(self._members) >= _REMEMBERED:
+                self._members.clear()
+            self._members[key] = found
+        return found
+
+
+def tell(verdicts: Verdicts, place: Place, run: Run) -> None:
+    """Note verdicts on the coded element at a place."""
+    for verdict in verdicts:
+        where = Place(place, verdict.below) if verdict.below else place
+        if verdict.severity == "error":
+            run.error(where, verdict.code, verdict.text)
+        elif verdict.severity == "warning":
+            run.warn(where, verdict.code, verdict.text)
+        else:
+            run.inform(where, verdict.code, verdict.text)
+
+
+def coding(value: Any, place: Place, run: Run) -> None:
+    """Judge a Coding by itself."""
+    if type(value) is not dict:
+        return
+    try:
+        found = run.codes[value.get("system"), value.get("code"), value.get("display"), value.get("version")]
+    except TypeError:
+        return
+    if found:
+        tell(found, place, run)
+
+
+def quantity(value: Any, place: Place, run: Run) -> None:
+    """Judge the code of a unit."""
+    if type(value) is not dict or "code" not in value:
+        return
+    try:
+        found = run.codes[value.get("system"), value["code"], None, None]
+    except TypeError:
+        return
+    if found:
+        tell(tuple(v for v in found if v.below), place, run)

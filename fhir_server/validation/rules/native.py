@@ -1,0 +1,119 @@
+"""Invariants by hand: those that R4 got wrong, and those whose FHIRPath is slow on large resources.
+
+Each says whether it holds; what is misshapen holds, for structure is told elsewhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from fhir_server.validation.run import Run
+
+Holds = Callable[[Any, Run], bool]
+_ASKING = ("batch", "transaction", "history")
+_ANSWERING = ("batch-response", "transaction-response", "history")
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """The objects of a list."""
+    return (item for item in value if type(item) is dict) if type(value) is list else iter(())
+
+
+def _distinct(texts: Iterable[Any]) -> bool:
+    found = [text for text in texts if type(text) is str]
+    return len(set(found)) == len(found)
+
+
+def _obs_7(value: Any, run: Run) -> bool:
+    """No component has the code of the Observation where that has a value itself."""
+    if "component" not in value or not any(name.startswith(("value", "_value")) for name in value):
+        return True
+    codings = list(objects(value.get("code", {}).get("coding")))
+    parts = (part.get("code") for part in objects(value["component"]))
+    return not any(item in codings for code in parts if type(code) is dict for item in objects(code.get("coding")))
+
+
+def _con_3(value: Any, run: Run) -> bool:
+    """A problem of the problem list has a clinical status. R4 compares a CodeableConcept with a string."""
+    if "clinicalStatus" in value or _has_code([value.get("verificationStatus")], "entered-in-error"):
+        return True
+    return not _has_code(value.get("category"), "problem-list-item")
+
+
+def _has_code(concepts: Any, code: str) -> bool:
+    return any(item.get("code") == code for each in objects(concepts) for item in objects(each.get("coding")))
+
+
+def _bdl_3(value: Any, run: Run) -> bool:
+    wanted = value.get("type") in _ASKING
+    return all(("request" in entry) is wanted for entry in objects(value.get("entry")))
+
+
+def _bdl_4(value: Any, run: Run) -> bool:
+    wanted = value.get("type") in _ANSWERING
+    return all(("response" in entry) is wanted for entry in objects(value.get("entry")))
+
+
+def _bdl_7(value: Any, run: Run) -> bool:
+    return value.get("type") == "history" or _distinct(map(_version, objects(value.get("entry"))))
+
+
+def _version(entry: dict[str, Any]) -> str | None:
+    if "fullUrl" not in entry:
+        return None
+    resource = entry.get("resource")
+    meta = resource.get("meta") if type(resource) is dict else None
+    version = meta.get("versionId", "") if type(meta) is dict else ""
+    return f"{entry['fullUrl']} {version}"
+
+
+def _cpb_7(value: Any, run: Run) -> bool:
+    return _distinct(f"{each.get('profile')} {each.get('mode')}" for each in objects(value.get("document")))
+
+
+def _below(value: Any, member: str) -> Iterator[dict[str, Any]]:
+    """The objects in a member, and in that member of theirs, and so on."""
+    open_ = list(objects(value.get(member)))
+    while open_:
+        item = open_.pop()
+        yield item
+        open_.extend(objects(item.get(member)))
+
+
+def _csd_1(value: Any, run: Run) -> bool:
+    return _distinct(concept.get("code") for concept in _below(value, "concept"))
+
+
+def _que_2(value: Any, run: Run) -> bool:
+    return _distinct(item.get("linkId") for item in _below(value, "item"))
+
+
+def _que_7(value: Any, run: Run) -> bool:
+    """If the operator is 'exists', the answer is a boolean. R4 asks for System.Boolean, which no answer is."""
+    return value.get("operator") != "exists" or "answerBoolean" in value
+
+
+def _sdf_8(value: Any, run: Run) -> bool:
+    """All elements of a snapshot are below the type."""
+    elements = list(objects(value.get("element")))
+    first = elements[0].get("path", "") if elements else ""
+    if run.resource.get("kind") != "logical" and first != run.resource.get("type"):
+        return False
+    return all(str(item.get("path", "")).startswith(f"{first}.") for item in elements[1:])
+
+
+def _sdf_8a(value: Any, run: Run) -> bool:
+    """All elements of a differential are of the type or below it."""
+    elements = list(objects(value.get("element")))
+    first, type_ = str(elements[0].get("path", "")) if elements else "", str(run.resource.get("type", ""))
+    if run.resource.get("kind") != "logical" and not first.startswith(type_):
+        return False
+    start = first.partition(".")[0] + "."
+    return all(str(item.get("path", "")).startswith(start) for item in elements[1:])
+
+
+NATIVE: Mapping[str, Holds] = {
+    "obs-7": _obs_7, "con-3": _con_3, "bdl-3": _bdl_3, "bdl-4": _bdl_4, "bdl-7": _bdl_7, "cpb-7": _cpb_7,
+    "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
+}  # fmt: skip
+# Structure has them already, or (cid-0) they speak of an element that does not exist.
+LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "txt-2", "cid-0"))

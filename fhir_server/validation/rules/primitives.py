@@ -1,0 +1,32 @@
+"""Rules on single texts that structure leaves out: UUIDs and OIDs in URIs.
+
+Spec: https://hl7.org/fhir/R4/datatypes.html#uri
+"""
+
+import re
+from typing import Any
+
+from fhir_server.definitions import Element, ElementType
+from fhir_server.validation.place import Place
+from fhir_server.validation.run import Check, Run
+
+_uuid = re.compile(r"urn:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
+_URIS = frozenset(("uri", "url", "canonical"))
+
+
+def primitive_check(element: Element, of: ElementType) -> Check | None:
+    """Return the check of a primitive, where there is one."""
+    if of.code in _URIS and not element.path.endswith((".fullUrl", ".url")):
+        return uri
+    return None
+
+
+def uri(value: Any, place: Place, run: Run) -> None:
+    """A URI that says it is a UUID or an OID has to be one."""
+    if type(value) is not str or not value.startswith("urn:"):
+        return
+    if value.startswith("urn:uuid:") and not _uuid(value):
+        run.error(place, "invalid", f"{value[:100]!r} is not a UUID: expected urn:uuid: and 8-4-4-4-12 hex digits")
+    elif value.startswith("urn:oid:") and not _oid(value):
+        run.error(place, "invalid", f"{value[:100]!r} is not an OID: expected urn:oid: and numbers with dots")

@@ -1,0 +1,224 @@
+"""The rules of every kind of object, made when it is first met: JSON property to what is to be checked there.
+
+Only what carries a rule is visited. See docs/adr/0007-full-validation.md.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from fhir_server.definitions import Definitions, Element, ElementType, load
+from fhir_server.fhirpath import TypeModel
+from fhir_server.fhirpath.types import default_model
+from fhir_server.validation import profiles, resources
+from fhir_server.validation.place import Place
+from fhir_server.validation.rules import codes
+from fhir_server.validation.rules.bindings import binding_check, maximum_check
+from fhir_server.validation.rules.invariants import Invariants
+from fhir_server.validation.rules.primitives import primitive_check
+from fhir_server.validation.run import Check, Run
+
+_ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
+_SPOKEN = frozenset(("HealthcareService.communication", "Practitioner.communication"))
+_OF_STRUCTURE = frozenset(("http://hl7.org/fhir/StructureDefinition/SimpleQuantity",))
+_QUANTITIES = frozenset(("Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity"))
+_BASE = "http://hl7.org/fhir/StructureDefinition/"
+
+
+class Rules:
+    """The rules of definitions; safe to share between threads."""
+
+    def __init__(self, definitions: Definitions, *, errors_only: bool = False) -> None:
+        self._definitions = definitions
+        self._errors_only = errors_only
+        model = default_model() if definitions is load() else TypeModel(definitions)
+        self._invariants = Invariants(definitions, model, errors_only=errors_only)
+        self._nodes: dict[str, Check] = {}
+
+    def resource(self, value: Any, place: Place, run: Run) -> None:
+        """Check a resource of its own, and all within."""
+        name = value.get("resourceType") if type(value) is dict else None
+        if type(name) is not str or name not in self._definitions.types:
+            return
+        outer = run.resource
+        run.resource = value
+        try:
+            self.node(name)(value, place, run)
+            resources.check(value, place, run)
+            if "meta" in value:
+                _profiles(value, place, run)
+        finally:
+            run.resource = outer
+
+    def contained(self, value: Any, place: Place, run: Run) -> None:
+        """Check a contained resource."""
+        outer, run.container = run.container, run.resource
+        try:
+            self.resource(value, place, run)
+        finally:
+            run.container = outer
+
+    def node(self, key: str) -> Check:
+        """The check of objects of a type, or of a backbone element. Types may hold themselves, so it may come later."""
+        found = self._nodes.get(key)
+        if found is not None:
+            return found
+
+        def check(value: Any, place: Place, run: Run) -> None:
+            made = self._nodes.get(key)
+            if made is None:
+                made = self._nodes[key] = self._node(key)
+            made(value, place, run)
+
+        return check
+
+    def _node(self, key: str) -> Check:
+        definition = self._definitions.types[key]
+        table: dict[str, Check] = {}
+        for element in definition.elements:
+            for name, of in element.json_names.items():
+                table |= self._property(element, name, of)
+        constraints = definition.constraints if definition.kind != "backbone" else ()
+        invariants = tuple(self._invariants.checks(constraints, key))
+
+        def check(value: Any, place: Place, run: Run) -> None:
+            if type(value) is not dict:
+                return
+            for name in value:
+                if name in table:
+                    table[name](value[name], place, run)
+            for invariant in invariants:
+                invariant(value, place, run)
+
+        return check
+
+    def _property(self, element: Element, name: str, of: ElementType | None) -> dict[str, Check]:
+        """What is to be checked of a property, and of its `_name`."""
+        shown = f"{element.name}.ofType({of.code})" if element.choice and of else element.name
+        found: dict[str, Check] = {}
+        parts = tuple(self._parts(element, of))
+        if parts:
+            one = parts[0] if len(parts) == 1 else _all(parts)
+            many = element.max is None or element.max > 1
+            found[name] = _every(one, shown) if many else _single(one, shown)
+        if of and not element.type_key and self._definitions.types[of.code].kind == "primitive-type":
+            found["_" + name] = self._companion(shown)
+        return found
+
+    def _parts(self, element: Element, of: ElementType | None) -> Iterator[Check]:
+        """The checks of one value of an element."""
+        code = of.code if of else ""
+        if element.type_key:
+            yield self.node(element.type_key)
+        elif of:
+            yield from self._of_type(element, of)
+        yield from self._invariants.checks(element.constraints, element.type_key or code)
+        if element.binding and not (element.binding.strength == "required" and self._listed(element, code)):
+            bound = binding_check(element.binding, code, errors_only=self._errors_only)
+            if bound:
+                yield bound
+        if (element.name == "language" and code == "code") or element.path in _SPOKEN:
+            yield maximum_check(_ALL_LANGUAGES)
+
+    def _listed(self, element: Element, code: str) -> bool:
+        """Whether structure has the codes of a required binding already."""
+        return element.binding is not None and element.binding.value_set in self._definitions.required_codes
+
+    def _of_type(self, element: Element, of: ElementType) -> Iterator[Check]:
+        code, kind = of.code, self._definitions.types[of.code].kind
+        if kind == "resource":
+            yield self.contained if element.name == "contained" else self.resource
+        elif code == "Extension":
+            yield self._extension(modifier=element.name == "modifierExtension")
+        elif kind == "primitive-type":
+            found = primitive_check(element, of)
+            if found:
+                yield found
+        else:
+            yield from self._of_data_type(of)
+
+    def _of_data_type(self, of: ElementType) -> Iterator[Check]:
+        yield self.node(of.code)
+        if of.code == "Coding":
+            yield codes.coding
+        elif of.code in _QUANTITIES:
+            yield codes.quantity
+        for profile in of.profiles:
+            if profile not in _OF_STRUCTURE:
+                yield _profiled(profile)
+
+    def _extension(self, *, modifier: bool) -> Check:
+        inner = self.node("Extension")
+
+        def check(value: Any, place: Place, run: Run) -> None:
+            if type(value) is dict:
+                inner(value, place, run)
+                profiles.check_extension(value, place, run, modifier=modifier)
+
+        return check
+
+    def _companion(self, shown: str) -> Check:
+        """The extensions of primitives."""
+        extensions = _every(self._extension(modifier=False), "extension")
+
+        def check(value: Any, place: Place, run: Run) -> None:
+            many = type(value) is list
+            for index, item in enumerate(value if many else [value]):
+                if type(item) is dict and "extension" in item:
+                    extensions(item["extension"], Place(place, shown, index if many else -1), run)
+
+        return check
+
+
+def _every(one: Check, shown: str) -> Check:
+    def check(value: Any, place: Place, run: Run) -> None:
+        if type(value) is list:
+            for index, item in enumerate(value):
+                one(item, Place(place, shown, index), run)
+
+    return check
+
+
+def _single(one: Check, shown: str) -> Check:
+    return lambda value, place, run: one(value, Place(place, shown), run)
+
+
+def _all(parts: tuple[Check, ...]) -> Check:
+    def check(value: Any, place: Place, run: Run) -> None:
+        for part in parts:
+            part(value, place, run)
+
+    return check
+
+
+def _profiled(profile: str) -> Check:
+    return lambda value, place, run: profiles.check(value, profile, place, run)
+
+
+def _profiles(resource: dict[str, Any], place: Place, run: Run) -> None:
+    """The profiles that a resource says it conforms to. Spec: https://hl7.org/fhir/R4/resource.html#Meta"""
+    meta = resource["meta"]
+    named = meta.get("profile") if type(meta) is dict else None
+    for index, profile in enumerate(named if type(named) is list else ()):
+        if type(profile) is str and profile != _BASE + resource["resourceType"]:
+            check_profile(resource, profile, place, (run, index))
+
+
+def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: tuple[Run, int]) -> None:
+    """Check one claim of `meta.profile`; one that is not known here is a warning."""
+    run, index = claim
+    if not profiles.known(profile, run):
+        at = Place(Place(place, "meta"), "profile", index)
+        run.unchecked(at, "structure", f"the profile {profile[:200]!r} is not known here, so it was not checked")
+        return
+    before, run.findings.origin = run.findings.origin, "profile"
+    try:
+        profiles.check(resource, profile, place, run)
+    finally:
+        run.findings.origin = before
+
+
+@cache
+def rules_of(definitions: Definitions, *, errors_only: bool = False) -> Rules:
+    """The rules of definitions: one for each process."""
+    return Rules(definitions, errors_only=errors_only)
