@@ -20,7 +20,7 @@ class BuildWithData(build_py):
             if Path(name).is_dir():
                 target = Path(self.build_lib) / "fhir_server" / "data" / name
                 shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(name, target)
+                shutil.copytree(name, target, ignore=shutil.ignore_patterns("built-*"))
 
 
 setup(cmdclass={"build_py": BuildWithData})

@@ -104,7 +104,7 @@ class _Builder:
         # A file that did not get finished is thrown away, so nothing needs to be safe on the way.
         for pragma in ("journal_mode=off", "synchronous=off", "locking_mode=exclusive", f"cache_size=-{_CACHE_KIB}"):
             self._db.execute(f"PRAGMA {pragma}")
-        self._db.execute(TABLES + STAGES)
+        self._db.execute(TABLES.format(collation="NOCASE" if self._fold else "BINARY") + STAGES)
         with self._db:
             places, numbering = self._hierarchy()
             self._concepts(places, numbering)
@@ -157,8 +157,7 @@ class _Builder:
                 )
 
         self._many("INSERT OR IGNORE INTO concept VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
-        collation = " COLLATE NOCASE" if self._fold else ""
-        self._db.execute(f"CREATE UNIQUE INDEX concept_code ON concept (code{collation})")
+        self._db.execute("CREATE UNIQUE INDEX concept_code ON concept (code)")
         [[count]] = self._db.execute("SELECT count(*) FROM concept")
         if count != len(places):
             raise BadValue(f"{len(places)} codes were announced, but {count} concepts given")

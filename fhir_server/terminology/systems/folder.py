@@ -1,4 +1,4 @@
-"""The held code systems of a folder: a new file is noticed within a second or two, by every worker."""
+"""The held code systems of folders: a new file is noticed within a second or two, by every worker."""
 
 import logging
 import re
@@ -21,10 +21,10 @@ Stamp = tuple[int, int]
 
 
 class HeldSystems:
-    """Finds the systems of a folder, which need not be there yet."""
+    """Finds the systems of some folders, which need not be there yet."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
         self._lock = Lock()
         self._looked = float("-inf")
         self._open: dict[Path, tuple[Stamp, Held | None]] = {}
@@ -67,7 +67,7 @@ class HeldSystems:
     def _look(self) -> None:
         """Compare the files with those that are open. Each file is stamped, as one may replace another at once."""
         found: dict[Path, Stamp] = {}
-        for path in self._folder.glob(f"*{SUFFIX}"):
+        for path in (path for folder in self._folders for path in folder.glob(f"*{SUFFIX}")):
             try:
                 status = path.stat()
             except FileNotFoundError:
