@@ -171,7 +171,6 @@ def _children(at: Defined, name: str, url: str, profiles: "Profiles") -> Iterato
         if not url:
             yield Defined(compiler, child)
         yield from (Defined(compiler, part) for part in child.slices if not url or _has_url(part, url, profiles))
-        return
     for facts in types_of(tree.definition, profiles.definitions).values():
         for target in facts.profiles:
             profile = profiles.find(target)

@@ -10,6 +10,7 @@ from typing import Any
 from fhir_server.fhirpath import FhirPathError, compile_expression
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.contexts import Contexts, allows, identities, read_contexts
+from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import evaluate
 from fhir_server.validation.profiles.registry import Profile, Profiles, profiles_of
 from fhir_server.validation.profiles.spot import Spot, spot_at
@@ -17,6 +18,8 @@ from fhir_server.validation.run import Run
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _EXAMPLES = re.compile(r"https?://(?:[\w.-]+\.)?(?:example\.(?:org|com)|acme\.(?:org|com))(?:[/:?#]|$)")
+# HL7 goes on to publish extensions under the URLs of the core, for all versions.
+_PUBLISHED_LATER = (CORE, "http://hl7.org/fhir/tools/StructureDefinition/")
 _CROSS_VERSION = re.compile(r"http://hl7\.org/fhir/[1-6]\.[0-9]/StructureDefinition/extension-[\w.\[\]-]+")
 _KEPT = "profiles.extensions"
 _MOST_KEPT = 20_000
@@ -90,10 +93,12 @@ def _unknown(url: str, place: Place, run: Run) -> None:
     if _CROSS_VERSION.fullmatch(url):
         run.inform(place, "not-supported", f"The extension {url} is of another version of FHIR, so it is not checked")
         return
-    if _EXAMPLES.match(url) and run.unknown_extensions == "error":
-        run.error(Place(place, "url"), "invalid", f"Example URLs are not allowed in this context ({url})")
     text = f"The extension {url} could not be found, so it has not been checked"
     severity = run.unknown_extensions
+    if severity == "error" and _EXAMPLES.match(url):
+        severity = "information"
+    elif severity == "error" and url.startswith(_PUBLISHED_LATER):
+        severity = "warning"
     run.findings.add("structure" if severity == "error" else "not-found", place.path(), text, severity=severity)
 
 
