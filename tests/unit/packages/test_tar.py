@@ -1,5 +1,6 @@
 """Archives from strangers: what is broken, hostile or too large is refused, and by the name of the file at fault."""
 
+import contextlib
 import gzip
 import random
 import tarfile
@@ -101,7 +102,7 @@ def test_a_bomb_is_cut_off_without_taking_its_memory(name: str) -> None:
     assert len(bomb) < 1_000_000
     tracemalloc.start()
     try:
-        with pytest.raises(PackageError, match="more than|has 200000000 bytes"):
+        with pytest.raises(PackageError, match=r"more than|has 200000000 bytes"):
             read(bomb, Limits(unpacked=50_000_000, file=10_000_000, files=10))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
@@ -134,7 +135,5 @@ def test_random_damage_ends_in_a_package_error_or_nothing() -> None:
         damaged = bytearray(whole)
         for _ in range(dice.randint(1, 6)):
             damaged[dice.randrange(len(damaged))] = dice.randrange(256)
-        try:
+        with contextlib.suppress(PackageError):
             read(zlib.compress(bytes(damaged), 1, 31) if dice.random() < 0.9 else bytes(damaged))
-        except PackageError:
-            pass
