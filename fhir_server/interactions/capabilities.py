@@ -14,12 +14,14 @@ from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
 from fhir_server.interactions.subset import asked, cut_resource
 from fhir_server.interactions.supported_profiles import supported_profiles
+from fhir_server.interactions.terminology_capabilities import terminology_body
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
 from fhir_server.packages import Library
 from fhir_server.search.parameters import Parameter, ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Capabilities
+from fhir_server.terminology import Terminology
 
 _MODES = ("full", "normative", "terminology")
 _DATE = "2026-11-22"
@@ -37,6 +39,18 @@ _FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 _PATCHES = (
     "application/json-patch+json", "application/fhir+json", "application/fhir+xml", "application/xml-patch+xml",
 )  # fmt: skip
+_FEATURE = "http://hl7.org/fhir/uv/application-feature/StructureDefinition/feature"
+# What the terminology ecosystem asks a server to say: https://build.fhir.org/ig/HL7/fhir-tx-ecosystem-ig/
+_DECLARED = {
+    "extension": [
+        {"url": _FEATURE, "extension": [{"url": "definition", "valueCanonical": canonical}, {"url": "value"} | value]}
+        for canonical, value in (
+            ("http://hl7.org/fhir/uv/tx-tests/FeatureDefinition/test-version", {"valueCode": "1.7.5"}),
+            ("http://hl7.org/fhir/uv/tx-ecosystem/FeatureDefinition/CodeSystemAsParameter", {"valueBoolean": True}),
+        )
+    ],
+    "instantiates": ["http://hl7.org/fhir/CapabilityStatement/terminology-server"],
+}
 _DOCUMENTATION = (
     "Reads, writes and searches of FHIR R4. `_summary` and `_elements` are honoured on every read and search, "
     "`_format` and `_pretty` on every request; unknown search parameters are refused unless the client sends "
@@ -55,8 +69,9 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
         raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
     guides = tuple(package.guide for package in ctx.packages.all if package.guide)
     parts = Parts(
-        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, ctx.library, guides
-    )
+        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, ctx.library, guides,
+        ctx.terminology if isinstance(ctx.terminology, Terminology) else None,
+    )  # fmt: skip
     body, tag = statement(parts, request.base, mode)
     wanted = asked(request.query)
     if wanted is not None:
@@ -75,6 +90,7 @@ class Parts(NamedTuple):
     store: Capabilities
     library: Library
     guides: tuple[str, ...]
+    terminology: Terminology | None = None
 
 
 @lru_cache(maxsize=16)
@@ -82,10 +98,12 @@ def statement(parts: Parts, base: str, mode: str) -> tuple[bytes, str]:
     """Return the CapabilityStatement or TerminologyCapabilities as JSON, and its ETag; kept for as long as the parts
     are the same."""
     if mode == "terminology":
-        made = _terminology(base)
+        made = _head("TerminologyCapabilities", base)
+        if parts.terminology is not None:
+            made |= terminology_body(parts.terminology, parts.operations)
     else:
         types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
-        made = _head("CapabilityStatement", base) | _body(parts, types)
+        made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types)
     body = encode(made)
     return body, f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
 
@@ -101,7 +119,7 @@ def _head(type_: str, base: str) -> dict[str, Any]:
         "experimental": False,
         "date": _DATE,
         "kind": "instance",
-        "software": {"name": "fhir-server", "version": _version()},
+        "software": {"name": "fhir-server", "version": _version(), "releaseDate": _DATE},
         "implementation": {"description": "FHIR R4 server", "url": base},
     }
 
@@ -111,11 +129,6 @@ def _version() -> str:
         return version("fhir-server")
     except PackageNotFoundError:
         return "0"
-
-
-def _terminology(base: str) -> dict[str, Any]:
-    """Spec: https://hl7.org/fhir/R4/terminologycapabilities.html"""
-    return _head("TerminologyCapabilities", base) | {"codeSearch": "explicit"}
 
 
 def _body(parts: Parts, types: list[str]) -> dict[str, Any]:

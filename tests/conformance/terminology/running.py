@@ -70,13 +70,19 @@ async def _started(suite: Suite, way: Way) -> AsyncIterator[Fhir]:
 
 async def _judged(fhir: Fhir, case: Case, suite: Suite, way: Way) -> Result:
     asked = _request(case, suite, way)
-    headers = {name.replace("-", "_"): value for name, value in case.headers}
-    if asked is None:
-        answer = await fhir.get(_URLS[case.operation], **headers)
-    else:
-        answer = await fhir.post(_URLS[case.operation], _json(asked), **headers)
+    try:
+        answer = await _asked(fhir, case, asked)
+    except Exception as error:  # one that the edge would answer with 500 is a miss as any other
+        return Result(case, asked, {}, 500, f"{type(error).__name__}: {error}")
     found = json.loads(answer.body, parse_float=Decimal)
     return Result(case, asked, found, answer.status, _fault(case, answer, found))
+
+
+async def _asked(fhir: Fhir, case: Case, asked: Json | None) -> Answer:
+    headers = {name.replace("-", "_"): value for name, value in case.headers}
+    if asked is None:
+        return await fhir.get(_URLS[case.operation], **headers)
+    return await fhir.post(_URLS[case.operation], _json(asked), **headers)
 
 
 def _request(case: Case, suite: Suite, way: Way) -> Json | None:
