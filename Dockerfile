@@ -4,7 +4,7 @@ FROM python:3.12-slim-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/fhir \
- && /opt/fhir/bin/pip install --no-cache-dir --disable-pip-version-check '.[demo]'
+ && /opt/fhir/bin/pip install --no-cache-dir --disable-pip-version-check '.[demo,terminology]'
 
 FROM python:3.12-slim-bookworm
 RUN groupadd --gid 10001 fhir \

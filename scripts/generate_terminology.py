@@ -3,9 +3,9 @@
 
     scripts/generate_terminology.py
 
-A line is the depth of a code, the code, a tab and its title, in the order of the tabular list. The package (MIT) carries
-the release files of the US National Center for Health Statistics, which are in the public domain. Two runs with the
-same package write the same bytes.
+A line is the depth of a code, the code, a tab and its title, in the order of the tabular list. The package (MIT)
+carries the release files of the US National Center for Health Statistics, which are in the public domain. Two runs
+with the same package write the same bytes.
 """
 
 import hashlib

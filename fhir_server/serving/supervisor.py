@@ -21,6 +21,7 @@ from fhir_server.serving.demo import DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, listen_tcp, listen_unix
+from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until
 from fhir_server.serving.workers import Workers
 from fhir_server.settings import Settings
@@ -71,7 +72,7 @@ class Supervisor:
             uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
-        upkeep = asyncio.create_task(maintenance.upkeep())
+        upkeep = asyncio.gather(maintenance.upkeep(), make_terminology(self._settings.data_dir))
         try:
             if self._workers is None:
                 await self._serve_here(sockets)

@@ -63,6 +63,12 @@ class IcdTenCm(Plain):
             yield SourceConcept(code, title, abstract="-" in code or code.isdigit())
 
 
+def ready(fallback: Path) -> bool:
+    """Tell whether the held code system is there."""
+    name = file_name(URL, manifest()["version"])
+    return (built() / name).exists() or (fallback / name).exists()
+
+
 def ensure(fallback: Path) -> Path:
     """Make the held code system unless it is there; return its file.
 

@@ -27,8 +27,15 @@ class HeldSystems:
         self._folders = folders
         self._lock = Lock()
         self._looked = float("-inf")
+        self._generation = 0
         self._open: dict[Path, tuple[Stamp, Held | None]] = {}
         self._urls: dict[str, list[Held]] = {}
+
+    @property
+    def generation(self) -> int:
+        """Return a number that rises with each change of the folders."""
+        self._current()
+        return self._generation
 
     def find(self, url: str, version: str = "", /) -> CodeSystem | None:
         """Return a system; of several versions, where none is named, the latest.
@@ -78,6 +85,7 @@ class HeldSystems:
             kept = {path: one for path, one in self._open.items() if found.get(path) == one[0]}
             fresh = {path: (stamp, _opened(path)) for path, stamp in found.items() if path not in kept}
             self._open = kept | fresh
+            self._generation += 1
             self._urls = _by_url(held for _, held in self._open.values() if held is not None)
         self._looked = time.monotonic()
 

@@ -29,6 +29,19 @@ def built() -> Path:
     return facts() / f"built-{FORMAT}-{manifest()['sha256'][:8]}"
 
 
-def installed_systems(data_dir: Path) -> Systems:
-    """Return all code systems that are no resources: what the site loaded, over what the installation has."""
-    return Systems(HeldSystems(data_dir / FOLDER, built()), standard_systems())
+class InstalledSystems(Systems):
+    """All code systems that are no resources: what the site loaded, over what the installation has."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._held = HeldSystems(data_dir / FOLDER, built())
+        super().__init__(self._held, standard_systems())
+
+    @property
+    def generation(self) -> int:
+        """Return a number that rises when a system was loaded, replaced or removed: answers kept may be wrong then."""
+        return self._held.generation
+
+
+def installed_systems(data_dir: Path) -> InstalledSystems:
+    """Return the provider of a data folder."""
+    return InstalledSystems(data_dir)
