@@ -18,6 +18,7 @@ from fhir_server.validation.profiles.facts import (
     types_of,
 )  # fmt: skip
 from fhir_server.validation.profiles.invariants import invariant_checks
+from fhir_server.validation.profiles.narratives import narrative_checks
 from fhir_server.validation.profiles.slicing import DEFAULT, Slice, Slicing
 from fhir_server.validation.profiles.spot import Key, Member, Spot, json_key, member_of
 from fhir_server.validation.profiles.types import type_checks
@@ -132,6 +133,7 @@ class Compiler:
             *value_checks(tree.definition, base.facts, f"{self._profile}#{tree.path}"),
             *binding_checks(tree.definition, base.facts, self._profile),
             *invariant_checks(tree.definition, base.facts, self._profile, self._profiles.conforms_value),
+            *narrative_checks(tree.definition, self._profile),
             *self._members(tree, base),
             *self._content_checks(tree, base),
         ]

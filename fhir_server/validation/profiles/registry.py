@@ -1,6 +1,7 @@
 """The compiled profiles of one library, and what is asked of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,24 +18,8 @@ from fhir_server.validation.profiles.values import SpotCheck, fixed_value
 from fhir_server.validation.run import Knowledge, Run
 
 _KEPT = "profiles"
+_TRIALS = "profiles.trials"
 _MAX_TRIALS = 20_000
-
-
-class _Fault(Exception):
-    """The first error of a trial."""
-
-
-class _Trial(Findings):
-    """Findings that end with the first error, and keep what it says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fault = ""
-
-    def add(self, code: str, path: str, text: str, *, severity: str = "error", key: str = "") -> None:
-        if severity == "error":
-            self.fault = f"{path}: {text}"
-            raise _Fault
 
 
 @dataclass(slots=True, eq=False)
@@ -166,10 +151,14 @@ class Profiles:
         """As `check`, for the profile on the type of an element; who holds unknown extensions for errors, holds this
         for one too.
         """
-        if run.unknown_extensions == "error" and not self._is_core(canonical) and self.find(canonical) is None:
+        if run.unknown_extensions == "error" and not self.knows(canonical):
             run.error(spot, "structure", f"Unknown profile {canonical}")
             return
         self.check(spot, canonical, run)
+
+    def knows(self, canonical: str) -> bool:
+        """Whether a profile can be checked."""
+        return self._is_core(canonical) or self.find(canonical) is not None
 
     def _is_core(self, canonical: str) -> bool:
         return canonical.startswith(CORE) and canonical[len(CORE) :] in self.definitions.types
@@ -206,9 +195,9 @@ class Profiles:
             return run.memo[key][1] is not False
         # The value is kept too, so that its id stays its own.
         run.memo[key] = spot.value, None
-        fault = self.first_fault(spot, canonical, run)
-        run.memo[key] = spot.value, not fault
-        return not fault
+        holds = self._holds(lambda trial: self.check(spot, canonical, trial), run)
+        run.memo[key] = spot.value, holds
+        return holds
 
     def conforms_value(self, value: Any, canonical: str, run: Run) -> bool | None:
         """As `conforms`, for a resource or element whose place is not known; None where there is no such profile."""
@@ -217,10 +206,6 @@ class Profiles:
         type_ = resource_type(value)
         return self.conforms(Spot(None, type_ or "element", -1, value, type_), canonical, run)
 
-    def first_fault(self, spot: Spot, canonical: str, run: Run) -> str:
-        """Return the first error that checking an element finds; empty where there is none."""
-        return self._trial(lambda trial: self.check(spot, canonical, trial), run)
-
     def passes(self, checks: Sequence[SpotCheck], spot: Spot, run: Run) -> bool:
         """Whether checks find no error."""
 
@@ -228,24 +213,29 @@ class Profiles:
             for check in checks:
                 check(spot, trial)
 
-        return not self._trial(attempt, run)
+        return self._holds(attempt, run)
 
-    def _trial(self, attempt: Any, run: Run) -> str:
-        run.memo["profiles.trials"] = run.memo.get("profiles.trials", 0) + 1
-        if run.memo["profiles.trials"] > _MAX_TRIALS:
-            if run.memo["profiles.trials"] == _MAX_TRIALS + 1:
-                run.warn(
-                    Place(None, "Resource"), "too-costly", "Profiles need too many comparisons; not all was checked"
-                )
-            return ""
-        findings = _Trial()
+    def _holds(self, attempt: Callable[[Run], None], run: Run) -> bool:
+        """Whether an attempt ends without an error; it ends with the first one."""
+        run.memo[_TRIALS] = run.memo.get(_TRIALS, 0) + 1
+        if run.memo[_TRIALS] > _MAX_TRIALS:
+            if run.memo[_TRIALS] == _MAX_TRIALS + 1:
+                run.findings.limit("the profiles ask for too many comparisons; not all of them were made")
+            return True
         try:
-            attempt(replace(run, findings=findings, done=set()))
-        except _Fault:
-            return findings.fault
+            attempt(replace(run, findings=Findings(0, errors_only=True), done=set()))
         except Enough:
-            return "too many faults"
-        return ""
+            return False
+        return True
+
+    def first_fault(self, spot: Spot, canonical: str, run: Run) -> str:
+        """Return the first error that checking an element finds; empty where there is none."""
+        findings = Findings(1, errors_only=True)
+        with suppress(Enough):
+            self.check(spot, canonical, replace(run, findings=findings, done=set()))
+        return (
+            f"{', '.join(findings.issues[0].expression)}: {findings.issues[0].diagnostics}" if findings.issues else ""
+        )
 
 
 def profiles_of(knowledge: Knowledge) -> Profiles:
@@ -269,8 +259,7 @@ def check(value: Any, profile: str, place: Place, run: Run) -> None:
 
 def known(profile: str, run: Run) -> bool:
     """Whether a profile can be checked."""
-    profiles = profiles_of(run.knowledge)
-    return profiles.find(profile) is not None
+    return profiles_of(run.knowledge).knows(profile)
 
 
 def must_support(profile: str, run: Run) -> tuple[str, ...]:

@@ -86,8 +86,13 @@ def _profiled(code: str, urls: tuple[str, ...], profiles: "Profiles") -> SpotChe
     def any_of(spot: Spot, run: Run) -> None:
         if not _concerns(spot, code, profiles):
             return
-        matching = [url for url in urls if profiles.conforms(spot, url, run)]
-        if not matching:
+        known = [url for url in urls if profiles.knows(url)]
+        matching = [url for url in known if profiles.conforms(spot, url, run)]
+        if not matching and len(known) < len(urls):
+            for url in urls:
+                if url not in known:
+                    profiles.check_type(spot, url, run)
+        elif not matching:
             run.error(spot, "structure", f"Unable to find a match for the profile among choices: {', '.join(urls)}")
             for url in urls:
                 profiles.check_type(spot, url, run)

@@ -19,6 +19,7 @@ from fhir_server.validation.run import Run
 
 SpotCheck = Callable[[Spot, Run], None]
 _MIN_LENGTH = CORE + "minLength"
+_ALTERNATIVES = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.valueAlternatives"
 _SHOWN = 100
 
 
@@ -37,8 +38,8 @@ def value_checks(definition: Json, base: Facts, profile: str) -> Iterator[SpotCh
             yield _bound(expected, -1, f"greater than the maxValue of the profile {profile}")
         elif name == "maxLength":
             yield _longest(natural(expected, 1 << 60), profile)
-    if "extension" in definition and (shortest := _min_length(definition)):
-        yield _shortest(shortest, profile)
+    if "extension" in definition and definition["extension"] != base.values.get("extension"):
+        yield from _by_extension(definition["extension"], profile)
 
 
 def fixed_value(definition: Json) -> tuple[Any, bool] | None:
@@ -164,11 +165,32 @@ def _longest(most: int, profile: str) -> SpotCheck:
     return check
 
 
-def _min_length(definition: Json) -> int:
-    for extension in definition["extension"] if isinstance(definition["extension"], list) else ():
-        if isinstance(extension, dict) and extension.get("url") == _MIN_LENGTH:
-            return natural(extension.get("valueInteger"), 0)
-    return 0
+def _by_extension(extensions: Any, profile: str) -> Iterator[SpotCheck]:
+    alternatives: list[str] = []
+    for extension in extensions if isinstance(extensions, list) else ():
+        url = extension.get("url") if isinstance(extension, dict) else None
+        if url == _MIN_LENGTH:
+            yield _shortest(natural(extension.get("valueInteger"), 0), profile)
+        elif url == _ALTERNATIVES and isinstance(extension.get("valueCanonical"), str):
+            alternatives.append(extension["valueCanonical"])
+    if alternatives:
+        yield _alternatives(alternatives, profile)
+
+
+def _alternatives(urls: list[str], profile: str) -> SpotCheck:
+    """Without a value one of these extensions must be there.
+
+    Spec: https://hl7.org/fhir/R5/elementdefinition-definitions.html#ElementDefinition.valueAlternatives
+    """
+
+    def check(spot: Spot, run: Run) -> None:
+        extensions = spot.fields.get("extension") if spot.value is None else None
+        if spot.value is not None or any(e.get("url") in urls for e in extensions or () if isinstance(e, dict)):
+            return
+        text = f"Without a value one of the extensions {', '.join(urls)} must be there (from {profile})"
+        run.error(spot, "invalid", text)
+
+    return check
 
 
 def _shortest(least: int, profile: str) -> SpotCheck:
