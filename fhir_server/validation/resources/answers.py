@@ -28,7 +28,7 @@ Json = Mapping[str, Any]
 _CORE = "http://hl7.org/fhir/StructureDefinition/"
 _SDC = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-"
 _CHOICES = ("Coding", "date", "time", "integer", "string")
-_TYPES: dict[str, tuple[str, ...]] = {
+TYPES: Mapping[str, tuple[str, ...]] = {
     "boolean": ("boolean",),
     "decimal": ("decimal",),
     "integer": ("integer",),
@@ -84,7 +84,7 @@ def _bound(question: Json, url: str) -> int | None:
 def _check_value(question: Json, value: Value, questionnaire: Json, place: Place, run: Run) -> None:
     type_ = text(question, "type")
     at = choice_place(place, "value", value)
-    allowed = _TYPES.get(type_)
+    allowed = TYPES.get(type_)
     if allowed is None:
         return
     if value.type not in allowed:

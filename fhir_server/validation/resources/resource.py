@@ -1,20 +1,39 @@
-"""The rules that a resource has by its type."""
+"""The rules that a resource has by its type, and those that all have."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.validation.place import Place
-from fhir_server.validation.resources import bundle, questionnaire_response
+from fhir_server.validation.resources import (
+    bundle,
+    code_system,
+    narrative,
+    questionnaire,
+    questionnaire_response,
+    search_parameter,
+    structure_definition,
+    value_set,
+)
 from fhir_server.validation.run import Check, Run
 
-_BY_TYPE: Mapping[str, tuple[Check, ...]] = {
-    "Bundle": (bundle.check,),
-    "QuestionnaireResponse": (questionnaire_response.check,),
+_BY_TYPE: Mapping[str, Check] = {
+    "Bundle": bundle.check,
+    "CodeSystem": code_system.check,
+    "Questionnaire": questionnaire.check,
+    "QuestionnaireResponse": questionnaire_response.check,
+    "SearchParameter": search_parameter.check,
+    "StructureDefinition": structure_definition.check,
+    "ValueSet": value_set.check,
 }
 
 
 def check(resource: Any, place: Place, run: Run) -> None:
     """Check a resource, at the top, contained or in a Bundle; it may be misshapen, which others tell."""
     type_ = resource.get("resourceType") if isinstance(resource, dict) else None
-    for rule in _BY_TYPE.get(type_, ()) if isinstance(type_, str) else ():
+    if not isinstance(type_, str):
+        return
+    if "text" in resource or type_ == "Composition":
+        narrative.check(resource, place, run)
+    rule = _BY_TYPE.get(type_)
+    if rule is not None:
         rule(resource, place, run)
