@@ -234,23 +234,34 @@ def _required(found: list[Defined]) -> bool | None:
 
 
 def _value(found: list[Defined], profiles: "Profiles") -> Test | None:
-    tests = [test for at in found if (test := _value_test(at, profiles)) is not None]
-    return None if not tests else lambda spot, run: any(test(spot, run) for test in tests)
+    """What is said most clearly counts: a value, else a value set, else all that holds for the element."""
+    for make in (_by_value, _by_value_set, _by_content):
+        tests = [test for at in found if (test := make(at, profiles)) is not None]
+        if tests:
+            return tests[0] if len(tests) == 1 else _any(tests)
+    return None
 
 
-def _value_test(at: Defined, profiles: "Profiles") -> Test | None:
+def _any(tests: list[Test]) -> Test:
+    return lambda spot, run: any(test(spot, run) for test in tests)
+
+
+def _by_value(at: Defined, _: "Profiles") -> Test | None:
     fixed = at.value or (fixed_value(at.tree.definition) if at.tree else None)
-    if fixed is not None:
-        value, exact = fixed
-        return lambda spot, run: same(spot.value, value, exact=exact)
-    if at.tree is None or at.compiler is None:
+    if fixed is None:
         return None
-    if value_set := required_value_set(at.tree.definition):
-        return lambda spot, run: member_of(spot.value, value_set, run) is True
-    checks = at.compiler.nested(at.tree)
-    if not checks:
-        return None
-    return lambda spot, run: profiles.passes(checks, spot, run)
+    value, exact = fixed
+    return lambda spot, run: same(spot.value, value, exact=exact)
+
+
+def _by_value_set(at: Defined, _: "Profiles") -> Test | None:
+    value_set = required_value_set(at.tree.definition) if at.tree else ""
+    return (lambda spot, run: member_of(spot.value, value_set, run) is True) if value_set else None
+
+
+def _by_content(at: Defined, profiles: "Profiles") -> Test | None:
+    checks = at.compiler.nested(at.tree) if at.tree and at.compiler else ()
+    return (lambda spot, run: profiles.passes(checks, spot, run)) if checks else None
 
 
 def _type(found: list[Defined], profiles: "Profiles") -> Test | None:
