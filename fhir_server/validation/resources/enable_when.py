@@ -6,7 +6,8 @@ Spec: https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fhir_server.validation.resources.values import Value, choice, compare, objects, text
+from fhir_server.fhirpath import FhirPathError, evaluate
+from fhir_server.validation.resources.values import Value, choice, compare, extension, objects, text
 
 Json = Mapping[str, Any]
 
@@ -18,13 +19,40 @@ _OPERATORS: dict[str, Callable[[int], bool]] = {
 }
 
 
+# SDC's expression, and that of the Finnish national profiles that came before it.
+_EXPRESSIONS = (
+    "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-enableWhenExpression",
+    "http://phr.kanta.fi/StructureDefinition/fiphr-ext-questionnaire-enablewhen",
+)
+
+
 def enabled(question: Json, above: Sequence[Json]) -> bool:
     """Tell whether a question is to be answered; `above` are the response and the items and answers it stands in."""
+    written = _expression(question)
+    if written:
+        return _true(written, above[0])
     conditions = [condition for _, condition in objects(question, "enableWhen")]
     if not conditions:
         return True
     results = (_holds(condition, above) for condition in conditions)
     return all(results) if question.get("enableBehavior") == "all" else any(results)
+
+
+def _expression(question: Json) -> str:
+    for url in _EXPRESSIONS:
+        value = extension(question, url) if "extension" in question else None
+        if value is not None:
+            return value.json if isinstance(value.json, str) else text(value.json, "expression")
+    return ""
+
+
+def _true(expression: str, response: Json) -> bool:
+    """Tell whether an expression holds; one that cannot be evaluated disables nothing."""
+    try:
+        result = evaluate(dict(response), expression)
+    except FhirPathError:
+        return True
+    return bool(result) and result[0] is not False
 
 
 def _holds(condition: Json, above: Sequence[Json]) -> bool:

@@ -7,6 +7,7 @@ from fhir_server.validation.place import Place
 from fhir_server.validation.resources import (
     bundle,
     code_system,
+    measure_report,
     narrative,
     questionnaire,
     questionnaire_response,
@@ -19,6 +20,7 @@ from fhir_server.validation.run import Check, Run
 _BY_TYPE: Mapping[str, Check] = {
     "Bundle": bundle.check,
     "CodeSystem": code_system.check,
+    "MeasureReport": measure_report.check,
     "Questionnaire": questionnaire.check,
     "QuestionnaireResponse": questionnaire_response.check,
     "SearchParameter": search_parameter.check,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fhir_server.errors import FhirError
+from fhir_server.terminology.systems import ecl
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.value_set_parameters import check_parameters
 from fhir_server.validation.resources.values import child, objects, strings, text
@@ -16,13 +18,15 @@ from fhir_server.validation.structure.primitives import shorten
 Json = Mapping[str, Any]
 
 _coded = re.compile(r"(?P<system>[^|#\s]+)(?:\|(?P<version>[^#\s]+))?#(?P<code>\S+)")
+_SNOMED = "http://snomed.info/sct"
 _MOST_CODES = 1000
 _HIERARCHY = ("is-a", "is-not-a", "descendent-of", "generalizes")
 _BOOLEANS = ("notSelectable", "inactive", "deprecated")
+# Numbers may have the comparators of search in front.
 _FORMS = {
     "boolean": re.compile(r"true|false"),
-    "integer": re.compile(r"-?\d+"),
-    "decimal": re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"),
+    "integer": re.compile(r"(?:[lg][te])?-?\d+"),
+    "decimal": re.compile(r"(?:[lg][te])?-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"),
     "dateTime": re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:T.*)?)?)?"),
 }
 
@@ -71,7 +75,9 @@ def _check_filter(system: str, one: Json, place: Place, run: Run) -> None:
     name, op, value = text(one, "property"), text(one, "op"), text(one, "value")
     if not value:
         return
-    if op == "regex":
+    if system == _SNOMED and name in ("constraint", "expression") and op == "=":
+        _check_ecl(value, place, run)
+    elif op == "regex":
         _check_regex(value, place, run)
     elif op == "exists" or name in _BOOLEANS:
         if value not in ("true", "false"):
@@ -93,6 +99,14 @@ def _check_regex(value: str, place: Place, run: Run) -> None:
         re.compile(value)
     except re.error as error:
         run.error(place, "invalid", f"{shorten(value)} is not a regular expression: {error}")
+
+
+def _check_ecl(value: str, place: Place, run: Run) -> None:
+    """Spec: https://hl7.org/fhir/R4/snomedct.html#4.3.1.0.6"""
+    try:
+        ecl.parse(value)
+    except FhirError as error:
+        run.error(place, "invalid", f"{shorten(value)} is not an expression constraint: {error}")
 
 
 def _check_concept(system: str, code: str, place: Place, run: Run) -> None:

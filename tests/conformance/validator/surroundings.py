@@ -56,40 +56,8 @@ def _below(packages: tuple[str, ...]) -> Library:
     return core_library()
 
 
-def _validator(library: Library) -> Any:
-    try:
-        return Validator(load(), library, Terminology(library, _MOST_CODES))
-    except TypeError:
-        return _Structural(library)
-
-
-class _Structural:
-    def __init__(self, library: Library) -> None:
-        from fhir_server.validation.run import Knowledge
-
-        self.knowledge = Knowledge(load(), library, Terminology(library, _MOST_CODES))
-
-    def check(self, resource: Any, resolve: Any, **_: object) -> list[Any]:
-        from fhir_server.validation import structure_validator
-        from fhir_server.validation.findings import Findings
-        from fhir_server.validation.place import Place
-        from fhir_server.validation.resources import check
-        from fhir_server.validation.run import Run
-
-        issues = structure_validator().check(resource)
-        found = Findings()
-        run = Run(self.knowledge, resource, found, resolve)
-
-        def each(one: Any, place: Place) -> None:
-            check(one, place, run)
-            for i, c in enumerate(one.get("contained", ())):
-                each(c, Place(place, "contained", i))
-            for i, e in enumerate(one.get("entry", ()) if one["resourceType"] == "Bundle" else ()):
-                if "resource" in e:
-                    each(e["resource"], Place(Place(place, "entry", i), "resource"))
-
-        each(resource, Place(None, resource["resourceType"]))
-        return issues + found.issues
+def _validator(library: Library) -> Validator:
+    return Validator(load(), library, Terminology(library, _MOST_CODES))
 
 
 def _paths(case: Case) -> Iterator[str]:

@@ -1,0 +1,140 @@
+"""MeasureReport against its Measure: groups, populations, stratifiers and scores.
+
+Spec: https://hl7.org/fhir/R4/measurereport.html
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fhir_server.validation.place import Place
+from fhir_server.validation.resources.questionnaires import contained
+from fhir_server.validation.resources.values import child, number, objects, text
+from fhir_server.validation.run import Run
+from fhir_server.validation.structure.primitives import shorten
+
+Json = Mapping[str, Any]
+Pair = tuple[Json, Json, Place]
+
+_SCORED = ("proportion", "ratio", "continuous-variable")
+_SCORINGS = (*_SCORED, "cohort")
+
+
+def check(report: Json, place: Place, run: Run) -> None:
+    """Check a report against the measure it names."""
+    canonical = text(report, "measure")
+    measure = _measure(canonical, report, run) if canonical else None
+    at = Place(place, "measure")
+    if measure is None:
+        if canonical:
+            run.warn(at, "not-found", f"the measure {shorten(canonical)} is not known, so the report is not checked")
+        return
+    scoring = _scoring(measure)
+    if not scoring:
+        run.inform(at, "business-rule", "the scoring of the measure is not known, so scores are not checked")
+    if not objects(measure, "group"):
+        return
+    for defined, group, where in _pairs(measure, report, "group", place, run):
+        _check_group(defined, group, where, run)
+        _check_score(report, group, scoring, where, run)
+
+
+def _measure(canonical: str, report: Json, run: Run) -> Json | None:
+    if canonical.startswith("#"):
+        return contained(canonical[1:], report)
+    entry = run.knowledge.library.find("Measure", canonical)
+    found = entry.parse() if entry else run.resolve(canonical)
+    return found if found is not None and found.get("resourceType") == "Measure" else None
+
+
+def _scoring(measure: Json) -> str:
+    codes = (text(coding, "code") for _, coding in objects(child(measure, "scoring"), "coding") if "system" in coding)
+    return next((code for code in codes if code in _SCORINGS), "")
+
+
+def _check_group(defined: Json, group: Json, place: Place, run: Run) -> None:
+    _check_populations(defined, group, place, run)
+    if objects(defined, "stratifier") or objects(group, "stratifier"):
+        for _ in _pairs(defined, group, "stratifier", place, run):
+            pass
+
+
+def _check_populations(defined: Json, group: Json, place: Place, run: Run) -> None:
+    if not objects(defined, "population"):
+        return
+    for _, population, at in _pairs(defined, group, "population", place, run):
+        count, subjects = population.get("count"), _subjects(population, run)
+        if subjects is not None and isinstance(count, int) and count != subjects:
+            run.error(at, "business-rule", f"count is {count}, but there are {subjects} subjects")
+
+
+def _subjects(population: Json, run: Run) -> int | None:
+    """Return how many subjects are listed; None where the list is not at hand."""
+    reference = text(child(population, "subjectResults"), "reference")
+    if not reference:
+        return None
+    found = contained(reference[1:], run.root) if reference.startswith("#") else run.resolve(reference)
+    if found is None:
+        return None if "List/" in reference else 1
+    return len(objects(found, "entry"))
+
+
+def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run) -> Iterator[Pair]:
+    """Yield what is reported with its definition, matched by code; note what has no match."""
+    defined, reported = objects(measure, name), objects(report, name)
+    _check_ids(reported, name, place, run)
+    if len(defined) == len(reported) == 1 and not ("code" in defined[0][1] and "code" in reported[0][1]):
+        yield defined[0][1], reported[0][1], Place(place, name, 0)
+        return
+    seen: set[int] = set()
+    for index, one in reported:
+        at = Place(place, name, index)
+        if "code" not in one:
+            run.error(at, "business-rule", f"this {name} must have the code of its definition in the measure")
+            continue
+        match = next((i for i, each in defined if _same(child(each, "code"), child(one, "code"))), None)
+        if match is None:
+            run.error(at, "business-rule", f"the measure has no {name} with this code")
+        elif match in seen:
+            run.error(at, "business-rule", f"there is another {name} with this code")
+        else:
+            seen.add(match)
+            yield next(each for i, each in defined if i == match), one, at
+    for i, each in defined:
+        if i not in seen:
+            run.error(place, "business-rule", f"the report lacks the {name} {_named(each)} of the measure")
+
+
+def _check_ids(reported: list[tuple[int, Json]], name: str, place: Place, run: Run) -> None:
+    seen: set[str] = set()
+    for index, one in reported:
+        id_ = text(one, "id")
+        if id_ and id_ in seen:
+            run.error(Place(place, name, index), "business-rule", f"the id {shorten(id_)} is used twice")
+        seen.add(id_)
+
+
+def _same(defined: Json, reported: Json) -> bool:
+    codings = [(text(one, "system"), text(one, "code")) for _, one in objects(defined, "coding")]
+    if any((text(one, "system"), text(one, "code")) in codings for _, one in objects(reported, "coding")):
+        return True
+    return bool(text(defined, "text")) and defined.get("text") == reported.get("text")
+
+
+def _named(defined: Json) -> str:
+    codes = [text(one, "code") for _, one in objects(child(defined, "code"), "coding")]
+    return shorten(codes[0] if codes else text(child(defined, "code"), "text") or text(defined, "id"))
+
+
+def _check_score(report: Json, group: Json, scoring: str, place: Place, run: Run) -> None:
+    """Spec: https://hl7.org/fhir/R4/measurereport-definitions.html#MeasureReport.group.measureScore"""
+    at = Place(place, "measureScore")
+    if scoring == "cohort" and "measureScore" in group:
+        run.error(at, "business-rule", "a cohort measure has no score")
+    elif scoring in _SCORED and "measureScore" not in group:
+        if report.get("status") == "complete" and report.get("type") != "data-collection":
+            run.error(place, "business-rule", f"a {scoring} measure has a score")
+    elif scoring == "proportion":
+        value = number(child(group, "measureScore").get("value"))
+        unit = text(child(group, "measureScore"), "code") or text(child(group, "measureScore"), "unit")
+        if value is not None and unit in ("", "1") and not 0 <= value <= 1:
+            run.error(at, "business-rule", "the score of a proportion is between 0 and 1")
