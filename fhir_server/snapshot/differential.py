@@ -58,7 +58,7 @@ def changes(elements: Iterable[Element], type_: str, profile: str) -> Change:
         if not trail or trail[0][0] != type_:
             name = str(element.get("id") or element.get("path"))[:100]
             raise SnapshotError(
-                f"{profile}: the element {name} is not one of {type_}", expression="StructureDefinition"
+                f"{profile}: the element {name} is not one of {type_}", expression="StructureDefinition.differential"
             )
         change = root
         for step in trail[1:]:

@@ -6,9 +6,11 @@ Spec: https://hl7.org/fhir/R4/profiling.html#snapshot
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fhir_server.errors import Issue
 from fhir_server.snapshot.differential import Change, changes, same_name
 from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.merge import constraints, merge
+from fhir_server.snapshot.narrowing import widened
 from fhir_server.snapshot.node import Element, Node, flatten
 from fhir_server.snapshot.slices import choice_of, exhausted, implied, new_slice, type_named
 from fhir_server.snapshot.unfold import Definition, Find, grown, unfold
@@ -18,27 +20,33 @@ NOTHING = "http://hl7.org/fhir/StructureDefinition/Base"
 _TAKEN = frozenset(("short", "definition", "comment", "requirements", "alias", "isModifier", "isModifierReason"))
 
 
-def generate(definition: Definition, find: Find) -> list[dict[str, Any]]:
+def generate(definition: Definition, find_base: Find, find: Find) -> list[dict[str, Any]]:
     """Return the elements of the snapshot.
+
+    Args:
+        find_base: gives what the definition is based on; its errors are those of this snapshot.
+        find: gives types and their profiles.
 
     Raises:
         SnapshotError: the base is not known, or the differential speaks of what the base does not have.
     """
     if not definition.get("differential", {}).get("element") and definition.get("snapshot", {}).get("element"):
         return [dict(element) for element in definition["snapshot"]["element"]]
-    return list(flatten(_Generation(definition, find).run()))
+    return list(flatten(_Generation(definition, find_base, find).run()))
 
 
 class _Generation:
     """One differential on its way into its base."""
 
-    def __init__(self, definition: Definition, find: Find) -> None:
+    def __init__(self, definition: Definition, find_base: Find, find: Find) -> None:
         self.definition = definition
+        self.find_base = find_base
         self.find = find
         self.url = str(definition.get("url") or definition.get("name") or "StructureDefinition")
         self.grows = definition.get("derivation") != "constraint"
         self.base: Definition | None = None
         self.name = ""
+        self.faults: list[str] = []
 
     def run(self) -> Node:
         said = self.definition.get("differential", {}).get("element", ())
@@ -50,18 +58,20 @@ class _Generation:
         if self.grows:
             root.element = {**root.element, "base": _base_of(root.element, root.name)}
         self._children(root, change, root.name)
+        if self.faults:
+            raise self._error(*self.faults)
         return root
 
     def _root(self, name: str) -> Node:
         url = self.definition.get("baseDefinition")
         if not url:
             return Node(name, "", {"min": 0, "max": "*"})
-        self.base = self.find(str(url))
+        self.base = self.find_base(str(url))
         if self.base is None and url == NOTHING:
             return Node(name, "", {"min": 0, "max": "*"})
         root = grown(self.base) if self.base is not None else None
         if root is None:
-            raise self._error(f"its base {url} is not known here")
+            raise self._error(f"its base {url} is not known here", code="not-found")
         root.name = self.name = name
         if self.grows:
             self._unsliced(root)
@@ -165,6 +175,8 @@ class _Generation:
     def _change(self, node: Node, change: Change, place: str) -> None:
         if change.elements:
             said = {name: value for name, value in change.element.items() if name != "sliceName" or node.slice}
+            if not self.grows:
+                self.faults += [f"{place}: {text}" for text in widened(node.element, said)]
             node.element = merge(self._typed(node, said), said, self.url)
         self._children(node, change, place)
 
@@ -187,8 +199,10 @@ class _Generation:
         rules = constraints(element.get("constraint", ()), root.get("constraint", ()), str(profiles[0]))
         return {**element, "constraint": rules} if rules else element
 
-    def _error(self, text: str) -> SnapshotError:
-        return SnapshotError(f"{self.url}: {text}", expression="StructureDefinition.differential")
+    def _error(self, *texts: str, code: str = SnapshotError.code) -> SnapshotError:
+        place = ("StructureDefinition.differential",)
+        issues = [Issue(f"{self.url}: {text}", code, expression=place) for text in texts]
+        return SnapshotError(f"{self.url}: {'; '.join(texts)}", issues=issues)
 
 
 def _root_name(definition: Definition, said: Iterable[Element]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from fhir_server.packages import Library
+from fhir_server.packages import Entry, Library
 from fhir_server.snapshot.complete import complete
 from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.generate import generate
@@ -21,7 +21,7 @@ def snapshot(definition: Mapping[str, Any], library: Library) -> list[dict[str, 
         SnapshotError: the differential cannot be applied; names the element and the profile, or what is missing.
     """
     source = _Source(library, (str(definition.get("url", "")),))
-    return list(complete(source.generate(definition), definition, source.find))
+    return list(complete(source.generate(definition), definition, source.type))
 
 
 def structure(library: Library, canonical: str) -> Definition | None:
@@ -30,67 +30,88 @@ def structure(library: Library, canonical: str) -> Definition | None:
     Raises:
         SnapshotError: it has no snapshot, and none can be made.
     """
-    return _Source(library).find(canonical)
+    return _Source(library).base(canonical)
 
 
 class _Source:
-    """Finds definitions for one snapshot; `pending` are those that wait for it."""
+    """Finds definitions for one snapshot; `pending` are those that wait for it.
+
+    Attributes:
+        cut: profiles of types that could not be had, because they wait for this one or are faulty themselves.
+    """
 
     def __init__(self, library: Library, pending: tuple[str, ...] = ()) -> None:
         self._library = library
         self._pending = pending
+        self.cut = False
 
-    def find(self, canonical: str) -> Definition | None:
+    def type(self, canonical: str) -> Definition | None:
+        """Return what an element is said to be; None where that cannot be had: then its type alone is what counts."""
+        try:
+            return self.base(canonical)
+        except SnapshotError:
+            self.cut = True
+            return None
+
+    def base(self, canonical: str) -> Definition | None:
+        """Return what a profile is based on. Raises SnapshotError where it has no snapshot and none can be made."""
         entry = self._library.find("StructureDefinition", canonical)
         if entry is None:
             return None
+        made = _made.setdefault(self._library, {})
+        if (known := made.get(entry.name)) is None:
+            home = _made.setdefault(self._home(canonical, entry), {})
+            if (known := home.get(entry.name)) is None:
+                definition = entry.parse()
+                if not _has_snapshot(definition):
+                    return self._generated(definition, entry.name, made)
+                known = home[entry.name] = definition
+        if isinstance(known, SnapshotError):
+            raise SnapshotError(str(known), issues=known.issues)
+        return known
+
+    def _home(self, canonical: str, entry: Entry) -> Library:
+        """Return the library that holds an entry itself: what needs no other definition is kept there for all above."""
         home = self._library
         while home.below is not None and home.below.find("StructureDefinition", canonical) is entry:
             home = home.below
-        own = _made.setdefault(home, {})
-        if entry.name in own:
-            return _known(own[entry.name])
-        made = _made.setdefault(self._library, {})
-        if entry.name in made:
-            return _known(made[entry.name])
-        definition = entry.parse()
-        if _has_snapshot(definition):
-            own[entry.name] = definition
-            return definition
-        return self._generated(definition, entry.name, made)
+        return home
 
     def _generated(self, definition: Definition, name: str, made: dict[str, Definition | SnapshotError]) -> Definition:
+        """Make a snapshot and keep it, unless it lacks what waits for it."""
         url = str(definition.get("url", ""))
         if url in self._pending:
             way = " > ".join((*self._pending[self._pending.index(url) :], url))
-            raise SnapshotError(f"{url} is based on itself: {way}", expression="StructureDefinition.baseDefinition")
+            raise _error(f"{url} is based on itself: {way}")
         if len(self._pending) >= MAX_LEVELS:
-            raise SnapshotError(f"{url} is based on over {MAX_LEVELS} others", expression="StructureDefinition")
+            raise _error(f"{url} is based on over {MAX_LEVELS} others")
+        source = _Source(self._library, (*self._pending, url))
         try:
-            elements = _Source(self._library, (*self._pending, url)).generate(definition)
+            found = {**definition, "snapshot": {"element": source.generate(definition)}}
         except SnapshotError as error:
             if not self._pending:
                 made[name] = error
             raise
-        made[name] = {**definition, "snapshot": {"element": elements}}
-        return _known(made[name])
+        self.cut = self.cut or source.cut
+        if not self._pending or not source.cut:
+            made[name] = found
+        return found
 
     def generate(self, definition: Definition) -> list[dict[str, Any]]:
+        """Make a snapshot. Raises SnapshotError."""
         try:
-            return generate(definition, self.find)
+            return generate(definition, self.base, self.type)
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             # Nobody has validated what a tenant or a package brings.
             name = str(definition.get("url") or definition.get("id") or "the definition")
-            raise SnapshotError(f"{name} is not shaped as a StructureDefinition is: {error}") from None
+            raise _error(f"{name} is not shaped as a StructureDefinition is: {error}") from None
+
+
+def _error(text: str) -> SnapshotError:
+    return SnapshotError(text, expression="StructureDefinition")
 
 
 def _has_snapshot(definition: Definition) -> bool:
     part = definition.get("snapshot")
     elements = part.get("element") if isinstance(part, dict) else None
     return isinstance(elements, list) and bool(elements) and all(isinstance(each, dict) for each in elements)
-
-
-def _known(found: Definition | SnapshotError) -> Definition:
-    if isinstance(found, SnapshotError):
-        raise SnapshotError(str(found), issues=found.issues)
-    return found
