@@ -45,7 +45,7 @@ _DECLARED = {
     "extension": [
         {"url": _FEATURE, "extension": [{"url": "definition", "valueCanonical": canonical}, {"url": "value"} | value]}
         for canonical, value in (
-            ("http://hl7.org/fhir/uv/tx-tests/FeatureDefinition/test-version", {"valueCode": "1.7.5"}),
+            ("http://hl7.org/fhir/uv/tx-tests/FeatureDefinition/test-version", {"valueCode": "1.9.2"}),
             ("http://hl7.org/fhir/uv/tx-ecosystem/FeatureDefinition/CodeSystemAsParameter", {"valueBoolean": True}),
         )
     ],
@@ -104,6 +104,7 @@ def statement(parts: Parts, base: str, mode: str) -> tuple[bytes, str]:
     else:
         types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
         made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types)
+        made["software"] |= {"releaseDate": _DATE}
     body = encode(made)
     return body, f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
 
@@ -119,7 +120,7 @@ def _head(type_: str, base: str) -> dict[str, Any]:
         "experimental": False,
         "date": _DATE,
         "kind": "instance",
-        "software": {"name": "fhir-server", "version": _version(), "releaseDate": _DATE},
+        "software": {"name": "fhir-server", "version": _version()},
         "implementation": {"description": "FHIR R4 server", "url": base},
     }
 

@@ -42,15 +42,11 @@ _head = msgspec.json.Decoder(_Head)
 
 def terminology_body(terminology: Terminology, operations: Operations) -> dict[str, Any]:
     """Return what a TerminologyCapabilities says beside its head."""
+    parameters = [{"name": name} for name in _expansion_parameters(operations)]
+    expansion = {"hierarchical": True, "paging": True, "incomplete": False, "textFilter": _TEXT_FILTER}
     return {
         "codeSystem": _systems(terminology),
-        "expansion": {
-            "hierarchical": True,
-            "paging": True,
-            "incomplete": False,
-            "parameter": [{"name": name} for name in _expansion_parameters(operations)],
-            "textFilter": _TEXT_FILTER,
-        },
+        "expansion": expansion | ({"parameter": parameters} if parameters else {}),
         "codeSearch": "explicit",
         "validateCode": {"translations": True},
         "translation": {"needsMap": True},

@@ -23,11 +23,6 @@ def unknown_code(code: str, system: str, version: str = "") -> NotFound:
     return _missing(f"Unknown code '{code}' in the CodeSystem {where}", "invalid-code")
 
 
-def unknown_supplement(canonical: str) -> NotFound:
-    """A supplement that the client insists on is not known."""
-    return _missing(f"Required supplement not found: {canonical}", "not-found")
-
-
 def unknown_map(canonical: str) -> NotFound:
     """No such concept map."""
     return _missing(f"The ConceptMap '{canonical}' could not be found", "not-found")

@@ -10,11 +10,14 @@ from fhir_server.context import Context
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.terminology.coded import Coded, one_code
-from fhir_server.operations.terminology.faults import unknown_code, unknown_supplement, unknown_system
+from fhir_server.operations.terminology.faults import unknown_code, unknown_system
 from fhir_server.operations.terminology.parameters import RESOURCES, Json, answer, extended, group, value
-from fhir_server.operations.terminology.service import answered, service
+from fhir_server.operations.terminology.service import accepted_languages, answered, service
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.code_system import CodeSystem, Concept, Designation, Property
+from fhir_server.terminology.languages import Languages
+from fhir_server.terminology.requests import languages_of
+from fhir_server.terminology.scope import Scope
 
 _ALWAYS = frozenset(("code", "system", "version", "name", "display"))
 _BASIC = ("definition", "designation", "parent", "inactive")
@@ -25,7 +28,7 @@ class _Asked:
     """Which properties are wanted; empty: those that are known, but for what is below the code."""
 
     names: frozenset[str]
-    languages: Sequence[str]
+    languages: Languages | None
 
     def has(self, name: str) -> bool:
         if "*" in self.names:
@@ -45,19 +48,18 @@ async def _run(ctx: Context, call: Call) -> FhirResponse:
     """
     inputs = call.inputs
     coded = one_code(inputs)
-    language = inputs.one("displayLanguage") or call.request.headers.get("accept-language", "")
+    language = inputs.one("displayLanguage") or accepted_languages(call)
     asked = _Asked(frozenset(inputs.many("property")), languages_of(language))
     supplements = inputs.many("useSupplement")
     return answer(await answered(_found, service(ctx, call), coded, asked, supplements))
 
 
 def _found(terminology: Terminology, coded: Coded, asked: _Asked, supplements: Sequence[str]) -> list[Json]:
-    system = terminology.system(coded.system, coded.version)
+    scope = Scope(terminology.sources, supplements=supplements)
+    scope.take_supplements()
+    system = scope.system(coded.system, coded.version)
     if system is None:
         raise unknown_system(coded.system, coded.version)
-    for canonical in supplements:
-        if terminology.library.find("CodeSystem", canonical) is None:
-            raise unknown_supplement(canonical)
     concept = system.concept(coded.code)
     if concept is None:
         raise unknown_code(coded.code, system.header.url, system.header.version)
@@ -69,7 +71,7 @@ def _told(system: CodeSystem, concept: Concept, asked: _Asked) -> Iterator[Json]
     yield value("name", "string", header.name or header.title or header.url)
     if header.version:
         yield value("version", "string", header.version)
-    yield value("display", "string", preferred(system, concept, asked.languages))
+    yield value("display", "string", _display(system, concept, asked.languages))
     yield value("system", "uri", header.url)
     yield value("code", "code", concept.code)
     if concept.definition and asked.has("definition"):
@@ -124,30 +126,14 @@ def _property(system: CodeSystem, held: Property) -> Json:
     return group("property", *parts)
 
 
-def languages_of(header: str) -> list[str]:
-    """Return the languages of a `displayLanguage` or an Accept-Language header, the best first.
-
-    Spec: RFC 9110, section 12.5.4
-    """
-    ranked = []
-    for place, item in enumerate(header[:500].split(",")):
-        language, _, weight = item.strip().partition(";")
-        quality = weight.replace(" ", "").removeprefix("q=")
-        number = float(quality) if quality.replace(".", "", 1).isdecimal() else 1.0
-        if language and number > 0:
-            ranked.append((-number, place, language.strip()))
-    return [language for _, _, language in sorted(ranked)]
-
-
-def preferred(system: CodeSystem, concept: Concept, languages: Sequence[str]) -> str:
-    """Return the display in the first of the languages that the concept has one of."""
-    texts = [(each.language, each.value) for each in _designations(system, concept) if each.language]
-    for language in languages:
-        for exact in (True, False):
-            for each, text in texts:
-                if each == language or (not exact and each.partition("-")[0] == language.partition("-")[0]):
-                    return text
-    return concept.display or concept.code
+def _display(system: CodeSystem, concept: Concept, languages: Languages | None) -> str:
+    """Return the display in the language that is wanted most of those that there are."""
+    ranked = [
+        (rank, each.value)
+        for each in _designations(system, concept)
+        if languages and (rank := languages.rank(each.language)) is not None
+    ]
+    return min(ranked, key=lambda pair: pair[0], default=(0, concept.display or concept.code))[1]
 
 
 lookup = CoreOperation(

@@ -66,6 +66,16 @@ async def held_system(ctx: Context, call: Call) -> str:
     return f"{text(resource, 'url')}|{text(resource, 'version')}"
 
 
+def as_parameters(given: Sequence[Json]) -> Json:
+    """Return a Parameters resource."""
+    return {"resourceType": "Parameters", "parameter": list(given)}
+
+
+def accepted_languages(call: Call) -> str:
+    """Return what the client says of languages beside `displayLanguage`."""
+    return call.request.headers.get("accept-language", "")
+
+
 async def answered(work: Callable[..., T], *arguments: Any) -> T:
     """Do the work in a thread, so that others are served meanwhile; what it refuses is told as programs expect it."""
     with told_as_text():
