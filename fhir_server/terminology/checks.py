@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from fhir_server.errors import FhirError
 from fhir_server.terminology.code_system import CodeSystem, Concept
-from fhir_server.terminology.membership import Membership
+from fhir_server.terminology.membership import Asked, Membership
+from fhir_server.terminology.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +30,36 @@ class CodeCheck:
 _RIGHT = CodeCheck(True)
 
 
-def check(members: Membership, value_set: str | None, system: str | None, code: str, version: str) -> CodeCheck:
+def check(scope: Scope, value_set: str | None, system: str | None, code: str, version: str) -> CodeCheck:
     """Check a code without its display."""
     try:
-        if value_set is not None:
-            answer = members.holds(value_set, system, code, version)
-        else:
-            answer = members.known(system or "", code, version)
+        missing, found = _held(scope, value_set, Asked(system, code, version))
     except FhirError as error:
         return CodeCheck(None, value_set or system or "", message=str(error))
-    if answer is True:
+    if found:
         return _RIGHT
-    if isinstance(answer, str):
-        return CodeCheck(
-            None, answer, message=f"{answer[:300]!r} is not loaded, so the code {code[:100]!r} is unchecked"
-        )
+    if missing:
+        text = f"{missing[:300]!r} is not loaded, so the code {code[:100]!r} is unchecked"
+        return CodeCheck(None, missing, message=text)
     whole = f"the value set {value_set[:300]!r}" if value_set else f"the code system {(system or '')[:300]!r}"
     return CodeCheck(False, message=f"the code {_named(system, code)} is not in {whole}")
+
+
+def _held(scope: Scope, value_set: str | None, asked: Asked) -> tuple[str, bool]:
+    """Return what is missing to tell, and whether the code was found."""
+    if value_set is None:
+        held = scope.exact(asked.system or "", asked.version)
+        if held is None:
+            return (f"{asked.system}|{asked.version}" if asked.version else asked.system or ""), False
+        whole = held.header.content == "complete"
+        return "" if whole else held.header.url, held.concept(asked.code) is not None
+    composition = scope.value_set(value_set)
+    if composition is None:
+        return value_set, False
+    answer = Membership(scope).find(composition, asked)
+    sure = [each for each in answer.matches if not each.unsure and not each.refused]
+    unsure = next((each.url for each in answer.matches if each.unsure), "")
+    return unsure or answer.missing, bool(sure)
 
 
 def with_concept(found: CodeCheck, system: CodeSystem, code: str, display: str | None, language: str) -> CodeCheck:

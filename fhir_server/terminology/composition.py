@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fhir_server.terminology.code_system import Filter, Json
-from fhir_server.terminology.members import part, parts, text, texts
+from fhir_server.terminology.members import extension, part, parts, text, texts
+from fhir_server.terminology.outcomes import Finding, error
+
+_SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
+_PARAMETER = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class Composition:
     Attributes:
         listed: the codes of the expansion that it came with, by (system, code); None where that is absent or a part.
         inactive: inactive codes are in it too.
+        versions_match: False says that an exclude of one version of a system leaves the codes of others.
+        parameters: what it says of its own expansion (`displayLanguage` ...).
+        broken: what makes it impossible to evaluate.
     """
 
     url: str
@@ -46,6 +53,27 @@ class Composition:
     listed: Mapping[tuple[str, str], Json] | None
     inactive: bool
     resource: Json
+    parameters: Mapping[str, str]
+    broken: Finding | None
+
+    @property
+    def name(self) -> str:
+        """Return its canonical URL with the version, or `#id` of one that has none."""
+        return (f"{self.url}|{self.version}" if self.version else self.url) or f"#{text(self.resource, 'id')}"
+
+    @property
+    def versions_match(self) -> bool | None:
+        """Return what it says of versions; None where it says nothing."""
+        said = self.parameters.get("versionsMatch")
+        return None if said is None else said == "true"
+
+    @property
+    def supplements(self) -> Sequence[str]:
+        """Return the supplements that it needs."""
+        found = (
+            each.get("valueCanonical") for each in parts(self.resource, "extension") if each.get("url") == _SUPPLEMENT
+        )
+        return [each for each in found if isinstance(each, str)]
 
 
 def read_composition(resource: Json) -> Composition:
@@ -59,7 +87,32 @@ def read_composition(resource: Json) -> Composition:
         _listed(part(resource, "expansion")),
         compose.get("inactive") is not False,
         resource,
+        dict(_parameters(compose)),
+        next(_broken(compose), None),
     )
+
+
+def _broken(compose: Json) -> Iterator[Finding]:
+    for name in ("include", "exclude"):
+        for place, item in enumerate(parts(compose, name)):
+            for number, filter_ in enumerate(parts(item, "filter")):
+                if not text(filter_, "value"):
+                    yield _without_value(item, filter_, f"ValueSet.compose.{name}[{place}].filter[{number}]")
+
+
+def _without_value(item: Json, filter_: Json, at: str) -> Finding:
+    message = (
+        f"The system {text(item, 'system')} filter with property = {text(filter_, 'property')},"
+        f" op = {text(filter_, 'op')} has no value"
+    )
+    return error("invalid", "vs-invalid", "UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE", message, at)
+
+
+def _parameters(compose: Json) -> Iterator[tuple[str, str]]:
+    for item in parts(compose, "extension"):
+        if item.get("url") == _PARAMETER:
+            value = extension(item, "value")
+            yield str(extension(item, "name") or ""), str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _part(item: Json) -> Part:

@@ -1,135 +1,180 @@
-"""Whether a code is in a value set, by look-up: nothing is expanded.
+"""Whether a code is in a value set, by look-up: nothing is expanded."""
 
-Answers are True, False, or the canonical URL of what is not here to tell.
-"""
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from collections.abc import Callable, Iterable, Sequence
-
-from fhir_server.errors import BadValue, TooCostly
-from fhir_server.terminology.code_system import CodeSystem, Concept
+from fhir_server.terminology.code_system import CodeSystem, Concept, Header, Json
 from fhir_server.terminology.composition import Composition, Part
+from fhir_server.terminology.outcomes import Finding, circular, too_deep
+from fhir_server.terminology.scope import Resolved, Scope
 
-Answer = bool | str
 DEEPEST = 50
 """Value sets that may import one another in a row."""
 
 
-class Membership:
-    """Membership over the value sets and code systems of one library.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A code that is looked for; without a system, that of any system."""
 
-    Args:
-        sets: gives a value set by canonical URL.
-        systems: gives a code system by URL and version.
+    system: str | None
+    code: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where a code was found.
+
+    Attributes:
+        system: None where the value set lists a code of a system that is not here.
+        listed: the concept as the value set lists it.
+        unsure: the system is a part of the whole, and the code is not in it.
+        refused: the code is inactive, and the value set takes active ones only.
     """
 
-    def __init__(
-        self,
-        sets: Callable[[str], Composition | None],
-        systems: Callable[[str, str], CodeSystem | None],
-    ) -> None:
-        self._sets = sets
-        self._systems = systems
+    url: str
+    system: CodeSystem | None
+    concept: Concept | None
+    listed: Json | None = None
+    findings: Sequence[Finding] = ()
+    missing: str = ""
+    unsure: bool = False
+    refused: bool = False
 
-    def holds(self, value_set: str, system: str | None, code: str, version: str = "") -> Answer:
-        """Tell whether a value set holds a code; without a system, that of any of its systems.
+
+@dataclass(slots=True)
+class Answer:
+    """Where a code was found, and what would have to be there to tell for certain."""
+
+    matches: list[Match] = field(default_factory=list)
+    systems: list[Resolved] = field(default_factory=list)
+    sets: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> str:
+        """Return the canonical of the first thing that is missing."""
+        return next((each.missing for each in self.systems), "") or next(iter(self.sets), "")
+
+    def add(self, other: "Answer") -> None:
+        """Take in another one."""
+        self.matches += other.matches
+        self.systems += other.systems
+        self.sets += other.sets
+
+
+class Membership:
+    """Looks through value sets.
+
+    `seen` holds, after a look, the systems and value sets that were met, each with the value set that names it.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.seen: dict[tuple[str, str], tuple[Header | Composition, Composition]] = {}
+
+    def find(self, composition: Composition, asked: Asked, within: Sequence[str] = ()) -> Answer:
+        """Return where a value set holds a code.
 
         Raises:
             BadValue: it imports itself, or has a filter that is not supported.
             TooCostly: it imports too deep, or has an expression that takes too long.
         """
-        return self._holds(value_set, (system, code, version), ())
-
-    def known(self, system: str, code: str, version: str = "") -> Answer:
-        """Tell whether a system holds a code."""
-        found = self._systems(system, version)
-        if found is None:
-            return f"{system}|{version}" if version else system
-        return found.concept(code) is not None or _rest(found)
-
-    def _holds(self, canonical: str, asked: tuple[str | None, str, str], within: Sequence[str]) -> Answer:
-        if canonical in within:
-            raise BadValue(f"the value set {canonical[:200]!r} imports itself")
+        name = composition.name
+        if name in within:
+            raise circular(name, ", ".join(within)).raised()
         if len(within) >= DEEPEST:
-            raise TooCostly(f"the value set {canonical[:200]!r} is imported by way of more than {DEEPEST} others")
-        composition = self._sets(canonical)
-        if composition is None:
-            return canonical
+            raise too_deep(name, DEEPEST).raised()
         if not composition.includes:
-            return _in_list(composition, asked) if composition.listed is not None else canonical
-        inside = (*within, canonical)
-        found = _any(self._in_part(item, composition, asked, inside) for item in composition.includes)
-        if found is False:
-            return False
-        excluded = _any(self._in_part(item, composition, asked, inside) for item in composition.excludes)
-        answer = False if excluded is True else (excluded or found)
-        listed = isinstance(answer, str) and composition.listed is not None
-        return _in_list(composition, asked) if listed else answer
+            return self._in_list(composition, asked)
+        if composition.broken is not None:
+            raise composition.broken.raised()
+        found = self._any(composition.includes, composition, asked, (*within, name))
+        if composition.excludes and (found.matches or any(each.value_sets for each in composition.excludes)):
+            excluded = self._any(composition.excludes, composition, asked, (*within, name))
+            found.matches = [each for each in found.matches if not _excluded(each, excluded, composition)]
+        if not found.matches and found.missing and composition.listed is not None:
+            return self._in_list(composition, asked)
+        return found
 
-    def _in_part(
-        self, item: Part, whole: Composition, asked: tuple[str | None, str, str], within: Sequence[str]
-    ) -> Answer:
-        answers: list[Answer] = []
-        if item.system:
-            answers.append(self._in_system(item, whole, asked))
-            if answers[0] is False:
-                return False
-        answers += (self._holds(canonical, asked, within) for canonical in item.value_sets)
-        return _all(answers) if answers else False
+    def _any(self, items: Iterable[Part], whole: Composition, asked: Asked, within: Sequence[str]) -> Answer:
+        found = Answer()
+        for item in items:
+            found.add(self._in_part(item, whole, asked, within))
+        return found
 
-    def _in_system(self, item: Part, whole: Composition, asked: tuple[str | None, str, str]) -> Answer:
-        system, code, version = asked
-        if system is not None and system != item.system:
-            return False
-        if item.concepts is not None:
-            return self._enumerated(item, whole, code, version)
-        found = self._systems(item.system, item.version or version)
-        if found is None:
-            return item.canonical
-        concept = found.concept(code)
-        if concept is None:
-            return _rest(found)
-        if concept.inactive and not whole.inactive:
-            return False
-        return all(found.matches(concept.code, each) for each in item.filters)
+    def _in_part(self, item: Part, whole: Composition, asked: Asked, within: Sequence[str]) -> Answer:
+        answers = [self._in_system(item, whole, asked)] if item.system else []
+        answers += (self._imported(canonical, whole, asked, within) for canonical in item.value_sets)
+        if not answers or any(not each.matches and not each.missing for each in answers):
+            # What is missing must be told even where it would not change the answer: the value set is broken.
+            return Answer(sets=[name for each in answers for name in each.sets])
+        if all(each.matches for each in answers):
+            return answers[0]
+        merged = Answer()
+        for each in answers:
+            merged.add(each)
+        merged.matches = []
+        return merged
 
-    def _enumerated(self, item: Part, whole: Composition, code: str, version: str) -> Answer:
-        concepts = item.concepts or {}
-        if code in concepts and whole.inactive:
-            return True
-        found = self._systems(item.system, item.version or version)
-        concept: Concept | None = found.concept(code) if found else None
-        if concept is None:
-            return code in concepts
-        return concept.code in concepts and (whole.inactive or not concept.inactive)
+    def _imported(self, canonical: str, whole: Composition, asked: Asked, within: Sequence[str]) -> Answer:
+        composition = self._scope.value_set(canonical, whole)
+        if composition is None:
+            return Answer(sets=[canonical])
+        self.seen[("ValueSet", composition.name)] = composition, whole
+        return self.find(composition, asked, within)
 
+    def _in_system(self, item: Part, whole: Composition, asked: Asked) -> Answer:
+        if asked.system is not None and asked.system != item.system:
+            return Answer()
+        resolved = self._scope.resolve(item.system, item.version, asked.version)
+        system = resolved.system
+        if system is None:
+            listed = _listed(item, asked.code, None)
+            known = [Match(item.system, None, None, listed, resolved.findings, resolved.missing)] if listed else []
+            return Answer(known, [] if known else [resolved])
+        self.seen[("CodeSystem", f"{item.system}|{system.header.version}")] = system.header, whole
+        match = _match(item, system, asked.code)
+        if match is None:
+            return Answer()
+        refused = match.concept is not None and match.concept.inactive and not whole.inactive
+        return Answer([replace(match, findings=resolved.findings, missing=resolved.missing, refused=refused)])
 
-def _rest(system: CodeSystem) -> Answer:
-    """Return what a code that is not found means: of a part of a system, nothing."""
-    return False if system.header.content == "complete" else system.header.url
-
-
-def _in_list(composition: Composition, asked: tuple[str | None, str, str]) -> bool:
-    system, code, _ = asked
-    listed = composition.listed or {}
-    return any(each == code for _, each in listed) if system is None else (system, code) in listed
-
-
-def _any(answers: Iterable[Answer]) -> Answer:
-    """Return True if one is, else what is missing, else False."""
-    missing: Answer = False
-    for answer in answers:
-        if answer is True:
-            return True
-        missing = missing or answer
-    return missing
+    def _in_list(self, composition: Composition, asked: Asked) -> Answer:
+        if composition.listed is None:
+            return Answer(sets=[composition.name])
+        found = Answer()
+        for (system, code), item in composition.listed.items():
+            if code == asked.code and asked.system in (None, system):
+                held = self._scope.system(system)
+                found.matches.append(Match(system, held, held.concept(code) if held else None, item))
+        return found
 
 
-def _all(answers: Iterable[Answer]) -> Answer:
-    """Return False if one is, else what is missing, else True."""
-    missing: Answer = True
-    for answer in answers:
-        if answer is False:
-            return False
-        if isinstance(answer, str):
-            missing = answer
-    return missing
+def _match(item: Part, system: CodeSystem, code: str) -> Match | None:
+    concept = system.concept(code)
+    if item.concepts is not None:
+        listed = _listed(item, code, concept)
+        return None if listed is None else Match(item.system, system, concept, listed)
+    if concept is None:
+        part = system.header.content in ("fragment", "example") and not item.filters
+        return Match(item.system, system, None, unsure=True) if part else None
+    for filter_ in item.filters:
+        if not system.matches(concept.code, filter_):
+            return None
+    return Match(item.system, system, concept)
+
+
+def _listed(item: Part, code: str, concept: Concept | None) -> Json | None:
+    concepts = item.concepts or {}
+    if code in concepts:
+        return concepts[code]
+    if concept is None or concept.code == code:
+        return None
+    # The code is written in another case than the system's, which does not mind.
+    return next((each for name, each in concepts.items() if name.casefold() == code.casefold()), None)
+
+
+def _excluded(match: Match, excluded: Answer, composition: Composition) -> bool:
+    if composition.versions_match is not False:
+        return bool(excluded.matches)
+    return any(each.system is match.system for each in excluded.matches)

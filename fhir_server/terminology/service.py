@@ -6,9 +6,9 @@ from fhir_server.errors import BadValue, TooCostly
 from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
 from fhir_server.terminology.checks import CodeCheck, check, with_concept
-from fhir_server.terminology.code_system import CodeSystem, NoSystems, SystemProvider
+from fhir_server.terminology.code_system import CodeSystem, Json, NoSystems, SystemProvider
 from fhir_server.terminology.expansion import Expansion
-from fhir_server.terminology.membership import Membership
+from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.standard import standard_tree
 from fhir_server.terminology.tree import CodeTree, read_tree
@@ -27,14 +27,27 @@ class Terminology:
         systems: where code systems are that are no resources.
     """
 
-    def __init__(self, library: Library, most: int = 10_000, systems: SystemProvider | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        most: int = 10_000,
+        systems: SystemProvider | None = None,
+        sources: Sources | None = None,
+    ) -> None:
         self.library = library
-        self.sources = Sources(library, systems or NoSystems())
+        self.sources = sources or Sources(library, systems or NoSystems())
         self._most = most
-        self._members = Membership(self.sources.value_set, self.sources.system)
+        self._scope = Scope(self.sources)
         self._checks: dict[tuple[str | None, ...], CodeCheck] = {}
         self._expansions: dict[str, Sequence[TokenValue]] = {}
         self._trees: dict[str, CodeTree] = {}
+
+    def with_resources(self, resources: Sequence[Json]) -> "Terminology":
+        """Return a service that knows resources of a request too (`tx-resource`), over all that this one knows."""
+        if not resources:
+            return self
+        sources = self.sources.over(resources)
+        return Terminology(sources.library, self._most, sources=sources)
 
     def system(self, url: str, version: str = "") -> CodeSystem | None:
         """Return a code system by URL, or `url|version`; of several versions, where none is named, the latest."""
@@ -62,7 +75,7 @@ class Terminology:
         key = (value_set, system, code, display, version, language)
         found = self._checks.get(key)
         if found is None:
-            found = check(self._members, value_set, system, code, version or "")
+            found = check(self._scope, value_set, system, code, version or "")
             held = self.sources.system(system, version or "") if system else None
             if held is not None:
                 found = with_concept(found, held, code, display, language or "")
