@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/terminologies.html#strength and
 https://hl7.org/fhir/extensions/StructureDefinition-additional-binding.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fhir_server.validation.profiles.elements import Json
@@ -33,18 +33,18 @@ _CODED = frozenset(("code", "Coding", "CodeableConcept", "Quantity", "string", "
 _SHORTEST_FIRST = ("required", "extensible", "preferred")
 
 
-def binding_checks(definition: Json, base: Facts, profile: str) -> Iterator[SpotCheck]:
+def binding_checks(definition: Json, base: Facts, profile: str, pin: Callable[[str, str], str]) -> Iterator[SpotCheck]:
     """Yield the checks of the binding of an element, where it is not that of its base, and of its additional ones."""
     binding = definition.get("binding")
     if not isinstance(binding, dict):
         return
     strength, value_set = binding_facts(binding)
     if value_set and strength in _SHORTEST_FIRST and (strength, value_set) != base.binding:
-        yield _check(strength, value_set, profile, "")
+        yield _check(strength, pin(value_set, "ValueSet"), profile, "")
     for extension in binding.get("extension") or ():
         found = _additional(extension) if isinstance(extension, dict) else None
         if found and found[1].partition("|")[0] not in _OF_R4:
-            yield _check(found[0], found[1], profile, " specified in an additional binding")
+            yield _check(found[0], pin(found[1], "ValueSet"), profile, " specified in an additional binding")
 
 
 def required_value_set(definition: Json) -> str:

@@ -12,6 +12,7 @@ from fhir_server.validation.profiles.facts import (
     NOTHING,
     UNBOUNDED,
     Facts,
+    TypeFacts,
     facts_of_element,
     facts_of_tree,
     facts_of_type,
@@ -26,7 +27,7 @@ from fhir_server.validation.profiles.values import SpotCheck, value_checks
 from fhir_server.validation.run import Run
 
 if TYPE_CHECKING:
-    from fhir_server.validation.profiles.registry import Profiles
+    from fhir_server.validation.profiles.registry import Profile, Profiles
 
 _NESTED = frozenset(("BackboneElement", "Element", ""))
 _SHAPELESS = frozenset(("id", "url", "value"))
@@ -52,8 +53,9 @@ class Base:
 class Compiler:
     """Compiles one profile."""
 
-    def __init__(self, tree: Tree, profile: str, type_: str, profiles: "Profiles") -> None:
+    def __init__(self, tree: Tree, profile: str, type_: str, profiles: "Profiles", source: str = "") -> None:
         self.tree = tree
+        self._source = source
         self._profile = profile
         self._profiles = profiles
         self._definitions: Definitions = profiles.definitions
@@ -72,6 +74,21 @@ class Compiler:
     def nested(self, tree: Tree) -> tuple[SpotCheck, ...]:
         """Return the checks of one element of the snapshot and all below it."""
         return self._element(tree, self._base(tree))
+
+    def pin(self, url: str, type_: str = "StructureDefinition") -> str:
+        """Return a canonical with the version of the package that this profile is of, where it has that resource.
+
+        Two versions of a guide may be installed, and a profile means the resources beside it.
+        """
+        return self._profiles.pin(type_, url, self._source) if self._source else url
+
+    def find(self, url: str) -> "Profile | None":
+        """Return a profile that this one names."""
+        return self._profiles.find(self.pin(url))
+
+    def types(self, tree: Tree) -> dict[str, TypeFacts]:
+        """Return the types that an element may have."""
+        return types_of(tree.definition, self._definitions)
 
     def element(self, label: str) -> Tree | None:
         """Return an element of the snapshot by its id, `Composition.section:codeA`."""
@@ -129,9 +146,9 @@ class Compiler:
         self._bases[tree] = base
         own = facts_of_tree(tree, self._definitions)
         checks: list[SpotCheck] = [
-            *type_checks(own, base.facts, self._profile, self._profiles),
+            *type_checks(own, base.facts, self._profile, self._profiles, self.pin),
             *value_checks(tree.definition, base.facts, f"{self._profile}#{tree.path}"),
-            *binding_checks(tree.definition, base.facts, self._profile),
+            *binding_checks(tree.definition, base.facts, self._profile, self.pin),
             *invariant_checks(tree.definition, base.facts, self._profile, self._profiles.conforms_value),
             *narrative_checks(tree.definition, self._profile),
             *self._members(tree, base),
@@ -206,7 +223,7 @@ class Compiler:
         inner = Base(facts, self._type_below(part, base.element), base.element, tree)
         self._bases[part] = inner
         own = facts_of_tree(part, self._definitions)
-        url = extension_url(part, self._profiles) if extensions and _by_url(slicing) else ""
+        url = extension_url(part, self) if extensions and _by_url(slicing) else ""
         test = self._test(part, slicing, inner)
         checks = self._element(part, inner)
         return Slice(part.label, part.slice, test, url, own.min, own.max, checks, self._slicing(part, inner))

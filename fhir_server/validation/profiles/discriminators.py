@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_server.validation.profiles.bindings import required_value_set
 from fhir_server.validation.profiles.elements import Json, Tree
-from fhir_server.validation.profiles.facts import CORE, natural, types_of
+from fhir_server.validation.profiles.facts import CORE, TypeFacts, natural, types_of
 from fhir_server.validation.profiles.invariants import member_of
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.targets import named_type, resolve
@@ -122,8 +122,9 @@ def _below(at: Defined, step: Step, profiles: "Profiles") -> Iterator[Defined]:
         if each.tree is None or each.compiler is None:
             continue
         if step.kind == "resolve":
-            of = types_of(each.tree.definition, profiles.definitions).values()
-            yield Defined(None, None, tuple(_url(target) for facts in of for target in facts.targets))
+            of = each.compiler.types(each.tree).values()
+            targets = (_url(target) for facts in of for target in facts.targets)
+            yield Defined(None, None, tuple(map(each.compiler.pin, targets)))
         elif step.kind == "type":
             yield from _typed(each, step.name, profiles)
         else:
@@ -170,35 +171,25 @@ def _children(at: Defined, name: str, url: str, profiles: "Profiles") -> Iterato
     if child is not None:
         if not url:
             yield Defined(compiler, child)
-        yield from (Defined(compiler, part) for part in child.slices if not url or _has_url(part, url, profiles))
-    for facts in types_of(tree.definition, profiles.definitions).values():
+        yield from (Defined(compiler, part) for part in child.slices if not url or extension_url(part, compiler) == url)
+    for facts in compiler.types(tree).values():
         for target in facts.profiles:
-            profile = profiles.find(target)
+            profile = compiler.find(target)
             if profile is not None and profile.tree is not tree:
                 yield from _children(Defined(profile.compiler, profile.tree), name, url, profiles)
 
 
-def _has_url(part: Tree, url: str, profiles: "Profiles") -> bool:
-    return extension_url(part, profiles) == url
-
-
-def extension_url(tree: Tree, profiles: "Profiles") -> str:
+def extension_url(tree: Tree, compiler: "Compiler") -> str:
     """Return the URL of the extensions that a slice is for; empty where it says none."""
     if "url" in tree.children:
         found = fixed_value(tree.children["url"].definition)
         if found and isinstance(found[0], str):
             return found[0]
-    for url in types_of(tree.definition, profiles.definitions).get("Extension", _NO_TYPE).profiles:
-        profile = profiles.find(url)
+    for url in compiler.types(tree).get("Extension", TypeFacts()).profiles:
+        profile = compiler.find(url)
         return profile.extension_url if profile is not None else url.partition("|")[0]
     return ""
 
-
-class _NoType:
-    profiles: tuple[str, ...] = ()
-
-
-_NO_TYPE = _NoType()
 
 # --- tests
 
@@ -210,7 +201,7 @@ def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | 
     if steps is None or (kind != "exists" and kind not in _TESTS):
         return None
     by_url = part.tree is not None and [(step.kind, step.name) for step in steps] == [("name", "url")]
-    if part.tree is not None and by_url and (url := extension_url(part.tree, profiles)):
+    if part.tree is not None and by_url and part.compiler and (url := extension_url(part.tree, part.compiler)):
         return lambda spot, run: spot.fields.get("url") == url
     found = definitions_at(part, steps, profiles)
     wanted = _required(found)
@@ -281,8 +272,8 @@ def _profile(found: list[Defined], profiles: "Profiles") -> Test | None:
     for at in found:
         urls += at.profiles
         if at.tree is not None:
-            for facts in types_of(at.tree.definition, profiles.definitions).values():
-                urls += facts.profiles
+            for facts in at.compiler.types(at.tree).values() if at.compiler else ():
+                urls += map(at.compiler.pin, facts.profiles) if at.compiler else ()
     known = [url for url in urls if profiles.find(url)]
     if not known:
         return None

@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/elementdefinition.html#ElementDefinition.type.targetProfile
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fhir_server.validation.profiles.facts import TypeFacts
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 _ANY = frozenset(("Resource", "DomainResource"))
 
 
-def reference_checks(own: TypeFacts, base: TypeFacts, profile: str, profiles: "Profiles") -> Iterator[SpotCheck]:
+def reference_checks(
+    own: TypeFacts, base: TypeFacts, profile: str, profiles: "Profiles", pin: Callable[[str], str]
+) -> Iterator[SpotCheck]:
     """Yield the checks on references that a profile adds."""
     if own.targets and set(own.targets) != set(base.targets) and _ANY.isdisjoint(own.targets):
-        yield _targets(own.targets, profile, profiles)
+        yield _targets(tuple(map(pin, own.targets)), profile, profiles)
     if own.aggregation and own.aggregation != base.aggregation:
         yield _aggregated(own.aggregation, profile)
     if own.versioning == "specific":

@@ -85,9 +85,19 @@ class Profiles:
             return None
         url, version = str(definition.get("url") or canonical), definition.get("version")
         label = f"{url}|{version}" if version else url
-        compiler = Compiler(tree, label, type_, self)
+        entry = self._library.find("StructureDefinition", f"{url}|{version}" if version else url)
+        compiler = Compiler(tree, label, type_, self, entry.source if entry else "")
         required = tuple(each.label for each in tree.all() if each.definition.get("mustSupport") is True)
         return Profile(url, label, type_, definition, tree, compiler, must_support=required)
+
+    def pin(self, type_: str, canonical: str, source: str) -> str:
+        """Return a canonical with the version that a package has of it, where it has one and none is named."""
+        if "|" in canonical or canonical.startswith(CORE):
+            return canonical
+        url, mark, element = canonical.partition("#")
+        entry = self._library.find(type_, url, source=source)
+        pinned = entry is not None and entry.source == source and entry.version
+        return f"{url}|{pinned}{mark}{element}" if pinned else canonical
 
     def _structure(self, canonical: str) -> Json | None:
         try:

@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/elementdefinition.html#ElementDefinition.type
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fhir_server.definitions import Definitions
@@ -20,16 +20,18 @@ _ANY = frozenset(("Resource", "DomainResource", "Element", "BackboneElement"))
 _REFERENCES = frozenset(("Reference", "canonical"))
 
 
-def type_checks(own: Facts, base: Facts, profile: str, profiles: "Profiles") -> Iterator[SpotCheck]:
+def type_checks(
+    own: Facts, base: Facts, profile: str, profiles: "Profiles", pin: Callable[[str], str]
+) -> Iterator[SpotCheck]:
     """Yield the checks on the types of an element that its base has not."""
     if own.types and own.types.keys() != base.types.keys() and _narrowed(own, base):
         yield _allowed(own.types, profile, profiles.definitions)
     for code, of in own.types.items():
         before = base.types.get(code, TypeFacts())
         if of.profiles and of.profiles != before.profiles:
-            yield _profiled(code, of.profiles, profiles)
+            yield _profiled(code, tuple(map(pin, of.profiles)), profiles)
         if code in _REFERENCES:
-            yield from (_only(code, check) for check in reference_checks(of, before, profile, profiles))
+            yield from (_only(code, check) for check in reference_checks(of, before, profile, profiles, pin))
 
 
 def _narrowed(own: Facts, base: Facts) -> bool:
