@@ -27,26 +27,24 @@ async def _run(ctx: Context, call: Call) -> Outputs:
         NotFound, Gone: the instance does not exist, or nobody knows the URL.
         SnapshotError: the differential cannot be applied to its base.
     """
-    definition = await _definition(ctx, call)
-    elements = await asyncio.to_thread(snapshot, definition, ctx.library)
+    definition, source = await _definition(ctx, call)
+    elements = await asyncio.to_thread(snapshot, definition, ctx.library, source=source)
     return Outputs([("return", _with(definition, elements))])
 
 
-async def _definition(ctx: Context, call: Call) -> Json:
-    """Return what the call is about; at an instance, parameters are ignored."""
+async def _definition(ctx: Context, call: Call) -> tuple[Json, str]:
+    """Return what the call is about, and the package that it is from; at an instance, parameters are ignored."""
     if call.request.id is not None:
-        stored: Json = decode((await the_version(ctx, call.request)).stamped())
-        return stored
+        return decode((await the_version(ctx, call.request)).stamped()), ""
     given, url = call.inputs.one("definition"), call.inputs.one("url")
     if (given is None) == (url is None):
         raise BadRequest("$snapshot needs a definition or a url, one of them", expression="Parameters")
     if given is not None:
-        definition: Json = given
-        return definition
+        return given, ""
     entry = ctx.library.find("StructureDefinition", url)
     if entry is None:
         raise NotFound(f"no StructureDefinition has the URL {url[:200]!r}", expression="url")
-    return entry.parse()
+    return entry.parse(), entry.source
 
 
 def _with(definition: Json, elements: list[dict[str, Any]]) -> Json:

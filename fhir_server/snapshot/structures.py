@@ -11,26 +11,32 @@ from fhir_server.snapshot.generate import generate
 from fhir_server.snapshot.unfold import Definition
 
 MAX_LEVELS = 50
-_made: WeakKeyDictionary[Library, dict[str, Definition | SnapshotError]] = WeakKeyDictionary()
+Made = dict[str, Definition | SnapshotError]
+_made: WeakKeyDictionary[Library, Made] = WeakKeyDictionary()
 
 
-def snapshot(definition: Mapping[str, Any], library: Library) -> list[dict[str, Any]]:
+def snapshot(definition: Mapping[str, Any], library: Library, *, source: str = "") -> list[dict[str, Any]]:
     """Return the elements of the snapshot that follows from the differential, whether there is a snapshot or not.
+
+    Args:
+        source: the package that the definition comes from: its versions of other definitions are preferred.
 
     Raises:
         SnapshotError: the differential cannot be applied; names the element and the profile, or what is missing.
     """
-    source = _Source(library, (str(definition.get("url", "")),))
-    return list(complete(source.generate(definition), definition, source.type))
+    finder = _Source(library, source, (str(definition.get("url", "")),))
+    return list(complete(finder.generate(definition), definition, finder.type))
 
 
-def structure(library: Library, canonical: str) -> Definition | None:
+def structure(library: Library, canonical: str, *, source: str = "") -> Definition | None:
     """Return a StructureDefinition with a snapshot, its own or a generated one; None where nobody knows it.
+
+    Of several versions, where none is named, it is that of the package `source`, else the latest.
 
     Raises:
         SnapshotError: it has no snapshot, and none can be made.
     """
-    return _Source(library).base(canonical)
+    return _Source(library, source).base(canonical)
 
 
 class _Source:
@@ -40,8 +46,9 @@ class _Source:
         cut: profiles of types that could not be had, because they wait for this one or are faulty themselves.
     """
 
-    def __init__(self, library: Library, pending: tuple[str, ...] = ()) -> None:
+    def __init__(self, library: Library, source: str = "", pending: tuple[str, ...] = ()) -> None:
         self._library = library
+        self._source = source
         self._pending = pending
         self.cut = False
 
@@ -55,7 +62,7 @@ class _Source:
 
     def base(self, canonical: str) -> Definition | None:
         """Return what a profile is based on. Raises SnapshotError where it has no snapshot and none can be made."""
-        entry = self._library.find("StructureDefinition", canonical)
+        entry = self._library.find("StructureDefinition", canonical, source=self._source)
         if entry is None:
             return None
         made = _made.setdefault(self._library, {})
@@ -64,7 +71,7 @@ class _Source:
             if (known := home.get(entry.name)) is None:
                 definition = entry.parse()
                 if not _has_snapshot(definition):
-                    return self._generated(definition, entry.name, made)
+                    return self._generated(definition, entry, made)
                 known = home[entry.name] = definition
         if isinstance(known, SnapshotError):
             raise SnapshotError(str(known), issues=known.issues)
@@ -73,11 +80,15 @@ class _Source:
     def _home(self, canonical: str, entry: Entry) -> Library:
         """Return the library that holds an entry itself: what needs no other definition is kept there for all above."""
         home = self._library
-        while home.below is not None and home.below.find("StructureDefinition", canonical) is entry:
-            home = home.below
+        while (below := home.below) is not None:
+            if below.find("StructureDefinition", canonical, source=self._source) is not entry:
+                break
+            home = below
         return home
 
-    def _generated(self, definition: Definition, name: str, made: dict[str, Definition | SnapshotError]) -> Definition:
+    def _generated(
+        self, definition: Definition, entry: Entry, made: dict[str, Definition | SnapshotError]
+    ) -> Definition:
         """Make a snapshot and keep it, unless it lacks what waits for it."""
         url = str(definition.get("url", ""))
         if url in self._pending:
@@ -85,16 +96,16 @@ class _Source:
             raise _error(f"{url} is based on itself: {way}")
         if len(self._pending) >= MAX_LEVELS:
             raise _error(f"{url} is based on over {MAX_LEVELS} others")
-        source = _Source(self._library, (*self._pending, url))
+        source = _Source(self._library, entry.source, (*self._pending, url))
         try:
             found = {**definition, "snapshot": {"element": source.generate(definition)}}
         except SnapshotError as error:
             if not self._pending:
-                made[name] = error
+                made[entry.name] = error
             raise
         self.cut = self.cut or source.cut
         if not self._pending or not source.cut:
-            made[name] = found
+            made[entry.name] = found
         return found
 
     def generate(self, definition: Definition) -> list[dict[str, Any]]:

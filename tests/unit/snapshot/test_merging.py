@@ -2,6 +2,8 @@
 
 import pytest
 
+from fhir_server.model.json import encode
+from fhir_server.packages import Library, core_library, entry_of
 from fhir_server.snapshot import snapshot, structure
 from tests.unit.snapshot.profiles import OWN, R4, Json, by_id, by_ids, library, profile, said
 
@@ -116,3 +118,20 @@ def test_every_element_but_ids_and_resources_has_ele_1() -> None:
 @pytest.mark.parametrize("missing", ["definition", "base", "min", "max", "id", "path"])
 def test_every_element_says_what_a_snapshot_needs(missing: str) -> None:
     assert all(missing in element for element in made(by_id("Patient.name.family", min=1)).values())
+
+
+def test_a_base_is_taken_from_the_same_package() -> None:
+    """Two versions of a package may be in force side by side."""
+    entries = []
+    for version, low in (("1.0.0", 1), ("2.0.0", 0)):
+        lower = profile("Patient", said("Patient.name", min=low), name="lower", version=version)
+        upper = profile("Patient", base=OWN + "lower", name="upper", version=version)
+        source = f"guide#{version}"
+        entries += [
+            entry_of(f"{source}/{each['id']}", "StructureDefinition", encode(each), source) for each in (lower, upper)
+        ]
+    here = Library(entries, core_library())
+    for version, low in (("1.0.0", 1), ("2.0.0", 0)):
+        found = structure(here, f"{OWN}upper|{version}")
+        assert found is not None
+        assert by_ids(found["snapshot"]["element"])["Patient.name"]["min"] == low
