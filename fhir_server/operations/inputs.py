@@ -191,10 +191,12 @@ def _resource(ctx: Context, code: str, parameter: OperationParameter, one: _Give
 
 
 def _check(ctx: Context, one: _Given, type_: str, value: Any) -> None:
-    """Check a value as the validator checks it in a resource."""
+    """Check the form of a value as the validator checks it in a resource; what it means is for the operation."""
     key = f"value{type_[:1].upper()}{type_[1:]}"
     probe = {"resourceType": "Parameters", "parameter": [{"name": one.name, key: value}]}
-    errors = [i for i in ctx.validator.check(probe, "Parameters") if i.severity in ("error", "fatal")]
+    errors = [
+        i for i in ctx.validator.check(probe, "Parameters", level="structure") if i.severity in ("error", "fatal")
+    ]
     if errors:
         raise BadValue(f"{one.name}: {errors[0].diagnostics}", expression=one.place)
 
