@@ -12,6 +12,7 @@ from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
+from fhir_server.auth.gate import Gate
 from fhir_server.definitions import load
 from fhir_server.dispatch import Server, context_of, dispatch, known_base, run
 from fhir_server.interactions.patching import make_apply_patch
@@ -70,6 +71,7 @@ def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) 
         now=now,
         new_id=new_id,
         jobs=jobs,
+        gate=Gate(parts.settings, parts.definitions, now) if parts.settings.auth == "smart" else None,
     )
 
 

@@ -42,10 +42,17 @@ class Restriction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the audit names them; `admin` may see plans and erase."""
+    """Who asks, as the audit names them; `admin` may see plans and erase.
+
+    grant: what they were granted, by id; `*` where nothing is asked for. client: the app. subject: who the user is in
+    the record, `Practitioner/1`.
+    """
 
     name: str = "anonymous"
     admin: bool = False
+    grant: str = "*"
+    client: str = ""
+    subject: str = ""
 
 
 class ApplyPatch(Protocol):

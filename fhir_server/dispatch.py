@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from fhir_server.auth.gate import Gate
 from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
 from fhir_server.definitions import Definitions
 from fhir_server.errors import Forbidden, UnknownPath
@@ -53,7 +54,7 @@ HANDLERS: Mapping[str, Handler] = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The long-lived parts of one process; app.py makes it."""
+    """The long-lived parts of one process; app.py makes it. Without a gate everybody is let in."""
 
     settings: Settings
     definitions: Definitions
@@ -64,6 +65,7 @@ class Server:
     now: Callable[[], int]
     new_id: Callable[[], str]
     jobs: Jobs | None = None
+    gate: Gate | None = None
     contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
     """Contexts of callers who see everything, by tenant and base URL."""
 
@@ -99,9 +101,9 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
 
 async def context_of(server: Server, request: FhirRequest) -> Context:
     """Return the context of a request, its caller authorized."""
-    caller, restriction = authorize(server, request)
     tenant = await _tenant(server, request)
     base = server.settings.base_url.rstrip("/") or request.base
+    caller, restriction = await _let_in(server, tenant, base, request)
     if restriction is _OPEN:
         return _open_context(server, tenant, base)
     return _context(server, tenant, base, caller, restriction)
@@ -116,6 +118,22 @@ def known_base(server: Server, tenant: str) -> str:
 def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
     """Return who asks and what they may see: in a server without authorization, everybody everything."""
     return _EVERYBODY, _OPEN
+
+
+async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirRequest) -> tuple[Caller, Restriction]:
+    """Return who asks and what they may see. Raises Unauthorized."""
+    gate = server.gate
+    if gate is None or request.grant == "*":
+        return authorize(server, request)
+    if request.interaction == "capabilities":
+        return Caller(grant=""), _OPEN  # public, and about no data
+    if request.grant:
+        access = await gate.under(tenant, base, request.grant)
+    else:
+        access = await gate.access(tenant, base, request.headers.get("authorization"))
+    grant = access.grant
+    name = grant.subject or grant.user or grant.client
+    return Caller(name, "admin" in grant.roles, grant.id, grant.client, grant.subject), access.restriction
 
 
 async def _tenant(server: Server, request: FhirRequest) -> Tenant:

@@ -37,7 +37,7 @@ _OF_THE_SYSTEM = frozenset(
 
 
 @dataclass(frozen=True)
-class Grant:
+class Reach:
     """What was granted to whom.
 
     Attributes:
@@ -58,8 +58,8 @@ class Granted:
         shared: types without any link to patients that everybody may read within their scopes.
     """
 
-    def __init__(self, grant: Grant, facts: Definitions, shared: Collection[str], narrow: Narrow) -> None:
-        self._grant = grant
+    def __init__(self, reach: Reach, facts: Definitions, shared: Collection[str], narrow: Narrow) -> None:
+        self._reach = reach
         self._facts = facts
         self._shared = frozenset(shared)
         self._narrow = narrow
@@ -73,8 +73,8 @@ class Granted:
     def may(self, interaction: str, type_: str | None) -> bool:
         """Tell whether the interaction is allowed on some resources of the type."""
         if interaction in _OF_THE_SYSTEM or type_ is None:
-            return bool(self._grant.scopes.resources) or interaction == "capabilities"
-        granted = self._grant.scopes.letters(type_)
+            return bool(self._reach.scopes.resources) or interaction == "capabilities"
+        granted = self._reach.scopes.letters(type_)
         if interaction == "operation":
             return bool(granted)
         return not granted.isdisjoint(LETTERS.get(interaction, ""))
@@ -85,7 +85,7 @@ class Granted:
 
     def _predicate(self, letters: str, type_: str) -> Node:
         """Any of the scopes that allow one of the letters."""
-        scopes = [s for s in self._grant.scopes.resources if any(s.allows(letter, type_) for letter in letters)]
+        scopes = [s for s in self._reach.scopes.resources if any(s.allows(letter, type_) for letter in letters)]
         nodes = list(dict.fromkeys(self._of(scope, type_, letters) for scope in scopes))
         if EVERYTHING in nodes:
             return EVERYTHING
@@ -100,7 +100,7 @@ class Granted:
         return narrowed if whose == EVERYTHING else And((whose, narrowed))
 
     def _whose(self, scope: Scope, type_: str, letters: str) -> Node:
-        patients = self._grant.patients if scope.level == "patient" else self._grant.represented
+        patients = self._reach.patients if scope.level == "patient" else self._reach.represented
         if scope.level == "system" or (scope.level == "user" and patients is None):
             return EVERYTHING
         if not reaches_patients(type_, self._facts):

@@ -43,6 +43,7 @@ class IndexKeeper:
             interaction="operation",
             base=self._base_of(tenant),
             operation="reindex",
+            grant="*",
             tenant=tenant,
             body=encode({"resourceType": "Parameters", "parameter": parameters}),
         )

@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/async.html
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from fhir_server.context import Caller
@@ -65,7 +65,7 @@ class Job:
         return {
             **value,
             "headers": dict(self.headers),
-            "caller": {"name": self.caller.name, "admin": self.caller.admin},
+            "caller": asdict(self.caller),
             "request": _request_as_json(self.request),
         }
 
@@ -73,7 +73,9 @@ class Job:
 _PLAIN = (
     "created", "background", "state", "owner", "beat", "ended", "done", "of", "status", "blob", "media_type", "error",
 )  # fmt: skip
-_TEXTS = ("method", "interaction", "base", "type", "id", "vid", "operation", "content_type", "tenant", "request_id")
+_TEXTS = (
+    "method", "interaction", "base", "type", "id", "vid", "operation", "content_type", "tenant", "request_id", "grant",
+)  # fmt: skip
 
 
 def read_job(record: Record) -> Job:
@@ -96,6 +98,6 @@ def _request_as_json(request: FhirRequest) -> dict[str, Any]:
 
 
 def _request_of(value: Mapping[str, Any]) -> FhirRequest:
-    texts = {name: value[name] for name in _TEXTS}
+    texts = {name: value[name] for name in _TEXTS if name in value}
     query = tuple((name, text) for name, text in value["query"])
     return FhirRequest(**texts, query=query, body=value["body"].encode("latin-1"))

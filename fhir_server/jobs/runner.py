@@ -73,7 +73,7 @@ class Runner:
         await self.declare(ctx.store)
         job = Job(
             id=job_id,
-            request=_alone(request),
+            request=_alone(request).but(grant=ctx.caller.grant),
             caller=ctx.caller,
             created=self._now(),
             background=_background(ctx, request),

@@ -20,6 +20,7 @@ class FhirRequest(msgspec.Struct, frozen=True):
     `base` is the absolute URL of the FHIR endpoint without a final slash; `headers` has lower-case names.
     `body` is the raw body as JSON bytes (XML is converted at the edge; a Binary or a patch stays as it came).
     `query` are the decoded parameters in their order, those of a POST `_search` body included.
+    `grant` is never set by a client: under it the server goes on with a request by itself (a job), `*` being its own.
     """
 
     method: str
@@ -36,6 +37,7 @@ class FhirRequest(msgspec.Struct, frozen=True):
     content_type: str = "application/fhir+json"
     tenant: str = "default"
     request_id: str = ""
+    grant: str = ""
 
     def but(self, **changes: Any) -> "FhirRequest":
         """Return the same request with some things changed."""

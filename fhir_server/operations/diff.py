@@ -76,7 +76,7 @@ async def _compared(ctx: Context, old: Json, new: Json) -> Outputs:
 def _patch(ctx: Context, old: Json, new: Json) -> list[dict[str, Any]]:
     """Compare what is known to be well formed: a store may hold what came in unvalidated."""
     for resource in (old, new):
-        if issues := ctx.validator.check(resource):
+        if issues := ctx.validator.check(resource, level="structure"):
             raise InvalidResource("only valid resources can be compared", issues=issues)
     return patch_between(old, new, ctx.definitions)
 

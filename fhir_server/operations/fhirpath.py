@@ -55,7 +55,7 @@ class _Evaluation:
         self._variables = _variables(call, self._model)
         self._deadline = monotonic() + DEFAULT_LIMITS.seconds
         self._bytes = 0
-        self._valid = not ctx.validator.check(self._inputs.one("resource"))
+        self._valid = not ctx.validator.check(self._inputs.one("resource"), level="structure")
 
     def outputs(self) -> Outputs:
         """Evaluate on each context and return the results in order."""
@@ -117,7 +117,7 @@ class _Evaluation:
 
     def _wrong(self, part: Part) -> bool:
         probe = {"resourceType": "Parameters", "parameter": [part]}
-        return bool(self._ctx.validator.check(probe, "Parameters"))
+        return bool(self._ctx.validator.check(probe, "Parameters", level="structure"))
 
     def _path(self, node: Node) -> str:
         top = node

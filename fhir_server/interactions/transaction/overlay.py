@@ -55,7 +55,7 @@ class Overlay:
 def _entries(ctx: Context, key: ResourceKey, raw: bytes) -> IndexEntries | None:
     """Return what a resource would be found by; None for an invalid one, which is refused a moment later."""
     resource = parse(raw, ctx.settings.max_depth)
-    if ctx.validator.check(resource, key.type):
+    if ctx.validator.check(resource, key.type, level="structure"):
         return None
     return ctx.extractor.extract(key.type, resource, own_base=ctx.base)
 

@@ -1,0 +1,106 @@
+"""From the bearer token of a request to who asks and what they may see.
+
+A token is looked up in the store at most once in `token_check` seconds by each worker, so a revoked one is refused
+that much later at the most.
+
+Spec: https://www.rfc-editor.org/rfc/rfc6750
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.grants import Grant, find_grant
+from fhir_server.auth.restriction import Granted, Narrow, Reach
+from fhir_server.auth.scopes import Scopes, parse_scopes
+from fhir_server.auth.secrets import digest
+from fhir_server.auth.tokens import Found, find_token
+from fhir_server.definitions import Definitions
+from fhir_server.errors import Unauthorized
+
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One token that is good: its grant, its scopes, and the restriction that follows."""
+
+    grant: Grant
+    scopes: Scopes
+    restriction: Granted
+
+
+class Tokens:
+    """The tokens that a worker has seen lately, of one tenant.
+
+    Args:
+        narrow: reads the query of a granular scope; another one, when the tenant's search parameters change.
+    """
+
+    def __init__(self, facts: Definitions, narrow: Narrow) -> None:
+        self._facts = facts
+        self._narrow = narrow
+        self._seen: OrderedDict[str, tuple[int, Access]] = OrderedDict()
+
+    async def access(self, desk: Desk, header: str | None) -> Access:
+        """Return what the value of an Authorization header stands for.
+
+        Raises:
+            Unauthorized: there is none, or it is not good; with the challenge that RFC 6750 asks for.
+        """
+        token = _bearer(header)
+        key = digest(token)
+        known = self._seen.get(key)
+        if known is not None and desk.now() < known[0]:
+            return known[1]
+        found = await find_token(desk, token)
+        if found is None or found.kind != "access":
+            self._seen.pop(key, None)
+            raise refused("the access token is not good: it has expired, was revoked, or never was", "invalid_token")
+        return self._remembered(desk, key, found)
+
+    async def under(self, desk: Desk, grant_id: str) -> Access:
+        """Return what a grant gives, for work that goes on without its token. Raises Unauthorized: it has ended."""
+        grant = await find_grant(desk, grant_id)
+        if grant is None:
+            raise refused("what this work was granted has ended", "invalid_token")
+        return self._made(desk, grant, grant.scopes)
+
+    def _remembered(self, desk: Desk, key: str, found: Found) -> Access:
+        until = min(found.expires, desk.after(desk.settings.token_check))
+        known = self._seen.get(key)
+        access = known[1] if known and known[1].grant == found.grant else self._made(desk, found.grant, found.scopes)
+        self._seen[key] = (until, access)
+        self._seen.move_to_end(key)
+        if len(self._seen) > _MOST:
+            self._seen.popitem(last=False)
+        return access
+
+    def _made(self, desk: Desk, grant: Grant, granted: str) -> Access:
+        scopes = parse_scopes(granted)
+        reach = reach_of(grant, scopes)
+        return Access(grant, scopes, Granted(reach, self._facts, desk.settings.shared_types, self._narrow))
+
+
+def reach_of(grant: Grant, scopes: Scopes) -> Reach:
+    """Return whose data a grant is about: the patient of the launch; for a user who is a patient, their own."""
+    type_, _, id_ = grant.subject.partition("/")
+    represented = (id_,) if type_ == "Patient" else () if type_ == "RelatedPerson" else None
+    return Reach(scopes, (grant.patient,) if grant.patient else (), represented)
+
+
+def refused(said: str, error: str = "") -> Unauthorized:
+    """Return the refusal with its challenge; without an error code where nobody tried to authenticate."""
+    refusal = Unauthorized(said, expression="http.authorization")
+    detail = f', error="{error}", error_description="{said}"' if error else ""
+    refusal.headers["www-authenticate"] = f'Bearer realm="fhir"{detail}'
+    return refusal
+
+
+def _bearer(header: str | None) -> str:
+    if not header:
+        raise refused("this server needs an access token: Authorization: Bearer ...")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise refused("the Authorization header holds no bearer token", "invalid_request")
+    return token.strip()

@@ -1,0 +1,84 @@
+"""Gate: lets requests in, or refuses them, for all tenants of a process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from fhir_server.auth.access import Access, Tokens
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.records import COLLECTIONS
+from fhir_server.definitions import Definitions
+from fhir_server.errors import BadRequest
+from fhir_server.search.expander import CodeExpander
+from fhir_server.search.parameters import ParameterRegistry
+from fhir_server.search.parser import parse_search
+from fhir_server.search.query import NOTHING, Node, Visibility
+from fhir_server.settings import Settings
+from fhir_server.storage.base import Store
+
+
+class Housed(Protocol):
+    """What the gate has to know of a tenant."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def parameters(self) -> ParameterRegistry: ...
+    @property
+    def terminology(self) -> CodeExpander: ...
+
+
+@dataclass(slots=True)
+class _Known:
+    parameters: ParameterRegistry
+    tokens: Tokens
+
+
+class Gate:
+    """Looks at the tokens of requests."""
+
+    def __init__(self, settings: Settings, facts: Definitions, now: Callable[[], int]) -> None:
+        self._settings, self._facts, self._now = settings, facts, now
+        self._known: dict[str, _Known] = {}
+
+    async def access(self, tenant: Housed, base: str, header: str | None) -> Access:
+        """Return what the caller was granted. Raises Unauthorized."""
+        desk = await self.desk(tenant, base)
+        return await self._known[tenant.name].tokens.access(desk, header)
+
+    async def under(self, tenant: Housed, base: str, grant_id: str) -> Access:
+        """Return what a grant gives, for work that goes on by itself. Raises Unauthorized: it has ended."""
+        desk = await self.desk(tenant, base)
+        return await self._known[tenant.name].tokens.under(desk, grant_id)
+
+    async def desk(self, tenant: Housed, base: str) -> Desk:
+        """Return the desk of a tenant, whose clients know it under a base URL."""
+        known = self._known.get(tenant.name)
+        if known is None:
+            for collection in COLLECTIONS:
+                await tenant.store.declare(collection)
+        if known is None or known.parameters is not tenant.parameters:
+            narrow = partial(narrowed_to, tenant, self._settings, self._now)
+            self._known[tenant.name] = _Known(tenant.parameters, Tokens(self._facts, narrow))
+        return Desk(tenant.store, self._settings, base, base, self._now)
+
+
+def narrowed_to(tenant: Housed, settings: Settings, now: Callable[[], int], type_: str, query: str) -> Node:
+    """Return the predicate of a granular scope; what cannot be read for a type grants nothing of it."""
+    try:
+        parsed = parse_search(
+            tuple(parse_qsl(query, keep_blank_values=True)),
+            types=(type_,),
+            registry=tenant.parameters,
+            settings=settings,
+            visibility=Visibility(),
+            expander=tenant.terminology,
+            now=now(),
+        )
+    except BadRequest:
+        return NOTHING
+    return parsed.search.branches.get(type_, NOTHING)
