@@ -1,5 +1,6 @@
 """What the validator has found so far, up to a limit."""
 
+from dataclasses import replace
 from typing import Literal
 
 from fhir_server.errors import Issue
@@ -33,8 +34,13 @@ class Findings:
         self.errors = 0
         self._limit = limit
 
-    def add(self, code: str, path: str, text: str, *, severity: str = "error", key: str = "") -> None:
-        """Note a fault of the element at a FHIRPath; `key` is that of the invariant that is broken.
+    def add(  # each is a part of one issue
+        self, code: str, path: str, text: str, *, severity: str = "error", key: str = "", absent: str = ""
+    ) -> None:
+        """Note a fault of the element at a FHIRPath.
+
+        `key` is that of the invariant that is broken. `absent` is the name below the element that is missing, or that
+        must not be there; the reference validator blames the element, people look for the name, so both are told.
 
         Raises:
             Enough: there are as many errors as anybody wants to read.
@@ -46,7 +52,8 @@ class Findings:
             self._append(Issue(f"there are more than {self._limit} faults; the rest is not listed", "too-costly"))
             raise Enough
         self.errors += 1
-        self._append(_issue(code, path, text, severity, key))
+        issue = _issue(code, path, text, severity, key)
+        self._append(replace(issue, expression=(path, f"{path}.{absent}")) if absent else issue)
 
     def limit(self, text: str) -> None:
         """Note that the looking ended early."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fhir_server.validation.place import Place
+from fhir_server.validation.resources import quantity
+from fhir_server.validation.resources.values import UCUM
 from fhir_server.validation.run import Knowledge, Run
 
 _REMEMBERED = 20_000
@@ -85,8 +87,12 @@ class Codes(dict[Key, Verdicts]):
             text = f"{system[:200]}#{code[:100]} is not to be used any more"
             yield Verdict("warning", "business-rule", "", text)
 
-    def member(self, value_set: str, system: str | None, code: str) -> tuple[bool | None, str]:
-        """Whether a code is in a value set, and what would have to be loaded to tell."""
+    def is_plain_unit(self, code: str) -> bool:
+        """Whether a code is one of UCUM of which there is nothing to say."""
+        return "{" not in code and self.member(None, UCUM, code)[0] is True
+
+    def member(self, value_set: str | None, system: str | None, code: str) -> tuple[bool | None, str]:
+        """Whether a code is in a value set (None: in its system), and what would have to be loaded to tell."""
         key = (value_set, system, code)
         found = self._members.get(key)
         if found is None:
@@ -122,13 +128,13 @@ def coding(value: Any, place: Place, run: Run) -> None:
         tell(found, place, run)
 
 
-def quantity(value: Any, place: Place, run: Run) -> None:
-    """Judge the code of a unit."""
-    if type(value) is not dict or "code" not in value:
+def unit(value: Any, place: Place, run: Run) -> None:
+    """Judge the code of a unit: one of UCUM has to be right, one of another system should be known there."""
+    if type(value) is not dict or type(code := value.get("code")) is not str:
         return
-    try:
-        found = run.codes[value.get("system"), value["code"], None, None]
-    except TypeError:
-        return
-    if found:
-        tell(tuple(v for v in found if v.below), place, run)
+    system = value.get("system")
+    if system == UCUM:
+        if not run.codes.is_plain_unit(code):
+            quantity.check(value, place, run)
+    elif type(system) is str and run.codes.member(None, system, code)[0] is False:
+        run.warn(place, "code-invalid", f"the code system {system[:200]!r} has no code {code[:100]!r}")

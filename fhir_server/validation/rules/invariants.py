@@ -18,7 +18,7 @@ from fhir_server.fhirpath import (
     compile_expression,
 )
 from fhir_server.validation.place import Place
-from fhir_server.validation.rules.native import LEFT_OUT, NATIVE, Holds
+from fhir_server.validation.rules.native import LEFT_OUT, NATIVE, QUICK, Holds
 from fhir_server.validation.run import Check, Json, Run
 
 _OPTIONS = Limits(seconds=1.0, steps=200_000)
@@ -39,14 +39,15 @@ class Invariants:
             found = self._known.get(key)
             if found is None or _name(found) in LEFT_OUT or (self._errors_only and found.severity != "error"):
                 continue
-            yield _check(found, self._holds(found, type_))
+            made = _check(found, self._holds(found, type_))
+            yield _not_contained(made) if key == "dom-6" else made
 
     def _holds(self, invariant: Invariant, type_: str) -> Holds:
         if _name(invariant) in NATIVE:
             return NATIVE[_name(invariant)]
         expression = compile_expression(invariant.expression, model=self._model)
         if expression.is_plain(type_):
-            return _plain(expression.for_type(type_))
+            return _quick(_name(invariant), _plain(expression.for_type(type_)))
         return lambda value, run: _true(evaluate(expression, value, type_, run))
 
 
@@ -60,6 +61,11 @@ def _plain(walk: Callable[[Any], list[Any]]) -> Holds:
         return not found or found[0] is not False
 
     return holds
+
+
+def _quick(key: str, holds: Holds) -> Holds:
+    glance = QUICK.get(key)
+    return holds if glance is None else lambda value, run: glance(value) or holds(value, run)
 
 
 def _check(invariant: Invariant, holds: Holds) -> Check:
@@ -76,6 +82,16 @@ def _check(invariant: Invariant, holds: Holds) -> Check:
         (run.error if severe else run.warn)(place, "invariant", text, key)
 
     return check
+
+
+def _not_contained(check: Check) -> Check:
+    """A contained resource needs no narrative: the one around it tells."""
+
+    def outside(value: Any, place: Place, run: Run) -> None:
+        if run.container is None:
+            check(value, place, run)
+
+    return outside
 
 
 def _not_evaluated(key: str, error: Exception, place: Place, run: Run) -> None:

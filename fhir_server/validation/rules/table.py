@@ -3,15 +3,17 @@
 Only what carries a rule is visited. See docs/adr/0007-full-validation.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from fhir_server.definitions import Definitions, Element, ElementType, load
+from fhir_server.definitions import Definitions, Element, ElementType, TypeDefinition, load
 from fhir_server.fhirpath import TypeModel
 from fhir_server.fhirpath.types import default_model
 from fhir_server.validation import profiles, resources
 from fhir_server.validation.place import Place
+from fhir_server.validation.resources import attachment
+from fhir_server.validation.resources.observation import implied_profiles
 from fhir_server.validation.rules import codes
 from fhir_server.validation.rules.bindings import binding_check, maximum_check
 from fhir_server.validation.rules.invariants import Invariants
@@ -21,7 +23,11 @@ from fhir_server.validation.run import Check, Run
 _ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
 _SPOKEN = frozenset(("HealthcareService.communication", "Practitioner.communication"))
 _OF_STRUCTURE = frozenset(("http://hl7.org/fhir/StructureDefinition/SimpleQuantity",))
-_QUANTITIES = frozenset(("Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity"))
+_OF_WHOLE: Mapping[str, tuple[Check, ...]] = {
+    "Coding": (codes.coding,),
+    "Attachment": (attachment.check,),
+    **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (codes.unit,)),
+}
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -47,6 +53,8 @@ class Rules:
             resources.check(value, place, run)
             if "meta" in value:
                 _profiles(value, place, run)
+            if name == "Observation":
+                _implied(value, place, run)
         finally:
             run.resource = outer
 
@@ -59,51 +67,39 @@ class Rules:
             run.container = outer
 
     def node(self, key: str) -> Check:
-        """The check of objects of a type, or of a backbone element. Types may hold themselves, so it may come later."""
+        """The check of objects of a type, or of a backbone element."""
         found = self._nodes.get(key)
-        if found is not None:
-            return found
-
-        def check(value: Any, place: Place, run: Run) -> None:
-            made = self._nodes.get(key)
-            if made is None:
-                made = self._nodes[key] = self._node(key)
-            made(value, place, run)
-
-        return check
+        return self._nodes.setdefault(key, self._node(key)) if found is None else found
 
     def _node(self, key: str) -> Check:
         definition = self._definitions.types[key]
-        table: dict[str, Check] = {}
-        for element in definition.elements:
-            for name, of in element.json_names.items():
-                table |= self._property(element, name, of)
+        table = Table(self, definition)
         constraints = definition.constraints if definition.kind != "backbone" else ()
-        invariants = tuple(self._invariants.checks(constraints, key))
+        whole = (*_OF_WHOLE.get(key, ()), *self._invariants.checks(constraints, key))
 
         def check(value: Any, place: Place, run: Run) -> None:
             if type(value) is not dict:
                 return
             for name in value:
-                if name in table:
-                    table[name](value[name], place, run)
-            for invariant in invariants:
-                invariant(value, place, run)
+                one = table[name]
+                if one is not None:
+                    one(value[name], place, run)
+            for rule in whole:
+                rule(value, place, run)
 
         return check
 
-    def _property(self, element: Element, name: str, of: ElementType | None) -> dict[str, Check]:
-        """What is to be checked of a property, and of its `_name`."""
+    def property(self, element: Element, name: str) -> Check | None:
+        """What is to be checked of a property, or of its `_name`; None where there is nothing."""
+        of = element.json_names[name.removeprefix("_")]
         shown = f"{element.name}.ofType({of.code})" if element.choice and of else element.name
-        found: dict[str, Check] = {}
+        if name.startswith("_"):
+            return self._companion(shown)
         parts = tuple(self._parts(element, of))
-        if parts:
-            one = parts[0] if len(parts) == 1 else _all(parts)
-            many = element.max is None or element.max > 1
-            found[name] = _every(one, shown) if many else _single(one, shown)
-        if of and not element.type_key and self._definitions.types[of.code].kind == "primitive-type":
-            found["_" + name] = self._companion(shown)
-        return found
+        if not parts:
+            return None
+        one = parts[0] if len(parts) == 1 else _all(parts)
+        return _every(one, shown) if element.max is None or element.max > 1 else _single(one, shown)
 
     def _parts(self, element: Element, of: ElementType | None) -> Iterator[Check]:
         """The checks of one value of an element."""
@@ -139,10 +135,6 @@ class Rules:
 
     def _of_data_type(self, of: ElementType) -> Iterator[Check]:
         yield self.node(of.code)
-        if of.code == "Coding":
-            yield codes.coding
-        elif of.code in _QUANTITIES:
-            yield codes.quantity
         for profile in of.profiles:
             if profile not in _OF_STRUCTURE:
                 yield _profiled(profile)
@@ -168,6 +160,23 @@ class Rules:
                     extensions(item["extension"], Place(place, shown, index if many else -1), run)
 
         return check
+
+
+class Table(dict[str, Check | None]):
+    """JSON property to its check, for one kind of object; made when a property is first met, for types may hold
+    themselves and most properties never come by."""
+
+    def __init__(self, rules: Rules, definition: TypeDefinition) -> None:
+        super().__init__()
+        self._rules = rules
+        self._known = definition.by_name
+
+    def __missing__(self, name: str) -> Check | None:
+        element = self._known.get(name.removeprefix("_"))
+        if element is None:
+            return None
+        made = self[name] = self._rules.property(element, name)
+        return made
 
 
 def _every(one: Check, shown: str) -> Check:
@@ -204,6 +213,15 @@ def _profiles(resource: dict[str, Any], place: Place, run: Run) -> None:
             check_profile(resource, profile, place, (run, index))
 
 
+def _implied(resource: dict[str, Any], place: Place, run: Run) -> None:
+    """The profiles that R4 asks for because of a code. Spec: https://hl7.org/fhir/R4/observation-vitalsigns.html"""
+    for implied in implied_profiles(resource):
+        if profiles.known(implied.profile, run):
+            text = f"checked against {implied.profile}, as R4 asks for the code {implied.code}"
+            run.inform(place, "informational", text)
+            _of_profile(resource, implied.profile, place, run)
+
+
 def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: tuple[Run, int]) -> None:
     """Check one claim of `meta.profile`; one that is not known here is a warning."""
     run, index = claim
@@ -211,6 +229,10 @@ def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: t
         at = Place(Place(place, "meta"), "profile", index)
         run.unchecked(at, "structure", f"the profile {profile[:200]!r} is not known here, so it was not checked")
         return
+    _of_profile(resource, profile, place, run)
+
+
+def _of_profile(resource: dict[str, Any], profile: str, place: Place, run: Run) -> None:
     before, run.findings.origin = run.findings.origin, "profile"
     try:
         profiles.check(resource, profile, place, run)

@@ -23,7 +23,8 @@ MAX_NESTING = 100
 class Property:
     """One JSON property of an object.
 
-    `element` is the element's name without the type of a choice, `path` its dotted path in the definitions. Exactly
+    `element` is the element's name without the type of a choice, `shown` as FHIRPath has it (`value.ofType(Quantity)`),
+    `path` its dotted path in the definitions. Exactly
     one of `primitive`, `node` (key of a `Node`) and `resource` is set. `codes` are those of a required binding on a
     code; `value_set` is its URL. `sibling` is the key of the node of `_name`. `nests` marks the edges on which every
     cycle of types lies.
@@ -33,6 +34,7 @@ class Property:
     element: str
     path: str
     many: bool
+    shown: str
     primitive: Primitive | None = None
     node: str | None = None
     resource: bool = False
@@ -123,7 +125,8 @@ class Plan:
 
     def _property(self, name: str, element: Element, of: ElementType | None) -> Property:
         many = element.max is None or element.max > 1
-        common = Property(name, element.name, element.path, many)
+        shown = f"{element.name}.ofType({of.code})" if element.choice and of else element.name
+        common = Property(name, element.name, element.path, many, shown)
         if element.type_key:
             return replace(common, node=element.type_key, nests=element.content is not None)
         code = of.code if of else "Element"

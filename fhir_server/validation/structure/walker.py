@@ -25,10 +25,9 @@ class Place:
     scope: Scope
     level: int = 0
 
-    def member(self, name: str) -> "Place":
-        """The place of an element; a name that is no identifier is delimited."""
-        plain = name.isidentifier() and name.isascii()
-        return replace(self, path=f"{self.path}.{name if plain else _delimited(name)}")
+    def member(self, found: Property) -> "Place":
+        """The place of an element."""
+        return replace(self, path=f"{self.path}.{found.shown}")
 
     def item(self, index: int) -> "Place":
         """The place of one repetition."""
@@ -87,14 +86,15 @@ class Walker:
             if len(both := sorted(values & choice)) > 1:
                 element = node.properties[both[0]].element
                 text = f"{' and '.join(both)} exclude each other: {element}[x] has one value"
-                self._add("structure", place.member(element).path, text)
+                self._add("structure", f"{place.path}.{element}", text)
         if not value:
             self._add("structure", place.path, "an object must not be empty")
             return
         for options in missing(node, value):
             element = node.properties[options[0]].element
             what = f"one of {', '.join(options)}" if len(options) > 1 else element
-            self._add("required", place.member(element).path, f"{what} is missing: {node.key} must have it")
+            text = f"{what} is missing: {_name(node)} must have it"
+            self._findings.add("required", place.path, text, absent=element)
         if lacking := emptiness(node, values):
             self._add("invariant", place.path, lacking)
 
@@ -104,21 +104,21 @@ class Walker:
             found = node.properties.get(name[1:])
             if found and found.sibling:
                 if name[1:] not in value:
-                    self._pair(node, found, (None, value[name]), place.member(found.element))
+                    self._pair(node, found, (None, value[name]), place.member(found))
                 return
         if name == "resourceType" and node.kind == "resource":
             return
         if found is None or name != found.name:
             self._unknown(node, name, place)
         elif "_" + name in value and found.sibling:
-            self._pair(node, found, (value[name], value["_" + name]), place.member(found.element))
+            self._pair(node, found, (value[name], value["_" + name]), place.member(found))
         else:
-            self._property(node, found, value[name], place.member(found.element))
+            self._property(node, found, value[name], place.member(found))
 
     def _unknown(self, node: Node, name: str, place: Place) -> None:
-        key = node.type if node.kind == "sibling" else node.key.partition("|")[0]
         hint = _choice_hint(node, name) or self._nearest(name, node.properties)
-        self._add("structure", place.member(name[:60]).path, f"{shorten(name)} is not an element of {key}{hint}")
+        text = f"{shorten(name)} is not an element of {_name(node)}{hint}"
+        self._findings.add("structure", place.path, text, absent=_delimited(name[:60]))
 
     def _nearest(self, name: str, names: Iterable[str]) -> str:
         if self._suggestions <= 0 or len(name) > 60:
@@ -252,7 +252,7 @@ class Walker:
         references, targets = self._plan.references, node.targets or frozenset()
         named = references.named_type(value["type"])
         found = references.resolve(value["reference"], place.scope) if "reference" in value else None
-        place = place.member("type")
+        place = place.member(node.properties["type"])
         if named is None:
             self._add("value", place.path, f"{shorten(value['type'])} is not a resource type")
         elif named not in targets:
@@ -277,4 +277,11 @@ def _choice_hint(node: Node, name: str) -> str:
 
 
 def _delimited(name: str) -> str:
-    return "`" + shorten(name)[1:-1].replace("`", "\\u0060") + "`"
+    """A name as FHIRPath: one that is no identifier stands between backticks."""
+    plain = name.isidentifier() and name.isascii()
+    return name if plain else "`" + shorten(name)[1:-1].replace("`", "\\u0060") + "`"
+
+
+def _name(node: Node) -> str:
+    """The type or the path of a node, as people know it."""
+    return node.type if node.kind == "sibling" else node.key.partition("|")[0]

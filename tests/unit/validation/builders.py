@@ -68,8 +68,8 @@ def check(resource: object, type_: str | None = None) -> list[Issue]:
 
 
 def places(resource: object) -> list[str]:
-    """Where a resource is bad: the expressions of all findings."""
-    return [place for issue in check(resource) for place in issue.expression]
+    """Where a resource is bad: the places of all findings, down to the name that is absent or not known."""
+    return [issue.expression[-1] for issue in check(resource)]
 
 
 def only_issue(resource: object) -> Issue:

@@ -115,7 +115,7 @@ def test_reference_with_an_extension_is_held_to_the_same_form() -> None:
 
 def test_references_deep_in_extensions_are_checked() -> None:
     bad = patient(extension=[{"url": "u:a", "extension": [{"url": "u:b", "valueReference": {"reference": "Foo/1"}}]}])
-    assert only_issue(bad).expression == ("Patient.extension[0].extension[0].value.reference",)
+    assert only_issue(bad).expression == ("Patient.extension[0].extension[0].value.ofType(Reference).reference",)
 
 
 def test_conditional_reference_is_one_only_within_a_transaction() -> None:

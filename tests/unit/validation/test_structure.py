@@ -179,7 +179,7 @@ def test_resource_with_nothing_but_its_type_is_good() -> None:
 def test_missing_choice_is_named_with_its_types() -> None:
     use: Json = {"resourceType": "MedicationRequest", "status": "active", "intent": "order"}
     issue = only_issue({**use, "subject": {"reference": "Patient/1"}})
-    assert issue.expression == ("MedicationRequest.medication",)
+    assert issue.expression == ("MedicationRequest", "MedicationRequest.medication")
     assert "one of medicationCodeableConcept, medicationReference is missing" in issue.diagnostics
     assert issue.code == "required"
 
