@@ -91,7 +91,7 @@ def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run) -> It
         if "code" not in one:
             run.error(at, "business-rule", f"this {name} must have the code of its definition in the measure")
             continue
-        match = next((i for i, each in defined if _same(child(each, "code"), child(one, "code"))), None)
+        match = next((i for i, each in defined if _same(_concepts(each), _concepts(one))), None)
         if match is None:
             run.error(at, "business-rule", f"the measure has no {name} with this code")
         elif match in seen:
@@ -113,16 +113,25 @@ def _check_ids(reported: list[tuple[int, Json]], name: str, place: Place, run: R
         seen.add(id_)
 
 
-def _same(defined: Json, reported: Json) -> bool:
-    codings = [(text(one, "system"), text(one, "code")) for _, one in objects(defined, "coding")]
-    if any((text(one, "system"), text(one, "code")) in codings for _, one in objects(reported, "coding")):
-        return True
-    return bool(text(defined, "text")) and defined.get("text") == reported.get("text")
+def _concepts(owner: Json) -> list[Json]:
+    """Return the codes: a stratifier may have several."""
+    return [one for _, one in objects(owner, "code")] or [child(owner, "code")]
+
+
+def _same(defined: list[Json], reported: list[Json]) -> bool:
+    texts = {text(one, "text") for one in defined} - {""}
+    codes = {code for one in defined for code in _codes(one)}
+    return any(text(one, "text") in texts or not codes.isdisjoint(_codes(one)) for one in reported)
+
+
+def _codes(concept: Json) -> list[tuple[str, str]]:
+    return [(text(one, "system"), text(one, "code")) for _, one in objects(concept, "coding")]
 
 
 def _named(defined: Json) -> str:
-    codes = [text(one, "code") for _, one in objects(child(defined, "code"), "coding")]
-    return shorten(codes[0] if codes else text(child(defined, "code"), "text") or text(defined, "id"))
+    concept = _concepts(defined)[0]
+    codes = [code for _, code in _codes(concept)]
+    return shorten(codes[0] if codes else text(concept, "text") or text(defined, "id"))
 
 
 def _check_score(report: Json, group: Json, scoring: str, place: Place, run: Run) -> None:

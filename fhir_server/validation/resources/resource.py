@@ -7,6 +7,7 @@ from fhir_server.validation.place import Place
 from fhir_server.validation.resources import (
     bundle,
     code_system,
+    global_profiles,
     measure_report,
     narrative,
     questionnaire,
@@ -36,6 +37,7 @@ def check(resource: Any, place: Place, run: Run) -> None:
         return
     if "text" in resource or type_ == "Composition":
         narrative.check(resource, place, run)
+    global_profiles.check(resource, place, run)
     rule = _BY_TYPE.get(type_)
     if rule is not None:
         rule(resource, place, run)
