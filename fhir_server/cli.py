@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from fhir_server.commands import backup, export, fhirpath, load, packages, reindex, serve
+from fhir_server.commands import backup, export, fhirpath, load, packages, reindex, serve, terminology
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.serving.door import CommandFailed
 from fhir_server.settings import Settings
@@ -35,6 +35,7 @@ _COMMANDS: Mapping[str, Command] = {
     "restore": backup.restoring,
     "fhirpath": fhirpath,
     "packages": packages,
+    "terminology": terminology,
 }
 
 

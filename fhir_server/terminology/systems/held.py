@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar, overload
 
+from fhir_server.model.json import decode
 from fhir_server.terminology.code_system import Concept, Designation, Filter, Header, Property
 from fhir_server.terminology.systems.intervals import Intervals
 from fhir_server.terminology.systems.selection import numbers_of, numbers_with_text
@@ -148,6 +149,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "boolean": lambda text: text == "true",
     "integer": int,
     "decimal": Decimal,
+    "Coding": lambda text: decode(text.encode()),
 }
 
 
