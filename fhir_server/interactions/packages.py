@@ -19,7 +19,7 @@ class TenantPackages:
     def all(self) -> Sequence[Package]:
         """All that are in force: those of the tenant, then those of the installation that it has not replaced."""
         own = {package.id: package for package in self.tenant.packages}
-        return [*own.values(), *(package for package in self.tenants.shared if package.id not in own)]
+        return [*own.values(), *(package for package in self.tenants.conformance.packages if package.id not in own)]
 
     def removable(self, package: Package) -> bool:
         """Tell whether the tenant installed it."""

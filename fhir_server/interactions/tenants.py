@@ -13,22 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from functools import cache
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fhir_server.definitions import load
+from fhir_server.interactions.conformance import Conformance
 from fhir_server.model.json import decode
-from fhir_server.packages import (
-    CANONICAL_TYPES,
-    Library,
-    Limits,
-    Package,
-    core_library,
-    folder_packages,
-    installed,
-    load_library,
-)
+from fhir_server.packages import CANONICAL_TYPES, Library, Package, installed, load_library
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, Search
@@ -87,6 +76,7 @@ class Tenant:
     terms_token: str = ""
     terms_revision: int = 0
     packages_token: str = ""
+    generation: int = 0
     checked: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -106,10 +96,7 @@ class Tenants:
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._trusted = settings.validation != "off"
         self._changed = changed
-        self._most_codes = settings.max_or_values
-        self._limits = _package_limits(settings)
-        self._base = shared_library(settings)
-        self.shared = shared_packages(settings)
+        self.conformance = Conformance(settings)
         self._open: dict[str, Tenant] = {}
         self._turn = asyncio.Lock()
 
@@ -149,7 +136,7 @@ class Tenants:
             PackageError: it cannot be used.
             AlreadyInstalled: this name and version with other content, and it is not to be replaced.
         """
-        package = await installed.read(data, self._limits)
+        package = await installed.read(data, self.conformance.limits)
         result = await installed.install(tenant.store, package, data, _mark(_PACKAGES), replace=replace)
         tenant.checked = 0
         await self._refresh(tenant)
@@ -168,10 +155,8 @@ class Tenants:
         await store.declare(installed.PACKAGES)
         standard = ParameterRegistry.standard()
         extractor = Extractor(standard, zone=self._zone, trusted=self._trusted)
-        terminology = Terminology(self._base, self._most_codes)
-        validator = make_validator(self._base, terminology)
-        secret = await _secret(store)
-        tenant = Tenant(name, store, secret, standard, extractor, self._base, terminology, validator)
+        base = self.conformance.base
+        tenant = Tenant(name, store, await _secret(store), standard, extractor, base, *self.conformance.made_of(base))
         await self._load_library(tenant, always=True)
         await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
         self._open[name] = tenant
@@ -204,13 +189,17 @@ class Tenants:
         terms, packages = await records.get(_STATE.name, _TERMS), await records.get(_STATE.name, _PACKAGES)
         of_packages = always or _token(packages) != tenant.packages_token
         of_terms = always or _token(terms) != tenant.terms_token
+        generation = self.conformance.generation
         if of_packages:
-            tenant.packages = await installed.load_packages(tenant.store, self._limits)
+            tenant.packages = await installed.load_packages(tenant.store, self.conformance.limits)
             tenant.packages_token = _token(packages)
         if of_packages or of_terms:
-            below = installed.library_of(tenant.packages, self._base) if of_packages else tenant.library.below
+            below = self.conformance.over_packages(tenant.packages) if of_packages else tenant.library.below
             library = await load_library(tenant.store, below) if of_terms else tenant.library.over(below)
             self._keep(tenant, library, terms if of_terms else None)
+        elif generation != tenant.generation:
+            self._keep(tenant, tenant.library, None)
+        tenant.generation = generation
 
     async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], token: str) -> None:
         """Take over one's own changes without reading all again, if nobody else's came before or after them."""
@@ -222,34 +211,9 @@ class Tenants:
 
     def _keep(self, tenant: Tenant, library: Library, record: Record | None) -> None:
         tenant.library = library
-        tenant.terminology = Terminology(library, self._most_codes)
-        tenant.validator = make_validator(library, tenant.terminology)
+        tenant.terminology, tenant.validator = self.conformance.made_of(library)
         if record is not None:
             tenant.terms_token, tenant.terms_revision = _token(record), record.revision
-
-
-def make_validator(library: Library, terminology: Terminology) -> Validator:
-    """Return what checks resources by a library and its terminology."""
-    return Validator(load(), library, terminology)
-
-
-def shared_packages(settings: Settings) -> Sequence[Package]:
-    """Return the packages that are in force for all tenants."""
-    return folder_packages(settings.package_dir, _package_limits(settings))
-
-
-def shared_library(settings: Settings) -> Library:
-    """Return what all tenants have: R4's own under those packages; made once a process, before it forks."""
-    return _shared_library(settings.package_dir, _package_limits(settings))
-
-
-@cache
-def _shared_library(folder: Path | None, limits: Limits) -> Library:
-    return installed.library_of(folder_packages(folder, limits), core_library())
-
-
-def _package_limits(settings: Settings) -> Limits:
-    return Limits(settings.max_package, settings.max_package_file, settings.max_package_files)
 
 
 def _mark(name: str) -> RecordChange:

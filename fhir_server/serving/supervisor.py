@@ -15,7 +15,7 @@ import uvloop
 
 from fhir_server.api.application import Application
 from fhir_server.app import create_app, extract_by
-from fhir_server.interactions.tenants import shared_library
+from fhir_server.interactions.conformance import shared_library
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET

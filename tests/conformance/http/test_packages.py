@@ -150,7 +150,7 @@ async def test_a_package_that_cannot_be_read_any_more_is_left_out_and_named(
     await install(fhir, package("large", "1", *(profile(f"q{number}") for number in range(20))))
     smaller = Tenants((fhir.server.tenants)._stores, fhir.server.settings, fhir.clock)
     monkeypatch.setattr("fhir_server.packages.installed._read", {})
-    smaller._limits = replace(smaller._limits, files=10)
+    smaller.conformance.limits = replace(smaller.conformance.limits, files=10)
     assert await sources(fhir, tenants=smaller) == "good#1"
     assert await sources(fhir, URL[:-1] + "q1", smaller) is None
     assert "large#1" in caplog.text

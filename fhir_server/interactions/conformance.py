@@ -1,0 +1,57 @@
+"""What all tenants share of conformance resources, and what is made of those of one."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from fhir_server.definitions import load
+from fhir_server.packages import Library, Limits, Package, core_library, folder_packages, installed
+from fhir_server.settings import Settings
+from fhir_server.terminology import Terminology
+from fhir_server.terminology.systems import installed_systems
+from fhir_server.validation import Validator
+
+
+class Conformance:
+    """Made once in each process, after it was forked: it opens the files of code systems when they are asked for.
+
+    Attributes:
+        limits: what a package may hold.
+        packages: those that are in force for all tenants.
+        base: R4's own resources under those packages.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.limits = _limits(settings)
+        self.packages: Sequence[Package] = folder_packages(settings.package_dir, self.limits)
+        self.base = shared_library(settings)
+        self._systems = installed_systems(settings.data_dir)
+        self._most_codes = settings.max_or_values
+
+    @property
+    def generation(self) -> int:
+        """Return a number that changes when a code system that is no resource was loaded or removed."""
+        return self._systems.generation
+
+    def over_packages(self, packages: Sequence[Package]) -> Library:
+        """Return the library of a tenant's packages, over what all have."""
+        return installed.library_of(packages, self.base)
+
+    def made_of(self, library: Library) -> tuple[Terminology, Validator]:
+        """Return what answers and checks by a library; neither reads of it what nobody asks for."""
+        terminology = Terminology(library, self._most_codes, self._systems)
+        return terminology, Validator(load(), library, terminology)
+
+
+def shared_library(settings: Settings) -> Library:
+    """Return what all tenants have: R4's own resources under the packages of folders; read once a process."""
+    return _shared_library(settings.package_dir, _limits(settings))
+
+
+@cache
+def _shared_library(folder: Path | None, limits: Limits) -> Library:
+    return installed.library_of(folder_packages(folder, limits), core_library())
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_package, settings.max_package_file, settings.max_package_files)
