@@ -76,6 +76,8 @@ class Settings(BaseModel):
         60, description="Seconds in which a refresh token that was used is answered once more with the same answer."
     )
     code_life: Positive = Field(60, description="How long an authorization code is good, in seconds.")
+    sign_in_failures: Positive = Field(5, description="Failed sign-ins in a row after which a user is locked.")
+    sign_in_lock: Positive = Field(900, description="How long a user is locked then, in seconds.")
     session_life: Positive = Field(12 * 3_600, description="How long a browser stays signed in, in seconds.")
     key_life: Positive = Field(90 * 86_400, description="How long a replaced signing key stays published, in seconds.")
     token_check: Positive = Field(1, description="Seconds in which a worker may not notice that a token was revoked.")

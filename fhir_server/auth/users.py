@@ -1,0 +1,139 @@
+"""Users: people who sign in, and who they are in the record."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.records import USERS
+from fhir_server.auth.secrets import new_handle
+from fhir_server.storage.base import Record, RecordChange, RecordChanged, Where
+
+_hasher = PasswordHasher()
+_NOBODY = _hasher.hash("nobody has this password")
+"""Checked for names that do not exist, so that the time of an answer says nothing."""
+
+
+class NameTaken(Exception):
+    """Another user has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user.
+
+    Attributes:
+        id: random; the `sub` of tokens. name: what they sign in with, folded.
+        subject: who they are in the record: `Practitioner/1`, `Patient/2`, `RelatedPerson/3`; empty for a clerk.
+        roles: `admin`, `clinician`, ...
+        password: Argon2id; empty where they sign in elsewhere or by passkey alone. change: at the next sign-in.
+        totp: its secret; empty without. passkeys: credential id to public key and counter.
+        failures: failed sign-ins in a row. locked: until then, milliseconds.
+        identities: issuer and subject at other providers: `https://idp.example|123`.
+    """
+
+    id: str
+    name: str
+    display: str = ""
+    subject: str = ""
+    roles: tuple[str, ...] = ()
+    password: str = ""
+    change: bool = False
+    totp: str = ""
+    passkeys: Mapping[str, Any] = field(default_factory=dict)
+    failures: int = 0
+    locked: int = 0
+    identities: tuple[str, ...] = ()
+    active: bool = True
+
+
+def new_user(name: str, **more: Any) -> User:
+    """Return a user who is not stored yet."""
+    return User(new_handle(), folded(name), **{"display": name, **more})
+
+
+def folded(name: str) -> str:
+    """Return a name as it is compared."""
+    return name.strip().casefold()
+
+
+async def find_user(desk: Desk, user_id: str) -> User | None:
+    """Return an active user."""
+    record = await desk.get(USERS.name, user_id)
+    user = _read(record) if record else None
+    return user if user and user.active else None
+
+
+async def find_named(desk: Desk, name: str) -> User | None:
+    """Return an active user by the name they sign in with."""
+    found = await desk.store.records.find(USERS.name, (Where("name", "=", folded(name)),), limit=1)
+    user = _read(found[0]) if found else None
+    return user if user and user.active else None
+
+
+async def all_users(desk: Desk) -> list[User]:
+    """Return every user, those that are switched off too."""
+    found: list[User] = []
+    after = None
+    while page := await desk.store.records.find(USERS.name, after=after, limit=500):
+        found += [_read(record) for record in page]
+        after = page[-1].key
+    return found
+
+
+async def save_user(desk: Desk, user: User) -> None:
+    """Store a user. Raises NameTaken."""
+    try:
+        await desk.put(RecordChange(USERS.name, user.id, asdict(user)))
+    except RecordChanged:
+        raise NameTaken(f"there is a user {user.name!r} already") from None
+
+
+async def with_password(user: User, password: str, *, change: bool = False) -> User:
+    """Return the user with another password."""
+    return replace(user, password=await asyncio.to_thread(_hasher.hash, password), change=change)
+
+
+async def sign_in(desk: Desk, name: str, password: str) -> User | None:
+    """Return the user whose name and password these are; None for any reason that it is not.
+
+    After `sign_in_failures` in a row a user is locked for `sign_in_lock` seconds.
+    """
+    user = await find_named(desk, name)
+    good = await asyncio.to_thread(_matches, user.password if user else _NOBODY, password)
+    if user is None:
+        return None
+    if user.locked > desk.now():
+        return None
+    if not good or not user.password:
+        await save_user(desk, _failed(desk, user))
+        return None
+    if _hasher.check_needs_rehash(user.password):
+        user = await with_password(user, password, change=user.change)
+    if user.failures or user.locked:
+        user = replace(user, failures=0, locked=0)
+        await save_user(desk, user)
+    return user
+
+
+def _failed(desk: Desk, user: User) -> User:
+    failures = user.failures + 1
+    if failures < desk.settings.sign_in_failures:
+        return replace(user, failures=failures)
+    return replace(user, failures=0, locked=desk.after(desk.settings.sign_in_lock))
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return _hasher.verify(hashed or _NOBODY, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _read(record: Record) -> User:
+    return msgspec.convert(dict(record.value), User)
