@@ -86,9 +86,9 @@ class Reader:
             elif name not in _ALWAYS and name not in self._links:
                 search.append((name, text))
         for part in self._from_body(ctx, request):
-            if part.name in self._in or not (self._searches or self._lenient):
+            if part.name in self._in or not self._searches:
                 given.append(part)
-            elif self._searches:
+            else:
                 search.append((part.name, _text(part)))
         return self._checked(ctx, given), tuple(search)
 
@@ -129,17 +129,21 @@ class Reader:
         return _Given(fits[0].name, {"name": fits[0].name, "resource": body}, type_)
 
     def _checked(self, ctx: Context, given: Sequence[_Given]) -> Inputs:
-        return _collect(ctx, self._facts.code, self._in, given)
+        return _collect(ctx, self._facts.code, self._in, given, lenient=self._lenient)
 
     def _unknown(self, name: str, place: str) -> UnknownParameter:
         return _unknown(self._facts.code, name, self._in, place)
 
 
-def _collect(ctx: Context, code: str, wanted: Mapping[str, OperationParameter], given: Sequence[_Given]) -> Inputs:
+def _collect(
+    ctx: Context, code: str, wanted: Mapping[str, OperationParameter], given: Sequence[_Given], *, lenient: bool = False
+) -> Inputs:
     """Hold what came to names, cardinalities and types."""
     values: dict[str, list[Any]] = {}
     for one in given:
         parameter = wanted.get(one.name)
+        if parameter is None and lenient:
+            continue
         if parameter is None:
             raise _unknown(code, one.name, wanted, one.place)
         values.setdefault(one.name, []).append(_value(ctx, code, parameter, one))

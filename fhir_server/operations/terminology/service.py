@@ -14,7 +14,6 @@ from fhir_server.model.json import decode, encode
 from fhir_server.operations.meta import the_version
 from fhir_server.operations.operation import Call
 from fhir_server.operations.terminology.faults import told_as_text
-from fhir_server.packages import CANONICAL_TYPES, Library, entry_of
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.members import text
 
@@ -24,30 +23,28 @@ T = TypeVar("T")
 _MOST_RESOURCES = 5_000
 
 
+def tenant_service(ctx: Context) -> Terminology:
+    """Return the terminology service of the tenant.
+
+    Raises:
+        Unsupported: the server has none.
+    """
+    if not isinstance(ctx.terminology, Terminology):
+        raise Unsupported("this server has no terminology service")
+    return ctx.terminology
+
+
 def service(ctx: Context, call: Call) -> Terminology:
-    """Return the terminology service, over the `tx-resource`s of the call where there are some.
+    """Return the terminology service over the `tx-resource`s of the call.
 
     Raises:
         Unsupported: the server has none.
         BadRequest: too many resources.
     """
-    terminology = ctx.terminology
-    if not isinstance(terminology, Terminology):
-        raise Unsupported("this server has no terminology service")
     given = call.inputs.many("tx-resource")
-    return with_resources(terminology, given) if given else terminology
-
-
-def with_resources(terminology: Terminology, resources: Sequence[Json]) -> Terminology:
-    """Return the service over more resources, which come before all others."""
-    if len(resources) > _MOST_RESOURCES:
-        raise BadRequest(f"{len(resources)} resources came with the request; {_MOST_RESOURCES} may")
-    entries = [
-        entry_of(f"{resource['resourceType']}/tx-{index}", resource["resourceType"], encode(resource))
-        for index, resource in enumerate(resources)
-        if resource.get("resourceType") in CANONICAL_TYPES
-    ]
-    return Terminology(Library(entries, terminology.library), systems=terminology.sources.provider)
+    if len(given) > _MOST_RESOURCES:
+        raise BadRequest(f"{len(given)} resources came with the call; {_MOST_RESOURCES} may", expression="tx-resource")
+    return tenant_service(ctx).with_resources(given)
 
 
 async def instance(ctx: Context, call: Call) -> Json | None:

@@ -47,7 +47,7 @@ def _parameter(item: Json) -> Json:
 
 
 def _code_system(resource: Json) -> Json:
-    made = {"status": "draft"} | resource
+    made = {"status": "unknown"} | resource
     if "versionAlgorithmCoding" in resource:
         url = f"{_CROSS}CodeSystem.versionAlgorithm"
         extension = {"url": url, "valueCoding": resource["versionAlgorithmCoding"]}
