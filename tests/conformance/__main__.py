@@ -15,7 +15,7 @@ import pytest
 
 from tests.conformance.score import Score
 
-SUITES = ("fhirpath", "validator")
+SUITES = ("fhirpath", "validator", "terminology")
 
 
 def main() -> int:
