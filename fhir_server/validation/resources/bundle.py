@@ -9,6 +9,7 @@ from typing import Any
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.bundle_document import check_document, check_message
 from fhir_server.validation.resources.bundle_entries import Entries, Entry, is_absolute, rest_parts
+from fhir_server.validation.resources.bundle_links import check_links
 from fhir_server.validation.resources.bundle_references import check_references
 from fhir_server.validation.resources.bundle_searchset import check_searchset
 from fhir_server.validation.resources.values import text
@@ -19,11 +20,13 @@ Json = Mapping[str, Any]
 _BY_TYPE = {"document": check_document, "message": check_message, "searchset": check_searchset}
 _REQUESTS = ("transaction", "batch")
 _ANSWERS = ("transaction-response", "batch-response", "history")
+_WITHOUT_URLS = (*_REQUESTS, "transaction-response", "batch-response", "")
 
 
 def check(bundle: Json, place: Place, run: Run) -> None:
     """Check a Bundle as a whole; its entries are checked by themselves."""
     entries, type_ = Entries(bundle), text(bundle, "type")
+    check_links(bundle, type_, place, run)
     for entry in entries.all:
         _check_full_url(entry, type_, place, run)
     if type_ in _BY_TYPE:
@@ -36,18 +39,20 @@ def _check_full_url(entry: Entry, type_: str, place: Place, run: Run) -> None:
     """Check one full URL. Spec: https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.fullUrl"""
     at = Place(place, "entry", entry.index)
     if not entry.url:
-        if entry.resource and type_ in ("document", "message"):
-            run.error(at, "required", "an entry of a document or message must have a fullUrl")
+        if type_ not in _WITHOUT_URLS:
+            run.error(at, "invalid", f"an entry of a {type_} must have a fullUrl: the identity of its resource")
         return
     if not is_absolute(entry.url):
         run.error(at, "invalid", f"the fullUrl must be absolute, not {entry.url[:200]!r}")
         return
     parts = rest_parts(entry.url, run.knowledge.definitions.resource_types)
-    if parts is None or not entry.resource or type_ in _REQUESTS:
+    if parts is None or not entry.resource:
         return
     given = text(entry.resource, "resourceType"), text(entry.resource, "id")
     if not given[1]:
-        run.error(at, "invalid", f"the fullUrl {entry.url[:200]!r} is that of a server, but the resource has no id")
+        # What a transaction creates has no id yet.
+        if type_ not in _REQUESTS:
+            run.error(at, "invalid", f"the fullUrl {entry.url[:200]!r} is that of a server, but the resource has no id")
     elif given != parts:
         wanted = "/".join(given)
         run.error(

@@ -27,8 +27,10 @@ def check_searchset(bundle: Json, entries: Entries, place: Place, run: Run) -> N
     if modes and not any(modes.values()):
         run.warn(place, "invalid", "the entries of a searchset should have a search mode")
     for entry in entries.all:
-        if entry.resource:
-            at = Place(place, "entry", entry.index)
+        at = Place(place, "entry", entry.index)
+        if not entry.resource:
+            run.error(at, "invalid", "an entry of a searchset must have a resource")
+        else:
             _check_entry(entry.resource, modes[entry.index], wanted, at, run, any_mode=any(modes.values()))
 
 
@@ -50,10 +52,10 @@ def _check_entry(resource: Json, mode: str, wanted: tuple[str, ...], place: Plac
         if type_ != "OperationOutcome":
             run.error(at, "invalid", f"an entry of mode outcome is an OperationOutcome, not {type_}")
         return
-    if type_ == "OperationOutcome" and mode != "match":
+    if type_ == "OperationOutcome" and not mode:
         return
     if "id" not in resource:
-        run.error(at, "invalid", "what a search finds must have an id")
+        (run.error if mode else run.warn)(at, "invalid", "what a search finds must have an id")
     if not wanted or type_ in wanted or mode == "include":
         return
     text_ = f"the search was for {', '.join(wanted)}, but this is {type_}"

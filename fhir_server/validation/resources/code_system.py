@@ -61,7 +61,9 @@ def _check_count(system: Json, found: int, place: Place, run: Run) -> None:
     stated = system.get("count")
     if system.get("content") == "complete" and isinstance(stated, int) and stated != found:
         run.error(
-            place, "business-rule", f"count is {stated}, but there are {found} concepts and the content is complete"
+            Place(place, "count"),
+            "invalid",
+            f"count is {stated}, but there are {found} concepts and the content is complete",
         )
 
 
@@ -83,9 +85,17 @@ def _check_value_set(system: Json, place: Place, run: Run) -> None:
 
 def _check_supplement(system: Json, place: Place, run: Run) -> None:
     """Spec: https://hl7.org/fhir/R4/codesystem.html#supplements"""
-    target = text(system, "supplements").partition("|")[0]
-    if system.get("content") != "supplement" or not target:
+    target, content = text(system, "supplements").partition("|")[0], text(system, "content")
+    if bool(target) != (content == "supplement") and content:
+        text_ = "a supplement has content = supplement" if target else "content is supplement, but of nothing"
+        run.error(Place(place, "content"), "business-rule", text_)
+    if content == "not-present" and objects(system, "concept"):
+        run.error(Place(place, "concept", 0), "invalid", "content is not-present, but there are concepts")
+    if not target:
         return
+    for name in ("caseSensitive", "hierarchyMeaning"):
+        if name in system:
+            run.error(Place(place, name), "business-rule", f"a supplement does not say {name}: that is for its system")
     for concept, at in _concepts(system, place):
         found = run.knowledge.terms.check(None, target, text(concept, "code"))
         if found.result is False:

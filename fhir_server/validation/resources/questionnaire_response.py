@@ -82,16 +82,16 @@ def _known_items(form: Form, defined: Items, above: tuple[Json, ...], place: Pla
     known: dict[str, Items] = {}
     last = -1
     for index, item in objects(above[-1], "item"):
-        link, at = text(item, "linkId"), Place(place, "item", index)
+        link = text(item, "linkId")
         position = by_link(defined, link)
         if position >= 0:
             if position < last:
-                form.run.error(at, "structure", f"item {link[:64]!r} is out of order")
+                form.run.error(place, "structure", f"item {link[:64]!r} is out of order")
             last = max(last, position)
             known.setdefault(link, []).append((index, item))
         elif link and _misplaced(form, link):
             form.run.error(
-                at, "structure", f"item {link[:64]!r} is in the wrong place: the questionnaire has it elsewhere"
+                place, "structure", f"item {link[:64]!r} is in the wrong place: the questionnaire has it elsewhere"
             )
         elif link:
             form.run.error(place, "not-found", f"the questionnaire has no item {link[:64]!r}")
@@ -110,11 +110,11 @@ def _check_question(form: Form, question: Json, items: Items, above: tuple[Json,
             form.require(place, f"there is no response to the required item {link[:64]!r}")
         return
     if len(items) > 1 and question.get("repeats") is not True:
-        run.error(Place(place, "item", items[1][0]), "invalid", f"item {link[:64]!r} does not repeat")
+        run.error(place, "invalid", f"item {link[:64]!r} does not repeat")
     for index, item in items:
         at = Place(place, "item", index)
-        if not is_enabled and objects(item, "answer"):
-            run.error(at, "invalid", f"item {link[:64]!r} has an answer, but it is not enabled")
+        if not is_enabled and (objects(item, "answer") or objects(item, "item")):
+            run.error(at, "invalid", f"item {link[:64]!r} is answered, but it is not enabled")
         _check_item(form, question, (*above, item), at, is_enabled=is_enabled)
 
 

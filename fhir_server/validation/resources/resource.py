@@ -7,6 +7,7 @@ from fhir_server.validation.place import Place
 from fhir_server.validation.resources import (
     bundle,
     code_system,
+    concept_map,
     global_profiles,
     measure_report,
     narrative,
@@ -21,6 +22,7 @@ from fhir_server.validation.run import Check, Run
 _BY_TYPE: Mapping[str, Check] = {
     "Bundle": bundle.check,
     "CodeSystem": code_system.check,
+    "ConceptMap": concept_map.check,
     "MeasureReport": measure_report.check,
     "Questionnaire": questionnaire.check,
     "QuestionnaireResponse": questionnaire_response.check,

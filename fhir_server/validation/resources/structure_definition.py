@@ -16,6 +16,7 @@ from fhir_server.validation.structure.primitives import shorten
 
 Json = Mapping[str, Any]
 
+_EXTENSION = "http://hl7.org/fhir/StructureDefinition/Extension"
 _BINDABLE = frozenset(
     (
         "code",
@@ -57,13 +58,40 @@ def _check_type(definition: Json, place: Place, run: Run) -> None:
     at = Place(place, "type")
     if type_ and ":" not in type_ and type_ not in run.knowledge.definitions.types:
         run.error(at, "invalid", f"{shorten(type_)} is not a type of FHIR; another type must be a URL")
+    base = _base(definition, run)
+    if base is not None:
+        _check_derivation(definition, base, place, run)
     if definition.get("derivation") != "specialization":
         return
-    base = _base(definition, run)
     if base is not None and ":" in type_ and base.get("type") == type_:
         run.error(place, "not-found", f"a specialization must have a type of its own, not {shorten(type_)} of its base")
     elif ":" in type_ and url and type_.rpartition("/")[0] != url.rpartition("/")[0]:
         run.warn(at, "invalid", f"the namespace of the type {shorten(type_)} should be that of the url {shorten(url)}")
+
+
+def _check_derivation(definition: Json, base: Json, place: Place, run: Run) -> None:
+    kind, type_ = text(definition, "kind"), text(definition, "type")
+    if "derivation" not in definition:
+        run.error(place, "not-found", "a definition with a base must say its derivation")
+    elif definition["derivation"] == "constraint" and type_ != base.get("type"):
+        run.error(
+            place, "not-found", f"a constraint has the type of its base, {base.get('type')}, not {shorten(type_)}"
+        )
+    if kind and base.get("abstract") is not True and kind != base.get("kind"):
+        run.error(place, "not-found", f"the kind is {kind}, but that of the base is {base.get('kind')}")
+    if definition.get("baseDefinition") == _EXTENSION:
+        _check_extension_url(definition, place, run)
+
+
+def _check_extension_url(definition: Json, place: Place, run: Run) -> None:
+    """Spec: https://hl7.org/fhir/R4/defining-extensions.html"""
+    url = text(definition, "url")
+    elements = objects(child(definition, "differential"), "element")
+    if not url or not elements:
+        return
+    fixed = next((text(one, "fixedUri") for _, one in elements if one.get("path") == "Extension.url"), "")
+    if fixed != url:
+        run.error(place, "invalid", f"Extension.url must be fixed to the url, {shorten(url)}, not {shorten(fixed)}")
 
 
 def _base(definition: Json, run: Run) -> Json | None:
