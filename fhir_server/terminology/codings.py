@@ -167,7 +167,7 @@ class CodingCheck:
             self.untold = True
             self._take([unknown_value_set(canonical)])
         match = self._best(answer.matches)
-        if match is not None and not (answer.sets or match.refused):
+        if match is not None and not (answer.sets or match.refused or self._too_abstract(match)):
             self._matched(match)
             return
         if answer.systems and match is None:
@@ -183,6 +183,9 @@ class CodingCheck:
         if not self.untold:
             self._not_in()
         self._outside()
+
+    def _too_abstract(self, match: Match) -> bool:
+        return match.concept is not None and match.concept.abstract and not self._setting.request.abstract
 
     def _matched(self, match: Match) -> None:
         self._system, self._concept, self._listed = match.system, match.concept, match.listed

@@ -57,6 +57,19 @@ class Composition:
     broken: Finding | None
 
     @property
+    def parts(self) -> Sequence[Part]:
+        """Return includes and excludes."""
+        return (*self.includes, *self.excludes)
+
+    @property
+    def simple(self) -> bool:
+        """Tell whether it is one system, or filters of one."""
+        if len(self.includes) != 1 or self.excludes or not self.inactive:
+            return False
+        part_ = self.includes[0]
+        return bool(part_.system) and not part_.value_sets and part_.concepts is None
+
+    @property
     def name(self) -> str:
         """Return its canonical URL with the version, or `#id` of one that has none."""
         return (f"{self.url}|{self.version}" if self.version else self.url) or f"#{text(self.resource, 'id')}"

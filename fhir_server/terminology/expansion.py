@@ -1,119 +1,181 @@
-"""Expanding a value set into its codes: includes, excludes, filters, imports, or an expansion that it came with.
+"""Which codes a value set has: includes, excludes, filters, imports, or an expansion that it came with.
+
+Codes are worked with as light items; what is shown of them is looked up for one page alone.
 
 Spec: https://hl7.org/fhir/R4/valueset.html#compositions
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from fhir_server.errors import BadValue, TooCostly
-from fhir_server.packages import Entry, Library
-from fhir_server.search.query import TokenValue
-from fhir_server.terminology.members import part, parts, text, texts
-from fhir_server.terminology.standard import standard_value_set
-from fhir_server.terminology.tree import CodeTree
-from fhir_server.terminology.tree_filters import selected
-
-Codes = Mapping[TokenValue, None]
-"""An ordered set. A TokenValue without code stands for all codes of its system, where nobody can list them."""
-
-Trees = Callable[[str], CodeTree | None]
+from fhir_server.errors import BadValue
+from fhir_server.terminology.code_system import CodeSystem, Header, Json
+from fhir_server.terminology.composition import Composition, Part
+from fhir_server.terminology.membership import DEEPEST
+from fhir_server.terminology.outcomes import Finding, circular, error, too_deep, unknown_value_set
+from fhir_server.terminology.scope import Scope, version_check
+from fhir_server.terminology.versions import fits, listed
 
 MOST_WORK = 1_000_000
 """Codes that one expansion may look at."""
 
-DEEPEST = 50
-"""Value sets that may import one another in a row."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One code. `code` None stands for all codes of a system that nobody can list.
+
+    Attributes:
+        version: of the system, as used.
+        listed: the concept as a value set lists it.
+    """
+
+    url: str
+    version: str
+    code: str | None
+    system: CodeSystem | None
+    listed: Json | None = None
+
+
+Key = tuple[str, str, str | None]
+Codes = dict[Key, Item]
+"""An ordered set of codes by system, version and code."""
 
 
 class Expansion:
-    """One evaluation; what was expanded on the way is kept, and what is too much work is cut off.
+    """One evaluation. What was met on the way is kept in `seen`; what is too much work is cut off.
 
     Args:
-        trees: gives the code system of a canonical URL.
+        open_systems: a system that is not here or cannot be listed stands as an item without a code, rather than being
+            an error.
+        work: codes that may be looked at.
     """
 
-    def __init__(self, library: Library, trees: Trees) -> None:
-        self._library = library
-        self._trees = trees
+    def __init__(self, scope: Scope, *, open_systems: bool = False, work: int = MOST_WORK) -> None:
+        self._scope = scope
+        self._open = open_systems
+        self._most = self._left = work
         self._done: dict[str, Codes] = {}
-        self._within: list[str] = []
-        self._left = MOST_WORK
+        self.seen: dict[tuple[str, str], tuple[Header | Composition, Composition]] = {}
 
-    def codes(self, canonical: str) -> Codes:
+    def codes(self, composition: Composition, within: Sequence[str] = ()) -> Codes:
         """Return the codes of a value set.
 
         Raises:
-            BadValue: there is no such value set, it imports itself, or it needs what is not known here.
-            TooCostly: it would take too much work.
+            BadValue: it imports itself, or it needs what has no meaning here.
+            NotFound: it needs what is not here.
+            TooCostly: it takes too much work.
         """
-        entry = self._library.find("ValueSet", canonical)
-        if entry is None:
-            return self._spent(_standard(canonical))
-        if entry.name not in self._done:
-            self._done[entry.name] = self._expanded(entry, canonical)
-        return self._spent(self._done[entry.name])
+        name = composition.name
+        if name in within:
+            raise circular(name, ", ".join(within)).raised()
+        if len(within) >= DEEPEST:
+            raise too_deep(name, DEEPEST).raised()
+        if name not in self._done:
+            self._done[name] = self._evaluated(composition, (*within, name))
+        return self._spent(self._done[name])
 
-    def _expanded(self, entry: Entry, canonical: str) -> Codes:
-        if entry.name in self._within:
-            raise BadValue(f"the value set {canonical[:200]!r} imports itself")
-        if len(self._within) >= DEEPEST:
-            raise TooCostly(f"the value set {canonical[:200]!r} is imported by way of more than {DEEPEST} others")
-        self._within.append(entry.name)
-        try:
-            return self._evaluated(entry.parse(), canonical)
-        finally:
-            self._within.pop()
+    def part(self, item: Part, whole: Composition, within: Sequence[str] = (), text: str = "") -> Iterator[Item]:
+        """Yield what all that one include or exclude names have in common."""
+        imported = [self._imported(canonical, whole, within) for canonical in item.value_sets]
+        if not item.system:
+            if not imported:
+                raise BadValue("a value set includes something without saying of which system or value set")
+            yield from _common(imported).values()
+            return
+        for each in self._of_system(item, whole, text):
+            self._spend(1)
+            if all(_holds(codes, each) for codes in imported):
+                yield each
 
-    def _evaluated(self, resource: Mapping[str, Any], canonical: str) -> Codes:
-        listed = _listed(resource)
-        compose = part(resource, "compose")
-        if not parts(compose, "include"):
-            if listed is None:
-                raise BadValue(
-                    f"the value set {canonical[:200]!r} says neither what it includes nor its whole expansion"
+    def _evaluated(self, composition: Composition, within: Sequence[str]) -> Codes:
+        if composition.broken is not None:
+            raise composition.broken.raised()
+        if not composition.includes:
+            if composition.listed is None:
+                message = (
+                    f"the value set {composition.name[:200]!r} says neither what it includes nor its whole expansion"
                 )
-            return listed
+                raise BadValue(message)
+            return self._listed(composition)
         try:
-            return self._composed(compose)
+            return self._composed(composition, within)
         except BadValue:
-            if listed is None:
+            if composition.listed is None:
                 raise
-            return listed
+            return self._listed(composition)
 
-    def _composed(self, compose: Mapping[str, Any]) -> Codes:
-        found: dict[TokenValue, None] = {}
-        for item in parts(compose, "include"):
-            found |= self._included(item)
-        return reduce(_without, (self._included(item) for item in parts(compose, "exclude")), found)
+    def _composed(self, composition: Composition, within: Sequence[str]) -> Codes:
+        found: Codes = {}
+        by_code = composition.versions_match is True
+        for item in composition.includes:
+            for each in self.part(item, composition, within):
+                found.setdefault(_key(each, plain=by_code), each)
+        if not composition.inactive:
+            found = {key: each for key, each in found.items() if not _inactive(each)}
+        for item in composition.excludes:
+            gone = list(self.part(item, composition, within))
+            found = without(found, gone, plain=composition.versions_match is not False)
+        return found
 
-    def _included(self, item: Mapping[str, Any]) -> Codes:
-        """Return what all that one include or exclude names have in common."""
-        sets = [self.codes(canonical) for canonical in texts(item, "valueSet")]
-        if text(item, "system"):
-            sets.append(self._spent(self._of_system(item, text(item, "system"))))
-        if not sets:
-            raise BadValue("a value set includes something without saying of which system or value set")
-        return reduce(_common, sets)
+    def _imported(self, canonical: str, whole: Composition, within: Sequence[str]) -> Codes:
+        composition = self._scope.value_set(canonical, whole)
+        if composition is None:
+            raise unknown_value_set(canonical).raised()
+        if not canonical.startswith("#"):
+            self.seen[("ValueSet", composition.name)] = composition, whole
+        return self.codes(composition, within)
 
-    def _of_system(self, item: Mapping[str, Any], system: str) -> Codes:
-        if "concept" in item:
-            return {TokenValue(system, text(concept, "code")): None for concept in parts(item, "concept")}
-        tree = self._tree(system, text(item, "version"))
-        filters = parts(item, "filter")
-        if not filters:
-            return _whole(system, tree)
-        if tree is None:
-            raise BadValue(f"the codes of the system {system[:200]!r} are not known here")
-        codes = set(tree.properties)
-        for filter_ in filters:
-            self._spend(len(tree.properties))
-            codes &= set(selected(tree, filter_))
-        return {TokenValue(system, code): None for code in sorted(codes)}
+    def _of_system(self, item: Part, whole: Composition, text: str) -> Iterator[Item]:
+        system = self._scope.system(item.system, item.version)
+        if system is None:
+            yield from self._absent(item)
+            return
+        version = system.header.version
+        self._check(item.system, version)
+        self.seen[("CodeSystem", f"{item.system}|{version}")] = system.header, whole
+        if item.concepts is not None:
+            for code, listed_ in item.concepts.items():
+                concept = system.concept(code)
+                if concept is not None:
+                    yield Item(item.system, version, concept.code, system, listed_)
+                elif system.header.content != "complete" or self._open:
+                    yield Item(item.system, version, code, system, listed_)
+        elif self._open and not item.filters and not _listable(system):
+            yield Item(item.system, version, None, system)
+        else:
+            for filter_ in item.filters:
+                system.verify(filter_)
+            for code in system.select(item.filters, text):
+                yield Item(item.system, version, code, system)
 
-    def _tree(self, system: str, version: str) -> CodeTree | None:
-        return (self._trees(f"{system}|{version}") if version else None) or self._trees(system)
+    def _absent(self, item: Part) -> Iterator[Item]:
+        """Yield what can be told of a system that is not here.
+
+        Raises:
+            NotFound: nothing can.
+        """
+        if self._open and item.concepts is not None:
+            for code, listed_ in item.concepts.items():
+                yield Item(item.system, item.version, code, None, listed_)
+        elif self._open and not item.filters:
+            yield Item(item.system, item.version, None, None)
+        else:
+            raise _unknown(self._scope, item.system, item.version).raised()
+
+    def _check(self, url: str, version: str) -> None:
+        wanted = self._scope.rules.check.get(url)
+        if wanted is not None and not fits(version, wanted):
+            finding = version_check(url, version, wanted)
+            raise Finding("error", finding.code, finding.kind, finding.key, finding.text).raised()
+
+    def _listed(self, composition: Composition) -> Codes:
+        found: Codes = {}
+        for (url, code), item in (composition.listed or {}).items():
+            system = self._scope.system(url)
+            version = item.get("version")
+            each = Item(url, version if isinstance(version, str) else "", code, system, item)
+            found.setdefault(_key(each), each)
+        return found
 
     def _spent(self, codes: Codes) -> Codes:
         self._spend(len(codes))
@@ -122,59 +184,69 @@ class Expansion:
     def _spend(self, work: int) -> None:
         self._left -= work + 1
         if self._left < 0:
-            raise TooCostly(f"to expand the value set, more than {MOST_WORK} codes have to be looked at")
+            message = f"to expand the value set, more than {self._most} codes have to be looked at"
+            raise error("too-costly", "too-costly", "VALUESET_TOO_COSTLY", message).raised()
 
 
-def _standard(canonical: str) -> Codes:
-    codes = standard_value_set(canonical)
-    if codes is None:
-        raise BadValue(f"there is no value set {canonical[:200]!r} here")
-    return codes
+def without(codes: Codes, gone: Iterable[Item], *, plain: bool) -> Codes:
+    """Return codes less others.
 
+    Args:
+        plain: versions do not count.
 
-def _whole(system: str, tree: CodeTree | None) -> Codes:
-    if tree is None or not tree.complete:
-        return {TokenValue(system, None): None}
-    return {TokenValue(system, code): None for code in tree.properties}
-
-
-def _whole_systems(codes: Codes) -> set[str | None]:
-    return {value.system for value in codes if value.code is None}
-
-
-def _common(one: Codes, other: Codes) -> Codes:
-    of_one, of_other = _whole_systems(one), _whole_systems(other)
-    kept = {value: None for value in one if value in other or value.system in of_other}
-    return kept | {value: None for value in other if value.system in of_one}
-
-
-def _without(codes: Codes, excluded: Codes) -> Codes:
-    gone = _whole_systems(excluded)
-    left = {value: None for value in codes if value not in excluded and value.system not in gone}
-    unlisted = _whole_systems(left)
-    for value in excluded:
-        if value.system in unlisted:
-            raise BadValue(f"the codes of the system {str(value.system)[:200]!r}, less some, are not known here")
+    Raises:
+        BadValue: the codes of a system, less some, that nobody can list.
+    """
+    keys = {_key(each, plain=plain) for each in gone}
+    whole = {key[0] for key in keys if key[2] is None}
+    left = {key: each for key, each in codes.items() if _key(each, plain=plain) not in keys and each.url not in whole}
+    unlisted = {each.url for each in left.values() if each.code is None}
+    for url, _, _ in keys:
+        if url in unlisted:
+            raise BadValue(f"the codes of the system {url[:200]!r}, less some, are not known here")
     return left
 
 
-def _listed(resource: Mapping[str, Any]) -> Codes | None:
-    """Return the codes of the expansion that a value set came with; None if it is absent or a part of the whole."""
-    expansion = part(resource, "expansion")
-    if not expansion:
-        return None
-    codes = {
-        TokenValue(text(item, "system"), text(item, "code")): None
-        for item in _contained(expansion)
-        if text(item, "code") and item.get("abstract") is not True
-    }
-    total = expansion.get("total")
-    return None if isinstance(total, int) and total > len(codes) else codes
+def _key(each: Item, *, plain: bool = False) -> Key:
+    return each.url, "" if plain else each.version, each.code
 
 
-def _contained(expansion: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    waiting = parts(expansion, "contains")[::-1]
-    while waiting:
-        item = waiting.pop()
-        yield item
-        waiting += parts(item, "contains")[::-1]
+def _common(sets: Sequence[Codes]) -> Codes:
+    first, *rest = sets
+    found = first
+    for other in rest:
+        kept = {key: each for key, each in found.items() if _holds(other, each)}
+        found = kept | {key: each for key, each in other.items() if key not in kept and _within_whole(found, each)}
+    return found
+
+
+def _holds(codes: Codes, each: Item) -> bool:
+    if _key(each) in codes or _within_whole(codes, each):
+        return True
+    return any(key[0] == each.url and key[2] == each.code for key in codes) if each.version == "" else False
+
+
+def _within_whole(codes: Codes, each: Item) -> bool:
+    return (each.url, each.version, None) in codes or (each.url, "", None) in codes
+
+
+def _inactive(each: Item) -> bool:
+    concept = each.system.concept(each.code) if each.system is not None and each.code is not None else None
+    return concept is not None and concept.inactive
+
+
+def _listable(system: CodeSystem) -> bool:
+    return system.header.content == "complete" and system.count() is not None
+
+
+def _unknown(scope: Scope, url: str, version: str) -> Finding:
+    end = "could not be found, so the value set cannot be expanded"
+    version = scope.rules.force.get(url, version)
+    if not version:
+        message = f"A definition for CodeSystem '{url}' {end}"
+        return error("not-found", "not-found", "UNKNOWN_CODESYSTEM_EXP", message)
+    known = [each for each in scope.sources.versions(url) if each]
+    key = "UNKNOWN_CODESYSTEM_VERSION_EXP" if known else "UNKNOWN_CODESYSTEM_VERSION_EXP_NONE"
+    rest = f"Valid versions: {listed(known)}" if known else "No versions of this code system are known"
+    message = f"A definition for CodeSystem '{url}' version '{version}' {end}. {rest}"
+    return error("not-found", "not-found", key, message)

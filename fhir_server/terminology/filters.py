@@ -90,12 +90,7 @@ def _having(system: CodeSystem, property_: str, values: set[str]) -> Callable[[s
     if property_ in _CODE:
         found = {concept.code for value in values if (concept := system.concept(value))}
         return found.__contains__
-    folded = {value.lower() for value in values} if _boolean(system, property_) else values
-    return lambda code: not folded.isdisjoint(_values(system, code, property_))
-
-
-def _boolean(system: CodeSystem, property_: str) -> bool:
-    return any(each.code == property_ and each.type == "boolean" for each in system.header.properties)
+    return lambda code: not values.isdisjoint(_values(system, code, property_))
 
 
 def _values(system: CodeSystem, code: str, property_: str) -> Sequence[str]:

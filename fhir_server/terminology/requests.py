@@ -3,8 +3,8 @@
 Spec: https://hl7.org/fhir/R4/valueset-operation-expand.html
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.errors import BadRequest
@@ -135,6 +135,40 @@ class ExpandRequest:
             inputs.flag("excludePostCoordinated"),
             tuple(inputs.texts("exclude-system")),
             tuple(inputs.texts("property")),
+        )
+
+    def with_defaults(self, said: Mapping[str, str]) -> "ExpandRequest":
+        """Return the request with what the value set says where the request says nothing."""
+
+        def flag(own: bool | None, name: str) -> bool | None:
+            return said[name] == "true" if own is None and name in said else own
+
+        return replace(
+            self,
+            include_designations=flag(self.include_designations, "includeDesignations"),
+            include_definition=flag(self.include_definition, "includeDefinition"),
+            active_only=flag(self.active_only, "activeOnly"),
+            exclude_nested=flag(self.exclude_nested, "excludeNested"),
+            exclude_not_for_ui=flag(self.exclude_not_for_ui, "excludeNotForUI"),
+        )
+
+    @property
+    def looks_at_concepts(self) -> bool:
+        """Tell whether codes are left out for what their concepts say."""
+        return bool(self.active_only or self.exclude_not_for_ui)
+
+    def key(self, name: str) -> Hashable:
+        """Return what two requests of a value set have in common that have the same codes."""
+        rules = self.common.versions
+        pinned = (rules.default, rules.check, rules.force, rules.value_sets)
+        return (
+            name,
+            tuple(tuple(sorted(each.items())) for each in pinned),
+            self.common.supplements,
+            self.filter,
+            self.active_only or False,
+            self.exclude_not_for_ui or False,
+            self.exclude_systems,
         )
 
 

@@ -1,6 +1,6 @@
 """What one request sees: its version rules, its supplements, and what of all this was used."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from fhir_server.terminology.code_system import CodeSystem
@@ -54,6 +54,11 @@ class Scope:
         if missing:
             raise no_supplement(",".join(missing)).raised()
         self._supplements = [supplement for supplement in found.values() if supplement is not None]
+
+    def supplements_of(self, urls: Collection[str]) -> Sequence[str]:
+        """Return the canonicals of the supplements that add to systems."""
+        found = (each.header for each in self._supplements if each.header.supplements.partition("|")[0] in urls)
+        return tuple(f"{each.url}|{each.version}" if each.version else each.url for each in found)
 
     def value_set(self, canonical: str, within: Composition | None = None) -> Composition | None:
         """Return a value set; `#id` is one that is contained in the one that names it."""

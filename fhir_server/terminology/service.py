@@ -7,7 +7,8 @@ from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
 from fhir_server.terminology.checks import CodeCheck, check, with_concept
 from fhir_server.terminology.code_system import CodeSystem, Json, NoSystems, SystemProvider
-from fhir_server.terminology.expansion import Expansion
+from fhir_server.terminology.expansion_cache import ExpansionCache
+from fhir_server.terminology.old_expansion import Expansion
 from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.standard import standard_tree
@@ -33,10 +34,13 @@ class Terminology:
         most: int = 10_000,
         systems: SystemProvider | None = None,
         sources: Sources | None = None,
+        most_expanded: int = 1_000,
     ) -> None:
         self.library = library
         self.sources = sources or Sources(library, systems or NoSystems())
         self._most = most
+        self.most_expanded = most_expanded
+        self.expansions = ExpansionCache()
         self._scope = Scope(self.sources)
         self._checks: dict[tuple[str | None, ...], CodeCheck] = {}
         self._expansions: dict[str, Sequence[TokenValue]] = {}
@@ -47,7 +51,7 @@ class Terminology:
         if not resources:
             return self
         sources = self.sources.over(resources)
-        return Terminology(sources.library, self._most, sources=sources)
+        return Terminology(sources.library, self._most, sources=sources, most_expanded=self.most_expanded)
 
     def system(self, url: str, version: str = "") -> CodeSystem | None:
         """Return a code system by URL, or `url|version`; of several versions, where none is named, the latest."""

@@ -45,6 +45,11 @@ def rank_of(words: Sequence[str], texts: Iterable[str]) -> int:
     return best
 
 
+def worst(rank: int) -> bool:
+    """Tell whether a rank means that nothing was found."""
+    return rank >= _WORST
+
+
 def matches(words: Sequence[str], texts: Iterable[str]) -> bool:
     """Tell whether one of the texts holds all words."""
     return rank_of(words, texts) < _WORST
