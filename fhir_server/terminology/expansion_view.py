@@ -12,6 +12,7 @@ from fhir_server.terminology.expansion import Item
 from fhir_server.terminology.languages import Languages
 from fhir_server.terminology.members import parts, text
 from fhir_server.terminology.requests import ExpandRequest
+from fhir_server.terminology.statuses import standards_status
 
 _HL7 = "http://hl7.org/fhir/StructureDefinition"
 _PROPERTIES = "http://hl7.org/fhir/concept-properties#"
@@ -32,7 +33,6 @@ _AS_PROPERTY = {
     f"{_HL7}/codesystem-ordinalValue": ("weight", "valueDecimal"),
     f"{_HL7}/valueset-ordinalValue": ("weight", "valueDecimal"),
     f"{_HL7}/ordinalValue": ("weight", "valueDecimal"),
-    _STATUS: ("status", "valueCode"),
 }
 _URIS = {"weight": f"{_PROPERTIES}itemWeight"}
 _OF_DESIGNATIONS = frozenset((f"{_HL7}/coding-sctdescid", _STATUS))
@@ -63,6 +63,7 @@ class View:
         out: dict[str, Any] = {}
         extensions = _merged(concept.extension, parts(listed, "extension"))
         passed = [each for each in extensions if each.get("url") in _SHOWN]
+        passed += [each for each in parts(listed, "extension") if each.get("url") == _STATUS]
         out |= {"extension": passed} if passed else {}
         out["system"] = item.url
         out |= {"abstract": True} if concept.abstract else {}
@@ -95,6 +96,8 @@ class View:
         found: dict[str, list[tuple[str, Any]]] = {}
         if concept.status not in ("", "active") or concept.inactive:
             found["status"] = [("valueCode", concept.status or "inactive")]
+        if standards := standards_status({"extension": list(concept.extension)}):
+            found["status"] = [("valueCode", standards)]
         for each in extensions:
             name, kind = _AS_PROPERTY.get(text(each, "url"), ("", ""))
             value = next((each[key] for key in each if key.startswith("value")), None)

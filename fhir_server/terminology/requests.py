@@ -243,9 +243,11 @@ def languages_of(asked: str) -> Languages | None:
 
 def _coding(inputs: Inputs, *, of_system: bool) -> Json:
     code = inputs.text("code")
-    if not code:
-        raise BadRequest("there is no code: give one of 'code', 'coding' and 'codeableConcept'")
     system = inputs.text("url" if of_system else "system")
+    known = system or inputs.object("codeSystem") or inputs.flag("inferSystem")
+    if not code or not known:
+        looked = "coding | codeableConcept | code+system | code+inferSystem"
+        raise BadRequest(f"Unable to find code to validate (looked for {looked} in parameters")
     version = inputs.text("version" if of_system else "systemVersion")
     found = {"code": code, "system": system, "version": version, "display": inputs.text("display")}
     return {name: value for name, value in found.items() if value}

@@ -86,7 +86,7 @@ def _answer(setting: Setting, checks: list[CodingCheck]) -> dict[str, Any]:
         out.append({"name": "codeableConcept", "valueCodeableConcept": setting.request.concept})
     for name in dict.fromkeys(name for check in checks for name in check.missing):
         out.append({"name": name[0], "valueCanonical": name[1]})
-    return {"resourceType": "Parameters", "parameter": out + _told(findings, right=right)}
+    return {"resourceType": "Parameters", "parameter": out + _told(findings)}
 
 
 def _of_concept(setting: Setting, checks: list[CodingCheck]) -> list[Finding]:
@@ -99,10 +99,10 @@ def _of_concept(setting: Setting, checks: list[CodingCheck]) -> list[Finding]:
     return [error("code-invalid", "not-in-vs", "TX_GENERAL_CC_ERROR_MESSAGE", message)]
 
 
-def _told(findings: list[Finding], *, right: bool) -> list[dict[str, Any]]:
+def _told(findings: list[Finding]) -> list[dict[str, Any]]:
     if not findings:
         return []
-    told = sorted({each.text for each in findings if each.told and (each.severity == "error") is not right})
+    told = sorted({each.text for each in findings if each.told})
     message = [{"name": "message", "valueString": "; ".join(told)}] if told else []
     issues = {"resourceType": "OperationOutcome", "issue": [each.as_json() for each in findings]}
     return [*message, {"name": "issues", "resource": issues}]
