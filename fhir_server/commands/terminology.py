@@ -69,7 +69,7 @@ def _load(folder: Path, flags: argparse.Namespace) -> int:
     with progress(" rows") as bar:
 
         def note(what: str, rows: int) -> None:
-            bar.set_description(what, refresh=rows == 0)
+            bar.set_description(what, refresh=False)
             bar.update(rows)
 
         target = build(source, folder, note)
