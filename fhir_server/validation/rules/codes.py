@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fhir_server.validation.place import Place
-from fhir_server.validation.resources import quantity
+from fhir_server.validation.resources.quantity import check as check_unit
 from fhir_server.validation.resources.values import UCUM
 from fhir_server.validation.run import Knowledge, Run
 
@@ -135,6 +135,6 @@ def unit(value: Any, place: Place, run: Run) -> None:
     system = value.get("system")
     if system == UCUM:
         if not run.codes.is_plain_unit(code):
-            quantity.check(value, place, run)
+            check_unit(value, place, run)
     elif type(system) is str and run.codes.member(None, system, code)[0] is False:
         run.warn(place, "code-invalid", f"the code system {system[:200]!r} has no code {code[:100]!r}")

@@ -3,6 +3,7 @@
 Each says whether it holds; what is misshapen holds, for structure is told elsewhere.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from fhir_server.validation.run import Run
 
 _DAY, _SECONDS = len("2000-01-01"), len("2000-01-01T00:00:00")
 Holds = Callable[[Any, Run], bool]
+_markup = re.compile(r"<!--.*?-->|<[^>]*>|&nbsp;|&#160;", re.DOTALL).sub
+_PERCENT, _DIGITS = 100, 18
 _ASKING = ("batch", "transaction", "history")
 _ANSWERING = ("batch-response", "transaction-response", "history")
 
@@ -77,6 +80,28 @@ def _version(entry: dict[str, Any]) -> str | None:
     return f"{entry['fullUrl']} {version}"
 
 
+def _bdl_8(value: Any, run: Run) -> bool:
+    """A full URL names no version. R4 leaves out that there may be none."""
+    return "/_history/" not in str(value.get("fullUrl", ""))
+
+
+def _ras_2(value: Any, run: Run) -> bool:
+    """A probability is at most 100 %. R4 leaves out that there may be none."""
+    probability = value.get("probabilityDecimal", 0)
+    return isinstance(probability, bool) or probability <= _PERCENT
+
+
+def _txt_2(value: Any, run: Run) -> bool:
+    """A narrative has something to read or to look at."""
+    return type(value) is not str or "<img" in value or bool(_markup(" ", value).strip())
+
+
+def _md_1(value: Any, run: Run) -> bool:
+    """The maximum is `*` or positive. R4 leaves out that there may be none."""
+    most = value.get("max", "*")
+    return type(most) is not str or most == "*" or (most.isdecimal() and int(most[:_DIGITS]) > 0)
+
+
 def _cpb_7(value: Any, run: Run) -> bool:
     return _distinct(f"{each.get('profile')} {each.get('mode')}" for each in objects(value.get("document")))
 
@@ -103,6 +128,12 @@ def _que_7(value: Any, run: Run) -> bool:
     return value.get("operator") != "exists" or "answerBoolean" in value
 
 
+def _que_12(value: Any, run: Run) -> bool:
+    """Of several conditions it is said whether all or any must hold. R4 says so in words and counts to three."""
+    conditions = value.get("enableWhen")
+    return type(conditions) is not list or len(conditions) <= 1 or "enableBehavior" in value
+
+
 def _sdf_8(value: Any, run: Run) -> bool:
     """All elements of a snapshot are below the type."""
     elements = list(objects(value.get("element")))
@@ -123,10 +154,12 @@ def _sdf_8a(value: Any, run: Run) -> bool:
 
 
 NATIVE: Mapping[str, Holds] = {
+    "txt-2": _txt_2,
     "obs-7": _obs_7, "con-3": _con_3, "bdl-3": _bdl_3, "bdl-4": _bdl_4, "bdl-7": _bdl_7, "cpb-7": _cpb_7,
-    "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
+    "bdl-8": _bdl_8, "ras-2": _ras_2, "md-1": _md_1,
+    "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "que-12": _que_12, "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
 }  # fmt: skip
 # Those that can nearly always be told at a glance; what they do not know, FHIRPath does.
 QUICK: Mapping[str, Callable[[Any], bool | None]] = {"per-1": _per_1}
 # Structure has them already, or (cid-0) they speak of an element that does not exist.
-LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "txt-2", "cid-0"))
+LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "cid-0"))

@@ -1,6 +1,6 @@
-"""Rules on single texts that structure leaves out: UUIDs and OIDs in URIs.
+"""Rules on single texts that structure leaves out: UUIDs and OIDs in URIs, and what looks like HTML.
 
-Spec: https://hl7.org/fhir/R4/datatypes.html#uri
+Spec: https://hl7.org/fhir/R4/datatypes.html#uri, https://hl7.org/fhir/R4/security.html#narrative
 """
 
 import re
@@ -12,6 +12,8 @@ from fhir_server.validation.run import Check, Run
 
 _uuid = re.compile(r"urn:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 _oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
+_tag = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]{0,1000})?/?>|<!--").search
+TEXTS = frozenset(("string", "markdown"))
 _URIS = frozenset(("uri", "url", "canonical"))
 
 
@@ -30,3 +32,20 @@ def uri(value: Any, place: Place, run: Run) -> None:
         run.error(place, "invalid", f"{value[:100]!r} is not a UUID: expected urn:uuid: and 8-4-4-4-12 hex digits")
     elif value.startswith("urn:oid:") and not _oid(value):
         run.error(place, "invalid", f"{value[:100]!r} is not an OID: expected urn:oid: and numbers with dots")
+
+
+def texts(value: Any, above: Place, shown: str, run: Run) -> None:
+    """Tell of texts that a careless page would show as HTML. The place is made for those only."""
+    if type(value) is str:
+        if "<" in value and _tag(value):
+            _html(Place(above, shown), run)
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            if type(item) is str and "<" in item and _tag(item):
+                _html(Place(above, shown, index), run)
+
+
+def _html(place: Place, run: Run) -> None:
+    text = "the text looks like HTML: who shows it must escape it"
+    report = {"off": run.inform, "warning": run.warn, "error": run.error}[run.security]
+    report(place, "invalid", text)

@@ -12,12 +12,12 @@ from fhir_server.fhirpath import TypeModel
 from fhir_server.fhirpath.types import default_model
 from fhir_server.validation import profiles, resources
 from fhir_server.validation.place import Place
-from fhir_server.validation.resources import attachment
+from fhir_server.validation.resources.attachment import check as check_attachment
 from fhir_server.validation.resources.observation import implied_profiles
 from fhir_server.validation.rules import codes
 from fhir_server.validation.rules.bindings import binding_check, maximum_check
 from fhir_server.validation.rules.invariants import Invariants
-from fhir_server.validation.rules.primitives import primitive_check
+from fhir_server.validation.rules.primitives import TEXTS, primitive_check, texts
 from fhir_server.validation.run import Check, Run
 
 _ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
@@ -25,7 +25,7 @@ _SPOKEN = frozenset(("HealthcareService.communication", "Practitioner.communicat
 _OF_STRUCTURE = frozenset(("http://hl7.org/fhir/StructureDefinition/SimpleQuantity",))
 _OF_WHOLE: Mapping[str, tuple[Check, ...]] = {
     "Coding": (codes.coding,),
-    "Attachment": (attachment.check,),
+    "Attachment": (check_attachment,),
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (codes.unit,)),
 }
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
@@ -96,10 +96,9 @@ class Rules:
         if name.startswith("_"):
             return self._companion(shown)
         parts = tuple(self._parts(element, of))
-        if not parts:
-            return None
-        one = parts[0] if len(parts) == 1 else _all(parts)
-        return _every(one, shown) if element.max is None or element.max > 1 else _single(one, shown)
+        if of and of.code in TEXTS and not self._errors_only:
+            return _and_texts(_of_parts(parts, element, shown), shown)
+        return _of_parts(parts, element, shown)
 
     def _parts(self, element: Element, of: ElementType | None) -> Iterator[Check]:
         """The checks of one value of an element."""
@@ -108,13 +107,18 @@ class Rules:
             yield self.node(element.type_key)
         elif of:
             yield from self._of_type(element, of)
-        yield from self._invariants.checks(element.constraints, element.type_key or code)
+        yield from self._invariants.checks(self._constraints(element), element.type_key or code)
         if element.binding and not (element.binding.strength == "required" and self._listed(element, code)):
             bound = binding_check(element.binding, code, errors_only=self._errors_only)
             if bound:
                 yield bound
         if (element.name == "language" and code == "code") or element.path in _SPOKEN:
             yield maximum_check(_ALL_LANGUAGES)
+
+    def _constraints(self, element: Element) -> tuple[str, ...]:
+        """The invariants at an element; those of a content reference are where it refers to."""
+        target = self._definitions.element(element.content) if element.content else None
+        return element.constraints + (target.constraints if target else ())
 
     def _listed(self, element: Element, code: str) -> bool:
         """Whether structure has the codes of a required binding already."""
@@ -177,6 +181,22 @@ class Table(dict[str, Check | None]):
             return None
         made = self[name] = self._rules.property(element, name)
         return made
+
+
+def _of_parts(parts: tuple[Check, ...], element: Element, shown: str) -> Check | None:
+    if not parts:
+        return None
+    one = parts[0] if len(parts) == 1 else _all(parts)
+    return _every(one, shown) if element.max is None or element.max > 1 else _single(one, shown)
+
+
+def _and_texts(rest: Check | None, shown: str) -> Check:
+    def check(value: Any, place: Place, run: Run) -> None:
+        texts(value, place, shown, run)
+        if rest is not None:
+            rest(value, place, run)
+
+    return check
 
 
 def _every(one: Check, shown: str) -> Check:

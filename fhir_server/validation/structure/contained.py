@@ -3,9 +3,12 @@
 Spec: https://hl7.org/fhir/R4/references.html#contained
 """
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+# Narratives show images that are contained.
+_link = re.compile(r"""\s(?:src|href)=["'](#[^"']+)["']""").findall
 _NOT_IN_CONTAINED = (("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5"))
 
 
@@ -44,7 +47,7 @@ def list_faults(root: Mapping[str, Any], used: Set[str] = frozenset()) -> Iterat
 
 
 def _local_references(value: object) -> Iterator[str]:
-    """Every string below that starts with #: references, and the URIs and canonicals that dom-3 counts too."""
+    """Every string below that starts with #: references, the URIs and canonicals that dom-3 counts too, and links."""
     open_: list[object] = [value]
     while open_:
         value = open_.pop()
@@ -52,5 +55,5 @@ def _local_references(value: object) -> Iterator[str]:
             open_.extend(value.values())
         elif isinstance(value, list):
             open_.extend(value)
-        elif isinstance(value, str) and value.startswith("#"):
-            yield value
+        elif isinstance(value, str) and value.startswith(("#", "<div")):
+            yield from [value] if value[0] == "#" else _link(value)
