@@ -10,14 +10,14 @@ from fhir_server.operations.terminology.cross_version import as_r4
 from fhir_server.operations.terminology.parameters import RESOURCES, VERSIONS, Json, extended
 from fhir_server.operations.terminology.service import (
     accepted_languages,
-    answered,
     as_parameters,
+    expanded,
     resource_answer,
     tenant_service,
 )
 from fhir_server.operations.terminology.value_sets import with_value_set
 from fhir_server.terminology import Terminology
-from fhir_server.terminology.expand import expand as expanded
+from fhir_server.terminology.expand import expand as expansion_of
 from fhir_server.terminology.requests import ExpandRequest
 
 
@@ -30,11 +30,11 @@ async def _run(ctx: Context, call: Call) -> FhirResponse:
         TooCostly: it has too many codes, or would take too much work.
     """
     given = as_parameters(await with_value_set(ctx, call))
-    return resource_answer(await answered(_expanded, tenant_service(ctx), given, accepted_languages(call)))
+    return resource_answer(await expanded(_expand, tenant_service(ctx), given, accepted_languages(call)))
 
 
-def _expanded(terminology: Terminology, given: Json, languages: str) -> Json:
-    return as_r4(expanded(terminology, ExpandRequest.of(given, languages)))
+def _expand(terminology: Terminology, given: Json, languages: str) -> Json:
+    return as_r4(expansion_of(terminology, ExpandRequest.of(given, languages)))
 
 
 expand = CoreOperation(

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/terminology-service.html
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fhir_server.context import Context
@@ -21,6 +22,9 @@ Json = Mapping[str, Any]
 T = TypeVar("T")
 
 _MOST_RESOURCES = 5_000
+
+_EXPANDERS = ThreadPoolExecutor(2, "expand")
+"""Where expansions run, which may take seconds: few at a time, so that all else goes on."""
 
 
 def tenant_service(ctx: Context) -> Terminology:
@@ -77,6 +81,12 @@ async def answered(work: Callable[..., T], *arguments: Any) -> T:
     """Do the work in a thread, so that others are served meanwhile; what it refuses is told as programs expect it."""
     with told_as_text():
         return await asyncio.to_thread(work, *arguments)
+
+
+async def expanded(work: Callable[..., T], *arguments: Any) -> T:
+    """Do work that may take seconds as `answered` does it, in its turn."""
+    with told_as_text():
+        return await asyncio.get_running_loop().run_in_executor(_EXPANDERS, lambda: work(*arguments))
 
 
 def resource_answer(resource: Json) -> FhirResponse:

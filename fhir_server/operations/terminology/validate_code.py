@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/codesystem-operation-validate-code.html
 from fhir_server.context import Context
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.operations.operation import Call, CoreOperation
+from fhir_server.operations.terminology.faults import one_of
 from fhir_server.operations.terminology.parameters import RESOURCES, VERSIONS, Json, extended
 from fhir_server.operations.terminology.service import (
     accepted_languages,
@@ -33,17 +34,25 @@ async def _of_value_set(ctx: Context, call: Call) -> FhirResponse:
     """Answer whether a code is in a value set.
 
     Raises:
-        BadRequest: no code, or no value set.
+        BadRequest: no code, or several ways to name one, or no value set.
         NotFound: the value set is not known.
     """
+    _must_be_one(call)
     given = as_parameters(await with_value_set(ctx, call))
     return resource_answer(await answered(checked, tenant_service(ctx), given, accepted_languages(call)))
 
 
 async def _of_system(ctx: Context, call: Call) -> FhirResponse:
     """Answer whether a code is in its system. Raises as for a value set."""
+    _must_be_one(call)
     given = as_parameters(await with_code_system(ctx, call))
     return resource_answer(await answered(checked_in_system, tenant_service(ctx), given, accepted_languages(call)))
+
+
+def _must_be_one(call: Call) -> None:
+    """Refuse several ways to name the code at once; that there is none is for the service to say."""
+    if sum(name in call.inputs.values for name in ("code", "coding", "codeableConcept")) > 1:
+        raise one_of("code, coding and codeableConcept")
 
 
 def checked(terminology: Terminology, given: Json, languages: str) -> Json:
