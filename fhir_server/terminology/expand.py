@@ -130,7 +130,7 @@ def _large(expansion: Expansion, scope: Scope, composition: Composition, request
 
 def _slice(expansion: Expansion, part: Part, composition: Composition, request: ExpandRequest) -> list[Item]:
     start = request.offset or 0
-    items = expansion.part(part, composition, text=request.filter)
+    items = expansion.part(part, composition, words=request.filter)
     page = list(islice(items, start, start + (request.count or 0)))
     if not expansion.seen:
         next(iter(expansion.part(part, composition)), None)

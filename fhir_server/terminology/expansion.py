@@ -8,11 +8,14 @@ Spec: https://hl7.org/fhir/R4/valueset.html#compositions
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fhir_server.errors import BadValue
+from fhir_server.errors import BadValue, NotFound
 from fhir_server.terminology.code_system import CodeSystem, Header, Json
 from fhir_server.terminology.composition import Composition, Part
+from fhir_server.terminology.filters import lists
+from fhir_server.terminology.members import text
 from fhir_server.terminology.membership import DEEPEST
 from fhir_server.terminology.outcomes import Finding, circular, error, too_deep, unknown_value_set
+from fhir_server.terminology.resource_system import ResourceSystem
 from fhir_server.terminology.scope import Scope, version_check
 from fhir_server.terminology.versions import fits, listed
 
@@ -74,7 +77,7 @@ class Expansion:
             self._done[name] = self._evaluated(composition, (*within, name))
         return self._spent(self._done[name])
 
-    def part(self, item: Part, whole: Composition, within: Sequence[str] = (), text: str = "") -> Iterator[Item]:
+    def part(self, item: Part, whole: Composition, within: Sequence[str] = (), words: str = "") -> Iterator[Item]:
         """Yield what all that one include or exclude names have in common."""
         imported = [self._imported(canonical, whole, within) for canonical in item.value_sets]
         if not item.system:
@@ -82,9 +85,11 @@ class Expansion:
                 raise BadValue("a value set includes something without saying of which system or value set")
             yield from _common(imported).values()
             return
-        for each in self._of_system(item, whole, text):
+        for each in self._of_system(item, whole, words):
             self._spend(1)
-            if all(_holds(codes, each) for codes in imported):
+            if each.code is None and imported:
+                yield from (own for own in _common(imported).values() if own.url == each.url)
+            elif all(_holds(codes, each) for codes in imported):
                 yield each
 
     def _evaluated(self, composition: Composition, within: Sequence[str]) -> Codes:
@@ -99,7 +104,7 @@ class Expansion:
             return self._listed(composition)
         try:
             return self._composed(composition, within)
-        except BadValue:
+        except (BadValue, NotFound):
             if composition.listed is None:
                 raise
             return self._listed(composition)
@@ -125,8 +130,10 @@ class Expansion:
             self.seen[("ValueSet", composition.name)] = composition, whole
         return self.codes(composition, within)
 
-    def _of_system(self, item: Part, whole: Composition, text: str) -> Iterator[Item]:
+    def _of_system(self, item: Part, whole: Composition, words: str) -> Iterator[Item]:
         system = self._scope.system(item.system, item.version)
+        if system is None and self._open and item.version:
+            system = self._scope.system(item.system)
         if system is None:
             yield from self._absent(item)
             return
@@ -143,10 +150,15 @@ class Expansion:
         elif self._open and not item.filters and not _listable(system):
             yield Item(item.system, version, None, system)
         else:
-            for filter_ in item.filters:
-                system.verify(filter_)
-            for code in system.select(item.filters, text):
+            self._before_listing(item, system)
+            for code in system.select(item.filters, words):
                 yield Item(item.system, version, code, system)
+
+    def _before_listing(self, item: Part, system: CodeSystem) -> None:
+        for filter_ in item.filters:
+            system.verify(filter_)
+        if isinstance(system, ResourceSystem) and item.filters and not any(map(lists, item.filters)):
+            self._spend(system.count() or 0)
 
     def _absent(self, item: Part) -> Iterator[Item]:
         """Yield what can be told of a system that is not here.
@@ -172,8 +184,8 @@ class Expansion:
         found: Codes = {}
         for (url, code), item in (composition.listed or {}).items():
             system = self._scope.system(url)
-            version = item.get("version")
-            each = Item(url, version if isinstance(version, str) else "", code, system, item)
+            version = text(item, "version") or (system.header.version if system is not None else "")
+            each = Item(url, version, code, system, item)
             found.setdefault(_key(each), each)
         return found
 
@@ -221,13 +233,11 @@ def _common(sets: Sequence[Codes]) -> Codes:
 
 
 def _holds(codes: Codes, each: Item) -> bool:
-    if _key(each) in codes or _within_whole(codes, each):
-        return True
-    return any(key[0] == each.url and key[2] == each.code for key in codes) if each.version == "" else False
+    return _key(each) in codes or _within_whole(codes, each)
 
 
 def _within_whole(codes: Codes, each: Item) -> bool:
-    return (each.url, each.version, None) in codes or (each.url, "", None) in codes
+    return (each.url, each.version, None) in codes
 
 
 def _inactive(each: Item) -> bool:

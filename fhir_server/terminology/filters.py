@@ -26,7 +26,7 @@ def selected(system: CodeSystem, filters: Sequence[Filter]) -> Iterator[str]:
     """
     for filter_ in filters:
         verify(system, filter_)
-    listed = [filter_ for filter_ in filters if _lists(filter_)]
+    listed = [filter_ for filter_ in filters if lists(filter_)]
     if listed:
         first = listed[0]
         codes = iter(_LISTED[first.op](system, first.value))
@@ -57,7 +57,8 @@ def _unsupported(filter_: Filter) -> BadValue:
     return BadValue(f"the filter {filter_.property[:100]!r} {filter_.op[:100]!r} of a value set is not supported")
 
 
-def _lists(filter_: Filter) -> bool:
+def lists(filter_: Filter) -> bool:
+    """Tell whether a filter is answered by going along the hierarchy, not by looking at every code."""
     return filter_.op in _LISTED
 
 

@@ -1,22 +1,20 @@
 """The terminology service of one tenant: code systems, value sets, checks of codes, and lists of codes for search."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
-from fhir_server.errors import BadValue, TooCostly
+from fhir_server.errors import TooCostly
 from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
 from fhir_server.terminology.checks import CodeCheck, check, with_concept
-from fhir_server.terminology.code_system import CodeSystem, Json, NoSystems, SystemProvider
+from fhir_server.terminology.code_lists import codes_in, known, related
+from fhir_server.terminology.code_system import CodeSystem, Json, SystemProvider
 from fhir_server.terminology.expansion_cache import ExpansionCache
-from fhir_server.terminology.old_expansion import Expansion
 from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.sources import Sources
-from fhir_server.terminology.standard import standard_tree
-from fhir_server.terminology.tree import CodeTree, read_tree
+from fhir_server.terminology.systems import standard_systems
 
-_EMPTY = ("not-present", "supplement")
-_MOST_EXPANSIONS = 200
-_MOST_TREES = 50
+_MOST_LISTS = 200
 _MOST_CHECKS = 50_000
 
 
@@ -37,14 +35,13 @@ class Terminology:
         most_expanded: int = 1_000,
     ) -> None:
         self.library = library
-        self.sources = sources or Sources(library, systems or NoSystems())
+        self.sources = sources or Sources(library, standard_systems() if systems is None else systems)
         self._most = most
         self.most_expanded = most_expanded
         self.expansions = ExpansionCache()
         self._scope = Scope(self.sources)
         self._checks: dict[tuple[str | None, ...], CodeCheck] = {}
-        self._expansions: dict[str, Sequence[TokenValue]] = {}
-        self._trees: dict[str, CodeTree] = {}
+        self._lists: dict[str, Sequence[TokenValue]] = {}
 
     def with_resources(self, resources: Sequence[Json]) -> "Terminology":
         """Return a service that knows resources of a request too (`tx-resource`), over all that this one knows."""
@@ -97,45 +94,24 @@ class Terminology:
             BadValue: there is no such value set, or it needs what is not known here.
             TooCostly: it has too many codes, or needs too much work.
         """
-        if value_set not in self._expansions:
-            found = self._limited(value_set, Expansion(self.library, self._tree).codes(value_set))
-            if len(self._expansions) >= _MOST_EXPANSIONS:
-                self._expansions.clear()
-            self._expansions[value_set] = found
-        return self._expansions[value_set]
+        if value_set not in self._lists:
+            if len(self._lists) >= _MOST_LISTS:
+                self._lists.clear()
+            self._lists[value_set] = self._limited(value_set, codes_in(self._scope, value_set))
+        return self._lists[value_set]
 
     def ancestors(self, system: str, code: str) -> Sequence[TokenValue]:
         """Return the code itself and all that subsume it. Raises as `codes_in`."""
-        return self._related(system, code, self._known(system, code).ancestors(code))
+        held, own = known(self._scope, system, code)
+        return self._limited(f"{system}|{code}", related(system, own, held.ancestors(own)))
 
     def descendants(self, system: str, code: str) -> Sequence[TokenValue]:
         """Return the code itself and all that it subsumes. Raises as `codes_in`."""
-        return self._related(system, code, self._known(system, code).descendants(code))
-
-    def _related(self, system: str, code: str, codes: Iterable[str]) -> Sequence[TokenValue]:
-        return self._limited(f"{system}|{code}", (TokenValue(system, each) for each in sorted(codes)))
-
-    def _known(self, system: str, code: str) -> CodeTree:
-        tree = self._tree(system)
-        if tree is None:
-            raise BadValue(f"the codes of the system {system[:200]!r} are not known here")
-        if code not in tree:
-            raise BadValue(f"the system {system[:200]!r} has no code {code[:200]!r}")
-        return tree
+        held, own = known(self._scope, system, code)
+        return self._limited(f"{system}|{code}", related(system, own, held.descendants(own)))
 
     def _limited(self, asked: str, codes: Iterable[TokenValue]) -> Sequence[TokenValue]:
-        found = tuple(codes)
+        found = tuple(islice(codes, self._most + 1))
         if len(found) > self._most:
-            raise TooCostly(f"{asked[:200]!r} stands for {len(found)} codes; a search takes at most {self._most}")
+            raise TooCostly(f"{asked[:200]!r} stands for more than {self._most} codes, the most that a search takes")
         return found
-
-    def _tree(self, system: str) -> CodeTree | None:
-        entry = self.library.find("CodeSystem", system)
-        if entry is None or entry.parse().get("content") in _EMPTY:
-            return standard_tree(system)
-        if entry.name not in self._trees:
-            tree = read_tree(entry.parse())
-            if len(self._trees) >= _MOST_TREES:
-                self._trees.clear()
-            self._trees[entry.name] = tree
-        return self._trees[entry.name]

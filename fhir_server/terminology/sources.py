@@ -87,7 +87,8 @@ class Sources:
     def _system(self, url: str, version: str) -> CodeSystem | None:
         if is_pattern(version):
             version = latest(self.versions(url), version) or version
-        for entry in self.library.versions("CodeSystem", url):
+        first = None if version else self.library.find("CodeSystem", url)
+        for entry in [*([first] if first else ()), *self.library.versions("CodeSystem", url)]:
             if fits(entry.version, version) and self.read(entry).header.content not in _EMPTY:
                 return self.read(entry)
         return self.provider.find(url, version)

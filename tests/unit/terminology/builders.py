@@ -4,7 +4,7 @@ from typing import Any
 
 from fhir_server.model.json import encode
 from fhir_server.model.keys import ResourceKey
-from fhir_server.packages import Library
+from fhir_server.packages import Library, core_library
 from fhir_server.terminology import Terminology
 
 Json = dict[str, Any]
@@ -44,8 +44,8 @@ def filtered(op: str, value: str, property_: str = "concept", system: str = ANIM
 
 
 def library(*resources: Json) -> Library:
-    """A library of these."""
-    return Library().changed((ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources)
+    """A library of these over that of R4."""
+    return Library((), core_library()).changed((ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources)
 
 
 def terminology(*resources: Json, most: int = 5_000) -> Terminology:

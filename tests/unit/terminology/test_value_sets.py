@@ -128,7 +128,7 @@ def test_a_code_system_without_its_codes_is_as_if_unknown() -> None:
         value_set("x", filtered("is-a", "1", system="http://loinc.org")),
         value_set("y", {"system": "urn:part"}),
     )
-    with pytest.raises(BadValue, match="not known"):
+    with pytest.raises(BadValue, match="could not be found"):
         service.codes_in("urn:vs:x")
     assert codes(service, "urn:vs:y") == ["urn:part|"]
 
@@ -181,7 +181,7 @@ def test_imports_that_double_at_every_step_are_expanded_once_each() -> None:
 def test_too_many_codes_are_too_costly() -> None:
     many = value_set("many", concepts(ANIMALS, *map(str, range(11))))
     assert len(terminology(many, most=11).codes_in("urn:vs:many")) == 11
-    with pytest.raises(TooCostly, match="11 codes"):
+    with pytest.raises(TooCostly, match="more than 10 codes"):
         terminology(many, most=10).codes_in("urn:vs:many")
 
 
@@ -193,8 +193,10 @@ def test_too_much_work_is_too_costly_even_where_little_comes_of_it() -> None:
 
 
 def test_a_filter_that_is_not_supported_is_named() -> None:
-    with pytest.raises(BadValue, match="'display' 'regex'"):
-        expanded(filtered("regex", "(a+)+", "display"))
+    with pytest.raises(BadValue, match="'display' 'like'"):
+        expanded(filtered("like", "d*", "display"))
+    with pytest.raises(BadValue, match="cannot be read"):
+        expanded(filtered("regex", "(a", "display"))
     with pytest.raises(BadValue, match="'is-a'"):
         expanded(filtered("is-a", "dog", "moves"))
 
@@ -213,7 +215,8 @@ def test_the_value_sets_of_r4_are_there_and_the_store_goes_before_them() -> None
     )
     own = value_set("g", concepts("urn:g", "x"), url=gender)
     assert codes(terminology(own), gender) == ["x"]
-    assert codes(terminology(), f"{HL7}/currencies") == ["urn:iso:std:iso:4217|"]
+    assert codes(terminology(), f"{HL7}/observation-codes") == ["http://loinc.org|"]
+    assert {"CHF", "JPY"} <= set(codes(terminology(), f"{HL7}/currencies"))
     for unknown in (f"{gender}|5.0.0", f"{HL7}/nothing"):
         with pytest.raises(BadValue, match="there is no value set"):
             terminology().codes_in(unknown)

@@ -83,8 +83,8 @@ def _of_descriptions(test: Test) -> Holds:
 
 def _term(test: Test) -> Holds:
     if test.style == "wild":
-        patterns = [re.compile(_wild(value), re.IGNORECASE) for value in test.values]
-        return lambda row: any(pattern.fullmatch(row[0]) for pattern in patterns)
+        patterns = [value.casefold().split("*") for value in test.values]
+        return lambda row: any(_wild(pattern, row[0].casefold()) for pattern in patterns)
     asked = [[word.casefold() for word in _WORD.findall(value)] for value in test.values]
 
     def holds(row: Row) -> bool:
@@ -94,9 +94,20 @@ def _term(test: Test) -> Holds:
     return holds
 
 
-def _wild(value: str) -> str:
-    # Stars in a row say no more than one, and would take the matcher exponential time.
-    return ".*".join(re.escape(part) for part in re.split(r"\*+", value))
+def _wild(parts: Sequence[str], text: str) -> bool:
+    """Match what stands between stars from left to right, each as early as it goes, which is never wrong."""
+    first, *rest = parts
+    if not rest:
+        return text == first
+    if not text.startswith(first):
+        return False
+    at = len(first)
+    for part in rest[:-1]:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(text) - len(rest[-1]) >= at and text.endswith(rest[-1])
 
 
 def _language(test: Test) -> Holds:

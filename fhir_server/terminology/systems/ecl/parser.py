@@ -18,6 +18,7 @@ from fhir_server.terminology.systems.ecl.syntax import (
     Filtered,
     Group,
     Junction,
+    Literal,
     Refined,
     Refinement,
     Related,
@@ -26,6 +27,7 @@ from fhir_server.terminology.systems.ecl.syntax import (
 
 _OPERATORS = frozenset(("<", "<<", "<!", "<<!", ">", ">>", ">!", ">>!", "!!<", "!!>"))
 _COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
+_LITERALS = ("number", "text")
 _DEEPEST = 40
 _MOST_STEPS = 50_000
 _ONE_OR_MORE = Cardinality()
@@ -198,19 +200,24 @@ class _Parser:
             raise self._wrong("a number")
         return Attribute(cardinality, reverse, name, operator, self._sub())
 
-    def _literals(self) -> tuple[str, ...]:
+    def _literals(self) -> tuple[Literal, ...]:
         """Take `#10`, `"text"`, `true`, or several in brackets."""
-        kinds = ("number", "text")
-        if self._token.kind in kinds or self._is("TRUE", "FALSE"):
-            return (self._take().text.lower() if self._token.kind == "word" else self._take().text,)
-        if self._is("(") and self._tokens[self._at + 1].kind in kinds:
+        if self._is("TRUE", "FALSE"):
+            return (Literal(self._take().text.lower()),)
+        if self._token.kind in _LITERALS:
+            return (self._literal(),)
+        if self._is("(") and self._tokens[self._at + 1].kind in _LITERALS:
             self._take()
             found = []
-            while self._token.kind in kinds:
-                found.append(self._take().text)
+            while self._token.kind in _LITERALS:
+                found.append(self._literal())
             self.expect(")")
             return tuple(found)
         return ()
+
+    def _literal(self) -> Literal:
+        token = self._take()
+        return Literal(token.text, token.kind == "number")
 
     def _cardinality(self) -> Cardinality:
         if not self._skip("["):

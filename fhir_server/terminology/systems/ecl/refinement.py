@@ -9,13 +9,21 @@ from decimal import Decimal, InvalidOperation
 from operator import eq, ge, gt, le, lt, ne
 
 from fhir_server.errors import BadValue
-from fhir_server.terminology.systems.ecl.syntax import Attribute, Cardinality, Expression, Group, Junction, Refinement
+from fhir_server.terminology.systems.ecl.syntax import (
+    Attribute,
+    Cardinality,
+    Expression,
+    Group,
+    Junction,
+    Literal,
+    Refinement,
+)
 from fhir_server.terminology.systems.intervals import Intervals
 from fhir_server.terminology.systems.store import Store
 
 Evaluate = Callable[[Expression], Intervals]
 Place = tuple[int, int]
-"""A concept and a role group."""
+"""A concept and a role group; an attribute that is in none (group 0 of RF2) makes one by itself, below 0."""
 
 _COMPARE = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 
@@ -51,13 +59,17 @@ def _groups(store: Store, refinement: Refinement, evaluate: Evaluate) -> set[Pla
             raise BadValue("expression constraint: a group within a group")
         case Attribute(cardinality):
             counts = Counter(_occurrences(store, refinement, evaluate))
-            # Group 0 holds what is in no group: each of those stands for a group of its own.
             found_groups = {place for place, count in counts.items() if _allowed(cardinality, count)}
             return found_groups if cardinality.least else found_groups | (_every_group(store) - counts.keys())
 
 
 def _every_group(store: Store) -> set[Place]:
-    return set(store.query("SELECT DISTINCT source, grp FROM relation WHERE grp > 0"))
+    rows = store.query("SELECT DISTINCT source, grp, kind, target FROM relation")
+    return {(source, _group(group, kind, target)) for source, group, kind, target in rows}
+
+
+def _group(group: int, kind: int, target: int) -> int:
+    return group or -(kind << 32 | target) - 1
 
 
 def _as_often(focus: Intervals, cardinality: Cardinality, counts: "Counter[int]") -> Intervals:
@@ -84,31 +96,34 @@ def _occurrences(store: Store, attribute: Attribute, evaluate: Evaluate) -> Iter
 
 
 def _relations(store: Store, kinds: Sequence[int], values: Intervals) -> Iterator[Place]:
-    sql = "SELECT source, grp FROM relation WHERE kind = ? AND target >= ? AND target < ?"
+    sql = "SELECT source, grp, target FROM relation WHERE kind = ? AND target >= ? AND target < ?"
     for kind in kinds:
-        yield from store.each(sql, values, kind)
+        for source, group, target in store.each(sql, values, kind):
+            yield source, _group(group, kind, target)
 
 
 def _reversed(store: Store, kinds: Sequence[int], values: Intervals) -> Iterator[Place]:
     wanted = set(kinds)
-    rows = store.each("SELECT kind, target, grp FROM relation WHERE source >= ? AND source < ?", values)
-    return ((target, group) for kind, target, group in rows if kind in wanted)
+    rows = store.each("SELECT kind, source, target, grp FROM relation WHERE source >= ? AND source < ?", values)
+    return ((target, _group(group, kind, source)) for kind, source, target, group in rows if kind in wanted)
 
 
-def _concrete(store: Store, kinds: Sequence[int], operator: str, literals: Sequence[str]) -> Iterator[Place]:
+def _concrete(store: Store, kinds: Sequence[int], operator: str, literals: Sequence[Literal]) -> Iterator[Place]:
     for kind in kinds:
         for concept, group, value in store.query("SELECT concept, grp, value FROM property WHERE kind = ?", kind):
             held = [_compares(operator, value, literal) for literal in literals]
             if all(held) if operator == "!=" else any(held):
-                yield concept, group
+                yield concept, _group(group, kind, 0)
 
 
-def _compares(operator: str, value: str, literal: str) -> bool:
+def _compares(operator: str, value: str, literal: Literal) -> bool:
     compare = _COMPARE[operator]
+    if not literal.number:
+        return bool(compare(value, literal.text))
     try:
-        return bool(compare(Decimal(value), Decimal(literal)))
+        return bool(compare(Decimal(value), Decimal(literal.text)))
     except InvalidOperation:
-        return bool(compare(value, literal))
+        return False
 
 
 def _all(sets: Sequence[Intervals]) -> Intervals:

@@ -79,6 +79,14 @@ class Cardinality:
 
 
 @dataclass(frozen=True, slots=True)
+class Literal:
+    """A number, or a text (`true` and `false` too)."""
+
+    text: str
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute with what it is compared to: an expression, or literals."""
 
@@ -86,7 +94,7 @@ class Attribute:
     reverse: bool
     name: Expression
     operator: str
-    value: "Expression | Sequence[str]"
+    value: "Expression | Sequence[Literal]"
 
 
 @dataclass(frozen=True, slots=True)
