@@ -26,7 +26,7 @@ IS_A = "116680003"
 CORE = "900000000000207008"
 DATE = "20260101"
 PREFERRED = "900000000000548007"
-SYLLABLES = "ba be bi bo ka ke ki ko la le li lo ma me mi mo na ne ni no ra re ri ro ta te ti to".split()
+SYLLABLES = [consonant + vowel for consonant in "bklmnrt" for vowel in "aeio"]
 
 
 def main() -> None:
