@@ -6,6 +6,9 @@ from typing import Any
 from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.node import Element
 
+MAX_STEPS = 50
+"""Published profiles come to a dozen."""
+
 Step = tuple[str, str]
 """The name of an element and of its slice."""
 
@@ -55,6 +58,9 @@ def changes(elements: Iterable[Element], type_: str, profile: str) -> Change:
     trail: Sequence[Step] = ()
     for element in elements:
         trail = _steps(element, trail)
+        if len(trail) > MAX_STEPS:
+            text = f"{profile}: a path has more than {MAX_STEPS} steps"
+            raise SnapshotError(text, expression="StructureDefinition.differential")
         if not trail or trail[0][0] != type_:
             name = str(element.get("id") or element.get("path"))[:100]
             raise SnapshotError(

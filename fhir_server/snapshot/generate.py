@@ -15,6 +15,9 @@ from fhir_server.snapshot.node import Element, Node, flatten
 from fhir_server.snapshot.slices import choice_of, exhausted, implied, new_slice, type_named
 from fhir_server.snapshot.unfold import Definition, Find, grown, unfold
 
+MAX_ELEMENTS = 20_000
+"""What a differential may add to its base; the largest published ones come to some thousands."""
+
 NOTHING = "http://hl7.org/fhir/StructureDefinition/Base"
 """What later versions of FHIR base logical models on; it has no elements."""
 _TAKEN = frozenset(("short", "definition", "comment", "requirements", "alias", "isModifier", "isModifierReason"))
@@ -47,6 +50,7 @@ class _Generation:
         self.base: Definition | None = None
         self.name = ""
         self.faults: list[str] = []
+        self.added = 0
 
     def run(self) -> Node:
         said = self.definition.get("differential", {}).get("element", ())
@@ -94,6 +98,7 @@ class _Generation:
                 raise self._error(f"{place} has no elements of its own, or its type is not known")
             if self.grows:
                 self._unsliced(node)
+            self._grown(node)
         for name, group in self._grouped(node, change, ":" in place).items():
             self._group(node, name, group, f"{place}.{name}")
 
@@ -123,19 +128,20 @@ class _Generation:
         sliced = parent.child(name) or self._new(parent, name, group, place)
         if not self._sliced(sliced, group, place):
             group = {"": self._unnamed(group, place)}
-        slices = {slice_: each for slice_, each in group.items() if slice_}
-        nodes = {slice_: parent.child(name, slice_) for slice_ in slices}
+        there = {node.slice: node for node in parent.children if node.name == name}
         # Slices start from the element as the base has it, whatever is said about it here.
-        fresh = {each: new_slice(parent, sliced, each) for each, node in nodes.items() if not node and "/" not in each}
+        plain = sliced.copy() if group.keys() - there.keys() else sliced
         if "" in group:
             self._change(sliced, group[""], place)
-        for slice_, each in slices.items():
-            node = nodes[slice_] or fresh.get(slice_) or new_slice(parent, sliced, slice_)
-            if nodes[slice_] is None:
-                parent.insert(node)
-            self._change(node, each, f"{place}:{slice_}")
-        if slices:
-            sliced.element = exhausted(sliced, parent.children)
+        for slice_, each in group.items():
+            if slice_ and slice_ not in there:
+                there[slice_] = new_slice(plain, there, slice_)
+                self._grown(there[slice_])
+                parent.insert(there[slice_])
+            if slice_:
+                self._change(there[slice_], each, f"{place}:{slice_}")
+        if len(there) > 1:
+            sliced.element = exhausted(sliced, there.values())
 
     def _sliced(self, sliced: Node, group: Mapping[str, Change], place: str) -> bool:
         """Tell whether slices have a slicing; where neither base nor differential say how, it may go without saying."""
@@ -198,6 +204,12 @@ class _Generation:
         element = {**node.element, **{name: value for name, value in root.items() if name in taken}}
         rules = constraints(element.get("constraint", ()), root.get("constraint", ()), str(profiles[0]))
         return {**element, "constraint": rules} if rules else element
+
+    def _grown(self, node: Node) -> None:
+        """Count what was added, so that a few words cannot fill the memory."""
+        self.added += node.size()
+        if self.added > MAX_ELEMENTS:
+            raise self._error(f"its snapshot has more than {MAX_ELEMENTS} elements", code="too-costly")
 
     def _error(self, *texts: str, code: str = SnapshotError.code) -> SnapshotError:
         place = ("StructureDefinition.differential",)

@@ -36,11 +36,16 @@ class Node:
     def insert(self, slice_: "Node") -> None:
         """Put a slice behind the other slices of its element; a slice of a slice behind those of that one."""
         over, _, _ = slice_.slice.rpartition("/")
-        place = 0
-        for index, node in enumerate(self.children):
+        for index in range(len(self.children), 0, -1):
+            node = self.children[index - 1]
             if node.name == slice_.name and (not over or node.slice == over or node.slice.startswith(f"{over}/")):
-                place = index + 1
-        self.children.insert(place or len(self.children), slice_)
+                self.children.insert(index, slice_)
+                return
+        self.children.append(slice_)
+
+    def size(self) -> int:
+        """Return the number of elements here and below."""
+        return 1 + sum(child.size() for child in self.children)
 
     def types(self) -> list[str]:
         """Return the codes of the types."""

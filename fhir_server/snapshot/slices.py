@@ -31,17 +31,17 @@ def type_named(choice: Node, name: str) -> Mapping[str, Any] | None:
     return None
 
 
-def new_slice(parent: Node, sliced: Node, name: str) -> Node:
+def new_slice(plain: Node, there: Mapping[str, Node], name: str) -> Node:
     """Return a slice as it is before anything is said about it: as the base has the element, but optional.
 
     A slice of a slice (`a/b`) starts from that one.
     """
     over, _, _ = name.rpartition("/")
-    start = (parent.child(sliced.name, over) if over else None) or sliced
+    start = there.get(over, plain) if over else plain
     node = start.copy(name)
     element = {key: value for key, value in start.element.items() if key != "slicing"}
     element |= {"sliceName": name, "min": 0}
-    if sliced.name.endswith("[x]") and (type_ := type_named(sliced, name)) is not None:
+    if plain.name.endswith("[x]") and (type_ := type_named(plain, name)) is not None:
         element["type"] = [type_]
     node.element = element
     return node
@@ -56,12 +56,12 @@ def implied(sliced: Node, closed: bool) -> Element | None:
     return None
 
 
-def exhausted(sliced: Node, siblings: Iterable[Node]) -> Element:
+def exhausted(sliced: Node, all_: Iterable[Node]) -> Element:
     """Return the element of a choice; its slicing by type is closed where each type has a slice."""
     slicing = sliced.element.get("slicing", {})
     by_type = [each.get("type") for each in slicing.get("discriminator", ())] == ["type"]
     if not by_type or slicing.get("rules") != "open" or not sliced.name.endswith("[x]"):
         return sliced.element
-    taken = {code for node in siblings if node.name == sliced.name and node.slice for code in node.types()}
+    taken = {code for node in all_ if node.slice for code in node.types()}
     left = set(sliced.types()) - taken
     return sliced.element if left else {**sliced.element, "slicing": {**slicing, "rules": "closed"}}

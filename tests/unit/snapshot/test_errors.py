@@ -141,3 +141,15 @@ def test_a_base_with_a_broken_snapshot_is_made_anew() -> None:
     found = structure(library(lower), OWN + "lower")
     assert found is not None
     assert len(found["snapshot"]["element"]) > 40
+
+
+def test_a_path_without_end_is_refused() -> None:
+    with pytest.raises(SnapshotError, match="more than 50 steps"):
+        snapshot(profile("Patient", said("Patient" + ".extension" * 2_000)), library())
+
+
+def test_slices_beyond_measure_are_refused() -> None:
+    slicing = {"discriminator": [{"type": "value", "path": "code"}], "rules": "open"}
+    slices = (said("Observation.component", f"s{number}") for number in range(100_000))
+    with pytest.raises(SnapshotError, match="more than 20000 elements"):
+        snapshot(profile("Observation", said("Observation.component", slicing=slicing), *slices), library())
