@@ -1,0 +1,277 @@
+"""Rules of the resources that define others."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.validation.resources.told import issues, told
+
+PATIENT = "http://hl7.org/fhir/StructureDefinition/Patient"
+EXTENSION = "http://hl7.org/fhir/StructureDefinition/Extension"
+
+
+def profile(*elements: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "StructureDefinition",
+        "url": "http://example.org/StructureDefinition/p",
+        "name": "P",
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": "Patient",
+        "baseDefinition": PATIENT,
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "Patient", "path": "Patient"}, *elements]},
+        **more,
+    }
+
+
+def element(path: str, **more: Any) -> dict[str, Any]:
+    return {"id": path, "path": path, **more}
+
+
+ONE = "StructureDefinition.differential.element[1]"
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (profile(element("Patient.gender", min=1)), []),
+        (profile(element("Group.type")), [ONE, "StructureDefinition"]),
+        (profile(element("Patient.nothing")), ["StructureDefinition"]),
+        (profile(element("Patient.birthDate", binding={"strength": "required", "valueSet": "http://x.org/v"})), [ONE]),
+        (profile(element("Patient.gender", fixedCode="male")), []),
+        (profile(element("Patient.gender", fixedQuantity={"value": 1})), [ONE]),
+        (
+            profile(element("Patient.name", constraint=[{"key": "x", "expression": "given.("}])),
+            [f"{ONE}.constraint[0]"],
+        ),
+        (
+            profile(
+                element(
+                    "Patient.name", slicing={"discriminator": [{"type": "value", "path": "a = 1"}], "rules": "open"}
+                )
+            ),
+            [f"{ONE}.slicing.discriminator[0]"],
+        ),
+        (profile(type="Group"), ["StructureDefinition"]),
+        (profile(kind="logical"), ["StructureDefinition"]),
+        (profile(type="Nothing", baseDefinition="http://example.org/none"), ["StructureDefinition.type"]),
+    ],
+)
+def test_a_profile_fits_its_base(made: dict[str, Any], expected: list[str]) -> None:
+    found = told(made)
+    assert set(expected) <= set(found)
+    assert bool(expected) == bool(found)
+
+
+def test_the_root_of_a_profile_is_not_sliced() -> None:
+    sliced = {"id": "Patient", "path": "Patient", "slicing": {"rules": "open"}}
+    assert "StructureDefinition.differential.element[0]" in told(profile() | {"differential": {"element": [sliced]}})
+
+
+def test_an_extension_fixes_its_url() -> None:
+    url = "http://example.org/StructureDefinition/e"
+    base = {"type": "Extension", "kind": "complex-type", "baseDefinition": EXTENSION, "url": url}
+    for fixed, bad in ((url, False), ("http://example.org/other", True)):
+        elements = [{"id": "Extension", "path": "Extension"}, element("Extension.url", fixedUri=fixed)]
+        assert bool(told(profile(**base) | {"differential": {"element": elements}})) == bad
+
+
+def parameter(**more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "SearchParameter",
+        "base": ["Patient"],
+        "type": "string",
+        "expression": "Patient.name",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, []),
+        ({"expression": "Patient.name.("}, ["SearchParameter.expression"]),
+        ({"expression": "Patient.name | Group.name"}, ["SearchParameter.expression"]),
+        ({"derivedFrom": "http://hl7.org/fhir/SearchParameter/Patient-name"}, []),
+        ({"derivedFrom": "http://hl7.org/fhir/SearchParameter/Organization-name"}, ["SearchParameter"]),
+        ({"derivedFrom": "http://hl7.org/fhir/SearchParameter/Patient-name", "type": "token"}, ["SearchParameter"]),
+        ({"derivedFrom": "http://example.org/none"}, []),
+    ],
+)
+def test_a_search_parameter_fits_its_base(more: dict[str, Any], expected: list[str]) -> None:
+    assert told(parameter(**more)) == expected
+
+
+SYSTEM = {
+    "resourceType": "CodeSystem",
+    "url": "http://example.org/s",
+    "content": "complete",
+    "property": [{"code": "p", "type": "Coding"}, {"code": "n", "type": "integer"}, {"code": "b", "type": "code"}],
+    "concept": [{"code": "a", "concept": [{"code": "b"}]}],
+}
+
+
+def include(**more: Any) -> dict[str, Any]:
+    return {"resourceType": "ValueSet", "compose": {"include": [{"system": "http://example.org/s", **more}]}}
+
+
+def filtered(property_: str, op: str, value: str) -> dict[str, Any]:
+    return include(filter=[{"property": property_, "op": op, "value": value}])
+
+
+INCLUDE = "ValueSet.compose.include[0]"
+
+
+@pytest.mark.parametrize(
+    ("value_set", "expected"),
+    [
+        (include(concept=[{"code": "a"}, {"code": "z"}]), [f"{INCLUDE}.concept[1]"]),
+        (include(system="#local"), [INCLUDE]),
+        (filtered("concept", "is-a", "a"), []),
+        (filtered("concept", "is-a", "z"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("code", "regex", "[a-"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("n", "=", "x"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("n", "in", "1,2"), []),
+        (filtered("p", "=", "a"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("p", "=", "http://example.org/s#a"), []),
+        (filtered("p", "=", "http://example.org/s#z"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("n", "exists", "yes"), [f"{INCLUDE}.filter[0]"]),
+        (filtered("notSelectable", "=", "1"), [f"{INCLUDE}.filter[0]"]),
+    ],
+)
+def test_a_value_set_includes_what_there_can_be(value_set: dict[str, Any], expected: list[str]) -> None:
+    assert told(value_set, SYSTEM) == expected
+
+
+def test_an_expression_constraint_can_be_parsed() -> None:
+    for value, bad in (("< 73211009", False), ("234234 << 234234", True)):
+        made = include(system="http://snomed.info/sct", filter=[{"property": "constraint", "op": "=", "value": value}])
+        assert bool(told(made)) == bad
+
+
+def test_a_parameter_of_a_value_set_is_declared_and_used() -> None:
+    url = "http://hl7.org/fhir/tools/StructureDefinition/valueset-parameter"
+    written = "http://hl7.org/fhir/StructureDefinition/cqf-expression"
+    declared = [{"url": url, "extension": [{"url": "name", "valueCode": "p-one"}]}]
+
+    def made(expression: str, language: str = "text/fhirpath") -> dict[str, Any]:
+        value = {"url": written, "valueExpression": {"language": language, "expression": expression}}
+        return include(filter=[{"property": "x", "op": "=", "_value": {"extension": [value]}}]) | {
+            "extension": declared
+        }
+
+    at = f"{INCLUDE}.filter[0].extension[0].value.ofType(Expression)"
+    assert told(made("%p-one")) == []
+    assert told(made("%p-two")) == [at]
+    assert told(made("%p-one", "text/cql")) == [at]
+    assert told(made("1"), severity="warning") == ["ValueSet.extension[0]"]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, []),
+        ({"count": 2}, []),
+        ({"count": 3}, ["CodeSystem.count"]),
+        (
+            {"concept": [{"code": "a", "property": [{"code": "n", "valueString": "x"}]}]},
+            ["CodeSystem.concept[0].property[0]"],
+        ),
+        (
+            {"concept": [{"code": "a", "property": [{"code": "b", "valueCode": "z"}]}]},
+            ["CodeSystem.concept[0].property[0]"],
+        ),
+        ({"concept": [{"code": "a", "property": [{"code": "b", "valueCode": "a"}]}]}, []),
+        ({"content": "not-present"}, ["CodeSystem.concept[0]"]),
+        ({"content": "supplement"}, ["CodeSystem.content"]),
+        (
+            {
+                "content": "supplement",
+                "supplements": "http://hl7.org/fhir/administrative-gender",
+                "caseSensitive": True,
+            },
+            ["CodeSystem.caseSensitive", "CodeSystem.concept[0]", "CodeSystem.concept[0].concept[0]"],
+        ),
+    ],
+)
+def test_a_code_system_is_consistent(more: dict[str, Any], expected: list[str]) -> None:
+    assert told({**SYSTEM, **more}) == expected
+
+
+def test_the_value_set_of_a_code_system_has_all_its_codes() -> None:
+    url = "http://example.org/v"
+    system = {**SYSTEM, "valueSet": url}
+    assert told(system, {**include(), "url": url}) == []
+    assert told(system, {**include(concept=[{"code": "a"}]), "url": url}) == ["CodeSystem.valueSet"]
+
+
+def test_a_concept_map_maps_codes_that_there_are() -> None:
+    def made(source: str, target: str, **more: Any) -> dict[str, Any]:
+        group = {"source": "http://example.org/s", "target": "http://hl7.org/fhir/administrative-gender"}
+        elements = [{"code": source, "target": [{"code": target, "equivalence": "equal"}]}]
+        return {"resourceType": "ConceptMap", "group": [{**group, "element": elements}], **more}
+
+    at = "ConceptMap.group[0].element[0]"
+    assert told(made("a", "male"), SYSTEM) == []
+    assert told(made("z", "mail"), SYSTEM) == [f"{at}.code", f"{at}.target[0].code"]
+    scope = "http://hl7.org/fhir/ValueSet/marital-status"
+    assert told(made("a", "male", targetUri=scope), SYSTEM) == [f"{at}.target[0].code"]
+    assert told(made("a", "male", sourceUri="http://example.org/s"), SYSTEM) == ["ConceptMap.source"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "severity"),
+    [
+        ([{"question": "1", "operator": "exists", "answerBoolean": True}], ""),
+        ([{"question": "3", "operator": "exists", "answerBoolean": True}], "warning"),
+        ([{"question": "9", "operator": "exists", "answerBoolean": True}], "error"),
+        ([{"question": "2", "operator": "exists", "answerBoolean": True}], "error"),
+        ([{"question": "2.1", "operator": "exists", "answerBoolean": True}], "error"),
+    ],
+)
+def test_a_question_depends_on_another(conditions: Any, severity: str) -> None:
+    second = {"linkId": "2", "type": "group", "enableWhen": conditions, "item": [{"linkId": "2.1", "type": "string"}]}
+    items = [{"linkId": "1", "type": "boolean"}, second, {"linkId": "3", "type": "boolean"}]
+    found = issues({"resourceType": "Questionnaire", "item": items})
+    assert [(one.severity, one.expression[0]) for one in found] == (
+        [(severity, "Questionnaire.item[1]")] if severity else []
+    )
+
+
+def test_an_initial_value_has_the_type_of_its_question() -> None:
+    item = {"linkId": "1", "type": "boolean", "initial": [{"valueString": "x"}]}
+    assert told({"resourceType": "Questionnaire", "item": [item]}) == [
+        "Questionnaire.item[0].initial[0].value.ofType(string)"
+    ]
+
+
+def test_an_implementation_guide_asks_for_a_profile_of_all_resources_of_a_type() -> None:
+    made = profile(element("Patient.gender", min=1))
+    guide = {
+        "resourceType": "ImplementationGuide",
+        "url": "http://example.org/g",
+        "global": [{"type": "Patient", "profile": made["url"]}],
+    }
+    assert len(told({"resourceType": "Patient"}, made, guide)) == 1
+    assert told({"resourceType": "Patient", "gender": "male"}, made, guide) == []
+
+
+@pytest.mark.parametrize("broken", [None, 1, "x", [], [None], [1], [{}], {}, [{"a": [1]}]])
+@pytest.mark.parametrize(
+    ("type_", "names"),
+    [
+        ("StructureDefinition", ("differential", "snapshot", "type", "url", "baseDefinition")),
+        ("ValueSet", ("compose", "extension")),
+        ("CodeSystem", ("concept", "property", "supplements", "valueSet")),
+        ("ConceptMap", ("group", "sourceUri")),
+        ("SearchParameter", ("expression", "base", "derivedFrom")),
+        ("Questionnaire", ("item", "derivedFrom")),
+        ("MeasureReport", ("group", "measure")),
+    ],
+)
+def test_misshapen_resources_are_not_the_end(type_: str, names: tuple[str, ...], broken: Any) -> None:
+    for name in names:
+        issues({"resourceType": type_, name: broken})
+        issues({"resourceType": type_, name: {"include": broken, "element": broken}})
