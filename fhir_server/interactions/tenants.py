@@ -106,8 +106,8 @@ class Tenants:
         if tenant is None:
             async with self._turn:
                 tenant = self._open.get(name) or await self._start(name)
-        if self._now() - tenant.checked >= CHECK_EVERY:
-            await self._refresh(tenant)
+        if self._now() - tenant.checked >= CHECK_EVERY and not tenant.turn.locked():
+            await self._refresh(tenant)  # who comes while it runs goes on with what is known
         return tenant
 
     def stores(self) -> list[Store]:

@@ -88,16 +88,8 @@ async def remove(store: Store, name: str, mark: RecordChange) -> bool:
 
 async def load_packages(store: Store, limits: Limits) -> tuple[Package, ...]:
     """Read all installed packages. One that cannot be read is named in the log and left out."""
-    found: list[Package] = []
-    for record in await _records(store):
-        try:
-            package = await _load(store, record, limits)
-        except (PackageError, StoreError, KeyError) as error:
-            # Either it was removed a moment ago, which the next look at the store shows, or the store is damaged.
-            _log.error("the package %s is not in force: %s", record.key, error)
-        else:
-            found.append(package)
-    return tuple(found)
+    loaded = [await _load(store, record, limits) for record in await _records(store)]
+    return tuple(package for package in loaded if package is not None)
 
 
 def library_of(packages: Sequence[Package], below: Library) -> Library:
@@ -139,10 +131,22 @@ async def _records(store: Store) -> list[Record]:
             return found
 
 
-async def _load(store: Store, record: Record, limits: Limits) -> Package:
-    known = _read.get(str(record.value["sha256"]))
-    if known is not None:
-        return known
+async def _load(store: Store, record: Record, limits: Limits) -> Package | None:
+    """Return the package of a record; where it was replaced or removed meanwhile, what is there now."""
+    current: Record | None = record
+    while current is not None:
+        try:
+            return _read.get(str(current.value["sha256"])) or await _unpack(store, current, limits)
+        except (PackageError, StoreError, KeyError) as error:
+            now = await store.records.get(PACKAGES.name, record.key)
+            if now is not None and now.revision == current.revision:
+                _log.error("the package %s is not in force: %s", record.key, error)
+                return None
+            current = now
+    return None
+
+
+async def _unpack(store: Store, record: Record, limits: Limits) -> Package:
     stream = await store.blobs.open(str(record.value["blob"]))
     data = b"".join([chunk async for chunk in stream])
     package = await asyncio.to_thread(read_package, data, limits, known_good=True)

@@ -1,12 +1,15 @@
 """Installed packages on each engine: in force at once, in every worker, until they are removed."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from fhir_server.interactions.tenants import CHECK_EVERY, Tenants
 from fhir_server.packages import PackageError
+from fhir_server.packages import installed as installed_module
 from fhir_server.packages.installed import PACKAGES, AlreadyInstalled
+from fhir_server.storage.base import Record, Store
 from tests.builders import observation, resource
 from tests.conformance.http.fhir import Fhir, Serve
 from tests.unit.packages.builders import package, profile, value_set
@@ -157,11 +160,35 @@ async def test_a_package_that_cannot_be_read_any_more_is_left_out_and_named(
 
 
 async def test_installations_at_the_same_time_all_arrive(fhir: Fhir) -> None:
-    import asyncio
-
     data = [package(f"p{number}", "1", profile(f"p{number}")) for number in range(8)]
     same = package("same", "1", profile("same"))
     outcomes = await asyncio.gather(*(install(fhir, each) for each in [*data, same, same, same]))
     assert sorted(outcomes) == ["installed"] * 9 + ["unchanged"] * 2
     assert len((await fhir.server.tenants.of("default")).packages) == 9
     assert len(set(await blobs(fhir))) == 9
+
+
+async def test_a_package_that_is_replaced_while_another_worker_reads_it_stays_in_force(
+    fhir: Fhir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has the record of the old one in its hand when the blob of the old one goes."""
+    await install(fhir, package("a", "1", profile("p")))
+    records = installed_module._records
+
+    async def and_then_replaced(store: Store) -> list[Record]:
+        found = await records(store)
+        monkeypatch.undo()
+        assert await install(fhir, package("a", "1", profile("p", title="other")), over=True) == "replaced"
+        installed_module._read.clear()
+        return found
+
+    monkeypatch.setattr(installed_module, "_records", and_then_replaced)
+    other = Tenants((fhir.server.tenants)._stores, fhir.server.settings, fhir.clock)
+    assert await sources(fhir, tenants=other) == "a#1"
+
+
+async def test_requests_go_on_while_a_package_is_read(fhir: Fhir) -> None:
+    tenant = await fhir.server.tenants.of("default")
+    fhir.clock.now += CHECK_EVERY
+    async with tenant.turn, asyncio.timeout(5):
+        assert (await fhir.get("Patient")).status == 200
