@@ -19,13 +19,13 @@ from fhir_server.terminology.languages import Languages
 from fhir_server.terminology.requests import languages_of
 from fhir_server.terminology.scope import Scope
 
-_ALWAYS = frozenset(("code", "system", "version", "name", "display"))
-_BASIC = ("definition", "designation", "parent", "inactive")
+_MOST_CHILDREN = 200
+"""Codes below that are told although nobody asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Which properties are wanted; empty: those that are known, but for what is below the code."""
+    """Which properties are wanted; empty: all that are known, but no long list of what is below the code."""
 
     names: frozenset[str]
     languages: Languages | None
@@ -33,7 +33,7 @@ class _Asked:
     def has(self, name: str) -> bool:
         if "*" in self.names:
             return True
-        return name in self.names if self.names else name != "child"
+        return name in self.names if self.names else True
 
     def has_language(self, language: str) -> bool:
         return self.has("designation") or f"lang.{language}" in self.names
@@ -104,9 +104,9 @@ def _properties(system: CodeSystem, concept: Concept, asked: _Asked) -> Iterator
     if asked.has("inactive") and "inactive" not in own:
         yield _property(system, Property("inactive", "valueBoolean", concept.inactive))
     for name, related in (("parent", system.parents), ("child", system.children)):
-        if asked.has(name):
-            for code in related(concept.code):
-                yield _related(system, name, code)
+        codes = related(concept.code) if asked.has(name) else ()
+        for code in codes if asked.names or len(codes) <= _MOST_CHILDREN else ():
+            yield _related(system, name, code)
     for each in concept.properties:
         if asked.has(each.code) and each.code not in ("parent", "child"):
             yield _property(system, each)

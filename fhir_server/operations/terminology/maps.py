@@ -15,15 +15,20 @@ class Maps:
 
     def __init__(self, library: Library) -> None:
         self._by_system: dict[str, list[Json]] = {}
-        seen: set[tuple[str, str]] = set()
+        self._by_url: dict[str, list[tuple[str, Json]]] = {}
+        first: dict[tuple[str, str], str] = {}
         for entry in library.all("ConceptMap"):
-            if (entry.url, entry.version) in seen:
+            # Of one URL and version, those of the same source all count; they hide those of packages below.
+            if entry.url and first.setdefault((entry.url, entry.version), entry.source) != entry.source:
                 continue
-            if entry.url:
-                seen.add((entry.url, entry.version))
             resource = entry.parse()
+            self._by_url.setdefault(entry.url, []).append((entry.version, resource))
             for system in _systems(resource):
                 self._by_system.setdefault(system, []).append(resource)
+
+    def named(self, url: str, version: str) -> Sequence[Json]:
+        """Return the maps of a canonical URL, which several may share."""
+        return [resource for each, resource in self._by_url.get(url, ()) if each == version]
 
     def about(self, system: str) -> Sequence[Json]:
         """Return the maps with a group from or to a system, and those with one that names none."""

@@ -22,6 +22,7 @@ from fhir_server.terminology.translate import Asked, Code, Match, fits, translat
 
 _R5 = {
     "sourceCode": "code",
+    "sourceSystem": "uri",
     "sourceCoding": "Coding",
     "sourceCodeableConcept": "CodeableConcept",
     "targetCode": "code",
@@ -105,7 +106,9 @@ def _codes(inputs: Inputs) -> Sequence[Coded]:
     for names in _WAYS:
         code, coding, concept = (inputs.one(name) for name in names)
         if code is not None:
-            found.append([Coded(inputs.one("system", ""), code, inputs.one("version", ""))])
+            found.append(
+                [Coded(inputs.one("system") or inputs.one("sourceSystem") or "", code, inputs.one("version", ""))]
+            )
         if coding is not None:
             found.append([Coded.of(coding)])
         if concept is not None:
@@ -121,23 +124,22 @@ def _dependencies(inputs: Inputs) -> Iterator[tuple[str, Code]]:
             yield given.one("element", ""), Code(coded.system, coded.code, coded.version)
 
 
-def _found(terminology: Terminology, request: _Request) -> list[tuple[Match, str]]:
-    """Return the matches, each with its display."""
+def _found(terminology: Terminology, request: _Request) -> list[Match]:
     found = []
     for coded in request.codes:
         asked = request.of(coded)
         for match in translations(_maps(terminology, request, asked), asked, lambda url: _map(terminology, url)):
             if _is_in(terminology, request.target, match):
-                found.append((match, match.display or _display(terminology, match)))
+                found.append(match)
     return found
 
 
 def _maps(terminology: Terminology, request: _Request, asked: Asked) -> Sequence[Json]:
     if isinstance(request.map, str):
-        found = _map(terminology, request.map)
-        if found is None:
+        entry = terminology.library.find("ConceptMap", request.map)
+        if entry is None:
             raise unknown_map(request.map)
-        return [found]
+        return maps_of(terminology.library).named(entry.url, entry.version)
     if request.map is not None:
         return [request.map]
     return [each for each in maps_of(terminology.library).about(asked.code.system) if fits(each, asked)]
@@ -155,32 +157,24 @@ def _is_in(terminology: Terminology, target: str, match: Match) -> bool:
     return terminology.check(target, match.concept.system or None, match.concept.code).result is not False
 
 
-def _display(terminology: Terminology, match: Match) -> str:
-    if match.concept is None:
-        return ""
-    system = terminology.system(match.concept.system, match.concept.version)
-    concept = system.concept(match.concept.code) if system is not None else None
-    return concept.display if concept is not None else ""
-
-
-def _told(found: Sequence[tuple[Match, str]], request: _Request, *, r5: bool) -> Iterator[Json]:
-    result = any(match.translates for match, _ in found)
+def _told(found: Sequence[Match], request: _Request, *, r5: bool) -> Iterator[Json]:
+    result = any(match.translates for match in found)
     yield value("result", "boolean", result)
     if not result:
         codes = ", ".join(f"{coded.system}#{coded.code}" for coded in request.codes)[:500]
         why = "it has no translation" if found else "no map has it"
         yield value("message", "string", f"The code {codes or '(none)'} could not be translated: {why}")
-    for match, display in found:
-        yield group("match", *_parts(match, display, r5=r5))
+    for match in found:
+        yield group("match", *_parts(match, r5=r5))
 
 
-def _parts(match: Match, display: str, *, r5: bool) -> Iterator[Json]:
+def _parts(match: Match, *, r5: bool) -> Iterator[Json]:
     if r5:
         yield value("relationship", "code", _RELATIONSHIPS.get(match.equivalence, "related-to"))
     else:
         yield value("equivalence", "code", match.equivalence)
     if match.concept is not None:
-        yield value("concept", "Coding", _coding(match.concept, display))
+        yield value("concept", "Coding", _coding(match.concept, match.display))
     for product in match.products:
         coding = {
             "system": text(product, "system"),

@@ -60,7 +60,7 @@ async def test_lookup_tells_what_the_system_says_of_a_code(http: httpx.AsyncClie
     ]
     assert {"code": "parent", "value": "organ", "description": "Organ"} in found["property"]
     assert {"code": "grams", "value": 150} in found["property"]
-    assert "child" not in [each["code"] for each in found["property"]]
+    assert {"code": "child", "value": "left-kidney", "description": "Left kidney"} in found["property"]
 
 
 async def test_lookup_tells_the_properties_that_are_asked_for(http: httpx.AsyncClient) -> None:
