@@ -152,7 +152,7 @@ def _types(element: Json) -> set[str]:
 def _check_against(element: Json, full: Json, place: Place, run: Run) -> None:
     """Check what a differential says against the types that the element has."""
     types = _types(full)
-    if not types:
+    if not types or any(one.startswith("System.") for one in types):
         return
     if "binding" in element and not types & _BINDABLE and all(one in run.knowledge.definitions.types for one in types):
         run.error(place, "business-rule", f"a binding has no meaning for the type {', '.join(sorted(types))}")
