@@ -106,6 +106,12 @@ def fits(resource: Json, asked: Asked) -> bool:
     return _same(source, asked.source) and _same(target, asked.target)
 
 
+def is_to(resource: Json, asked: Asked) -> bool:
+    """Tell whether a map says that it is to the value set that is asked for; then what it says needs no check."""
+    declared = scopes(resource)[0 if asked.reverse else 1]
+    return not asked.target or declared.partition("|")[0] == asked.target.partition("|")[0]
+
+
 def _same(one: str, other: str) -> bool:
     return not one or not other or one.partition("|")[0] == other.partition("|")[0]
 

@@ -18,7 +18,7 @@ from fhir_server.operations.terminology.parameters import RESOURCES, Json, answe
 from fhir_server.operations.terminology.service import answered, instance, service
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.members import text
-from fhir_server.terminology.translate import Asked, Code, Match, fits, translations
+from fhir_server.terminology.translate import Asked, Code, Match, fits, is_to, translations
 
 _R5 = {
     "sourceCode": "code",
@@ -125,13 +125,13 @@ def _dependencies(inputs: Inputs) -> Iterator[tuple[str, Code]]:
 
 
 def _found(terminology: Terminology, request: _Request) -> list[Match]:
-    found = []
-    for coded in request.codes:
-        asked = request.of(coded)
-        for match in translations(_maps(terminology, request, asked), asked, lambda url: _map(terminology, url)):
-            if _is_in(terminology, request.target, match):
-                found.append(match)
-    return found
+    found: dict[tuple[str, Code | None, str], Match] = {}
+    for asked in map(request.of, request.codes):
+        for each in _maps(terminology, request, asked):
+            for match in translations([each], asked, lambda url: _map(terminology, url)):
+                if is_to(each, asked) or _is_in(terminology, request.target, match):
+                    found.setdefault((match.equivalence, match.concept, match.map), match)
+    return list(found.values())
 
 
 def _maps(terminology: Terminology, request: _Request, asked: Asked) -> Sequence[Json]:
