@@ -6,6 +6,8 @@ from fhir_server.errors import FhirError
 from fhir_server.terminology.code_system import CodeSystem, Concept
 from fhir_server.terminology.membership import Asked, Membership
 from fhir_server.terminology.scope import Scope
+from fhir_server.terminology.systems import advice
+from fhir_server.terminology.systems.shapes import impossible
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class CodeCheck:
 
 
 _RIGHT = CodeCheck(True)
+_V3 = "http://terminology.hl7.org/CodeSystem/v3-"
+_CUT_AT = 50
 
 
 def check(scope: Scope, value_set: str | None, system: str | None, code: str, version: str) -> CodeCheck:
@@ -38,9 +42,10 @@ def check(scope: Scope, value_set: str | None, system: str | None, code: str, ve
         return CodeCheck(None, value_set or system or "", message=str(error))
     if found:
         return _RIGHT
-    if missing:
-        text = f"{missing[:300]!r} is not loaded, so the code {code[:100]!r} is unchecked"
-        return CodeCheck(None, missing, message=text)
+    if missing and not impossible(system or "", code):
+        return CodeCheck(None, missing, message=_not_loaded(scope, missing, code))
+    if missing and value_set is None:
+        return CodeCheck(False, missing, message=f"the code {_named(system, code)} cannot be one of its system")
     whole = f"the value set {value_set[:300]!r}" if value_set else f"the code system {(system or '')[:300]!r}"
     return CodeCheck(False, message=f"the code {_named(system, code)} is not in {whole}")
 
@@ -56,10 +61,19 @@ def _held(scope: Scope, value_set: str | None, asked: Asked) -> tuple[str, bool]
     composition = scope.value_set(value_set)
     if composition is None:
         return value_set, False
-    answer = Membership(scope).find(composition, asked)
+    answer = Membership(scope, lists_decide=True).find(composition, asked)
     sure = [each for each in answer.matches if not each.unsure and not each.refused]
     unsure = next((each.url for each in answer.matches if each.unsure), "")
     return unsure or answer.missing, bool(sure)
+
+
+def _not_loaded(scope: Scope, missing: str, code: str) -> str:
+    """Say that nothing can be said, and what to do about it."""
+    if scope.exact(missing, "") is not None:
+        return f"of {missing[:300]!r} a part is known here, in which the code {code[:100]!r} is not"
+    way = advice(missing.partition("|")[0])
+    text = f"{missing[:300]!r} is not loaded, so the code {code[:100]!r} is unchecked"
+    return f"{text} ({way})" if way else text
 
 
 def with_concept(found: CodeCheck, system: CodeSystem, code: str, display: str | None, language: str) -> CodeCheck:
@@ -68,6 +82,8 @@ def with_concept(found: CodeCheck, system: CodeSystem, code: str, display: str |
     if concept is None or found.result is False:
         return found
     right = "" if display is None else wrong_display(concept, display, language)
+    if right and _cut(system.header.url, right, display or ""):
+        right = ""
     if not right and not concept.inactive:
         return found
     message = f"the display of {_named(system.header.url, code)} is {right!r}, not {(display or '')[:200]!r}"
@@ -84,6 +100,11 @@ def wrong_display(concept: Concept, display: str, language: str = "") -> str:
         return ""
     of_language = (each.value for each in concept.designations if language and each.language == language)
     return next(of_language, concept.display)
+
+
+def _cut(url: str, known: str, display: str) -> bool:
+    """Tell whether the display that is known is the start of the given one, cut where R4 cut those of HL7 v3."""
+    return len(known) == _CUT_AT and url.startswith(_V3) and _plain(display).startswith(_plain(known))
 
 
 def _plain(text: str) -> str:

@@ -78,8 +78,8 @@ def _test(system: CodeSystem, filter_: Filter) -> Callable[[str], bool]:
         wanted = value.lower() == "true"
         return lambda code: bool(_values(system, code, property_)) == wanted
     if op == "regex":
-        pattern = Pattern.of(value)
-        return lambda code: any(pattern.matches(each) for each in _values(system, code, property_))
+        test = Pattern.of(value).test()
+        return lambda code: any(map(test, _values(system, code, property_)))
     raise _unsupported(filter_)
 
 

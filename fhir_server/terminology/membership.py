@@ -66,10 +66,15 @@ class Membership:
     """Looks through value sets.
 
     `seen` holds, after a look, the systems and value sets that were met, each with the value set that names it.
+
+    Args:
+        lists_decide: a code that is not among those that a value set lists is not in it, even where the version of the
+            system is not here.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, lists_decide: bool = False) -> None:
         self._scope = scope
+        self._lists_decide = lists_decide
         self.seen: dict[tuple[str, str], tuple[Header | Composition, Composition]] = {}
 
     def find(self, composition: Composition, asked: Asked, within: Sequence[str] = ()) -> Answer:
@@ -131,13 +136,18 @@ class Membership:
         if system is None:
             listed = _listed(item, asked.code, None)
             known = [Match(item.system, None, None, listed, resolved.findings, resolved.missing)] if listed else []
-            return Answer(known, [] if known else [resolved])
+            decided = bool(known) or (item.concepts is not None and self._decided_by_list(item))
+            return Answer(known, [] if decided else [resolved])
         self.seen[("CodeSystem", f"{item.system}|{system.header.version}")] = system.header, whole
         match = _match(item, system, asked.code)
         if match is None:
             return Answer()
         refused = match.concept is not None and match.concept.inactive and not whole.inactive
         return Answer([replace(match, findings=resolved.findings, missing=resolved.missing, refused=refused)])
+
+    def _decided_by_list(self, item: Part) -> bool:
+        """Tell whether a list of codes is enough to say that a code is not there: not if its version is at fault."""
+        return self._lists_decide or not self._scope.sources.versions(item.system)
 
     def _in_list(self, composition: Composition, asked: Asked) -> Answer:
         if composition.listed is None:

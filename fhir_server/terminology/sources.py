@@ -5,6 +5,7 @@ from typing import Any
 
 from fhir_server.model.json import encode
 from fhir_server.packages import Entry, Library, entry_of
+from fhir_server.packages.core import CORE
 from fhir_server.terminology.code_system import CodeSystem, Json, SystemProvider
 from fhir_server.terminology.composition import Composition, read_composition
 from fhir_server.terminology.members import text
@@ -14,6 +15,9 @@ from fhir_server.terminology.versions import fits, is_pattern, latest
 _MOST_KEPT = 2_000
 _EMPTY = ("not-present", "supplement")
 _PASSED = "request/"
+
+_GROWING = frozenset(("http://terminology.hl7.org/CodeSystem/hl7-work-group",))
+"""Systems that grow every year, of which R4 has the state of 2019: to them, what R4 holds is a part."""
 
 
 class Sources:
@@ -81,7 +85,10 @@ class Sources:
         if self._below is not None and not entry.name.startswith(_PASSED):
             return self._below.read(entry)
         if entry.name not in self._read:
-            self._read[entry.name] = ResourceSystem(entry.parse())
+            resource = entry.parse()
+            if entry.url in _GROWING and entry.source == CORE:
+                resource = {**resource, "content": "fragment"}
+            self._read[entry.name] = ResourceSystem(resource)
         return self._read[entry.name]
 
     def _system(self, url: str, version: str) -> CodeSystem | None:
