@@ -12,6 +12,7 @@ from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
+from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.definitions import load
 from fhir_server.dispatch import Server, context_of, dispatch, known_base, run
@@ -54,7 +55,12 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
         async def ready() -> bool:
             return await store.last_txid() >= 0
 
-        yield Running(partial(dispatch, server), ready)
+        async def desk_of(name: str, base: str) -> Desk:
+            gate = server.gate
+            assert gate is not None
+            return await gate.desk(await server.tenants.of(name), settings.base_url.rstrip("/") or base)
+
+        yield Running(partial(dispatch, server), ready, desk_of)
     finally:
         await jobs.close()
         await stores.close()

@@ -79,6 +79,10 @@ class Settings(BaseModel):
     sign_in_failures: Positive = Field(5, description="Failed sign-ins in a row after which a user is locked.")
     sign_in_lock: Positive = Field(900, description="How long a user is locked then, in seconds.")
     session_life: Positive = Field(12 * 3_600, description="How long a browser stays signed in, in seconds.")
+    client_registration: bool = Field(False, description="Whether anybody may register an app (RFC 7591).")
+    jwks_inside: bool = Field(
+        False, description="Whether JWKS URLs of clients may lie in private networks and be plain HTTP (development)."
+    )
     key_life: Positive = Field(90 * 86_400, description="How long a replaced signing key stays published, in seconds.")
     token_check: Positive = Field(1, description="Seconds in which a worker may not notice that a token was revoked.")
     shared_types: tuple[str, ...] = Field(

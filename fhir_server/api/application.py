@@ -10,6 +10,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from fhir_server.api.auth import Service, authorization_routes
+from fhir_server.api.auth.service import DeskOf, closed, silent
 from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.openapi import Shown, document
@@ -20,14 +22,17 @@ TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
 _BELOW = f"{MOUNT}/"
 _BELOW_LENGTH = len(_BELOW)
+_WELL_KNOWN = f"{MOUNT}/.well-known/"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a started server offers; `ready` asks whether its store answers."""
+    """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
+    the tenant of a name, under a base URL."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
+    desk_of: DeskOf = closed
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
@@ -38,6 +43,7 @@ class Application(FastAPI):
 
     edge: Edge
     running: Running | None = None
+    authorization: Service | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
@@ -48,10 +54,14 @@ class Application(FastAPI):
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
         self.running, self.edge.dispatch = running, running.dispatch
+        if self.authorization is not None:
+            self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
 
     def stop(self) -> None:
         """Answer requests no more."""
         self.running, self.edge.dispatch = None, not_open
+        if self.authorization is not None:
+            self.authorization.desk_of, self.authorization.ask = closed, silent
 
     async def ready(self) -> bool:
         """Tell whether requests are answered."""
@@ -81,6 +91,9 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
     application.edge = Edge(parts)
+    if parts.settings.auth == "smart":
+        application.authorization = Service(parts.settings)
+        application.router.routes.extend(authorization_routes(application.authorization))
     application.include_router(pages(described, application.ready))
     application.mount(ASSETS, assets())
     return application
@@ -92,4 +105,4 @@ def _is_fhir(scope: Any) -> bool:
     root = scope.get("root_path")
     if root:
         path = path.removeprefix(root)
-    return path[:_BELOW_LENGTH] == _BELOW or path == MOUNT
+    return (path[:_BELOW_LENGTH] == _BELOW and not path.startswith(_WELL_KNOWN)) or path == MOUNT

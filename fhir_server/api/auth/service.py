@@ -1,0 +1,103 @@
+"""What the endpoints of the authorization server share: the desk of the tenant that a URL names, and its rules."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fhir_server.api.headers import base_url, mapping
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.errors import OAuthError
+from fhir_server.auth.jwks import JwksFetcher
+from fhir_server.errors import Busy
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.settings import Settings
+
+_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
+_LARGEST_FORM = 100_000
+
+DeskOf = Callable[[str, str], Awaitable[Desk]]
+
+
+async def closed(tenant: str, base: str) -> Desk:
+    """Ask to come again, before the server is open and once it closes."""
+    raise Busy("the server is starting or stopping")
+
+
+async def silent(request: FhirRequest) -> FhirResponse:
+    """Do the same for FHIR requests."""
+    raise Busy("the server is starting or stopping")
+
+
+@dataclass(slots=True)
+class Service:
+    """One for each process; `desk_of` and `ask` are set once the server is open.
+
+    ask: runs a FHIR request of the server's own (the patient picker).
+    """
+
+    settings: Settings
+    desk_of: DeskOf = closed
+    ask: Callable[[FhirRequest], Awaitable[FhirResponse]] = silent
+    fetcher: JwksFetcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fetcher = JwksFetcher(inside=self.settings.jwks_inside)
+
+    async def desk(self, request: Request) -> Desk:
+        """Return the desk of the tenant that the URL names."""
+        return await self.desk_of(tenant_of(request), self.fhir_base(request))
+
+    def fhir_base(self, request: Request) -> str:
+        """Return the URL of the FHIR endpoint that belongs to the authorization server of this URL."""
+        tenant = tenant_of(request)
+        mount = f"{request.scope.get('root_path', '')}{'' if tenant == 'default' else f'/t/{tenant}'}/fhir"
+        return base_url(request.scope, mapping(request.scope["headers"]), self.settings, mount)
+
+    def here(self, request: Request) -> str:
+        """Return the URL of the authorization server itself."""
+        return auth_of(self.fhir_base(request))
+
+
+def auth_of(base: str) -> str:
+    """Return the URL of the authorization server of a FHIR endpoint, which lies beside it."""
+    return base.removesuffix("/fhir") + "/auth"
+
+
+def tenant_of(request: Request) -> str:
+    """Return the tenant that a URL names."""
+    return str(request.path_params.get("tenant", "default"))
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form, or of the query of a GET.
+
+    Raises:
+        OAuthError: a field comes twice, which RFC 6749 forbids, or the form is too large.
+    """
+    if request.method == "GET":
+        pairs = request.query_params.multi_items()
+    else:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise OAuthError("invalid_request", "the body must be application/x-www-form-urlencoded")
+        if int(request.headers.get("content-length") or 0) > _LARGEST_FORM:
+            raise OAuthError("invalid_request", "the form is too large", 413)
+        pairs = [(name, value) for name, value in (await request.form()).multi_items() if isinstance(value, str)]
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise OAuthError("invalid_request", "a parameter is given twice")
+    return found
+
+
+def answered(body: Mapping[str, Any], status: int = 200, **headers: str) -> Response:
+    """Return JSON that nobody keeps."""
+    return JSONResponse(dict(body), status, {**_NO_STORE, **headers})
+
+
+def refused(error: OAuthError) -> Response:
+    """Return the answer of an endpoint for apps that refuses."""
+    challenge = {"www-authenticate": 'Basic realm="oauth"'} if error.status == 401 else {}
+    return answered(error.as_json(), error.status, **challenge)

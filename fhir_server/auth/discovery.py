@@ -1,0 +1,61 @@
+"""What the authorization server tells apps about itself, without being asked who they are.
+
+Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#using-well-known
+"""
+
+from typing import Any
+
+from fhir_server.auth import keys
+from fhir_server.auth.assertions import ALGORITHMS
+
+CAPABILITIES = (
+    "launch-ehr", "launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric",
+    "client-confidential-asymmetric", "sso-openid-connect", "context-passthrough-banner", "context-passthrough-style",
+    "context-ehr-patient", "context-ehr-encounter", "context-standalone-patient", "context-standalone-encounter",
+    "permission-offline", "permission-online", "permission-patient", "permission-user", "permission-v1",
+    "permission-v2",
+)  # fmt: skip
+_SCOPES = (
+    "openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter", "offline_access", "online_access",
+    "patient/*.cruds", "user/*.cruds", "system/*.cruds", "patient/*.read", "patient/*.write", "patient/*.*",
+    "user/*.read", "user/*.write", "user/*.*",
+)  # fmt: skip
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+
+
+def smart_configuration(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
+    """Return `.well-known/smart-configuration`; `auth` is the URL below which the endpoints are."""
+    return {
+        **_common(issuer, auth, registration=registration),
+        "management_endpoint": f"{auth}/manage",
+        "capabilities": list(CAPABILITIES),
+    }
+
+
+def openid_configuration(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
+    """Return `.well-known/openid-configuration`. Spec: https://openid.net/specs/openid-connect-discovery-1_0.html"""
+    return {
+        **_common(issuer, auth, registration=registration),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [keys.ALGORITHM],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser"],
+        "authorization_response_iss_parameter_supported": True,
+    }
+
+
+def _common(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "issuer": issuer,
+        "jwks_uri": f"{auth}/jwks",
+        "authorization_endpoint": f"{auth}/authorize",
+        "token_endpoint": f"{auth}/token",
+        "introspection_endpoint": f"{auth}/introspect",
+        "revocation_endpoint": f"{auth}/revoke",
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types_supported": ["code"],
+        "scopes_supported": list(_SCOPES),
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": list(_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+    }
+    return found | ({"registration_endpoint": f"{auth}/register"} if registration else {})
