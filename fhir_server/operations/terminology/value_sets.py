@@ -29,9 +29,13 @@ async def with_value_set(ctx: Context, call: Call) -> Sequence[Json]:
 
 
 async def with_code_system(ctx: Context, call: Call) -> Sequence[Json]:
-    """Return the parameters of a call; one on an instance names its code system too."""
+    """Return the parameters of a call; one on an instance, or with a code system, names its URL too."""
     held = await instance(ctx, call)
-    return call.inputs.parts if held is None else [*call.inputs.parts, {"name": "codeSystem", "resource": held}]
+    given = call.inputs.one("codeSystem") if held is None else held
+    added: list[Json] = [] if held is None else [{"name": "codeSystem", "resource": held}]
+    if given is not None and "url" not in call.inputs.values:
+        added.append({"name": "url", "valueUri": text(given, "url")})
+    return [*call.inputs.parts, *added]
 
 
 def bound(library: Library, context: str) -> str:
