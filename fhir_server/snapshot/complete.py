@@ -31,6 +31,8 @@ def complete(elements: Iterable[Element], definition: Definition, find: Find) ->
             kept = ("type",) if definition.get("kind") == "logical" else ()
             added = {name: value for name, value in added.items() if name not in _NOT_OF_ROOTS or name in kept}
         added.setdefault("definition", added.get("short") or path)
+        if "binding" in added and not {"valueSet", "description"} & added["binding"].keys():
+            added["binding"] = {**added["binding"], "description": added.get("short") or path}
         added.setdefault("base", {"path": path, "min": added["min"], "max": added["max"]})
         rules = added.get("constraint", ())
         if all(rule.get("key") != "ele-1" for rule in rules) and _is_element(added, index, definition, find):
