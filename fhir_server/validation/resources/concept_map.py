@@ -45,13 +45,13 @@ def check(concept_map: Json, place: Place, run: Run) -> None:
 
 
 def _scope(concept_map: Json, name: str, place: Place, run: Run) -> str:
-    """Return the value set of one side, if it is known; one that is something else is a fault."""
+    """Return the value set of one side, if it is known."""
     value = choice(concept_map, name)
     url = value.json if value is not None and isinstance(value.json, str) else ""
     if not url or run.knowledge.library.find("ValueSet", url):
         return url
     if run.knowledge.library.find("CodeSystem", url):
-        run.error(Place(place, name), "invalid", f"{shorten(url)} is a code system, not a value set")
+        run.warn(Place(place, name), "invalid", f"{shorten(url)} is a code system, not a value set")
     return ""
 
 

@@ -143,6 +143,19 @@ def _check_differential(definition: Json, place: Place, run: Run) -> None:
         full = by_id.get(text(element, "id"))
         if full is not None:
             _check_against(element, full, Place(at, "element", index), run)
+            _check_discriminators(element, Place(at, "element", index), run)
+
+
+def _check_discriminators(element: Json, place: Place, run: Run) -> None:
+    """A discriminator starts with an element of what is sliced, where that is of R4."""
+    path, element_at = text(element, "path"), run.knowledge.definitions.element
+    if element_at(path) is None:
+        return
+    for index, discriminator in objects(child(element, "slicing"), "discriminator"):
+        step = text(discriminator, "path").partition(".")[0]
+        if step.isidentifier() and element_at(f"{path}.{step}") is None:
+            at = Place(Place(place, "slicing"), "discriminator", index)
+            run.error(at, "invalid", f"{shorten(path)} has no element {shorten(step)} to discriminate by")
 
 
 def _types(element: Json) -> set[str]:
