@@ -29,12 +29,15 @@ async def with_value_set(ctx: Context, call: Call) -> Sequence[Json]:
 
 
 async def with_code_system(ctx: Context, call: Call) -> Sequence[Json]:
-    """Return the parameters of a call; one on an instance, or with a code system, names its URL too."""
-    held = await instance(ctx, call)
-    given = call.inputs.one("codeSystem") if held is None else held
-    added: list[Json] = [] if held is None else [{"name": "codeSystem", "resource": held}]
-    if given is not None and "url" not in call.inputs.values:
-        added.append({"name": "url", "valueUri": text(given, "url")})
+    """Return the parameters of a call; one on an instance, or with a code system, names its URL and version too."""
+    given, held = call.inputs.one("codeSystem"), await instance(ctx, call)
+    named = given if held is None else held
+    if named is None:
+        return call.inputs.parts
+    added: list[Json] = [] if held is not None else [{"name": "tx-resource", "resource": given}]
+    for name, kind in (("url", "valueUri"), ("version", "valueString")):
+        if name not in call.inputs.values and text(named, name):
+            added.append({"name": name, kind: text(named, name)})
     return [*call.inputs.parts, *added]
 
 
