@@ -37,7 +37,7 @@ async def _install(ctx: Context, call: Call) -> Outputs:
         ) from None
     package = result.package
     absent = missing(package, [*ctx.packages.all, package])
-    if absent:
+    if absent and result.outcome != "unchanged":
         _log.warning("the package %s is installed, but not what it depends on: %s", package.id, ", ".join(absent))
     return Outputs([("outcome", result.outcome), *_about(package), *(("missing", each) for each in absent)])
 
