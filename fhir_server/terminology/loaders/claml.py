@@ -166,6 +166,8 @@ def _text(each: _Class, kind: str) -> str:
 
 
 def _said(element: "etree._Element") -> str:
+    for reference in element.iterfind(".//Reference"):
+        reference.text = f" ({reference.text})" if reference.get("class") == "in brackets" else f" {reference.text}"
     return " ".join("".join(str(text) for text in element.itertext()).split())
 
 

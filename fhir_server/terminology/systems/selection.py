@@ -18,6 +18,8 @@ _CODE = frozenset(("concept", "code"))
 _COLUMNS = {"display": "display", "status": "status", "definition": "definition"}
 _FLAGS = {"inactive": "inactive", "notSelectable": "abstract", "abstract": "abstract"}
 _EXPRESSIONS = frozenset(("constraint", "expression", "ecl"))
+# Of LOINC: the answers of a list, and those to a question.
+_LISTS = frozenset(("LIST", "list", "answers-for"))
 _REGEX_SECONDS = 2.0
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
 _MOST_WORDS = 20
@@ -96,6 +98,9 @@ def _among(store: Store, property_: str, values: Sequence[str]) -> Intervals:
 
 def _having(store: Store, property_: str, value: str) -> Intervals:
     """Return the concepts of which a property has a value."""
+    if store.kind == "rxnorm":
+        # https://hl7.org/fhir/R4/rxnorm.html writes concepts in relations so.
+        value = value.removeprefix("CUI:")
     if property_ in _CODE:
         return store.numbers([value])
     if property_ in _COLUMNS:
@@ -122,14 +127,14 @@ _NEAR: Mapping[str, Callable[[Store, Intervals], Intervals]] = {
 
 
 def _in_list(store: Store, property_: str, value: str) -> Intervals:
-    if property_ not in ("LIST", "list") or (list_ := store.number(value)) is None:
+    if property_ not in _LISTS or (list_ := store.number(value)) is None:
         return EMPTY
     return store.members(list_)
 
 
 def _kinds(store: Store, property_: str) -> Sequence[int]:
     kinds = store.kinds(property_)
-    if not kinds and property_ not in ("LIST", "list"):
+    if not kinds and property_ not in _LISTS:
         raise BadValue(f"the system {store.header.url} has no property {property_[:100]!r}")
     return kinds
 
