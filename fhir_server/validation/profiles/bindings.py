@@ -29,6 +29,8 @@ _STRENGTHS = {
     "required": "required", "maximum": "required", "extensible": "extensible", "minimum": "preferred",
     "preferred": "preferred", "current": "extensible",
 }  # fmt: skip
+# R4's vital signs say "required" of the units of components; HL7 has since corrected that.
+_WRONG = frozenset((("Observation.component.value[x]", "http://hl7.org/fhir/ValueSet/ucum-vitals-common"),))
 _CODED = frozenset(("code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "id", "markdown", "canonical"))
 _SHORTEST_FIRST = ("required", "extensible", "preferred")
 
@@ -39,6 +41,8 @@ def binding_checks(definition: Json, base: Facts, profile: str, pin: Callable[[s
     if not isinstance(binding, dict):
         return
     strength, value_set = binding_facts(binding)
+    if (definition.get("path"), value_set) in _WRONG:
+        strength = "extensible"
     if value_set and strength in _SHORTEST_FIRST and (strength, value_set) != base.binding:
         yield _check(strength, pin(value_set, "ValueSet"), profile, "")
     for extension in binding.get("extension") or ():

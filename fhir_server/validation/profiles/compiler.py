@@ -149,7 +149,7 @@ class Compiler:
             *type_checks(own, base.facts, self._profile, self._profiles, self.pin),
             *value_checks(tree.definition, base.facts, f"{self._profile}#{tree.path}"),
             *binding_checks(tree.definition, base.facts, self._profile, self.pin),
-            *invariant_checks(tree.definition, base.facts, self._profile, self._profiles.conforms_value),
+            *invariant_checks(tree.definition, base.facts, self._profile, self._profiles),
             *narrative_checks(tree.definition, self._profile),
             *self._members(tree, base),
             *self._content_checks(tree, base),

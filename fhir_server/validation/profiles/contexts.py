@@ -3,16 +3,24 @@
 Spec: https://hl7.org/fhir/R4/defining-extensions.html#context
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, Options, compile_expression
 from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import LIMITS
 from fhir_server.validation.profiles.spot import Spot, node_of, resource_around
 from fhir_server.validation.run import Run
 
+# R4 allows these in fewer places than its own resources and those of every guide have them; later editions of the
+# definitions say so. A path that ends in a point stands for all below it.
+_WIDER: Mapping[str, frozenset[str]] = {
+    CORE + "structuredefinition-fhir-type": frozenset(("ElementDefinition.type",)),
+    CORE + "regex": frozenset(("ElementDefinition.type",)),
+    CORE + "capabilitystatement-expectation": frozenset(("CapabilityStatement.", "SearchParameter.")),
+}
 _EVERYWHERE = frozenset(("Element", "*"))
 
 
@@ -38,7 +46,9 @@ def read_contexts(definition: Json) -> Contexts:
         if isinstance(context, dict) and isinstance(context.get("expression"), str):
             found.setdefault(str(context.get("type")), []).append(context["expression"])
     listed = ", ".join(f"{kind[:1]}:{text}" for kind, texts in found.items() for text in texts)
-    elements = frozenset(_plain(text) for text in found["element"])
+    elements = frozenset(_plain(text) for text in found["element"]) | _WIDER.get(
+        str(definition.get("url")), frozenset()
+    )
     return Contexts(elements, frozenset(found["extension"]), tuple(found["fhirpath"]), listed)
 
 
@@ -49,11 +59,15 @@ def _plain(path: str) -> str:
 
 def allows(contexts: Contexts, owner: Spot, run: Run) -> bool:
     """Whether an extension may be used on an element, which has spots above it."""
-    if not contexts.elements.isdisjoint(identities(owner, run.knowledge.definitions)):
+    if any(_is_among(each, contexts.elements) for each in identities(owner, run.knowledge.definitions)):
         return True
     if contexts.extensions and not contexts.extensions.isdisjoint(_extensions_around(owner)):
         return True
     return any(_selects(expression, owner) for expression in contexts.expressions)
+
+
+def _is_among(path: str, elements: frozenset[str]) -> bool:
+    return path in elements or path.partition(".")[0] + "." in elements
 
 
 def _extensions_around(owner: Spot) -> Iterator[str]:

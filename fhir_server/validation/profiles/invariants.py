@@ -4,14 +4,18 @@ Spec: https://hl7.org/fhir/R4/conformance-rules.html#constraints
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.fhirpath import Expression, FhirPathError, Limits, Node, Options, Services, compile_expression
+from fhir_server.validation.profiles.choices import with_choices
 from fhir_server.validation.profiles.elements import Json
 from fhir_server.validation.profiles.facts import CORE, Facts
 from fhir_server.validation.profiles.spot import Spot, node_of, with_parents
 from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
+
+if TYPE_CHECKING:
+    from fhir_server.validation.profiles.registry import Profiles
 
 _BEST_PRACTICE = CORE + "elementdefinition-bestpractice"
 LIMITS = Limits(seconds=1.0, steps=200_000)
@@ -19,14 +23,14 @@ Conforms = Callable[[Any, str, Run], bool | None]
 MAX_INVARIANTS = 200
 
 
-def invariant_checks(definition: Json, base: Facts, profile: str, conforms: Conforms) -> Iterator[SpotCheck]:
+def invariant_checks(definition: Json, base: Facts, profile: str, profiles: "Profiles") -> Iterator[SpotCheck]:
     """Yield the checks of the constraints of an element that its base has not."""
     constraints = definition.get("constraint")
     for constraint in constraints[:MAX_INVARIANTS] if isinstance(constraints, list) else ():
         if isinstance(constraint, dict) and not _inherited(constraint, base):
             expression = constraint.get("expression")
             if isinstance(expression, str):
-                yield _invariant(constraint, expression, profile, conforms)
+                yield _invariant(constraint, expression, profile, profiles)
 
 
 def _inherited(constraint: Json, base: Facts) -> bool:
@@ -34,18 +38,18 @@ def _inherited(constraint: Json, base: Facts) -> bool:
     return constraint.get("key") in base.constraints
 
 
-def _invariant(constraint: Json, source: str, profile: str, conforms: Conforms) -> SpotCheck:
+def _invariant(constraint: Json, source: str, profile: str, profiles: "Profiles") -> SpotCheck:
     key, human = str(constraint.get("key") or ""), str(constraint.get("human") or source)
     severe = constraint.get("severity") == "error" and not _best_practice(constraint)
     text = f"Constraint failed: {key}: '{human}' (defined in {profile})"
     try:
-        expression = compile_expression(source)
+        expression = compile_expression(with_choices(source, profiles.definitions))
     except FhirPathError as error:
         return _broken(f"The invariant {key} of {profile} cannot be evaluated: {error}")
 
     def check(spot: Spot, run: Run) -> None:
         try:
-            holds = _holds(expression, spot, run, conforms)
+            holds = _holds(expression, spot, run, profiles.conforms_value)
         except FhirPathError as error:
             run.warn(spot, "processing", f"The invariant {key} of {profile} cannot be evaluated: {error}", key)
             return

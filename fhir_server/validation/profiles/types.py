@@ -46,6 +46,8 @@ def is_kind_of(name: str, codes: Mapping[str, object] | frozenset[str], definiti
         if current in codes:
             return True
         definition = definitions.types.get(current)
+        if definition is not None and definition.kind == "primitive-type":
+            return "Element" in codes  # a code is no string where a profile asks for one
         if definition is None:
             return False
         current = definition.base if definition.kind != "backbone" else "BackboneElement"
