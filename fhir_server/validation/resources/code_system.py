@@ -54,7 +54,7 @@ def _check_properties(concept: Json, declared: Mapping[str, str], codes: set[str
         elif value is not None and value.type != declared[code]:
             run.error(at, "invalid", f"the property {shorten(code)} is declared as {declared[code]}, not {value.type}")
         elif value is not None and value.type == "code" and code != "status" and value.json not in codes:
-            run.error(at, "invalid", f"the code system has no code {shorten(value.json)}")
+            run.warn(at, "invalid", f"the code system has no code {shorten(value.json)}")
 
 
 def _check_count(system: Json, found: int, place: Place, run: Run) -> None:

@@ -69,8 +69,10 @@ def _check_code(side: Side, code: str, place: Place, run: Run) -> None:
     if not side.system:
         return
     terms, version = run.knowledge.terms, side.version or None
-    found = terms.check(None, side.system, code, version=version)
-    if found.result is not False and side.value_set:
+    known = found = terms.check(None, side.system, code, version=version)
+    if known.result is not False and side.value_set:
         found = terms.check(side.value_set, side.system, code, version=version)
     if found.result is False:
-        run.error(place, "required", found.message or f"{shorten(code)} is not a code of {shorten(side.system)}")
+        # Of a system that is not loaded, the list of a value set is no proof.
+        note = run.warn if known.result is None else run.error
+        note(place, "required", found.message or f"{shorten(code)} is not a code of {shorten(side.system)}")

@@ -191,10 +191,6 @@ def test_a_parameter_of_a_value_set_is_declared_and_used() -> None:
             {"concept": [{"code": "a", "property": [{"code": "n", "valueString": "x"}]}]},
             ["CodeSystem.concept[0].property[0]"],
         ),
-        (
-            {"concept": [{"code": "a", "property": [{"code": "b", "valueCode": "z"}]}]},
-            ["CodeSystem.concept[0].property[0]"],
-        ),
         ({"concept": [{"code": "a", "property": [{"code": "b", "valueCode": "a"}]}]}, []),
         ({"content": "not-present"}, ["CodeSystem.concept[0]"]),
         ({"content": "supplement"}, ["CodeSystem.content"]),
@@ -210,6 +206,25 @@ def test_a_parameter_of_a_value_set_is_declared_and_used() -> None:
 )
 def test_a_code_system_is_consistent(more: dict[str, Any], expected: list[str]) -> None:
     assert told({**SYSTEM, **more}) == expected
+
+
+def test_a_property_that_names_no_concept_is_a_warning() -> None:
+    for name, count in (("z", 1), ("a", 0)):
+        concept = {"code": "a", "property": [{"code": "b", "valueCode": name}]}
+        assert len(told({**SYSTEM, "concept": [concept]}, severity="warning")) == count
+
+
+def test_the_list_of_a_value_set_is_no_proof_for_a_system_that_is_not_loaded() -> None:
+    url = "http://example.org/v"
+    scope = {
+        "resourceType": "ValueSet",
+        "url": url,
+        "compose": {"include": [{"system": "urn:x:y", "concept": [{"code": "a"}]}]},
+    }
+    group = {"source": "urn:x:y", "target": "http://example.org/s", "element": [{"code": "b"}]}
+    made = {"resourceType": "ConceptMap", "sourceCanonical": url, "group": [group]}
+    assert told(made, scope) == []
+    assert told(made, scope, severity="warning") == ["ConceptMap.group[0].element[0].code"]
 
 
 def test_the_value_set_of_a_code_system_has_all_its_codes() -> None:
