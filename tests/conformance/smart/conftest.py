@@ -1,0 +1,164 @@
+"""A server with SMART in the process, some patients, users and clients, and a browser to walk through its pages."""
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from fhir_server.app import create_app
+from fhir_server.auth.clients import Client, save_client
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.secrets import digest
+from fhir_server.auth.users import User, new_user, save_user, with_password
+from fhir_server.settings import Settings
+
+ORIGIN = "http://ehr.example"
+BASE = f"{ORIGIN}/fhir"
+REDIRECT = "https://app.example/callback"
+PASSWORD = "correct horse battery"
+SECRET = "a secret of the confidential app"
+VERIFIER = "v" * 64
+CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+WIDE = (
+    "launch launch/patient launch/encounter openid fhirUser offline_access online_access patient/*.cruds user/*.cruds"
+)
+
+PUBLIC = Client("public-app", "Growth Chart", redirect_uris=(REDIRECT,), scopes=WIDE)
+SYMMETRIC = Client(
+    "secret-app", "Portal", "symmetric", redirect_uris=(REDIRECT,), scopes=WIDE, secrets=(digest(SECRET),),
+    grant_types=("authorization_code", "refresh_token", "client_credentials"),
+)  # fmt: skip
+
+
+def record(type_: str, id_: str, **elements: Any) -> dict[str, Any]:
+    return {"resourceType": type_, "id": id_, **elements}
+
+
+def observation(id_: str, patient: str, code: str = "8867-4", category: str = "vital-signs") -> dict[str, Any]:
+    system = "http://terminology.hl7.org/CodeSystem/observation-category"
+    return record(
+        "Observation", id_, status="final", subject={"reference": f"Patient/{patient}"},
+        code={"coding": [{"system": "http://loinc.org", "code": code}]},
+        category=[{"coding": [{"system": system, "code": category}]}],
+    )  # fmt: skip
+
+
+RECORDS = [
+    record("Practitioner", "doc", name=[{"family": "Grey"}]),
+    record("Patient", "ann", name=[{"family": "Able", "given": ["Ann"]}]),
+    record("Patient", "bob", name=[{"family": "Baker", "given": ["Bob"]}]),
+    observation("ann-pulse", "ann"),
+    observation("ann-lab", "ann", "2345-7", "laboratory"),
+    observation("bob-pulse", "bob"),
+    record("Provenance", "of-ann", target=[{"reference": "Observation/ann-pulse"}], recorded="2026-01-01T00:00:00Z",
+           agent=[{"who": {"reference": "Practitioner/doc"}}]),
+    record("Binary", "of-bob", contentType="text/plain", data="aGk=",
+           securityContext={"reference": "Patient/bob"}),
+]  # fmt: skip
+
+
+@dataclass
+class Ehr:
+    """The server under test, and a desk to look behind it."""
+
+    http: httpx.AsyncClient
+    desk: Desk
+    doctor: User
+    ann: User
+    steps: list[str] = field(default_factory=list)
+
+    async def fhir(self, url: str, token: str = "", method: str = "GET", body: Any = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return await self.http.request(method, f"/fhir/{url}", json=body, headers=headers)
+
+    async def asked(self, scope: str, client: Client = PUBLIC, **changes: str) -> httpx.Response:
+        """Send an authorization request; an empty value leaves a parameter out."""
+        query = {
+            "response_type": "code", "client_id": client.id, "redirect_uri": REDIRECT, "scope": scope, "state": "s1",
+            "aud": BASE, "code_challenge": CHALLENGE, "code_challenge_method": "S256",
+        } | changes  # fmt: skip
+        return await self.http.get("/auth/authorize", params={name: value for name, value in query.items() if value})
+
+    async def walked(self, answer: httpx.Response, name: str = "doc", **choices: str) -> dict[str, str]:
+        """Follow the pages as a user who allows all; return what the app is told."""
+        for _ in range(12):
+            location = answer.headers.get("location", "")
+            if location.startswith(REDIRECT):
+                return dict(parse_qsl(urlsplit(location).query))
+            answer = await (self.http.get(location) if location else self._filled(answer, name, choices))
+        raise AssertionError(answer.text)
+
+    async def _filled(self, answer: httpx.Response, name: str, choices: dict[str, str]) -> httpx.Response:
+        text, fields = answer.text, dict[str, str]()
+        for tag in re.findall(r"<input[^>]*>", text):
+            found = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+            if found.get("type") == "hidden" or "checked" in tag:
+                fields[found["name"]] = unescape(found.get("value", ""))
+        path = urlsplit(str(answer.url)).path
+        self.steps.append(path)
+        if path.endswith("sign-in"):
+            return await self.http.post(path, data=fields | {"name": name, "password": PASSWORD})
+        if "Whose record" in text:
+            shown = {"patient": choices["patient"]} if 'type="radio"' in text else {"find": choices["find"]}
+            return await self.http.get(path, params={"request": fields["request"]} | shown)
+        if "Which visit" in text:
+            return await self.http.get(path, params=fields | {"encounter": choices.get("encounter", "-")})
+        kept = {key: value for key, value in fields.items() if value not in choices.get("without", "").split()}
+        return await self.http.post(path, data=kept | {"decision": choices.get("decision", "allow")})
+
+    async def token(self, form: dict[str, str], **headers: str) -> httpx.Response:
+        return await self.http.post("/auth/token", data=form, headers=headers)
+
+    async def redeemed(self, code: str, client: Client = PUBLIC, **changes: str) -> httpx.Response:
+        form = {
+            "grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER,
+            "client_id": client.id,
+        } | changes  # fmt: skip
+        return await self.token({name: value for name, value in form.items() if value})
+
+    async def granted(self, scope: str, name: str = "doc", **choices: str) -> dict[str, Any]:
+        """Go the whole way; return the answer of the token endpoint."""
+        told = await self.walked(await self.asked(scope), name, **choices)
+        answer = await self.redeemed(told["code"])
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+@asynccontextmanager
+async def started(folder: Path, **settings: Any) -> AsyncIterator[Ehr]:
+    app = create_app(Settings(data_dir=folder, auth="smart", durable=False, demo=False, **settings))
+    async with app.router.lifespan_context(app):
+        assert app.running is not None
+        desk = await app.running.desk_of("default", BASE)
+        doctor = await with_password(new_user("doc", subject="Practitioner/doc", roles=("clinician",)), PASSWORD)
+        ann = await with_password(new_user("ann", subject="Patient/ann"), PASSWORD)
+        for user in (doctor, ann):
+            await save_user(desk, user)
+        for client in (PUBLIC, SYMMETRIC):
+            await save_client(desk, client)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+            ehr = Ehr(http, desk, doctor, ann)
+            yield ehr
+
+
+@pytest.fixture
+async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
+    async with started(tmp_path) as ehr:
+        token = (await ehr.granted("user/*.cruds"))["access_token"]
+        for resource in RECORDS:
+            answer = await ehr.fhir(f"{resource['resourceType']}/{resource['id']}", token, "PUT", resource)
+            assert answer.status_code == 201, answer.text
+        ehr.http.cookies.clear()
+        ehr.steps.clear()
+        yield ehr
