@@ -15,7 +15,7 @@ import pytest
 
 from tests.conformance.score import Score
 
-SUITES = ("fhirpath", "validator", "terminology")
+SUITES = ("fhirpath", "snapshot", "packages", "validator", "terminology")
 
 
 def main() -> int:
