@@ -106,7 +106,9 @@ class CodingCheck:
                 "Coding has no system. A code with no system has no defined meaning, and it cannot be validated."
                 " A system should be provided"
             )
-            self._add(Finding("warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", text_), "")
+            self._add(
+                Finding("warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", text_), "."
+            )
             self._not_in()
             return False
         answer = self._setting.members.find(composition, Asked(None, self._code, self._version))
@@ -132,7 +134,8 @@ class CodingCheck:
         if ":" not in url:
             text_ = "Coding.system must be an absolute reference, not a local reference"
             self._add(error("invalid", "invalid-data", "Terminology_TX_System_Relative", text_), "system")
-        elif (held := sources.resource(url)) is not None and held.header.content == "supplement":
+            return False
+        if (held := sources.resource(url)) is not None and held.header.content == "supplement":
             named = f"{url}|{held.header.version}" if held.header.version else url
             text_ = f"CodeSystem {named} is a supplement, so can't be used as a value in Coding.system"
             self._add(error("invalid", "invalid-data", "CODESYSTEM_CS_NO_SUPPLEMENT", text_), "system")

@@ -69,7 +69,7 @@ def wrong(displays: Displays, given: str, named: str, languages: Languages, at: 
     spaced = any(_spaced(each.value) == _spaced(given) for each in fitting)
     shown = fitting if languages else _default(displays)
     start, key = ("Wrong whitespace in Display Name", "_WS") if spaced else ("Wrong Display Name", "")
-    texts = [f"'{each.value}' ({each.language or '--'})" for each in shown]
+    texts = [f"'{each.value}'" + (f" ({each.language})" if each.language else "") for each in shown]
     some = f"one of {len(texts)} choices: " if len(texts) > 1 else ""
     message = (
         f"{start} '{given}' for {named}. Valid display is {some}{choices(texts)}"

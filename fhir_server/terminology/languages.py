@@ -23,23 +23,27 @@ class Languages:
         return bool(self.tags)
 
     def rank(self, language: str) -> int | None:
-        """Return how well a language fits, 0 best: the tags in their order, an exact one before a related one."""
+        """Return how well a language fits, 0 best: the tags in their order; of each the very tag, one that says more,
+        one that says less, one of another region. None where it is another language.
+        """
         if not language:
             return None
         mine = language.lower()
         for place, tag in enumerate(self.tags):
             asked = tag.lower()
             if mine == asked:
-                return 3 * place
+                return 4 * place
             if mine.startswith(asked + "-"):
-                return 3 * place + 1
+                return 4 * place + 1
             if asked.startswith(mine + "-"):
-                return 3 * place + 2
+                return 4 * place + 2
+            if mine.partition("-")[0] == asked.partition("-")[0]:
+                return 4 * place + 3
         return None
 
     def named(self) -> str:
         """Return the tags for people; `--` where there are none."""
-        return ",".join(self.tags) or "--"
+        return ", ".join(self.tags) or "--"
 
 
 ANY = Languages(())
