@@ -63,6 +63,7 @@ class Profiles:
         self.definitions = knowledge.definitions
         self._library = knowledge.library
         self._found: dict[str, Profile | None] = {}
+        self._troubles: dict[str, str] = {}
         self._members: dict[tuple[str, str], Member | None] = {}
 
     def find(self, canonical: str) -> Profile | None:
@@ -102,8 +103,9 @@ class Profiles:
     def _structure(self, canonical: str) -> Json | None:
         try:
             return structure(self._library, canonical) if canonical else None
-        except FhirError:
-            return None  # whoever stores or loads it is told why it has no snapshot
+        except FhirError as error:
+            self._troubles[canonical] = str(error)
+            return None
 
     def _version_like(self, canonical: str) -> str:
         """`url|4.0` stands for the latest 4.0.x."""
@@ -148,7 +150,7 @@ class Profiles:
         if not self._is_core(canonical):
             profile = self.find(canonical)
             if profile is None:
-                run.unchecked(spot, "not-found", f"The profile {canonical} is not known, so it has not been checked")
+                run.unchecked(spot, "not-found", f"{self.why_not(canonical)}: it has not been checked")
                 return
             key = id(spot.value), profile.label
             if spot.value is None or key not in run.done:
@@ -169,6 +171,10 @@ class Profiles:
     def knows(self, canonical: str) -> bool:
         """Whether a profile can be checked."""
         return self._is_core(canonical) or self.find(canonical) is not None
+
+    def why_not(self, canonical: str) -> str:
+        """Say why a profile cannot be checked."""
+        return self._troubles.get(canonical) or f"the profile {canonical[:200]} is not known here"
 
     def _is_core(self, canonical: str) -> bool:
         return canonical.startswith(CORE) and canonical[len(CORE) :] in self.definitions.types
@@ -270,6 +276,11 @@ def check(value: Any, profile: str, place: Place, run: Run) -> None:
 def known(profile: str, run: Run) -> bool:
     """Whether a profile can be checked."""
     return profiles_of(run.knowledge).knows(profile)
+
+
+def why_not(profile: str, run: Run) -> str:
+    """Say why a profile that is not `known` cannot be checked: nobody has it, or its snapshot cannot be made."""
+    return profiles_of(run.knowledge).why_not(profile)
 
 
 def must_support(profile: str, run: Run) -> tuple[str, ...]:

@@ -93,9 +93,10 @@ def _profiled(code: str, urls: tuple[str, ...], profiles: "Profiles") -> SpotChe
         known = [url for url in urls if profiles.knows(url)]
         matching = [url for url in known if profiles.conforms(spot, url, run)]
         if not matching and len(known) < len(urls):
+            # Where others are known and do not fit, the unknown one may; that cannot be told.
             for url in urls:
                 if url not in known:
-                    profiles.check_type(spot, url, run)
+                    (profiles.check if known else profiles.check_type)(spot, url, run)
         elif not matching:
             run.error(spot, "structure", f"Unable to find a match for the profile among choices: {', '.join(urls)}")
             for url in urls:
