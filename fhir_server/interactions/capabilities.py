@@ -3,6 +3,7 @@
 Spec: https://hl7.org/fhir/R4/http.html#capabilities
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -72,7 +73,9 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
         ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, ctx.library, guides,
         ctx.terminology if isinstance(ctx.terminology, Terminology) else None,
     )  # fmt: skip
-    body, tag = statement(parts, request.base, mode)
+    # All code systems are looked at, which takes a while the first time.
+    made = await asyncio.to_thread(statement, parts, request.base, mode) if mode == "terminology" else None
+    body, tag = made or statement(parts, request.base, mode)
     wanted = asked(request.query)
     if wanted is not None:
         type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"

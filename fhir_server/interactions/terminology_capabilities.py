@@ -14,6 +14,7 @@ from fhir_server.packages import Entry
 from fhir_server.terminology import Terminology
 
 _EXPAND = "http://hl7.org/fhir/OperationDefinition/ValueSet-expand"
+_WITHOUT_EFFECT = frozenset(("date", "contextDirection"))
 _USABLE = ("complete", "fragment")
 _TEXT_FILTER = (
     "Concepts of which the display, the code or a designation holds all words of the filter; case and accents do not "
@@ -57,7 +58,8 @@ def terminology_body(terminology: Terminology, operations: Operations) -> dict[s
 def _expansion_parameters(operations: Operations) -> Iterable[str]:
     for facts in operations.facts:
         if facts.url == _EXPAND:
-            return sorted(parameter.name for parameter in facts.parameters if parameter.use == "in")
+            names = {parameter.name for parameter in facts.parameters if parameter.use == "in"}
+            return sorted(names - _WITHOUT_EFFECT)
     return ()
 
 
@@ -103,9 +105,8 @@ def _version(entry: Entry, head: _Head) -> dict[str, Any]:
 
 
 def _system(terminology: Terminology, url: str, versions: list[dict[str, Any]]) -> dict[str, Any]:
-    latest = next(iter(terminology.versions(url)), "")
-    told = [
-        each | {"isDefault": True} if len(versions) > 1 and each.get("code") == latest else each for each in versions
-    ]
-    told = [each for each in told if each]
+    told = [each for each in versions if each]
+    if len(told) > 1:
+        latest = next(iter(terminology.versions(url)), "")
+        told = [each | {"isDefault": True} if each.get("code") == latest else each for each in told]
     return {"uri": url} | ({"version": told} if told else {}) | {"subsumption": True}

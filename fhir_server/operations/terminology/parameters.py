@@ -15,7 +15,7 @@ from fhir_server.operations.facts import r4
 
 Json = Mapping[str, Any]
 
-RESOURCES = {"tx-resource": "Resource", "cache-id": "id"}
+RESOURCES = {"tx-resource": "Resource"}
 """Resources that count for this call alone."""
 
 VERSIONS = {
