@@ -40,7 +40,9 @@ NO_WISHES = Wishes()
 def validated(ctx: Context, resource: dict[str, Any], type_: str, wishes: Wishes) -> tuple[Issue, ...]:
     """Validate as the settings and the client wish, and return what is worth telling.
 
-    A wrong display is an error to `$validate` only: it changes nothing of what the code means.
+    Some of what `$validate` calls an error is no reason to lose what was observed: a code that the release of its
+    system that is loaded here does not have yet, another display, a vital sign that does not claim to be as its profile
+    has it, rules that R4 gives in words for Bundles and definitions. Those refuse a write only if the client is strict.
 
     Raises:
         InvalidResource: there are errors; all findings at once.
@@ -48,8 +50,15 @@ def validated(ctx: Context, resource: dict[str, Any], type_: str, wishes: Wishes
     level = ctx.settings.validation
     if level == "off":
         return ()
-    errors_only = not wishes.told and wishes.handling != "strict"
-    wanted = Wanted(level, errors_only=errors_only, displays="warning")
+    strict = wishes.handling == "strict"
+    errors_only = not wishes.told and not strict
+    wanted = Wanted(
+        level,
+        errors_only=errors_only,
+        codes="error" if strict else "warning",
+        implied=not errors_only,
+        prose=not errors_only,
+    )
     found = ctx.validator.look(resource, type_, wanted)
     if not found.issues:
         return ()
@@ -58,7 +67,8 @@ def validated(ctx: Context, resource: dict[str, Any], type_: str, wishes: Wishes
         if errors_only:  # now somebody reads the rest as well
             found = ctx.validator.look(resource, type_, replace(wanted, errors_only=False))
             issues = tuple(_as_wished(found, wishes))
-        raise InvalidResource(f"{len(issues)} findings in {type_}", issues=issues)
+        first = sorted(issues, key=lambda issue: issue.severity != "error")
+        raise InvalidResource(f"{len(issues)} findings in {type_}", issues=first)
     return issues if wishes.told else ()
 
 
@@ -66,7 +76,10 @@ def _as_wished(found: Findings, wishes: Wishes) -> Iterator[Issue]:
     for issue, origin in zip(found.issues, found.origins, strict=True):
         if wishes.handling == "strict" and origin == "unchecked":
             yield replace(issue, severity="error")
-        elif wishes.handling == "lenient" and origin == "profile" and issue.severity == "error":
+        elif issue.severity == "error" and (
+            (origin in ("implied", "prose") and wishes.handling != "strict")
+            or (origin == "profile" and wishes.handling == "lenient")
+        ):
             yield replace(issue, severity="warning")
         else:
             yield issue

@@ -3,15 +3,15 @@
 Spec: https://hl7.org/fhir/R4/resource-operation-validate.html
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.context import Context
+from fhir_server.definitions import OperationFacts
 from fhir_server.errors import BadRequest, BadValue, Issue
 from fhir_server.interactions.integrity import targets
 from fhir_server.interactions.outcome import outcome
-from fhir_server.interactions.prepare import INLINE
 from fhir_server.interactions.visibility import visible, visible_keys
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
@@ -19,6 +19,7 @@ from fhir_server.operations.facts import r4
 from fhir_server.operations.meta import the_version
 from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.outputs import Outputs
+from fhir_server.operations.referenced import validated_with_references
 from fhir_server.search import query as q
 
 _NAMED = 10
@@ -96,19 +97,18 @@ async def _profile(ctx: Context, call: Call) -> list[Issue]:
 
 
 async def _checked(ctx: Context, call: Call) -> list[Issue]:
-    """Find all that a write would be refused for, and say what was not looked at."""
+    """Find all that there is to say, whatever the settings: more than a write would be refused for."""
     resource = call.inputs.one("resource")
     if resource is None:
         if call.request.id is None:
             raise BadRequest("$validate needs a resource", expression="resource")
         resource = decode((await the_version(ctx, call.request)).stamped())
-    type_ = call.request.type
-    large = len(call.request.body) > INLINE
-    check = ctx.validator.check
-    issues = await asyncio.to_thread(check, resource, type_) if large else check(resource, type_)
-    if not any(issue.severity == "error" for issue in issues):
-        issues = [*_search_parameter(ctx, resource), *await _missing(ctx, resource)]
-    return [*issues, *_of_profile(call.inputs.one("profile"), resource["resourceType"])]
+    own = _BASE + str(resource.get("resourceType"))
+    profiles = tuple(profile for profile in call.inputs.many("profile") if profile != own)
+    issues = await validated_with_references(ctx, resource, call.request.type, profiles)
+    if any(issue.severity == "error" for issue in issues):
+        return sorted(issues, key=lambda issue: issue.severity != "error")
+    return [*_search_parameter(ctx, resource), *await _missing(ctx, resource), *issues]
 
 
 def _search_parameter(ctx: Context, resource: Json) -> list[Issue]:
@@ -137,14 +137,6 @@ async def _missing(ctx: Context, resource: Json) -> list[Issue]:
     ]
 
 
-def _of_profile(profile: str | None, type_: str) -> list[Issue]:
-    """A profile that was not checked is an error: the client would take silence for conformance."""
-    if profile is None or profile == _BASE + type_:
-        return []
-    text = f"conformance to {profile[:200]} was not checked: validation against profiles comes later; this is of R4"
-    return [Issue(text, "not-supported", expression=("profile",))]
-
-
 _MODES: Mapping[str, Callable[[Context, Call], Awaitable[list[Issue]]]] = {
     "": _create,
     "create": _create,
@@ -153,8 +145,16 @@ _MODES: Mapping[str, Callable[[Context, Call], Awaitable[list[Issue]]]] = {
     "profile": _profile,
 }
 
+
+def _facts() -> OperationFacts:
+    """R4 takes one profile, and a resource at the URL of its type; we take several, and any resource at the base."""
+    facts = r4("Resource-validate")
+    parameters = (replace(p, max=None) if p.name == "profile" else p for p in facts.parameters)
+    return replace(facts, system=True, parameters=tuple(parameters))
+
+
 validate = CoreOperation(
-    facts=r4("Resource-validate"),
+    facts=_facts(),
     handler=_run,
     summary="Whether a resource could be created, updated or deleted; nothing is stored.",
 )

@@ -8,8 +8,9 @@ from fhir_server.errors import Issue
 # Errors of one resource, and as many other findings; a last one says that there are more.
 MAX_ISSUES = 200
 
-Origin = Literal["base", "profile", "unchecked"]
-"""Where a finding comes from: R4 itself, a profile, or that something could not be checked."""
+Origin = Literal["base", "profile", "implied", "prose", "unchecked"]
+"""Where a finding comes from: R4 itself, a profile that is claimed, one that a code implies, what R4 says of a type of
+resource in words, or that something could not be checked."""
 
 
 class Enough(Exception):

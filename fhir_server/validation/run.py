@@ -43,7 +43,8 @@ class Run:
         done: profiles that were checked already, by (id of the JSON object, URL), so that circles of references end.
         memo: what a check wants to know again in this validation; names of keys start with that of the check.
         unknown_extensions: severity of an extension that no definition is known for.
-        wrong_displays: severity of a display that is none of its code's.
+        implied: whether profiles count that R4 asks for because of a code, such as that of vital signs.
+        prose: whether rules count that R4 gives in words for some types of resources, such as those of Bundles.
         security: severity of what looks like HTML in a text.
         resource: the innermost resource that is being looked at.
         container: the resource that contains it, where it is a contained one.
@@ -58,7 +59,8 @@ class Run:
     done: set[tuple[int, str]] = field(default_factory=set)
     memo: dict[Any, Any] = field(default_factory=dict)
     unknown_extensions: Literal["information", "warning", "error"] = "information"
-    wrong_displays: Literal["warning", "error"] = "error"
+    implied: bool = True
+    prose: bool = True
     security: Literal["off", "warning", "error"] = "off"
     resource: Json = field(default_factory=dict)
     container: Json | None = None

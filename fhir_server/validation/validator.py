@@ -29,8 +29,10 @@ class Wanted:
         profiles: canonical URLs that the resource has to conform to, beside those that it names itself.
         resolve: gives resources that are referred to.
         errors_only: nobody reads anything but errors; that is faster.
-        displays: severity of a display that is none of its code's.
+        codes: severity of a code that its system has not, and of a display that is none of its code's.
         unknown_extensions: severity of an extension whose definition is not known.
+        implied: whether profiles count that R4 asks for because of a code, such as that of vital signs.
+        prose: whether rules count that R4 gives in words for some types of resources, such as those of Bundles.
         security: severity of what looks like HTML in a text.
     """
 
@@ -39,9 +41,11 @@ class Wanted:
     resolve: Resolve = nothing
     transaction: bool = False
     errors_only: bool = False
-    displays: Literal["warning", "error"] = "error"
+    codes: Literal["warning", "error"] = "error"
     unknown_extensions: Severity = "information"
     security: Security = "off"
+    implied: bool = True
+    prose: bool = True
 
 
 class Validator:
@@ -95,8 +99,8 @@ class Validator:
     def _rules(self, resource: dict[str, Any], found: Findings, wanted: Wanted) -> None:
         rules = rules_of(self.knowledge.definitions, errors_only=wanted.errors_only)
         run = Run(self.knowledge, resource, found, wanted.resolve, wanted.transaction)
-        run.unknown_extensions, run.wrong_displays = wanted.unknown_extensions, wanted.displays
-        run.security = wanted.security
+        run.unknown_extensions = wanted.unknown_extensions
+        run.security, run.implied, run.prose = wanted.security, wanted.implied, wanted.prose
         run.codes = self._judged(wanted)
         name = resource.get("resourceType")
         place = Place(None, name if isinstance(name, str) else "Resource")
@@ -116,9 +120,9 @@ class Validator:
                 )
 
     def _judged(self, wanted: Wanted) -> Codes:
-        key = (wanted.errors_only, wanted.displays)
+        key = (wanted.errors_only, wanted.codes)
         found = self._codes.get(key)
         if found is None:
-            found = Codes(self.knowledge, wanted.displays, errors_only=wanted.errors_only)
+            found = Codes(self.knowledge, wanted.codes, errors_only=wanted.errors_only)
             found = self._codes.setdefault(key, found)
         return found

@@ -38,15 +38,15 @@ class Codes(dict[Key, Verdicts]):
 
     Args:
         errors_only: nothing but errors matters.
-        displays: the severity of a wrong display.
+        severity: that of unknown codes and wrong displays.
     """
 
     def __init__(
-        self, knowledge: Knowledge, displays: Literal["warning", "error"] = "error", *, errors_only: bool = False
+        self, knowledge: Knowledge, severity: Literal["warning", "error"] = "error", *, errors_only: bool = False
     ) -> None:
         super().__init__()
         self._knowledge = knowledge
-        self._displays = displays
+        self.severity = severity
         self._errors_only = errors_only
         self._members: dict[Any, tuple[bool | None, str]] = {}
 
@@ -80,9 +80,9 @@ class Codes(dict[Key, Verdicts]):
             yield Verdict("warning", "not-found", "system", text)
         elif not check.result:
             text = check.message or f"the code system {system[:200]!r} has no code {code[:100]!r}"
-            yield Verdict("error", "code-invalid", "code", text)
+            yield Verdict(self.severity, "code-invalid", "code", text)
         elif check.display:
-            yield Verdict(self._displays, "invalid", "display", check.message)
+            yield Verdict(self.severity, "invalid", "display", check.message)
         if check.inactive:
             text = f"{system[:200]}#{code[:100]} is not to be used any more"
             yield Verdict("warning", "business-rule", "", text)
@@ -134,7 +134,15 @@ def unit(value: Any, place: Place, run: Run) -> None:
         return
     system = value.get("system")
     if system == UCUM:
-        if not run.codes.is_plain_unit(code):
-            check_unit(value, place, run)
+        _ucum(value, code, place, run)
     elif type(system) is str and run.codes.member(None, system, code)[0] is False:
         run.warn(place, "code-invalid", f"the code system {system[:200]!r} has no code {code[:100]!r}")
+
+
+def _ucum(value: Any, code: str, place: Place, run: Run) -> None:
+    if run.codes.is_plain_unit(code):
+        return
+    if run.codes.severity == "error":
+        check_unit(value, place, run)
+    elif run.codes.member(None, UCUM, code)[0] is False:
+        run.warn(place, "code-invalid", f"{code[:100]!r} is not a unit of UCUM")

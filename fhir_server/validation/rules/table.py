@@ -11,6 +11,7 @@ from fhir_server.definitions import Definitions, Element, ElementType, TypeDefin
 from fhir_server.fhirpath import TypeModel
 from fhir_server.fhirpath.types import default_model
 from fhir_server.validation import profiles, resources
+from fhir_server.validation.findings import Origin
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.attachment import check as check_attachment
 from fhir_server.validation.resources.observation import implied_profiles
@@ -20,14 +21,16 @@ from fhir_server.validation.rules.invariants import Invariants
 from fhir_server.validation.rules.primitives import TEXTS, primitive_check, texts
 from fhir_server.validation.run import Check, Run
 
-_ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
-_SPOKEN = frozenset(("HealthcareService.communication", "Practitioner.communication"))
+# The only maximum value set of R4 that is not an invariant too.
+_LANGUAGES, _ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/languages", "http://hl7.org/fhir/ValueSet/all-languages"
 _OF_STRUCTURE = frozenset(("http://hl7.org/fhir/StructureDefinition/SimpleQuantity",))
 _OF_WHOLE: Mapping[str, tuple[Check, ...]] = {
     "Coding": (codes.coding,),
     "Attachment": (check_attachment,),
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (codes.unit,)),
 }
+# What answers a form is worth nothing where it does not fit the form.
+_ANSWERS = frozenset(("QuestionnaireResponse",))
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -50,10 +53,10 @@ class Rules:
         run.resource = value
         try:
             self.node(name)(value, place, run)
-            resources.check(value, place, run)
+            _prose(value, name, place, run)
             if "meta" in value:
                 _profiles(value, place, run)
-            if name == "Observation":
+            if name == "Observation" and run.implied:
                 _implied(value, place, run)
         finally:
             run.resource = outer
@@ -112,7 +115,7 @@ class Rules:
             bound = binding_check(element.binding, code, errors_only=self._errors_only)
             if bound:
                 yield bound
-        if (element.name == "language" and code == "code") or element.path in _SPOKEN:
+        if element.binding and element.binding.value_set == _LANGUAGES:
             yield maximum_check(_ALL_LANGUAGES)
 
     def _constraints(self, element: Element) -> tuple[str, ...]:
@@ -233,13 +236,23 @@ def _profiles(resource: dict[str, Any], place: Place, run: Run) -> None:
             check_profile(resource, profile, place, (run, index))
 
 
+def _prose(resource: dict[str, Any], name: str, place: Place, run: Run) -> None:
+    """Rules that R4 gives in words for a type of resource."""
+    if run.prose or name in _ANSWERS:
+        before, run.findings.origin = run.findings.origin, "base" if name in _ANSWERS else "prose"
+        try:
+            resources.check(resource, place, run)
+        finally:
+            run.findings.origin = before
+
+
 def _implied(resource: dict[str, Any], place: Place, run: Run) -> None:
     """The profiles that R4 asks for because of a code. Spec: https://hl7.org/fhir/R4/observation-vitalsigns.html"""
     for implied in implied_profiles(resource):
         if profiles.known(implied.profile, run):
             text = f"checked against {implied.profile}, as R4 asks for the code {implied.code}"
             run.inform(place, "informational", text)
-            _of_profile(resource, implied.profile, place, run)
+            _of_profile(resource, implied.profile, place, (run, "implied"))
 
 
 def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: tuple[Run, int]) -> None:
@@ -249,11 +262,12 @@ def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: t
         at = Place(Place(place, "meta"), "profile", index)
         run.unchecked(at, "structure", f"the profile {profile[:200]!r} is not known here, so it was not checked")
         return
-    _of_profile(resource, profile, place, run)
+    _of_profile(resource, profile, place, (run, "profile"))
 
 
-def _of_profile(resource: dict[str, Any], profile: str, place: Place, run: Run) -> None:
-    before, run.findings.origin = run.findings.origin, "profile"
+def _of_profile(resource: dict[str, Any], profile: str, place: Place, claim: tuple[Run, Origin]) -> None:
+    run, origin = claim
+    before, run.findings.origin = run.findings.origin, origin
     try:
         profiles.check(resource, profile, place, run)
     finally:

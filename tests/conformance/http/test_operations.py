@@ -57,7 +57,7 @@ async def record(http: httpx.AsyncClient) -> httpx.AsyncClient:
     await put(
         http,
         {"resourceType": "Organization", "id": "parent", "name": "Parent"},
-        {"resourceType": "Organization", "id": "o", "partOf": {"reference": "Organization/parent"}},
+        {"resourceType": "Organization", "id": "o", "name": "O", "partOf": {"reference": "Organization/parent"}},
         {"resourceType": "Practitioner", "id": "doc"},
         {"resourceType": "Practitioner", "id": "other"},
         PERSON,
