@@ -40,6 +40,7 @@ class Settings(BaseModel):
     max_depth: Positive = Field(100, description="Deepest nesting of JSON or XML.")
     max_entries: Positive = Field(50_000, description="Most entries in a batch or transaction.")
     max_or_values: Positive = Field(5_000, description="Most comma-separated values of one search parameter.")
+    max_expansion: Positive = Field(1_000, description="Most codes that one answer of $expand holds; more take pages.")
     max_ranges: Positive = Field(
         200, description="Most values of one parameter where each is a look-up: quantities, composites, trees, texts."
     )

@@ -8,6 +8,7 @@ from fhir_server.definitions import load
 from fhir_server.packages import Library, Limits, Package, core_library, folder_packages, installed
 from fhir_server.settings import Settings
 from fhir_server.terminology import Terminology
+from fhir_server.terminology.kept_expansions import KeptExpansions
 from fhir_server.terminology.systems import installed_systems
 from fhir_server.validation import Validator
 
@@ -27,6 +28,8 @@ class Conformance:
         self.base = shared_library(settings)
         self._systems = installed_systems(settings.data_dir)
         self._most_codes = settings.max_or_values
+        self._most_expanded = settings.max_expansion
+        self._expansions = KeptExpansions(settings.data_dir / "expansions")
 
     @property
     def generation(self) -> int:
@@ -39,7 +42,7 @@ class Conformance:
 
     def made_of(self, library: Library) -> tuple[Terminology, Validator]:
         """Return what answers and checks by a library; neither reads of it what nobody asks for."""
-        terminology = Terminology(library, self._most_codes, self._systems)
+        terminology = Terminology(library, self._most_codes, self._systems, self._most_expanded, self._expansions)
         return terminology, Validator(load(), library, terminology)
 
 

@@ -98,9 +98,16 @@ def _found(terminology: "Terminology", composition: Composition, request: Expand
     scope = Scope(terminology.sources, request.common.versions, [*composition.supplements, *request.common.supplements])
     scope.take_supplements()
     expansion = Expansion(scope)
-    found = _large(expansion, scope, composition, request) or _evaluated(expansion, scope, composition, request)
-    if key is not None and found.items is not None:
-        terminology.expansions.put(key, found)
+    page = _large(expansion, scope, composition, request)
+    if page is not None or key is None:
+        return page or _evaluated(expansion, scope, composition, request)
+    files = terminology.kept
+    found = files.load(key, composition, scope) if files is not None else None
+    if found is None:
+        found = _evaluated(expansion, scope, composition, request)
+        if files is not None:
+            files.keep(key, composition, scope, found)
+    terminology.expansions.put(key, found)
     return found
 
 

@@ -184,7 +184,6 @@ class ValidateRequest:
     path: str
     concept: Json | None = None
     system_url: str | None = None
-    system: Json | None = None
     abstract: bool = True
     infer_system: bool = False
     membership_only: bool = False
@@ -217,7 +216,6 @@ class ValidateRequest:
             path,
             concept,
             system_url if of_system else None,
-            inputs.object("codeSystem") if of_system else None,
             inputs.flag("abstract") is not False,
             inputs.flag("inferSystem") is True,
             inputs.flag("valueset-membership-only") is True,
@@ -244,7 +242,9 @@ def languages_of(asked: str) -> Languages | None:
 def _coding(inputs: Inputs, *, of_system: bool) -> Json:
     code = inputs.text("code")
     system = inputs.text("url" if of_system else "system")
-    known = system or inputs.object("codeSystem") or inputs.flag("inferSystem")
+    if of_system and not system:
+        system = text(inputs.object("codeSystem") or {}, "url")
+    known = system or inputs.flag("inferSystem")
     if not code or not known:
         looked = "coding | codeableConcept | code+system | code+inferSystem"
         raise BadRequest(f"Unable to find code to validate (looked for {looked} in parameters")

@@ -1,5 +1,6 @@
 """A code system held in memory, as a CodeSystem resource says it."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from fhir_server.terminology import filters
@@ -11,16 +12,25 @@ _NONE: Sequence[str] = ()
 
 
 class ResourceSystem:
-    """A CodeSystem over a CodeSystem resource."""
+    """A CodeSystem over a CodeSystem resource.
 
-    def __init__(self, resource: Json) -> None:
+    Args:
+        data: the bytes of the resource, by which a changed one is told.
+    """
+
+    def __init__(self, resource: Json, data: bytes = b"") -> None:
+        self._data = data
         self.header: Header = read_header(resource)
         read = read_concepts(resource)
         self._concepts = read.concepts
         self._parents = read.parents
         self._children = read.children
         self._folded = {} if self.header.case_sensitive else {code.casefold(): code for code in self._concepts}
-        self._texts: list[tuple[str, str]] | None = None
+
+    @property
+    def stamp(self) -> str:
+        """Return what changes when the resource does."""
+        return hashlib.sha256(self._data).hexdigest() if self._data else ""
 
     def concept(self, code: str, /) -> Concept | None:
         """Return a concept, whatever case its code is written in where the system does not mind."""

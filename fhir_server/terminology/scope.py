@@ -33,11 +33,12 @@ class Resolved:
 
 
 class Scope:
-    """The sources under the rules of one request."""
+    """The sources under the rules of one request; `sets` and `systems` are those that were asked for."""
 
     def __init__(self, sources: Sources, rules: VersionRules = NO_RULES, supplements: Iterable[str] = ()) -> None:
         self.sources = sources
         self.rules = rules
+        self.sets: dict[str, None] = {}
         self.applied: dict[tuple[str, str], None] = {}
         self._asked = tuple(dict.fromkeys(supplements))
         self._supplements: list[ResourceSystem] = []
@@ -69,7 +70,11 @@ class Scope:
         pinned = self.rules.value_sets.get(canonical) if "|" not in canonical else None
         if pinned:
             self.applied[("default-valueset-version", f"{canonical}|{pinned}")] = None
-        return self.sources.value_set(f"{canonical}|{pinned}" if pinned else canonical)
+        name = f"{canonical}|{pinned}" if pinned else canonical
+        if len(self.sets) >= _MOST_KEPT:
+            self.sets.clear()
+        self.sets[name] = None
+        return self.sources.value_set(name)
 
     def system(self, url: str, version: str = "") -> CodeSystem | None:
         """Return a code system with its supplements, as the rules say."""
@@ -92,6 +97,11 @@ class Scope:
             own = [each for each in self._supplements if base is not None and _adds_to(each, base)]
             self._kept[key] = SupplementedSystem(base, own) if base is not None and own else base
         return self._kept[key]
+
+    @property
+    def systems(self) -> Sequence[tuple[str, str]]:
+        """Return URL and version of the systems that were asked for."""
+        return list(self._kept)
 
     def resolve(self, url: str, declared: str, version: str) -> Resolved:
         """Return the system for a coding.

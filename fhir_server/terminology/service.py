@@ -10,6 +10,7 @@ from fhir_server.terminology.checks import CodeCheck, check, with_concept
 from fhir_server.terminology.code_lists import codes_in, known, related
 from fhir_server.terminology.code_system import CodeSystem, Json, SystemProvider
 from fhir_server.terminology.expansion_cache import ExpansionCache
+from fhir_server.terminology.kept_expansions import KeptExpansions
 from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.systems import standard_systems
@@ -23,22 +24,27 @@ class Terminology:
 
     Args:
         most: codes that one answer to a search may have.
-        systems: where code systems are that are no resources.
+        systems: where code systems are that are no resources; or the sources themselves, of the same library.
+        most_expanded: codes that one answer to $expand may have.
+        kept: where large expansions are kept between runs.
     """
 
     def __init__(
         self,
         library: Library,
         most: int = 10_000,
-        systems: SystemProvider | None = None,
-        sources: Sources | None = None,
+        systems: SystemProvider | Sources | None = None,
         most_expanded: int = 1_000,
+        kept: KeptExpansions | None = None,
     ) -> None:
         self.library = library
-        self.sources = sources or Sources(library, standard_systems() if systems is None else systems)
+        if not isinstance(systems, Sources):
+            systems = Sources(library, standard_systems() if systems is None else systems)
+        self.sources = systems
         self._most = most
         self.most_expanded = most_expanded
         self.expansions = ExpansionCache()
+        self.kept = kept
         self._scope = Scope(self.sources)
         self._checks: dict[tuple[str | None, ...], CodeCheck] = {}
         self._lists: dict[str, Sequence[TokenValue]] = {}
@@ -48,7 +54,7 @@ class Terminology:
         if not resources:
             return self
         sources = self.sources.over(resources)
-        return Terminology(sources.library, self._most, sources=sources, most_expanded=self.most_expanded)
+        return Terminology(sources.library, self._most, sources, self.most_expanded)
 
     def system(self, url: str, version: str = "") -> CodeSystem | None:
         """Return a code system by URL, or `url|version`; of several versions, where none is named, the latest."""

@@ -88,7 +88,7 @@ class Sources:
             resource = entry.parse()
             if entry.url in _GROWING and entry.source == CORE:
                 resource = {**resource, "content": "fragment"}
-            self._read[entry.name] = ResourceSystem(resource)
+            self._read[entry.name] = ResourceSystem(resource, entry.data)
         return self._read[entry.name]
 
     def _system(self, url: str, version: str) -> CodeSystem | None:
