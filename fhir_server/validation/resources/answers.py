@@ -6,6 +6,8 @@ Spec: https://hl7.org/fhir/R4/questionnaire.html, https://hl7.org/fhir/R4/questi
 from collections.abc import Mapping
 from typing import Any
 
+from fhir_server.errors import FhirError
+from fhir_server.terminology.patterns import Pattern
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.attachment import size_of
 from fhir_server.validation.resources.options import check_option, exclusive
@@ -130,8 +132,20 @@ def _check_text(question: Json, answer: str, place: Place, run: Run) -> None:
         run.error(place, "invariant", f"the answer has {len(answer)} characters; it may have at most {most}")
     if least is not None and len(answer) < least:
         run.error(place, "invariant", f"the answer has {len(answer)} characters; it must have at least {least}")
+    _check_regex(question, answer, place, run)
     if question.get("type") == "string" and ("\n" in answer or "\r" in answer):
         run.warn(place, "invariant", "an answer of type string should be one line")
+
+
+def _check_regex(question: Json, answer: str, place: Place, run: Run) -> None:
+    expression = extension(question, f"{_CORE}regex")
+    if expression is None or not isinstance(expression.json, str):
+        return
+    try:
+        if not Pattern.of(expression.json).test()(answer):
+            run.error(place, "invariant", f"the answer does not match {shorten(expression.json)}")
+    except FhirError as error:
+        run.warn(place, "too-costly", f"the answer is not checked: {error}")
 
 
 def _check_digits(question: Json, answer: object, place: Place, run: Run) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources import (
     bundle,
+    capability_statement,
     code_system,
     concept_map,
     global_profiles,
@@ -21,6 +22,7 @@ from fhir_server.validation.run import Check, Run
 
 _BY_TYPE: Mapping[str, Check] = {
     "Bundle": bundle.check,
+    "CapabilityStatement": capability_statement.check,
     "CodeSystem": code_system.check,
     "ConceptMap": concept_map.check,
     "MeasureReport": measure_report.check,

@@ -116,6 +116,18 @@ def test_a_search_parameter_fits_its_base(more: dict[str, Any], expected: list[s
     assert told(parameter(**more)) == expected
 
 
+def test_a_search_parameter_that_a_server_has_is_of_the_type_it_is_defined_with() -> None:
+    def made(type_: str) -> dict[str, Any]:
+        one = {"name": "name", "definition": "http://hl7.org/fhir/SearchParameter/Patient-name|4.0.1", "type": type_}
+        return {
+            "resourceType": "CapabilityStatement",
+            "rest": [{"resource": [{"type": "Patient", "searchParam": [one]}]}],
+        }
+
+    assert told(made("string")) == []
+    assert told(made("token")) == ["CapabilityStatement.rest[0].resource[0].searchParam[0]"]
+
+
 SYSTEM = {
     "resourceType": "CodeSystem",
     "url": "http://example.org/s",
@@ -298,6 +310,7 @@ def test_an_implementation_guide_asks_for_a_profile_of_all_resources_of_a_type()
         ("SearchParameter", ("expression", "base", "derivedFrom")),
         ("Questionnaire", ("item", "derivedFrom")),
         ("MeasureReport", ("group", "measure")),
+        ("CapabilityStatement", ("rest",)),
     ],
 )
 def test_misshapen_resources_are_not_the_end(type_: str, names: tuple[str, ...], broken: Any) -> None:

@@ -67,6 +67,7 @@ def test_an_answer_has_the_type_of_its_question(type_: str, good: dict[str, Any]
     [
         ({"maxLength": 2}, {"valueString": "ab"}, {"valueString": "abc"}),
         (extension(f"{CORE}minLength", valueInteger=2), {"valueString": "ab"}, {"valueString": "a"}),
+        (extension(f"{CORE}regex", valueString="[a-c]+"), {"valueString": "abc"}, {"valueString": "abd"}),
         (extension(f"{CORE}minValue", valueInteger=2), {"valueInteger": 2}, {"valueInteger": 1}),
         (extension(f"{CORE}maxValue", valueDecimal=2), {"valueDecimal": 2.0}, {"valueDecimal": 2.1}),
         (extension(f"{CORE}maxValue", valueDate="2020-02"), {"valueDate": "2020-02-03"}, {"valueDate": "2020-03-01"}),
@@ -108,6 +109,11 @@ def test_an_answer_keeps_the_bounds_of_its_question(more: Any, good: dict[str, A
     asked = form(question(type_ or name[5:].lower(), **more))
     assert told(response(answered(good)), asked) == []
     assert len(told(response(answered(bad)), asked)) == 1
+
+
+def test_an_expression_that_cannot_be_read_is_a_warning() -> None:
+    asked = form(question("string", **extension(f"{CORE}regex", valueString="(")))
+    assert [one.severity for one in issues(response(answered({"valueString": "a"})), asked)] == ["warning"]
 
 
 def test_a_question_that_does_not_repeat_has_one_answer() -> None:
