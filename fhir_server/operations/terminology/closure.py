@@ -21,6 +21,7 @@ from fhir_server.terminology.closure import Member, as_map, relations
 _HEADS = Collection("terminology.closures")
 _STEPS = Collection("terminology.closure-steps", (RecordField("closure"), RecordField("version", "integer")))
 _MOST = 50_000
+_LONGEST = 200
 _PAGE = 1_000
 _TRIES = 5
 
@@ -35,6 +36,8 @@ async def _run(ctx: Context, call: Call) -> Outputs:
     """
     inputs = call.inputs
     name, concepts, since = inputs.one("name"), inputs.many("concept"), inputs.one("version")
+    if len(name) > _LONGEST:
+        raise BadValue(f"the name of a closure table has at most {_LONGEST} characters", expression="name")
     if concepts and since is not None:
         raise BadRequest("codes are added, or a version is told again; not both at once", expression="version")
     for collection in (_HEADS, _STEPS):
