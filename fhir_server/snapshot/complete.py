@@ -34,9 +34,8 @@ def complete(elements: Iterable[Element], definition: Definition, find: Find) ->
         if "binding" in added and not {"valueSet", "description"} & added["binding"].keys():
             added["binding"] = {**added["binding"], "description": added.get("short") or path}
         added.setdefault("base", {"path": path, "min": added["min"], "max": added["max"]})
-        rules = added.get("constraint", ())
-        if all(rule.get("key") != "ele-1" for rule in rules) and _is_element(added, index, definition, find):
-            added["constraint"] = [ELE_1, *rules]
+        if _is_element(added, index, definition, find):
+            added["constraint"] = [ELE_1, *(rule for rule in added.get("constraint", ()) if rule["key"] != "ele-1")]
         yield added
 
 

@@ -133,7 +133,7 @@ class _Generation:
         plain = sliced.copy() if group.keys() - there.keys() else sliced
         if "" in group:
             self._change(sliced, group[""], place)
-        for slice_, each in group.items():
+        for slice_, each in sorted(group.items(), key=lambda said: said[0].count("/")):
             if slice_ and slice_ not in there:
                 there[slice_] = new_slice(plain, there, slice_)
                 self._grown(there[slice_])

@@ -1,6 +1,7 @@
 """StructureDefinitions of a library with their snapshots, made once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,7 +26,9 @@ def snapshot(definition: Mapping[str, Any], library: Library, *, source: str = "
         SnapshotError: the differential cannot be applied; names the element and the profile, or what is missing.
     """
     finder = _Source(library, source, (str(definition.get("url", "")),))
-    return list(complete(finder.generate(definition), definition, finder.type))
+    elements = finder.generate(definition)
+    with _shaped(definition):
+        return list(complete(elements, definition, finder.type))
 
 
 def structure(library: Library, canonical: str, *, source: str = "") -> Definition | None:
@@ -110,12 +113,18 @@ class _Source:
 
     def generate(self, definition: Definition) -> list[dict[str, Any]]:
         """Make a snapshot. Raises SnapshotError."""
-        try:
+        with _shaped(definition):
             return generate(definition, self.base, self.type)
-        except (TypeError, AttributeError, KeyError, ValueError) as error:
-            # Nobody has validated what a tenant or a package brings.
-            name = str(definition.get("url") or definition.get("id") or "the definition")
-            raise _error(f"{name} is not shaped as a StructureDefinition is: {error}") from None
+
+
+@contextmanager
+def _shaped(definition: Definition) -> Iterator[None]:
+    """Nobody has validated what a tenant or a package brings: say so where something is not what it should be."""
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        name = str(definition.get("url") or definition.get("id") or "the definition")
+        raise _error(f"{name} is not shaped as a StructureDefinition is: {error}") from None
 
 
 def _error(text: str) -> SnapshotError:
