@@ -137,10 +137,14 @@ def _request(head: Head, base: str, found: Route, interaction: str, payload: "Pa
         content_type=content_type,
         tenant=head.tenant,
         request_id=head.request_id,
+        grant="*" if OPERATOR in head.scope.get("state", ()) else "",
     )
 
 
 Payload = tuple[bytes, str, Query]
+
+OPERATOR = "fhir.operator"
+"""Key of an ASGI scope's state that says that the request comes from the operator of the machine."""
 
 
 async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes, Query], parts: Parts) -> Payload:

@@ -22,14 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Serve until stopped."""
-    if settings.auth == "smart":
-        raise CommandFailed("--auth smart is not built yet; start with --auth none, which serves this machine only")
-    if not _is_loopback(settings.host):
+    if settings.auth == "none" and not _is_loopback(settings.host):
         raise CommandFailed(f"--auth none is open to everybody, so it listens on loopback only, not on {settings.host}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
+    if settings.auth == "none":
+        _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
     try:
         serve(settings, say=_say)
     except (AlreadyOwned, CannotListen) as error:

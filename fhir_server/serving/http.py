@@ -5,9 +5,13 @@ expressions; together that costs as much as the read of a resource. `api/sending
 ASGI way where a server does not have it.
 """
 
+import asyncio
+import socket
 from collections.abc import Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from fhir_server.api.decode import OPERATOR
 
 
 class WholeCycle(RequestResponseCycle):
@@ -31,7 +35,17 @@ class WholeCycle(RequestResponseCycle):
 
 
 class WholeProtocol(HttpToolsProtocol):
-    """One connection; its requests become `WholeCycle`s before their task first runs."""
+    """One connection; its requests become `WholeCycle`s before their task first runs.
+
+    Who reaches the Unix socket in the data folder is the operator: only the user of the owner process can open it.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Note whether the connection is local."""
+        super().connection_made(transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None and connected.family == socket.AF_UNIX:
+            self.app_state = {**self.app_state, OPERATOR: True}
 
     def on_headers_complete(self) -> None:
         """Start a request."""

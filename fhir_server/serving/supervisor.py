@@ -12,9 +12,12 @@ from contextlib import AsyncExitStack
 import httpx
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.api.application import Application
+from fhir_server.api.decode import OPERATOR
 from fhir_server.app import create_app, extract_by
+from fhir_server.auth.first_steps import Greeting, first_steps
 from fhir_server.interactions.conformance import shared_library
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DemoUnavailable, demo_bundles
@@ -45,6 +48,7 @@ class Supervisor:
         self._app = create_app(settings)
         self._workers = Workers(settings, warmed(self._app, settings)) if settings.workers > 1 else None
         self.stop = asyncio.Event()
+        self.greeting = Greeting()
 
     async def run(self) -> None:
         """Serve until `stop` is set.
@@ -61,7 +65,7 @@ class Supervisor:
             address = address_of(public) if public else "local commands only"
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
-            await self._load_demo(maintenance)
+            await self._first_start(maintenance, address)
             local = listen_unix(settings.data_dir / FHIR_SOCKET)
             control = listen_unix(settings.data_dir / CONTROL_SOCKET)
             sockets = [sock for sock in (public, local) if sock is not None]
@@ -108,24 +112,32 @@ class Supervisor:
                     pass  # no worker listens yet
                 await asyncio.sleep(0.05)
         if self._public:
-            self._say(_welcome(f"{address_of(sockets[0])}/fhir", self._settings))
+            self._say(_welcome(f"{address_of(sockets[0])}/fhir", self._settings, self.greeting))
 
-    async def _load_demo(self, maintenance: Maintenance) -> None:
-        if not self._settings.demo or not await maintenance.empty():
+    async def _first_start(self, maintenance: Maintenance, address: str) -> None:
+        """Fill an empty folder with the demo, make the first administrator, tell how to sign in."""
+        demo = self._settings.demo and await maintenance.empty()
+        if not demo and self._settings.auth == "none":
             return
-        self._say("Loading demo patients ...")
         app = create_app(self._settings)
         async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-                try:
-                    for bundle in demo_bundles():
-                        answer = await client.post(
-                            "/fhir", content=bundle, headers={"content-type": "application/fhir+json"}
-                        )
-                        answer.raise_for_status()
-                except DemoUnavailable as error:
-                    self._say(str(error))
+            assert app.running is not None
+            if demo:
+                self._say("Loading demo patients ...")
+                await self._load_demo(app)
+            if self._settings.auth == "smart" and self._public:
+                desk = await app.running.desk_of("default", f"{address}/fhir")
+                self.greeting = await first_steps(desk, demo=self._settings.demo)
+
+    async def _load_demo(self, app: Application) -> None:
+        transport = httpx.ASGITransport(app=as_operator(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            try:
+                for bundle in demo_bundles():
+                    headers = {"content-type": "application/fhir+json"}
+                    (await client.post("/fhir", content=bundle, headers=headers)).raise_for_status()
+            except DemoUnavailable as error:
+                self._say(str(error))
 
 
 def warmed(app: Application, settings: Settings) -> Application:
@@ -137,12 +149,22 @@ def warmed(app: Application, settings: Settings) -> Application:
     return app
 
 
-def _welcome(base: str, settings: Settings) -> str:
+def as_operator(app: ASGIApp) -> ASGIApp:
+    """Return the application as the operator of the machine calls it."""
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {OPERATOR: True}}, receive, send)
+
+    return called
+
+
+def _welcome(base: str, settings: Settings, greeting: Greeting) -> str:
     """Return how to use the server, with a line to copy."""
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     return (
         f"FHIR R4 at {base} ({workers}, data in {settings.data_dir.resolve()})\n"
-        f"Try:  curl -s '{base}/Patient?_count=1&_pretty=true'\n"
+        f"{greeting.text}"
+        f"Try:  curl -s {greeting.header}'{base}/Patient?_count=1&_pretty=true'\n"
         f"Pages: {base.removesuffix('fhir')} and {base.removesuffix('fhir')}docs   Stop: Ctrl-C"
     )
 

@@ -53,7 +53,8 @@ class Service:
     def fhir_base(self, request: Request) -> str:
         """Return the URL of the FHIR endpoint that belongs to the authorization server of this URL."""
         tenant = tenant_of(request)
-        mount = f"{request.scope.get('root_path', '')}{'' if tenant == 'default' else f'/t/{tenant}'}/fhir"
+        root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+        mount = f"{root}{'' if tenant == 'default' else f'/t/{tenant}'}/fhir"
         return base_url(request.scope, mapping(request.scope["headers"]), self.settings, mount)
 
     def here(self, request: Request) -> str:
