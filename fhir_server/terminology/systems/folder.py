@@ -9,7 +9,7 @@ from threading import Lock
 
 from fhir_server.terminology.code_system import CodeSystem, Json
 from fhir_server.terminology.systems.held import Held
-from fhir_server.terminology.systems.implicit import value_set
+from fhir_server.terminology.systems.implicit import value_set, whole
 from fhir_server.terminology.systems.layout import SUFFIX
 from fhir_server.terminology.systems.store import Store, Unusable
 
@@ -57,8 +57,12 @@ class HeldSystems:
         return list(self._current())
 
     def value_set(self, url: str, /) -> Json | None:
-        """Return an implicit value set of SNOMED CT or LOINC, if the system is here."""
-        return value_set(url, self.find)
+        """Return an implicit value set of SNOMED CT or LOINC, or that of all codes of a system, if it is here."""
+        found = value_set(url, self.find)
+        if found is None:
+            systems = (held.header for held_of_url in self._current().values() for held in held_of_url[:1])
+            found = next((whole(header) for header in systems if url and header.value_set == url), None)
+        return found
 
     def files(self) -> dict[Path, Held]:
         """Return the systems by their files."""

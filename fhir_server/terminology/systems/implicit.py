@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from fhir_server.terminology.code_system import CodeSystem, Json
+from fhir_server.terminology.code_system import CodeSystem, Header, Json
 
 Find = Callable[[str, str], CodeSystem | None]
 
@@ -28,6 +28,11 @@ def value_set(url: str, find: Find) -> Json | None:
     if loinc:
         return _loinc(url, loinc["part"] or "", find)
     return None
+
+
+def whole(header: Header) -> Json:
+    """Return the value set of all codes of a system."""
+    return _made(header.value_set, f"All of {header.title or header.url}", {"system": header.url})
 
 
 def _snomed(url: str, version: str, what: str, find: Find) -> Json | None:

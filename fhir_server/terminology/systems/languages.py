@@ -130,14 +130,12 @@ def registry() -> Registry:
     """
     names: dict[tuple[str, str], Sequence[str]] = {}
     written: dict[tuple[str, str], str] = {}
-    for record in _registry_file().read_text(encoding="utf-8").split("%%"):
-        fields = re.findall(r"^([A-Za-z-]+): (.*(?:\n  .*)*)", record, re.MULTILINE)
-        values = {name: re.sub(r"\s+", " ", value) for name, value in fields}
-        subtag = values.get("Subtag") or values.get("Tag")
-        if not subtag or "Type" not in values:
-            continue
-        described = [re.sub(r"\s+", " ", value) for name, value in fields if name == "Description"]
-        for each in _range(subtag):
+    text = re.sub(r"\n +", " ", _registry_file().read_text(encoding="utf-8"))
+    for record in text.split("%%\n")[1:]:
+        fields = [line.partition(": ") for line in record.splitlines()]
+        values = {name: value for name, _, value in fields}
+        described = [value for name, _, value in fields if name == "Description"]
+        for each in _range(values.get("Subtag") or values["Tag"]):
             names[values["Type"], each.lower()] = described
             written[values["Type"], each.lower()] = each
     return Registry(names, written)
@@ -149,13 +147,19 @@ def _range(subtag: str) -> Iterator[str]:
     if not last:
         yield first
         return
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    low, high = first.lower(), last.lower()
-    found = [""]
-    for _ in first:
-        found = [head + letter for head in found for letter in letters]
     written = str.title if first.istitle() else (str.upper if first.isupper() else str.lower)
-    yield from (written(each) for each in found if low <= each <= high)
+    at = first.lower()
+    while True:
+        yield written(at)
+        if at == last.lower():
+            return
+        at = _next(at)
+
+
+def _next(letters: str) -> str:
+    """Return what follows in the alphabet: ab after aa, ba after az."""
+    kept = letters.rstrip("z")
+    return f"{kept[:-1]}{chr(ord(kept[-1]) + 1)}".ljust(len(letters), "a")
 
 
 def _registry_file() -> Path:
