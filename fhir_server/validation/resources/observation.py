@@ -32,7 +32,7 @@ _PROFILES = {
     "headcircum": ("9843-4", "363812007"),
     "bodyweight": ("29463-7", "27113001"),
     "bmi": ("39156-5", "60621009"),
-    "bp": ("85354-9", "76534-7", "96607-7", "75367002"),
+    "bp": ("85354-9", "76534-7", "75367002"),
 }
 _SYSTEMS = {True: "http://loinc.org", False: "http://snomed.info/sct"}
 _BY_CODE = {(_SYSTEMS["-" in code], code): f"{_BASE}{name}" for name, codes in _PROFILES.items() for code in codes}
