@@ -101,3 +101,16 @@ async def test_an_unknown_url_is_not_found(http: httpx.AsyncClient) -> None:
 async def test_a_misshapen_definition_is_refused(http: httpx.AsyncClient, broken: Json) -> None:
     response = await http.post("StructureDefinition/$snapshot", json=profile(**broken))
     assert response.status_code in (400, 422), response.text
+
+
+async def test_a_stored_differential_takes_effect_and_its_snapshot_can_be_stored(http: httpx.AsyncClient) -> None:
+    patient = {"resourceType": "Patient", "meta": {"profile": [URL]}, "name": [{"given": ["Ann"]}]}
+    named = patient | {"name": [{"family": "Berg"}]}
+    stored = NAMED | {"id": "named"}
+    for definition in (stored, (await http.post("StructureDefinition/$snapshot", json=stored)).json()):
+        put = await http.put("StructureDefinition/named", json=definition)
+        assert put.status_code in (200, 201), put.text
+        refused = await http.post("Patient", json=patient)
+        assert refused.status_code == 422
+        assert "Patient.name.family" in issue(refused)["diagnostics"]
+        assert (await http.post("Patient", json=named)).status_code == 201
