@@ -105,7 +105,9 @@ def _opened(path: Path) -> Held | None:
 def _by_url(systems: Iterable[Held]) -> dict[str, list[Held]]:
     urls: dict[str, list[Held]] = {}
     for held in sorted(systems, key=lambda held: _age(held.header.version), reverse=True):
-        urls.setdefault(held.header.url, []).append(held)
+        known = urls.setdefault(held.header.url, [])
+        if all(other.header.version != held.header.version for other in known):
+            known.append(held)
     return urls
 
 

@@ -19,11 +19,16 @@ _FILTERS_KEPT = 128
 
 
 class Held:
-    """The CodeSystem of a file."""
+    """The CodeSystem of a file.
+
+    Attributes:
+        stamp: another one for every file, so that what was worked out can be kept.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.header: Header = store.header
+        self.stamp: str = store.stamp
         self._numbers = lru_cache(_FILTERS_KEPT)(lambda filter_: numbers_of(store, filter_))
 
     def concept(self, code: str) -> Concept | None:

@@ -33,6 +33,7 @@ class Store:
         kind: what knows its implicit value sets: `snomed`, `loinc`, or empty.
         size: how many concepts there are.
         languages: of its designations.
+        stamp: another one for every file that is written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,6 +41,8 @@ class Store:
             f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?immutable=1"
         )
         self._local = threading.local()
+        status = path.stat()
+        self.stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
         try:
             meta = dict(self._all("SELECT name, value FROM meta"))
         except apsw.Error as error:

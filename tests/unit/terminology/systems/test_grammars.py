@@ -115,8 +115,9 @@ def test_filters_on_the_parts_of_a_language_tag() -> None:
     [
         *(("text/plain", True), ("text/plain; charset=UTF-8", True), ("application/fhir+json;fhirVersion=4.0", True)),
         *(('multipart/mixed; boundary="a b"', True), ("image/*", True), ("x-world/x-3dmf", True), ("xml", True)),
+        ("application/fhir+json;canonicalization=http://hl7.org/fhir/canonicalization/json", True),
         *(("", False), ("text", False), ("text/", False), ("text/plain ", False), ("text plain", False)),
-        *(("/json", False), ("text/plain;charset", False), ("a/b" * 1_000, False)),
+        *(("/json", False), ("text/plain;charset", False), ("a/b;c=d e", False), ("a/b" * 1_000, False)),
     ],
 )
 def test_mime_types_are_a_type_a_subtype_and_parameters(code: str, good: bool) -> None:
