@@ -12,7 +12,8 @@ from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.terminology.coded import Coded, one_code
 from fhir_server.operations.terminology.faults import unknown_code, unknown_system
 from fhir_server.operations.terminology.parameters import RESOURCES, Json, answer, extended, group, value
-from fhir_server.operations.terminology.service import accepted_languages, answered, service
+from fhir_server.operations.terminology.quick import quickly
+from fhir_server.operations.terminology.service import accepted_languages, service
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.code_system import CodeSystem, Concept, Designation, Property
 from fhir_server.terminology.languages import Languages
@@ -51,7 +52,7 @@ async def _run(ctx: Context, call: Call) -> FhirResponse:
     language = inputs.one("displayLanguage") or accepted_languages(call)
     asked = _Asked(frozenset(inputs.many("property")), languages_of(language))
     supplements = inputs.many("useSupplement")
-    return answer(await answered(_found, service(ctx, call), coded, asked, supplements))
+    return answer(await quickly(_found, service(ctx, call), coded, asked, supplements, about=f"$lookup {coded.system}"))
 
 
 def _found(terminology: Terminology, coded: Coded, asked: _Asked, supplements: Sequence[str]) -> list[Json]:

@@ -10,7 +10,8 @@ from fhir_server.operations.outputs import Outputs
 from fhir_server.operations.terminology.coded import Coded, one_code
 from fhir_server.operations.terminology.faults import unknown_code, unknown_system
 from fhir_server.operations.terminology.parameters import RESOURCES, extended
-from fhir_server.operations.terminology.service import answered, held_system, service
+from fhir_server.operations.terminology.quick import quickly
+from fhir_server.operations.terminology.service import held_system, service
 from fhir_server.terminology import Terminology
 
 
@@ -25,7 +26,7 @@ async def _run(ctx: Context, call: Call) -> Outputs:
     a, b = [one_code(call.inputs, code=f"code{name}", coding=f"coding{name}", system=url) for name in "AB"]
     if a.system != b.system:
         raise BadRequest("the codes are of two systems; only codes of one can be compared", expression="Parameters")
-    return Outputs([("outcome", await answered(_outcome, service(ctx, call), a, b))])
+    return Outputs([("outcome", await quickly(_outcome, service(ctx, call), a, b, about=f"$subsumes {a.system}"))])
 
 
 def _outcome(terminology: Terminology, a: Coded, b: Coded) -> str:

@@ -4,14 +4,16 @@ Spec: https://hl7.org/fhir/R4/valueset-operation-validate-code.html,
 https://hl7.org/fhir/R4/codesystem-operation-validate-code.html
 """
 
+from collections.abc import Callable
+
 from fhir_server.context import Context
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.terminology.faults import one_of
 from fhir_server.operations.terminology.parameters import RESOURCES, VERSIONS, Json, extended
+from fhir_server.operations.terminology.quick import quickly
 from fhir_server.operations.terminology.service import (
     accepted_languages,
-    answered,
     as_parameters,
     resource_answer,
     tenant_service,
@@ -39,14 +41,20 @@ async def _of_value_set(ctx: Context, call: Call) -> FhirResponse:
     """
     _must_be_one(call)
     given = as_parameters(await with_value_set(ctx, call))
-    return resource_answer(await answered(checked, tenant_service(ctx), given, accepted_languages(call)))
+    return resource_answer(await _judged(ctx, call, checked, given))
 
 
 async def _of_system(ctx: Context, call: Call) -> FhirResponse:
     """Answer whether a code is in its system. Raises as for a value set."""
     _must_be_one(call)
     given = as_parameters(await with_code_system(ctx, call))
-    return resource_answer(await answered(checked_in_system, tenant_service(ctx), given, accepted_languages(call)))
+    return resource_answer(await _judged(ctx, call, checked_in_system, given))
+
+
+async def _judged(ctx: Context, call: Call, check: Callable[[Terminology, Json, str], Json], given: Json) -> Json:
+    own = not {"valueSet", "codeSystem", "tx-resource"}.isdisjoint(call.inputs.values)
+    about = "" if own else f"{call.request.type}/{call.request.id} {call.inputs.one('url', '')}"
+    return await quickly(check, tenant_service(ctx), given, accepted_languages(call), about=about)
 
 
 def _must_be_one(call: Call) -> None:
