@@ -7,7 +7,7 @@ https://hl7.org/fhir/extensions/StructureDefinition-additional-binding.html
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE, Facts, binding_facts
 from fhir_server.validation.profiles.invariants import codes_of
 from fhir_server.validation.profiles.spot import Spot
@@ -41,12 +41,12 @@ def binding_checks(definition: Json, base: Facts, profile: str, pin: Callable[[s
     if not isinstance(binding, dict):
         return
     strength, value_set = binding_facts(binding)
-    if (definition.get("path"), value_set) in _WRONG:
+    if (str(definition.get("path")), value_set) in _WRONG:
         strength = "extensible"
     if value_set and strength in _SHORTEST_FIRST and (strength, value_set) != base.binding:
         yield _check(strength, pin(value_set, "ValueSet"), profile, "")
-    for extension in binding.get("extension") or ():
-        found = _additional(extension) if isinstance(extension, dict) else None
+    for extension in objects(binding.get("extension")):
+        found = _additional(extension)
         if found and found[1].partition("|")[0] not in _OF_R4:
             yield _check(found[0], pin(found[1], "ValueSet"), profile, " specified in an additional binding")
 
@@ -59,13 +59,13 @@ def required_value_set(definition: Json) -> str:
 
 
 def _additional(extension: Json) -> tuple[str, str] | None:
-    url = extension.get("url")
+    url = str(extension.get("url"))
     if url in (_MAXIMUM, _MINIMUM):
         value_set = extension.get("valueCanonical") or extension.get("valueUri")
         return ("required" if url == _MAXIMUM else "preferred", str(value_set)) if value_set else None
     if url not in _ADDITIONAL:
         return None
-    parts = {p.get("url"): p for p in extension.get("extension") or () if isinstance(p, dict)}
+    parts = {str(part.get("url")): part for part in objects(extension.get("extension"))}
     if "usage" in parts:
         return None  # it holds in some contexts of use only, of which nothing is known here
     strength = _STRENGTHS.get(str(parts.get("purpose", {}).get("valueCode")))
@@ -128,7 +128,7 @@ def _unknown(spot: Spot, run: Run, value_set: str, missing: str) -> None:
     """Told once for each element and what is missing: many rules may ask for the same."""
     what = missing or value_set
     key = "profiles.missing", spot.path(), what
-    if key not in run.memo:
+    if key not in run.memo and not run.findings.errors_only:
         run.memo[key] = True
         kind = "ValueSet" if what.partition("|")[0] == value_set.partition("|")[0] else "CodeSystem"
         text = f"A definition for {kind} '{what}' could not be found, so the code cannot be checked against {value_set}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fhir_server.definitions import Definitions, Element
 from fhir_server.validation.profiles.bindings import binding_checks
 from fhir_server.validation.profiles.discriminators import Defined, Test, extension_url, test_of
-from fhir_server.validation.profiles.elements import Json, Tree
+from fhir_server.validation.profiles.elements import Json, Tree, objects
 from fhir_server.validation.profiles.facts import (
     NOTHING,
     UNBOUNDED,
@@ -229,7 +229,7 @@ class Compiler:
         return Slice(part.label, part.slice, test, url, own.min, own.max, checks, self._slicing(part, inner))
 
     def _test(self, part: Tree, slicing: Json, base: Base) -> Test | None:
-        discriminators = [d for d in slicing.get("discriminator") or () if isinstance(d, dict)]
+        discriminators = objects(slicing.get("discriminator"))
         defined = Defined(self, part)
         tests = [test_of(each, defined, self._profiles) for each in discriminators]
         if not discriminators:
@@ -253,8 +253,7 @@ class Compiler:
 
 
 def _by_url(slicing: Json) -> bool:
-    found = slicing.get("discriminator")
-    return isinstance(found, list) and [d.get("path") for d in found if isinstance(d, dict)] == ["url"]
+    return [discriminator.get("path") for discriminator in objects(slicing.get("discriminator"))] == ["url"]
 
 
 def _counted(member: Member, least: int, most: int, label: str, profile: str) -> Callable[[int, Spot, Run], None]:

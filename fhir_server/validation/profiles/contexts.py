@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, Options, compile_expression
-from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import LIMITS
 from fhir_server.validation.profiles.spot import Spot, node_of, resource_around
@@ -18,6 +18,7 @@ from fhir_server.validation.run import Run
 # definitions say so. A path that ends in a point stands for all below it.
 _WIDER: Mapping[str, frozenset[str]] = {
     CORE + "structuredefinition-fhir-type": frozenset(("ElementDefinition.type",)),
+    CORE + "structuredefinition-normative-version": frozenset(("ElementDefinition",)),
     CORE + "regex": frozenset(("ElementDefinition.type",)),
     CORE + "capabilitystatement-expectation": frozenset(("CapabilityStatement.", "SearchParameter.")),
 }
@@ -42,8 +43,8 @@ class Contexts:
 def read_contexts(definition: Json) -> Contexts:
     """Return the contexts of an extension's definition; of R4 or of STU3."""
     found: dict[str, list[str]] = {"element": [], "extension": [], "fhirpath": []}
-    for context in definition.get("context") or ():
-        if isinstance(context, dict) and isinstance(context.get("expression"), str):
+    for context in objects(definition.get("context")):
+        if isinstance(context.get("expression"), str):
             found.setdefault(str(context.get("type")), []).append(context["expression"])
     listed = ", ".join(f"{kind[:1]}:{text}" for kind, texts in found.items() for text in texts)
     elements = frozenset(_plain(text) for text in found["element"]) | _WIDER.get(

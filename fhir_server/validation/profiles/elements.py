@@ -11,6 +11,12 @@ Json = Mapping[str, Any]
 
 # A snapshot has a few hundred elements; the largest ones published have some thousands.
 MAX_ELEMENTS = 20_000
+MAX_DEPTH = 30
+
+
+def objects(value: Any) -> list[Json]:
+    """Return the JSON objects of a list; nothing where it is none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +82,7 @@ def read_tree(elements: Sequence[Any]) -> Tree | None:
 def _placed(definition: Json, path: str, last: Mapping[str, Tree]) -> Tree | None:
     above, _, step = path.rpartition(".")
     parent = last.get(above)
-    if parent is None:
+    if parent is None or path.count(".") > MAX_DEPTH:
         return None
     name = step.removesuffix("[x]")
     sliced = definition.get("sliceName")
@@ -94,12 +100,19 @@ def _slice(tree: Tree, name: str, parent: Tree) -> Tree | None:
         # A differential may leave out the element that is sliced; extensions are sliced by their URL then.
         entry = Tree(tree.path, tree.label, tree.name, tree.choice, _implied(tree))
         parent.children[tree.name] = entry
-    outer = name.rpartition("/")[0]
-    owner = next((part for part in entry.slices if part.slice == outer), entry) if outer else entry
     tree.slice = name
     tree.label = f"{entry.label}:{name}"
-    owner.slices.append(tree)
+    _owner(entry, name).slices.append(tree)
     return tree
+
+
+def _owner(entry: Tree, name: str) -> Tree:
+    """The slice `a/b` that `a/b/c` is a slice of; the element itself for `a`, and where there is no such slice."""
+    steps, owner = name.split("/")[:MAX_DEPTH], entry
+    for count in range(1, len(steps)):
+        outer = "/".join(steps[:count])
+        owner = next((part for part in owner.slices if part.slice == outer), owner)
+    return owner
 
 
 def _choice(name: str, parent: Tree) -> Tree | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.definitions import Definitions, Element
-from fhir_server.validation.profiles.elements import Json, Tree
+from fhir_server.validation.profiles.elements import Json, Tree, objects
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 _SYSTEM = "http://hl7.org/fhirpath/System."
@@ -68,13 +68,12 @@ def facts_of_tree(tree: Tree, definitions: Definitions) -> Facts:
     """Return the facts of an element of a snapshot."""
     definition = tree.definition
     binding = definition.get("binding")
-    constraints = definition.get("constraint")
     return Facts(
         natural(definition.get("min"), 0),
         natural(definition.get("max"), UNBOUNDED),
         types_of(definition, definitions),
         binding_facts(binding) if isinstance(binding, dict) else None,
-        frozenset(str(c.get("key")) for c in constraints or () if isinstance(c, dict)),
+        frozenset(str(constraint.get("key")) for constraint in objects(definition.get("constraint"))),
         {name: value for name, value in definition.items() if name.startswith(_VALUES)},
     )
 
@@ -97,8 +96,8 @@ def binding_facts(binding: Json) -> tuple[str, str]:
 def types_of(definition: Json, definitions: Definitions) -> dict[str, TypeFacts]:
     """Return the types of an element by code; the types of FHIRPath are those of FHIR that they stand for."""
     found: dict[str, TypeFacts] = {}
-    for of in definition.get("type") or ():
-        if isinstance(of, dict) and (code := _code(of)):
+    for of in objects(definition.get("type")):
+        if code := _code(of):
             before = found.get(code, TypeFacts())
             found[code] = TypeFacts(
                 before.profiles + tuple(_profiles(of)),
@@ -113,8 +112,8 @@ def _code(of: Json) -> str:
     code = str(of.get("code") or "")
     if not code.startswith(_SYSTEM):
         return code.removeprefix(CORE)
-    for extension in of.get("extension") or ():
-        if isinstance(extension, dict) and extension.get("url") == _FHIR_TYPE:
+    for extension in objects(of.get("extension")):
+        if extension.get("url") == _FHIR_TYPE:
             return str(extension.get("valueUrl") or extension.get("valueUri") or "string")
     name = code.removeprefix(_SYSTEM)
     return name[:1].lower() + name[1:]
@@ -139,8 +138,8 @@ def _profiles(of: Json) -> Iterator[str]:
 
 
 def _profile_element(companion: Json) -> str:
-    for extension in companion.get("extension") or ():
-        if isinstance(extension, dict) and extension.get("url") == _PROFILE_ELEMENT:
+    for extension in objects(companion.get("extension")):
+        if extension.get("url") == _PROFILE_ELEMENT:
             return str(extension.get("valueString") or "")
     return ""
 

@@ -4,11 +4,13 @@ Spec: https://hl7.org/fhir/R4/conformance-rules.html#constraints
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fhir_server.fhirpath import Expression, FhirPathError, Limits, Node, Options, Services, compile_expression
+from fhir_server.validation.profiles.budget import spend, spent_since
 from fhir_server.validation.profiles.choices import with_choices
-from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE, Facts
 from fhir_server.validation.profiles.spot import Spot, node_of, with_parents
 from fhir_server.validation.profiles.values import SpotCheck
@@ -25,17 +27,10 @@ MAX_INVARIANTS = 200
 
 def invariant_checks(definition: Json, base: Facts, profile: str, profiles: "Profiles") -> Iterator[SpotCheck]:
     """Yield the checks of the constraints of an element that its base has not."""
-    constraints = definition.get("constraint")
-    for constraint in constraints[:MAX_INVARIANTS] if isinstance(constraints, list) else ():
-        if isinstance(constraint, dict) and not _inherited(constraint, base):
-            expression = constraint.get("expression")
-            if isinstance(expression, str):
-                yield _invariant(constraint, expression, profile, profiles)
-
-
-def _inherited(constraint: Json, base: Facts) -> bool:
-    """R4 itself writes the same key in many places; a profile may use a key of its own again only with its source."""
-    return constraint.get("key") in base.constraints
+    for constraint in objects(definition.get("constraint"))[:MAX_INVARIANTS]:
+        expression = constraint.get("expression")
+        if str(constraint.get("key")) not in base.constraints and isinstance(expression, str):
+            yield _invariant(constraint, expression, profile, profiles)
 
 
 def _invariant(constraint: Json, source: str, profile: str, profiles: "Profiles") -> SpotCheck:
@@ -48,11 +43,16 @@ def _invariant(constraint: Json, source: str, profile: str, profiles: "Profiles"
         return _broken(f"The invariant {key} of {profile} cannot be evaluated: {error}")
 
     def check(spot: Spot, run: Run) -> None:
+        if not spend(run, 1):
+            return
+        start = perf_counter()
         try:
             holds = _holds(expression, spot, run, profiles.conforms_value)
         except FhirPathError as error:
             run.warn(spot, "processing", f"The invariant {key} of {profile} cannot be evaluated: {error}", key)
             return
+        finally:
+            spent_since(run, start)
         if not holds:
             (run.error if severe else run.warn)(spot, "invariant", text, key)
 
@@ -61,15 +61,13 @@ def _invariant(constraint: Json, source: str, profile: str, profiles: "Profiles"
 
 def _best_practice(constraint: Json) -> bool:
     """A best practice that is not kept is no error, whatever severity is written."""
-    return any(
-        isinstance(e, dict) and e.get("url") == _BEST_PRACTICE and e.get("valueBoolean") is True
-        for e in constraint.get("extension") or ()
-    )
+    extensions = objects(constraint.get("extension"))
+    return any(each.get("url") == _BEST_PRACTICE and each.get("valueBoolean") is True for each in extensions)
 
 
 def _broken(text: str) -> SpotCheck:
     def check(spot: Spot, run: Run) -> None:
-        if ("profiles.broken", text) not in run.memo:
+        if ("profiles.broken", text) not in run.memo and not run.findings.errors_only:
             run.memo["profiles.broken", text] = True
             run.warn(spot, "processing", text)
 
@@ -135,8 +133,9 @@ def codes_of(value: Any) -> list[tuple[str | None, str]]:
         return [(None, value)]
     if not isinstance(value, dict):
         return []
-    codings = value.get("coding", [value] if "code" in value else [])
-    return [
-        (c.get("system") if isinstance(c.get("system"), str) else None, c["code"])
-        for c in codings if isinstance(c, dict) and isinstance(c.get("code"), str)
-    ]  # fmt: skip
+    codings = objects(value.get("coding", [value] if "code" in value else []))
+    return [(_text(coding.get("system")), coding["code"]) for coding in codings if isinstance(coding.get("code"), str)]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from lxml import etree
 
-from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.values import SpotCheck
@@ -23,9 +23,8 @@ _SHOWN = 60
 
 def narrative_checks(definition: Json, profile: str) -> Iterator[SpotCheck]:
     """Yield the checks that an element definition asks for by extensions."""
-    extensions = definition.get("extension")
-    for extension in extensions if isinstance(extensions, list) else ():
-        code = extension.get("valueCode") if isinstance(extension, dict) else None
+    for extension in objects(definition.get("extension")):
+        code = extension.get("valueCode")
         if not isinstance(code, str):
             continue
         if extension.get("url") == _SOURCE and code != "no":

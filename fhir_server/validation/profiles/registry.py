@@ -9,6 +9,7 @@ from fhir_server.errors import FhirError
 from fhir_server.snapshot import structure
 from fhir_server.validation.findings import Enough, Findings
 from fhir_server.validation.place import Place
+from fhir_server.validation.profiles.budget import spend, tell
 from fhir_server.validation.profiles.compiler import Compiler
 from fhir_server.validation.profiles.elements import Json, Tree, read_tree
 from fhir_server.validation.profiles.facts import CORE
@@ -18,8 +19,7 @@ from fhir_server.validation.profiles.values import SpotCheck, fixed_value
 from fhir_server.validation.run import Knowledge, Run
 
 _KEPT = "profiles"
-_TRIALS = "profiles.trials"
-_MAX_TRIALS = 20_000
+_STEPS_OF_TRIAL = 20
 
 
 @dataclass(slots=True, eq=False)
@@ -194,10 +194,11 @@ class Profiles:
         except RecursionError:
             run.warn(spot, "too-costly", f"The profile {profile.label} is nested too deeply to be checked")
         self._tell_notes(profile, spot, run)
+        tell(run)
 
     def _tell_notes(self, profile: Profile, spot: Spot, run: Run) -> None:
         key = "profiles.notes", profile.label
-        if profile.compiler.notes and key not in run.memo:
+        if profile.compiler.notes and key not in run.memo and not run.findings.errors_only:
             run.memo[key] = True
             for note in dict.fromkeys(profile.compiler.notes):
                 run.warn(spot, "not-supported", f"In the profile {profile.label} {note}")
@@ -233,10 +234,7 @@ class Profiles:
 
     def _holds(self, attempt: Callable[[Run], None], run: Run) -> bool:
         """Whether an attempt ends without an error; it ends with the first one."""
-        run.memo[_TRIALS] = run.memo.get(_TRIALS, 0) + 1
-        if run.memo[_TRIALS] > _MAX_TRIALS:
-            if run.memo[_TRIALS] == _MAX_TRIALS + 1:
-                run.findings.limit("the profiles ask for too many comparisons; not all of them were made")
+        if not spend(run, _STEPS_OF_TRIAL):
             return True
         try:
             attempt(replace(run, findings=Findings(0, errors_only=True), done=set()))

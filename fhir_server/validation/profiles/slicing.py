@@ -6,6 +6,7 @@ Spec: https://hl7.org/fhir/R4/profiling.html#slicing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from fhir_server.validation.profiles.budget import spend
 from fhir_server.validation.profiles.discriminators import Test
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.values import SpotCheck
@@ -57,6 +58,8 @@ class Slicing:
 
     def check(self, spots: list[Spot], owner: Spot, run: Run) -> None:
         """Check the occurrences of the element in their owner."""
+        if not spend(run, len(spots) * (1 if self.by_url else len(self.slices))):
+            return
         members: dict[int, list[Spot]] = {}
         last, rest = -1, False
         for spot in spots:

@@ -12,7 +12,7 @@ from fhir_server.fhirpath.quantity import compare as compare_quantities
 from fhir_server.fhirpath.temporal import Temporal, parse_datetime, parse_time
 from fhir_server.fhirpath.temporal import compare as compare_times
 from fhir_server.validation.place import Place
-from fhir_server.validation.profiles.elements import Json
+from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE, Facts, natural
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.run import Run
@@ -167,8 +167,8 @@ def _longest(most: int, profile: str) -> SpotCheck:
 
 def _by_extension(extensions: Any, profile: str) -> Iterator[SpotCheck]:
     alternatives: list[str] = []
-    for extension in extensions if isinstance(extensions, list) else ():
-        url = extension.get("url") if isinstance(extension, dict) else None
+    for extension in objects(extensions):
+        url = extension.get("url")
         if url == _MIN_LENGTH:
             yield _shortest(natural(extension.get("valueInteger"), 0), profile)
         elif url == _ALTERNATIVES and isinstance(extension.get("valueCanonical"), str):
@@ -184,8 +184,8 @@ def _alternatives(urls: list[str], profile: str) -> SpotCheck:
     """
 
     def check(spot: Spot, run: Run) -> None:
-        extensions = spot.fields.get("extension") if spot.value is None else None
-        if spot.value is not None or any(e.get("url") in urls for e in extensions or () if isinstance(e, dict)):
+        extensions = objects(spot.fields.get("extension"))
+        if spot.value is not None or any(extension.get("url") in urls for extension in extensions):
             return
         text = f"Without a value one of the extensions {', '.join(urls)} must be there (from {profile})"
         run.error(spot, "invalid", text)
