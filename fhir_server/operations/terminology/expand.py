@@ -30,7 +30,7 @@ async def _run(ctx: Context, call: Call) -> FhirResponse:
         TooCostly: it has too many codes, or would take too much work.
     """
     given = as_parameters(await with_value_set(ctx, call))
-    return resource_answer(await expanded(_expand, tenant_service(ctx), given, accepted_languages(call)))
+    return resource_answer(await expanded(ctx, _expand, tenant_service(ctx), given, accepted_languages(call)))
 
 
 def _expand(terminology: Terminology, given: Json, languages: str) -> Json:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fhir_server.context import Context
-from fhir_server.errors import BadRequest, Unsupported
+from fhir_server.errors import BadRequest, TooCostly, Unsupported
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.model.json import decode, encode
 from fhir_server.operations.meta import the_version
@@ -83,10 +83,19 @@ async def answered(work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.to_thread(work, *arguments)
 
 
-async def expanded(work: Callable[..., T], *arguments: Any) -> T:
-    """Do work that may take seconds as `answered` does it, in its turn."""
+async def expanded(ctx: Context, work: Callable[..., T], *arguments: Any) -> T:
+    """Do work that may take seconds as `answered` does it, in its turn.
+
+    Raises:
+        TooCostly: it took too long. The thread goes on to its end, which the limits of expansions bring near.
+    """
+    seconds = ctx.settings.search_timeout
     with told_as_text():
-        return await asyncio.get_running_loop().run_in_executor(_EXPANDERS, lambda: work(*arguments))
+        done = asyncio.get_running_loop().run_in_executor(_EXPANDERS, lambda: work(*arguments))
+        try:
+            return await asyncio.wait_for(done, seconds)
+        except TimeoutError:
+            raise TooCostly(f"the expansion did not come to its end within {seconds} s") from None
 
 
 def resource_answer(resource: Json) -> FhirResponse:
