@@ -9,16 +9,16 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from fhir_server.context import Context, Operations
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
 from fhir_server.interactions.subset import asked, cut_resource
-from fhir_server.interactions.supported_profiles import supported_profiles
+from fhir_server.interactions.supported_profiles import Supported, supported_profiles
 from fhir_server.interactions.terminology_capabilities import terminology_body
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
-from fhir_server.packages import Library
 from fhir_server.search.parameters import Parameter, ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Capabilities
@@ -58,6 +58,9 @@ _DOCUMENTATION = (
     "`Prefer: handling=lenient`."
 )
 
+_MOST_BASES = 16
+_of_terminologies: "WeakKeyDictionary[Terminology, dict[str, Stated]]" = WeakKeyDictionary()
+
 
 async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Answer `GET [base]/metadata`. The edge answers 304 by the ETag.
@@ -68,19 +71,18 @@ async def capabilities(ctx: Context, request: FhirRequest) -> FhirResponse:
     mode = request.parameter("mode") or "full"
     if mode not in _MODES:
         raise BadValue(f"mode={mode[:80]}: one of {', '.join(_MODES)}", expression="http.mode")
-    guides = tuple(package.guide for package in ctx.packages.all if package.guide)
-    parts = Parts(
-        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, ctx.library, guides,
-        ctx.terminology if isinstance(ctx.terminology, Terminology) else None,
-    )  # fmt: skip
-    # All code systems are looked at, which takes a while the first time.
-    made = await asyncio.to_thread(statement, parts, request.base, mode) if mode == "terminology" else None
-    body, tag = made or statement(parts, request.base, mode)
+    if mode == "terminology":
+        body, tag = await _of_terminology(ctx, request.base)
+    else:
+        body, tag = statement(_parts(ctx), request.base, mode)
     wanted = asked(request.query)
     if wanted is not None:
         type_ = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
         body = cut_resource(ctx.definitions, type_, body, wanted)
     return FhirResponse(200, (body,), headers={"ETag": tag})
+
+
+Stated = tuple[bytes, str]
 
 
 class Parts(NamedTuple):
@@ -91,23 +93,45 @@ class Parts(NamedTuple):
     operations: Operations
     settings: Settings
     store: Capabilities
-    library: Library
+    profiles: Supported
     guides: tuple[str, ...]
-    terminology: Terminology | None = None
+
+
+def _parts(ctx: Context) -> Parts:
+    guides = tuple(package.guide for package in ctx.packages.all if package.guide)
+    profiles = supported_profiles(ctx.library)
+    return Parts(
+        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, profiles, guides
+    )
 
 
 @lru_cache(maxsize=16)
-def statement(parts: Parts, base: str, mode: str) -> tuple[bytes, str]:
-    """Return the CapabilityStatement or TerminologyCapabilities as JSON, and its ETag; kept for as long as the parts
-    are the same."""
-    if mode == "terminology":
-        made = _head("TerminologyCapabilities", base)
-        if parts.terminology is not None:
-            made |= terminology_body(parts.terminology, parts.operations)
-    else:
-        types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
-        made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types)
-        made["software"] |= {"releaseDate": _DATE}
+def statement(parts: Parts, base: str, mode: str) -> Stated:
+    """Return the CapabilityStatement as JSON, and its ETag; kept for as long as the parts are the same."""
+    types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
+    made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types)
+    made["software"] |= {"releaseDate": _DATE}
+    return _stated(made)
+
+
+async def _of_terminology(ctx: Context, base: str) -> Stated:
+    """Return the TerminologyCapabilities, made once for each state of the terminology.
+
+    All code systems are looked at, which takes a while.
+    """
+    terminology = ctx.terminology
+    if not isinstance(terminology, Terminology):
+        return _stated(_head("TerminologyCapabilities", base))
+    kept = _of_terminologies.setdefault(terminology, {})
+    if base not in kept:
+        body = await asyncio.to_thread(terminology_body, terminology, ctx.operations)
+        if len(kept) >= _MOST_BASES:  # a client may name any host
+            kept.clear()
+        kept[base] = _stated(_head("TerminologyCapabilities", base) | body)
+    return kept[base]
+
+
+def _stated(made: Mapping[str, Any]) -> Stated:
     body = encode(made)
     return body, f'W/"{blake2b(body, digest_size=8).hexdigest()}"'
 
@@ -137,7 +161,7 @@ def _version() -> str:
 
 def _body(parts: Parts, types: list[str]) -> dict[str, Any]:
     parameters, settings = parts.parameters, parts.settings
-    referring, profiles = _referring(parameters), supported_profiles(parts.library)
+    referring, profiles = _referring(parameters), dict(parts.profiles)
     rest: dict[str, Any] = {
         "mode": "server",
         "documentation": _DOCUMENTATION,

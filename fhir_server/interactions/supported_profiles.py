@@ -3,8 +3,8 @@
 Spec: https://hl7.org/fhir/R4/profiling.html#CapabilityStatement
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -22,22 +22,34 @@ class _Definition(msgspec.Struct):
 
 _definition = msgspec.json.Decoder(_Definition)
 
+Supported = tuple[tuple[str, tuple[str, ...]], ...]
+_supported: WeakKeyDictionary[Library, Supported] = WeakKeyDictionary()
+_of_layers: WeakKeyDictionary[Library, Sequence[tuple[str, str, str]]] = WeakKeyDictionary()
 
-def supported_profiles(library: Library) -> Mapping[str, Sequence[str]]:
+
+def supported_profiles(library: Library) -> Supported:
     """Return the canonicals of the profiles of each resource type, sorted.
 
     A profile that is there in several versions is named with each of them, any other by its URL alone.
     """
+    if library not in _supported:
+        _supported[library] = _found(library)
+    return _supported[library]
+
+
+def _found(library: Library) -> Supported:
     versions: dict[tuple[str, str], set[str]] = {}
     layer: Library | None = library
     while layer is not None and layer is not core_library():
-        for type_, url, version in _profiles(layer):
+        if layer not in _of_layers:
+            _of_layers[layer] = _profiles(layer)
+        for type_, url, version in _of_layers[layer]:
             versions.setdefault((type_, url), set()).add(version)
         layer = layer.below
     found: dict[str, list[str]] = {}
     for (type_, url), several in sorted(versions.items()):
         found.setdefault(type_, []).extend(_canonicals(url, sorted(several)))
-    return found
+    return tuple((type_, tuple(canonicals)) for type_, canonicals in found.items())
 
 
 def _canonicals(url: str, versions: Sequence[str]) -> Iterator[str]:
@@ -47,7 +59,6 @@ def _canonicals(url: str, versions: Sequence[str]) -> Iterator[str]:
         yield from (f"{url}|{version}" if version else url for version in versions)
 
 
-@lru_cache(maxsize=8)
 def _profiles(layer: Library) -> Sequence[tuple[str, str, str]]:
     """Return type, URL and version of the profiles of one layer; what is stored may be misshapen and is passed over."""
     found: list[tuple[str, str, str]] = []
