@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.node import Element
 
 MAX_STEPS = 50
@@ -48,24 +47,17 @@ class Change:
         return merged
 
 
-def changes(elements: Iterable[Element], type_: str, profile: str) -> Change:
-    """Make the tree of a differential.
-
-    Raises:
-        SnapshotError: an element has no path, or that of another type.
-    """
+def changes(elements: Iterable[Element], type_: str, faults: list[str]) -> Change:
+    """Make the tree of a differential; elements without a path, or with that of another type, are faults."""
     root = Change(type_)
     trail: Sequence[Step] = ()
     for element in elements:
         trail = _steps(element, trail)
-        if len(trail) > MAX_STEPS:
-            text = f"{profile}: a path has more than {MAX_STEPS} steps"
-            raise SnapshotError(text, expression="StructureDefinition.differential")
-        if not trail or trail[0][0] != type_:
+        if not trail or trail[0][0] != type_ or len(trail) > MAX_STEPS:
             name = str(element.get("id") or element.get("path"))[:100]
-            raise SnapshotError(
-                f"{profile}: the element {name} is not one of {type_}", expression="StructureDefinition.differential"
-            )
+            far = len(trail) > MAX_STEPS
+            faults.append(f"{name} has more than {MAX_STEPS} steps" if far else f"{name} is not one of {type_}")
+            continue
         change = root
         for step in trail[1:]:
             change = change.child(step)

@@ -4,17 +4,19 @@ Spec: https://hl7.org/fhir/R4/profiling.html#snapshot
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.errors import Issue
 from fhir_server.snapshot.differential import Change, changes, same_name
 from fhir_server.snapshot.errors import SnapshotError
 from fhir_server.snapshot.merge import constraints, merge
-from fhir_server.snapshot.narrowing import widened
+from fhir_server.snapshot.narrowing import narrowed
 from fhir_server.snapshot.node import Element, Node, flatten
 from fhir_server.snapshot.slices import choice_of, exhausted, implied, new_slice, type_named
 from fhir_server.snapshot.unfold import Definition, Find, grown, unfold
 
+PLACE = "StructureDefinition.differential"
 MAX_ELEMENTS = 20_000
 """What a differential may add to its base; the largest published ones come to some thousands."""
 
@@ -23,19 +25,29 @@ NOTHING = "http://hl7.org/fhir/StructureDefinition/Base"
 _TAKEN = frozenset(("short", "definition", "comment", "requirements", "alias", "isModifier", "isModifierReason"))
 
 
-def generate(definition: Definition, find_base: Find, find: Find) -> list[dict[str, Any]]:
-    """Return the elements of the snapshot.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A snapshot; `faults` is what the differential says in vain, each with its element."""
+
+    elements: list[dict[str, Any]]
+    faults: tuple[str, ...] = ()
+
+
+def generate(definition: Definition, find_base: Find, find: Find) -> Made:
+    """Make a snapshot. What the base does not have or not allow is left out, and told.
 
     Args:
         find_base: gives what the definition is based on; its errors are those of this snapshot.
         find: gives types and their profiles.
 
     Raises:
-        SnapshotError: the base is not known, or the differential speaks of what the base does not have.
+        SnapshotError: the base is not known, or the snapshot would be too large.
     """
     if not definition.get("differential", {}).get("element") and definition.get("snapshot", {}).get("element"):
-        return [dict(element) for element in definition["snapshot"]["element"]]
-    return list(flatten(_Generation(definition, find_base, find).run()))
+        return Made([dict(element) for element in definition["snapshot"]["element"]])
+    generation = _Generation(definition, find_base, find)
+    elements = list(flatten(generation.run()))
+    return Made(elements, tuple(generation.faults))
 
 
 class _Generation:
@@ -55,15 +67,13 @@ class _Generation:
     def run(self) -> Node:
         said = self.definition.get("differential", {}).get("element", ())
         root = self._root(_root_name(self.definition, said))
-        change = changes(said, root.name, self.url)
+        change = changes(said, root.name, self.faults)
         if change.elements:
             root.element = merge(root.element, change.element, self.url)
             root.element = {name: value for name, value in root.element.items() if name != "sliceName"}
         if self.grows:
             root.element = {**root.element, "base": _base_of(root.element, root.name)}
         self._children(root, change, root.name)
-        if self.faults:
-            raise self._error(*self.faults)
         return root
 
     def _root(self, name: str) -> Node:
@@ -95,7 +105,8 @@ class _Generation:
             return
         if not node.children:
             if not unfold(node, self.base, self.find) and not self.grows:
-                raise self._error(f"{place} has no elements of its own, or its type is not known")
+                self.faults.append(f"{place} has no elements of its own, or its type is not known")
+                return
             if self.grows:
                 self._unsliced(node)
             self._grown(node)
@@ -125,9 +136,12 @@ class _Generation:
 
     def _group(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> None:
         """Apply what is said about one element, then what is said about its slices."""
-        sliced = parent.child(name) or self._new(parent, name, group, place)
+        sliced = parent.child(name) or self._new(parent, name, group)
+        if sliced is None:
+            self.faults.append(f"there is no element {place}")
+            return
         if not self._sliced(sliced, group, place):
-            group = {"": self._unnamed(group, place)}
+            group = self._unnamed(group, place)
         there = {node.slice: node for node in parent.children if node.name == name}
         # Slices start from the element as the base has it, whatever is said about it here.
         plain = sliced.copy() if group.keys() - there.keys() else sliced
@@ -159,20 +173,20 @@ class _Generation:
             sliced.element |= {"type": types} | ({"min": 1} if required else {})
         return True
 
-    def _unnamed(self, group: Mapping[str, Change], place: str) -> Change:
+    def _unnamed(self, group: Mapping[str, Change], place: str) -> dict[str, Change]:
         """Return what is said about an element under a name, as old tools did where there is nothing to slice."""
         names = [slice_ for slice_ in group if slice_]
+        plain = {"": group[""]} if "" in group else {}
         if len(names) > 1:
-            raise self._error(
-                f"{place} has the slices {', '.join(names)[:200]}, but no slicing says how to tell them apart"
-            )
+            self.faults.append(f"{place} has no slicing that tells its slices {', '.join(names)[:200]} apart")
+            return plain
         change = group[names[0]]
-        return group[""].joined(change) if "" in group else change
+        return {"": plain[""].joined(change) if plain else change}
 
-    def _new(self, parent: Node, name: str, group: Mapping[str, Change], place: str) -> Node:
+    def _new(self, parent: Node, name: str, group: Mapping[str, Change]) -> Node | None:
         """Add an element that the base does not have; only new types may."""
         if not self.grows or "" not in group or not group[""].elements:
-            raise self._error(f"there is no element {place}")
+            return None
         said = group[""].element
         node = Node(name, "", {"base": _base_of(said, str(said.get("path", "")))})
         parent.children.append(node)
@@ -180,9 +194,10 @@ class _Generation:
 
     def _change(self, node: Node, change: Change, place: str) -> None:
         if change.elements:
-            said = {name: value for name, value in change.element.items() if name != "sliceName" or node.slice}
+            said: Element = {key: value for key, value in change.element.items() if key != "sliceName" or node.slice}
             if not self.grows:
-                self.faults += [f"{place}: {text}" for text in widened(node.element, said)]
+                said, faults = narrowed(node.element, said)
+                self.faults += [f"{place}: {text}" for text in faults]
             node.element = merge(self._typed(node, said), said, self.url)
         self._children(node, change, place)
 
@@ -211,10 +226,8 @@ class _Generation:
         if self.added > MAX_ELEMENTS:
             raise self._error(f"its snapshot has more than {MAX_ELEMENTS} elements", code="too-costly")
 
-    def _error(self, *texts: str, code: str = SnapshotError.code) -> SnapshotError:
-        place = ("StructureDefinition.differential",)
-        issues = [Issue(f"{self.url}: {text}", code, expression=place) for text in texts]
-        return SnapshotError(f"{self.url}: {'; '.join(texts)}", issues=issues)
+    def _error(self, text: str, code: str) -> SnapshotError:
+        return SnapshotError(f"{self.url}: {text}", issues=[Issue(f"{self.url}: {text}", code, expression=(PLACE,))])
 
 
 def _root_name(definition: Definition, said: Iterable[Element]) -> str:

@@ -1,9 +1,9 @@
-"""Whether a differential only narrows what its base allows.
+"""That a differential only narrows what its base allows.
 
 Spec: https://hl7.org/fhir/R4/profiling.html#sd
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.snapshot.node import Element
@@ -12,16 +12,21 @@ _OPEN = frozenset(("Resource", "DomainResource", "Element", "BackboneElement", "
 """Types that any other may stand for."""
 
 
-def widened(base: Element, said: Element) -> Iterator[str]:
-    """Yield what a differential says of an element that its base does not allow."""
+def narrowed(base: Element, said: Element) -> tuple[Element, list[str]]:
+    """Return what a differential says of an element as far as its base allows it, and what the base does not allow."""
     low, high = base.get("min", 0), _most(base.get("max"))
+    kept, faults = dict(said), []
     if said.get("min", low) < low:
-        yield f"min {said['min']} is less than the {low} of its base"
+        faults.append(f"min {said['min']} is less than the {low} of its base")
+        del kept["min"]
     if "max" in said and _most(said["max"]) > high:
-        yield f"max {said['max']} is more than the {base['max']} of its base"
+        faults.append(f"max {said['max']} is more than the {base['max']} of its base")
+        del kept["max"]
     allowed, types = _codes(base), _codes(said)
     if allowed and not allowed & _OPEN and not types <= allowed:
-        yield f"its base does not have the type {', '.join(sorted(types - allowed))}"
+        faults.append(f"its base does not have the type {', '.join(sorted(types - allowed))}")
+        kept["type"] = [each for each in said["type"] if _fhir_type(each) in allowed] or base["type"]
+    return kept, faults
 
 
 def _most(max_: Any) -> float:

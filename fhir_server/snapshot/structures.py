@@ -5,15 +5,17 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from fhir_server.errors import Issue
 from fhir_server.packages import Entry, Library
 from fhir_server.snapshot.complete import complete
 from fhir_server.snapshot.errors import SnapshotError
-from fhir_server.snapshot.generate import generate
+from fhir_server.snapshot.generate import PLACE, Made, generate
 from fhir_server.snapshot.unfold import Definition
 
 MAX_LEVELS = 50
-Made = dict[str, Definition | SnapshotError]
-_made: WeakKeyDictionary[Library, Made] = WeakKeyDictionary()
+MAX_FAULTS = 100
+Kept = dict[str, Definition | SnapshotError]
+_made: WeakKeyDictionary[Library, Kept] = WeakKeyDictionary()
 
 
 def snapshot(definition: Mapping[str, Any], library: Library, *, source: str = "") -> list[dict[str, Any]]:
@@ -26,15 +28,20 @@ def snapshot(definition: Mapping[str, Any], library: Library, *, source: str = "
         SnapshotError: the differential cannot be applied; names the element and the profile, or what is missing.
     """
     finder = _Source(library, source, (str(definition.get("url", "")),))
-    elements = finder.generate(definition)
+    made = finder.generate(definition)
+    if made.faults:
+        texts = [f"{_name(definition)}: {fault}" for fault in made.faults[:MAX_FAULTS]]
+        issues = [Issue(text, SnapshotError.code, expression=(PLACE,)) for text in texts]
+        raise SnapshotError("; ".join(texts), issues=issues)
     with _shaped(definition):
-        return list(complete(elements, definition, finder.type))
+        return list(complete(made.elements, definition, finder.type))
 
 
 def structure(library: Library, canonical: str, *, source: str = "") -> Definition | None:
     """Return a StructureDefinition with a snapshot, its own or a generated one; None where nobody knows it.
 
-    Of several versions, where none is named, it is that of the package `source`, else the latest.
+    Of several versions, where none is named, it is that of the package `source`, else the latest. What a differential
+    says that its base does not have or not allow is left out: whoever stores it is told, by `snapshot`.
 
     Raises:
         SnapshotError: it has no snapshot, and none can be made.
@@ -101,7 +108,7 @@ class _Source:
             raise _error(f"{url} is based on over {MAX_LEVELS} others")
         source = _Source(self._library, entry.source, (*self._pending, url))
         try:
-            found = {**definition, "snapshot": {"element": source.generate(definition)}}
+            found = {**definition, "snapshot": {"element": source.generate(definition).elements}}
         except SnapshotError as error:
             if not self._pending:
                 made[entry.name] = error
@@ -111,7 +118,7 @@ class _Source:
             made[entry.name] = found
         return found
 
-    def generate(self, definition: Definition) -> list[dict[str, Any]]:
+    def generate(self, definition: Definition) -> Made:
         """Make a snapshot. Raises SnapshotError."""
         with _shaped(definition):
             return generate(definition, self.base, self.type)
@@ -123,8 +130,11 @@ def _shaped(definition: Definition) -> Iterator[None]:
     try:
         yield
     except (TypeError, AttributeError, KeyError, ValueError) as error:
-        name = str(definition.get("url") or definition.get("id") or "the definition")
-        raise _error(f"{name} is not shaped as a StructureDefinition is: {error}") from None
+        raise _error(f"{_name(definition)} is not shaped as a StructureDefinition is: {error}") from None
+
+
+def _name(definition: Definition) -> str:
+    return str(definition.get("url") or definition.get("id") or "the definition")
 
 
 def _error(text: str) -> SnapshotError:

@@ -150,6 +150,36 @@ def test_a_path_without_end_is_refused() -> None:
 
 def test_slices_beyond_measure_are_refused() -> None:
     slicing = {"discriminator": [{"type": "value", "path": "code"}], "rules": "open"}
-    slices = (said("Observation.component", f"s{number}") for number in range(100_000))
+    slices = (said("Observation.component", f"s{number}") for number in range(30_000))
     with pytest.raises(SnapshotError, match="more than 20000 elements"):
         snapshot(profile("Observation", said("Observation.component", slicing=slicing), *slices), library())
+
+
+def test_to_validate_with_a_profile_its_faults_are_left_out() -> None:
+    """Instances of it may be about already; whoever stores the profile is told."""
+    faulty = profile(
+        "Patient",
+        said("Patient.nmae", min=1),
+        said("Observation.code", min=1),
+        said("Patient.name.familiy", min=1),
+        said("Patient.birthDate", min=1, max="*"),
+        said("Patient.communication.language", min=0, short="kept"),
+        said("Patient.deceased[x]", type=[{"code": "boolean"}, {"code": "Quantity"}]),
+        said("Patient.link", "a"),
+        said("Patient.link", "b"),
+        name="faulty",
+    )
+    here = library(faulty)
+    found = structure(here, OWN + "faulty")
+    assert found is not None
+    elements = by_ids(found["snapshot"]["element"])
+    assert (elements["Patient.birthDate"]["min"], elements["Patient.birthDate"]["max"]) == (1, "1")
+    assert (elements["Patient.communication.language"]["min"], elements["Patient.communication.language"]["short"]) == (
+        1,
+        "kept",
+    )
+    assert elements["Patient.deceased[x]"]["type"] == [{"code": "boolean"}]
+    assert "Patient.link:a" not in elements
+    with pytest.raises(SnapshotError) as raised:
+        snapshot(faulty, here)
+    assert len(raised.value.issues) == 7
