@@ -62,7 +62,7 @@ def check_answers(
         value = choice(answer, "value")
         if value is not None:
             _check_value(question, value, owners[0], at, run)
-            if len(answers) > 1 and exclusive(question, value):
+            if len(answers) > 1 and exclusive(question, value, run):
                 run.error(at, "invariant", "this answer excludes all others")
 
 

@@ -15,6 +15,7 @@ from fhir_server.validation.structure.primitives import shorten
 
 Json = Mapping[str, Any]
 
+_MOST_MEANT = 20  # it should be one; that there are more is told elsewhere
 _STYLE = "https://hl7.org/fhir/fhir.css"
 
 
@@ -144,7 +145,7 @@ def _links(entries: Entries, entry: Entry) -> set[int]:
     found: set[int] = set()
     for _, value in texts(entry.resource):
         if "/" in value or ":" in value:
-            found.update(one.index for one in entries.meant(entry.url, value))
+            found.update(one.index for one in entries.meant(entry.url, value)[:_MOST_MEANT])
     return found
 
 

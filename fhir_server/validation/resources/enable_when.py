@@ -3,13 +3,14 @@
 Spec: https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item.enableWhen
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.fhirpath import FhirPathError, evaluate
 from fhir_server.validation.resources.values import Value, choice, compare, extension, objects, text
 
 Json = Mapping[str, Any]
+Answered = dict[str, list[Value]]
 
 _OPERATORS: dict[str, Callable[[int], bool]] = {
     ">": lambda order: order > 0,
@@ -26,16 +27,54 @@ _EXPRESSIONS = (
 )
 
 
-def enabled(question: Json, above: Sequence[Json]) -> bool:
-    """Tell whether a question is to be answered; `above` are the response and the items and answers it stands in."""
-    written = _expression(question)
-    if written:
-        return _true(written, above[0])
-    conditions = [condition for _, condition in objects(question, "enableWhen")]
-    if not conditions:
-        return True
-    results = (_holds(condition, above) for condition in conditions)
-    return all(results) if question.get("enableBehavior") == "all" else any(results)
+class Conditions:
+    """Tells for one response which questions are enabled; what was answered is looked up once."""
+
+    def __init__(self, response: Json) -> None:
+        self._response = response
+        self._answered: dict[int, Answered] = {}
+
+    def enabled(self, question: Json, above: Sequence[Json]) -> bool:
+        """Tell whether a question is to be answered; `above` are the response and the items and answers around it."""
+        written = _expression(question)
+        if written:
+            return _true(written, self._response)
+        conditions = [condition for _, condition in objects(question, "enableWhen")]
+        if not conditions:
+            return True
+        results = (self._holds(condition, above) for condition in conditions)
+        return all(results) if question.get("enableBehavior") == "all" else any(results)
+
+    def _holds(self, condition: Json, above: Sequence[Json]) -> bool:
+        answers, wanted = self._answers(text(condition, "question"), above), choice(condition, "answer")
+        if wanted is None:
+            return False
+        operator = text(condition, "operator")
+        if operator == "exists":
+            return bool(answers) == (wanted.json is True)
+        return any(_matches(operator, answer, wanted) for answer in answers)
+
+    def _answers(self, link: str, above: Sequence[Json]) -> list[Value]:
+        """Return the answers to a question: of the items nearest to where it is asked."""
+        for owner in reversed(above):
+            found = self._below(owner).get(link)
+            if found is not None:
+                return found
+        return []
+
+    def _below(self, owner: Json) -> "Answered":
+        """Return the answers by link id, of an item or answer and all within."""
+        found = self._answered.get(id(owner))
+        if found is None:
+            found = self._answered[id(owner)] = {}
+            answers = [answer for _, answer in objects(owner, "answer")]
+            if "linkId" in owner:
+                values = [value for value in (choice(answer, "value") for answer in answers) if value is not None]
+                found[text(owner, "linkId")] = values
+            for one in (*(item for _, item in objects(owner, "item")), *answers):
+                for link, values in self._below(one).items():
+                    found[link] = found.get(link, []) + values
+        return found
 
 
 def _expression(question: Json) -> str:
@@ -55,17 +94,6 @@ def _true(expression: str, response: Json) -> bool:
     return bool(result) and result[0] is not False
 
 
-def _holds(condition: Json, above: Sequence[Json]) -> bool:
-    answers = _answers(text(condition, "question"), above)
-    wanted = choice(condition, "answer")
-    if wanted is None:
-        return False
-    operator = text(condition, "operator")
-    if operator == "exists":
-        return bool(answers) == (wanted.json is True)
-    return any(_matches(operator, answer, wanted) for answer in answers)
-
-
 def _matches(operator: str, answer: Value, wanted: Value) -> bool:
     if operator in ("=", "!="):
         return _equal(answer, wanted) == (operator == "=")
@@ -81,20 +109,3 @@ def _equal(answer: Value, wanted: Value) -> bool:
         return bool(answer.json.get("reference") == wanted.json.get("reference"))
     order = compare(answer, wanted)
     return order == 0 if order is not None else answer == wanted
-
-
-def _answers(link: str, above: Sequence[Json]) -> list[Value]:
-    """Return the answers to a question: of the items nearest to where it is asked."""
-    for owner in reversed(above):
-        found = [item for item in _items(owner) if item.get("linkId") == link]
-        if found:
-            answers = [answer for item in found for _, answer in objects(item, "answer")]
-            return [value for value in (choice(answer, "value") for answer in answers) if value is not None]
-    return []
-
-
-def _items(owner: Json) -> Iterator[Json]:
-    if "linkId" in owner:
-        yield owner
-    for _, item in (*objects(owner, "item"), *objects(owner, "answer")):
-        yield from _items(item)

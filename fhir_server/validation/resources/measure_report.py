@@ -85,20 +85,21 @@ def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run) -> It
     if len(defined) == len(reported) == 1 and not ("code" in defined[0][1] and "code" in reported[0][1]):
         yield defined[0][1], reported[0][1], Place(place, name, 0)
         return
-    seen: set[int] = set()
+    by_code = {code: i for i, each in reversed(defined) for code in _codes(each)}
+    by_index, seen = dict(defined), set[int]()
     for index, one in reported:
         at = Place(place, name, index)
         if "code" not in one:
             run.error(at, "business-rule", f"this {name} must have the code of its definition in the measure")
             continue
-        match = next((i for i, each in defined if _same(_concepts(each), _concepts(one))), None)
+        match = next((by_code[code] for code in _codes(one) if code in by_code), None)
         if match is None:
             run.error(at, "business-rule", f"the measure has no {name} with this code")
         elif match in seen:
             run.error(at, "business-rule", f"there is another {name} with this code")
         else:
             seen.add(match)
-            yield next(each for i, each in defined if i == match), one, at
+            yield by_index[match], one, at
     for i, each in defined:
         if i not in seen:
             run.error(place, "business-rule", f"the report lacks the {name} {_named(each)} of the measure")
@@ -118,20 +119,17 @@ def _concepts(owner: Json) -> list[Json]:
     return [one for _, one in objects(owner, "code")] or [child(owner, "code")]
 
 
-def _same(defined: list[Json], reported: list[Json]) -> bool:
-    texts = {text(one, "text") for one in defined} - {""}
-    codes = {code for one in defined for code in _codes(one)}
-    return any(text(one, "text") in texts or not codes.isdisjoint(_codes(one)) for one in reported)
-
-
-def _codes(concept: Json) -> list[tuple[str, str]]:
-    return [(text(one, "system"), text(one, "code")) for _, one in objects(concept, "coding")]
+def _codes(owner: Json) -> list[tuple[str, str]]:
+    """Return the codes, and texts as codes without a system."""
+    concepts = _concepts(owner)
+    codings = [
+        (text(one, "system"), text(one, "code")) for concept in concepts for _, one in objects(concept, "coding")
+    ]
+    return [*codings, *(("", text(concept, "text")) for concept in concepts if text(concept, "text"))]
 
 
 def _named(defined: Json) -> str:
-    concept = _concepts(defined)[0]
-    codes = [code for _, code in _codes(concept)]
-    return shorten(codes[0] if codes else text(concept, "text") or text(defined, "id"))
+    return shorten(next((code for _, code in _codes(defined)), text(defined, "id")))
 
 
 def _check_score(report: Json, group: Json, scoring: str, place: Place, run: Run) -> None:

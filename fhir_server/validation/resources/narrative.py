@@ -14,10 +14,10 @@ from fhir_server.validation.structure.primitives import shorten
 
 Json = Mapping[str, Any]
 
-_link = re.compile(r"""<a\s[^>]*?\bhref\s*=\s*["']\s*([^"']*)""")
-_anchor = re.compile(r"""<[a-z][^>]*?\s(?:id|name)\s*=\s*["']([^"']*)""")
-_language = re.compile(r"""^\s*<div\s[^>]*?(?<!:)\blang\s*=\s*["']([^"']*)""")
-_xml_language = re.compile(r"""^\s*<div\s[^>]*?\bxml:lang\s*=\s*["']([^"']*)""")
+_link = re.compile(r"""<a\s[^<>]*?\bhref\s*=\s*["']\s*([^"']*)""")
+_anchor = re.compile(r"""<[a-z][^<>]*?\s(?:id|name)\s*=\s*["']([^"']*)""")
+_language = re.compile(r"""^\s*<div\s[^<>]*?(?<!:)\blang\s*=\s*["']([^"']*)""")
+_xml_language = re.compile(r"""^\s*<div\s[^<>]*?\bxml:lang\s*=\s*["']([^"']*)""")
 _MEMO = "narrative.anchors"
 
 

@@ -3,7 +3,8 @@
 Spec: https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item.answerOption
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.model.json import encode
@@ -12,7 +13,7 @@ from fhir_server.terminology import Terminology
 from fhir_server.terminology.checks import CodeCheck
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.questionnaires import contained
-from fhir_server.validation.resources.values import Value, choice, choice_place, compare, extension, objects, text
+from fhir_server.validation.resources.values import Value, choice, choice_place, extension, number, objects, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
 
@@ -22,38 +23,70 @@ _EXCLUSIVE = "http://hl7.org/fhir/StructureDefinition/questionnaire-optionExclus
 _MOST_CODES = 10_000
 
 
-def options(question: Json) -> list[Value]:
-    """Return the values of answerOption."""
-    found = (choice(option, "value") for _, option in objects(question, "answerOption"))
-    return [value for value in found if value is not None]
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a question offers; each as a key by which two values are the same."""
+
+    all: frozenset[Hashable]
+    exclusive: frozenset[Hashable]
+    displays: frozenset[str]
 
 
-def exclusive(question: Json, answer: Value) -> bool:
+def options(question: Json, run: Run) -> Options:
+    """Return the values of answerOption; a question is looked at once."""
+    key = ("options", id(question))
+    if key not in run.memo:
+        found = [(option, choice(option, "value")) for _, option in objects(question, "answerOption")]
+        values = [(option, value) for option, value in found if value is not None]
+        # The question is kept beside, so that no other object gets its id.
+        run.memo[key] = (
+            question,
+            Options(
+                frozenset(_key(value) for _, value in values),
+                frozenset(_key(value) for option, value in values if _excludes(option)),
+                frozenset(text(value.json, "display") for _, value in values if value.type == "Coding") - {""},
+            ),
+        )
+    known: Options = run.memo[key][1]
+    return known
+
+
+def _excludes(option: Json) -> bool:
+    mark = extension(option, _EXCLUSIVE)
+    return mark is not None and mark.json is True
+
+
+def _key(value: Value) -> Hashable:
+    if value.type == "Coding":
+        return value.type, text(value.json, "system"), text(value.json, "code")
+    if value.type == "Reference":
+        return value.type, text(value.json, "reference")
+    exact = number(value.json)
+    return value.type, str(value.json) if exact is None else exact
+
+
+def exclusive(question: Json, answer: Value, run: Run) -> bool:
     """Tell whether an answer is marked as one that excludes others."""
-    for _, option in objects(question, "answerOption"):
-        value = choice(option, "value")
-        mark = extension(option, _EXCLUSIVE)
-        if mark is not None and mark.json is True and value is not None and _same(value, answer):
-            return True
-    return False
+    return _key(answer) in options(question, run).exclusive
 
 
 def check_option(question: Json, answer: Value, questionnaire: Json, place: Place, run: Run) -> None:
     """Check that an answer is one of those that are offered, if any are."""
-    offered, value_set, type_ = options(question), text(question, "answerValueSet"), question.get("type")
-    if offered:
-        _check_offered(question, answer, offered, place, run)
+    value_set, type_ = text(question, "answerValueSet"), question.get("type")
+    if options(question, run).all:
+        _check_offered(question, answer, place, run)
     elif value_set and answer.type in ("Coding", "string"):
         _check_value_set(value_set, answer, questionnaire, place, run, is_open=type_ == "open-choice")
     elif type_ in ("choice", "open-choice"):
         run.inform(place, "invariant", "the answer is not checked: the question offers no options")
 
 
-def _check_offered(question: Json, answer: Value, offered: list[Value], place: Place, run: Run) -> None:
-    if any(_same(option, answer) for option in offered):
+def _check_offered(question: Json, answer: Value, place: Place, run: Run) -> None:
+    offered = options(question, run)
+    if _key(answer) in offered.all:
         return
     if question.get("type") == "open-choice" and answer.type == "string":
-        if any(option.type == "Coding" and option.json.get("display") == answer.json for option in offered):
+        if answer.json in offered.displays:
             text_ = f"{shorten(answer.json)} is the display of an option; should it be a Coding?"
             run.warn(place, "invariant", text_)
         return
@@ -63,14 +96,6 @@ def _check_offered(question: Json, answer: Value, offered: list[Value], place: P
     else:
         at = choice_place(place, "value", answer)
         run.error(at, "invariant", f"the {answer.type} {shorten(answer.json)} is not one of the options")
-
-
-def _same(option: Value, answer: Value) -> bool:
-    if option.type == answer.type == "Coding":
-        return all(option.json.get(name) == answer.json.get(name) for name in ("system", "code"))
-    if option.type == answer.type == "Reference":
-        return bool(option.json.get("reference") == answer.json.get("reference"))
-    return option.type == answer.type and compare(option, answer) == 0
 
 
 def _check_value_set(url: str, answer: Value, questionnaire: Json, place: Place, run: Run, *, is_open: bool) -> None:
@@ -109,6 +134,6 @@ def _terms_with(value_set: Json, run: Run) -> tuple[Terminology, str]:
         url = f"urn:contained:{value_set.get('id')}"
         data = encode({**value_set, "url": url})
         library = Library((Entry(url, "ValueSet", url, "", data),), run.knowledge.library)
-        run.memo[key] = Terminology(library, _MOST_CODES), url
-    found: tuple[Terminology, str] = run.memo[key]
+        run.memo[key] = value_set, (Terminology(library, _MOST_CODES), url)
+    found: tuple[Terminology, str] = run.memo[key][1]
     return found

@@ -9,8 +9,8 @@ from typing import Any
 
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.answers import check_answers
-from fhir_server.validation.resources.enable_when import enabled
-from fhir_server.validation.resources.questionnaires import all_items, by_link, find, other_type
+from fhir_server.validation.resources.enable_when import Conditions
+from fhir_server.validation.resources.questionnaires import all_items, find, other_type
 from fhir_server.validation.resources.values import child, objects, text
 from fhir_server.validation.run import Run
 
@@ -20,11 +20,13 @@ Items = list[tuple[int, Json]]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The questionnaire that a response answers, and the one validation of it."""
+    """The questionnaire that a response answers, all its link ids, and the one validation of it."""
 
+    links: frozenset[str]
     questionnaire: Json
     run: Run
     in_progress: bool
+    conditions: Conditions
 
     def require(self, place: Place, fault: str) -> None:
         """Note that an answer lacks: an error once the response claims to be complete."""
@@ -42,7 +44,9 @@ def check(response: Json, place: Place, run: Run) -> None:
         _unknown(canonical, place, run)
         return
     _check_period(questionnaire, response, place, run)
-    form = Form(questionnaire, run, response.get("status") == "in-progress")
+    links = frozenset(text(item, "linkId") for item in all_items(questionnaire))
+    in_progress = response.get("status") == "in-progress"
+    form = Form(links, questionnaire, run, in_progress, Conditions(response))
     check_items(form, questionnaire, (response,), place)
 
 
@@ -80,16 +84,17 @@ def check_items(form: Form, definition: Json, above: tuple[Json, ...], place: Pl
 def _known_items(form: Form, defined: Items, above: tuple[Json, ...], place: Place) -> dict[str, Items]:
     """Group items by link id, and note those that are unknown, misplaced or out of order."""
     known: dict[str, Items] = {}
+    positions = {text(item, "linkId"): at for at, (_, item) in enumerate(defined)}
     last = -1
     for index, item in objects(above[-1], "item"):
         link = text(item, "linkId")
-        position = by_link(defined, link)
+        position = positions.get(link, -1)
         if position >= 0:
             if position < last:
                 form.run.error(place, "structure", f"item {link[:64]!r} is out of order")
             last = max(last, position)
             known.setdefault(link, []).append((index, item))
-        elif link and _misplaced(form, link):
+        elif link in form.links:
             form.run.error(
                 place, "structure", f"item {link[:64]!r} is in the wrong place: the questionnaire has it elsewhere"
             )
@@ -98,13 +103,9 @@ def _known_items(form: Form, defined: Items, above: tuple[Json, ...], place: Pla
     return known
 
 
-def _misplaced(form: Form, link: str) -> bool:
-    return any(item.get("linkId") == link for item in all_items(form.questionnaire))
-
-
 def _check_question(form: Form, question: Json, items: Items, above: tuple[Json, ...], place: Place) -> None:
     link, run = text(question, "linkId"), form.run
-    is_enabled = enabled(question, above)
+    is_enabled = form.conditions.enabled(question, above)
     if not items:
         if is_enabled and question.get("required") is True:
             form.require(place, f"there is no response to the required item {link[:64]!r}")

@@ -39,8 +39,3 @@ def all_items(owner: Json) -> Iterator[Json]:
     for _, item in objects(owner, "item"):
         yield item
         yield from all_items(item)
-
-
-def by_link(items: list[tuple[int, Json]], link: str) -> int:
-    """Return the position of a link id among siblings; -1 where it is not."""
-    return next((at for at, (_, item) in enumerate(items) if item.get("linkId") == link), -1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.errors import FhirError
+from fhir_server.terminology.patterns import Pattern
 from fhir_server.terminology.systems import ecl
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.value_set_parameters import check_parameters
@@ -96,9 +97,9 @@ def _check_filter(system: str, one: Json, place: Place, run: Run) -> None:
 
 def _check_regex(value: str, place: Place, run: Run) -> None:
     try:
-        re.compile(value)
-    except re.error as error:
-        run.error(place, "invalid", f"{shorten(value)} is not a regular expression: {error}")
+        Pattern.of(value)
+    except FhirError as error:
+        run.error(place, "invalid", str(error))
 
 
 def _check_ecl(value: str, place: Place, run: Run) -> None:
