@@ -115,9 +115,8 @@ class Validator:
             if profile_checks.known(profile, run):
                 profile_checks.check(resource, profile, place, run)
             else:
-                run.error(
-                    place, "not-found", f"the profile {profile[:200]!r} is not known here, so nothing conforms to it"
-                )
+                text = f"nothing can be said to conform to it: {profile_checks.why_not(profile, run)}"
+                run.error(place, "not-found", text)
 
     def _judged(self, wanted: Wanted) -> Codes:
         key = (wanted.errors_only, wanted.codes)

@@ -260,7 +260,7 @@ def check_profile(resource: dict[str, Any], profile: str, place: Place, claim: t
     run, index = claim
     if not profiles.known(profile, run):
         at = Place(Place(place, "meta"), "profile", index)
-        run.unchecked(at, "structure", f"the profile {profile[:200]!r} is not known here, so it was not checked")
+        run.unchecked(at, "structure", f"conformance was not checked: {profiles.why_not(profile, run)}")
         return
     _of_profile(resource, profile, place, (run, "profile"))
 
