@@ -1,8 +1,9 @@
 """A place with the value that stands there, so that checks can look around: at the resource, at what contains it."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from fhir_server.definitions import Definitions, Element
@@ -60,22 +61,23 @@ class Member:
     name: str
     keys: tuple[Key, ...]
     many: bool
+    by_json: Mapping[str, Key] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = {key.json: key for key in self.keys} | {"_" + key.json: key for key in self.keys if key.primitive}
+        object.__setattr__(self, "by_json", found)
 
     def spots(self, owner: Spot) -> list[Spot]:
         """Return the occurrences of the element, in order; what is misshapen is left out."""
         fields = owner.fields
-        found: list[Spot] = []
-        for key in self.keys:
-            value = fields.get(key.json)
-            extra = fields.get("_" + key.json) if key.primitive else None
-            if value is not None or extra is not None:
-                found += _occurrences(owner, key, value, extra)
-        return found
+        if len(self.keys) == 1:
+            return _occurrences(owner, self.keys[0], fields)
+        return [spot for key in self._present(fields) for spot in _occurrences(owner, key, fields)]
 
     def count(self, owner: Spot) -> int:
         """Return how often the element occurs."""
         fields = owner.fields
-        for key in self.keys:
+        for key in self._present(fields):
             value = fields.get(key.json)
             if value is None and key.primitive:
                 value = fields.get("_" + key.json)
@@ -83,18 +85,27 @@ class Member:
                 return len(value) if type(value) is list else 1
         return 0
 
+    def _present(self, fields: Mapping[str, Any]) -> Iterable[Key]:
+        """The keys to look at: a choice has up to fifty, an object a few members."""
+        if len(self.keys) == 1:
+            return self.keys
+        by_json = self.by_json
+        return {by_json[name]: None for name in fields if name in by_json}
 
-def _occurrences(owner: Spot, key: Key, value: Any, extra: Any) -> Iterator[Spot]:
+
+def _occurrences(owner: Spot, key: Key, fields: Mapping[str, Any]) -> list[Spot]:
+    value = fields.get(key.json)
+    extra = fields.get("_" + key.json) if key.primitive else None
     if type(value) is not list and type(extra) is not list:
-        yield _spot(owner, key, -1, value, extra)
-        return
-    values = value if type(value) is list else []
-    extras = extra if type(extra) is list else []
-    for index in range(max(len(values), len(extras))):
-        item = values[index] if index < len(values) else None
-        companion = extras[index] if index < len(extras) else None
-        if item is not None or companion is not None:
-            yield _spot(owner, key, index, item, companion)
+        return [] if value is None and extra is None else [_spot(owner, key, -1, value, extra)]
+    if extra is None:
+        return [_spot(owner, key, index, item, None) for index, item in enumerate(value) if item is not None]
+    return _pairs(owner, key, value if type(value) is list else [], extra if type(extra) is list else [])
+
+
+def _pairs(owner: Spot, key: Key, values: list[Any], extras: list[Any]) -> list[Spot]:
+    pairs = enumerate(zip_longest(values, extras))
+    return [_spot(owner, key, index, *pair) for index, pair in pairs if pair != (None, None)]
 
 
 def _spot(owner: Spot, key: Key, index: int, value: Any, extra: Any) -> Spot:
