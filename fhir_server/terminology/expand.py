@@ -98,7 +98,7 @@ def _found(terminology: "Terminology", composition: Composition, request: Expand
     scope = Scope(terminology.sources, request.common.versions, [*composition.supplements, *request.common.supplements])
     scope.take_supplements()
     expansion = Expansion(scope)
-    page = _large(expansion, scope, composition, request)
+    page = _large(terminology, expansion, scope, composition, request)
     if page is not None or key is None:
         return page or _evaluated(expansion, scope, composition, request)
     files = terminology.kept
@@ -118,17 +118,22 @@ def _evaluated(expansion: Expansion, scope: Scope, composition: Composition, req
     return Expanded.of(items, len(items), expansion, scope, composition)
 
 
-def _large(expansion: Expansion, scope: Scope, composition: Composition, request: ExpandRequest) -> Expanded | None:
+def _large(
+    terminology: "Terminology", expansion: Expansion, scope: Scope, composition: Composition, request: ExpandRequest
+) -> Expanded | None:
     """Return a page alone where the system itself can count; None where it cannot, or there is more to look at."""
-    if request.count is None or not composition.simple or request.looks_at_concepts or composition.broken:
+    if not composition.simple or request.looks_at_concepts or composition.broken:
         return None
     part = composition.includes[0]
     system = scope.system(part.system, part.version)
     if system is None or part.system in request.exclude_systems:
         return None
     total = system.count(part.filters, request.filter)
-    if total is None or total <= request.count:
+    asked = terminology.most_expanded if request.count is None else request.count
+    if total is None or total <= asked:
         return None
+    if total - (request.offset or 0) > asked and request.count is None:
+        raise too_costly(composition.name, terminology.most_expanded).raised()
     found = Expanded.of(None, total, expansion, scope, composition)
     found.page = _slice(expansion, part, composition, request)
     found.seen.update(expansion.seen)
@@ -138,7 +143,7 @@ def _large(expansion: Expansion, scope: Scope, composition: Composition, request
 def _slice(expansion: Expansion, part: Part, composition: Composition, request: ExpandRequest) -> list[Item]:
     start = request.offset or 0
     items = expansion.part(part, composition, words=request.filter)
-    page = list(islice(items, start, start + (request.count or 0)))
+    page = list(islice(items, start, None if request.count is None else start + request.count))
     if not expansion.seen:
         next(iter(expansion.part(part, composition)), None)
     return page

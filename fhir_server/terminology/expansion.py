@@ -75,6 +75,7 @@ class Expansion:
             raise too_deep(name, DEEPEST).raised()
         if name not in self._done:
             self._done[name] = self._evaluated(composition, (*within, name))
+            return self._done[name]
         return self._spent(self._done[name])
 
     def part(self, item: Part, whole: Composition, within: Sequence[str] = (), words: str = "") -> Iterator[Item]:
@@ -86,7 +87,7 @@ class Expansion:
             yield from _common(imported).values()
             return
         for each in self._of_system(item, whole, words):
-            self._spend(1)
+            self._spend(0)
             if each.code is None and imported:
                 yield from (own for own in _common(imported).values() if own.url == each.url)
             elif all(_holds(codes, each) for codes in imported):

@@ -9,7 +9,7 @@ from fhir_server.terminology.composition import Composition
 from fhir_server.terminology.expansion import Expansion, Item
 from fhir_server.terminology.scope import Scope
 
-_MOST_ITEMS = 500_000
+_MOST_ITEMS = 250_000
 
 
 @dataclass(slots=True)
