@@ -16,9 +16,14 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+from fhir_server.packages import core_library
+from fhir_server.terminology import Terminology
 from fhir_server.terminology.code_system import Filter
-from fhir_server.terminology.loaders.rf2 import SnomedCt
+from fhir_server.terminology.expand import expand
+from fhir_server.terminology.loaders.rf2 import URL, SnomedCt
+from fhir_server.terminology.requests import ExpandRequest, Inputs
 from fhir_server.terminology.systems.building import build
+from fhir_server.terminology.systems.folder import HeldSystems
 from fhir_server.terminology.systems.held import Held
 from fhir_server.terminology.systems.store import Store
 
@@ -48,6 +53,7 @@ def main() -> None:
         held = Held(Store(path))
         print(f"open: {(time.perf_counter() - began) * 1000:.1f} ms")
         measure(held, codes)
+        measure_service(Terminology(core_library(), systems=HeldSystems(path.parent)), codes)
 
 
 def measure(held: Held, codes: list[str]) -> None:
@@ -77,6 +83,22 @@ def measure(held: Held, codes: list[str]) -> None:
     )
     for filter_ in ecl:
         report(f"ECL {filter_.value}", [lambda f=filter_: page(held, f)])
+
+
+def measure_service(terminology: Terminology, codes: list[str]) -> None:
+    """Print the time of what operations and validation ask of the whole service."""
+    some = random.Random(2).sample(codes, 2_000)
+    sets = [f"{URL}?fhir_vs=isa/{code}" for code in codes[:20]]
+    terminology.check(sets[0], URL, codes[1])
+    report("service: check in one is-a value set", [lambda c=code: terminology.check(sets[3], URL, c) for code in some])
+    report(
+        "service: check in another is-a value set each time",
+        [lambda c=code: terminology.check(f"{URL}?fhir_vs=isa/{c}", URL, codes[-1]) for code in some],
+    )
+    asked = [{"name": "count", "valueInteger": 100}]
+    parameters = [{"parameter": [{"name": "url", "valueUri": url}, *asked]} for url in sets]
+    requests = [ExpandRequest.of(Inputs(each)) for each in parameters]
+    report("service: $expand, first page of 100", [lambda r=request: expand(terminology, r) for request in requests])
 
 
 def page(held: Held, filter_: Filter | None, text: str = "") -> list[str]:

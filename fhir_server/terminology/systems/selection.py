@@ -20,7 +20,7 @@ _FLAGS = {"inactive": "inactive", "notSelectable": "abstract", "abstract": "abst
 _EXPRESSIONS = frozenset(("constraint", "expression", "ecl"))
 # Of LOINC: the answers of a list, and those to a question.
 _LISTS = frozenset(("LIST", "list", "answers-for"))
-_REGEX_SECONDS = 2.0
+_REGEX_SECONDS = 1.0
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
 _MOST_WORDS = 20
 

