@@ -19,11 +19,12 @@ class Issue:
     details: Mapping[str, object] | None = field(default=None, compare=False)
 
     def as_json(self) -> dict[str, object]:
-        """Return the issue as it stands in an OperationOutcome."""
+        """Return the issue as it stands in an OperationOutcome; what `details` says in words is not said again."""
         issue: dict[str, object] = {"severity": self.severity, "code": self.code}
         if self.details is not None:
             issue["details"] = dict(self.details)
-        issue["diagnostics"] = self.diagnostics
+        if self.details is None or self.details.get("text") != self.diagnostics:
+            issue["diagnostics"] = self.diagnostics
         if self.expression:
             issue["expression"] = list(self.expression)
         return issue

@@ -37,3 +37,11 @@ def parts_of(parameter: Json) -> Json:
 def value_of(part: Json) -> Any:
     """What a parameter holds."""
     return next(value for key, value in part.items() if key != "name")
+
+
+def said(answer: httpx.Response) -> str:
+    """What the first issue of an OperationOutcome says in words."""
+    found = answer.json()
+    assert found["resourceType"] == "OperationOutcome", found
+    first = found["issue"][0]
+    return str(first.get("diagnostics") or first["details"]["text"])

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fhir_server.validation import structure_validator
-from tests.conformance.http.operated import Json, operated, parameters, value_of
+from tests.conformance.http.operated import Json, operated, parameters, said, value_of
 from tests.conformance.http.over_http import issue
 from tests.conformance.http.test_operations_lookup import ORGANS, URL
 
@@ -57,7 +57,7 @@ async def test_a_value_set_is_found_by_the_element_that_it_is_bound_to(http: htt
         assert (await http.get(f"ValueSet/$expand?context={context}")).json()["url"] == GENDERS
     answer = await http.get("ValueSet/$expand?context=Patient.name")
     assert answer.status_code == 404
-    assert "no value set is bound" in issue(answer)["diagnostics"]
+    assert "no value set is bound" in said(answer)
 
 
 async def test_pages_and_filters(http: httpx.AsyncClient) -> None:
@@ -159,7 +159,7 @@ async def test_a_code_is_named_in_one_way(http: httpx.AsyncClient, type_: str) -
     asked = parameters(url__uri=ALL, code__code="heart", system__uri=URL, coding__Coding=coding)
     answer = await http.post(f"{type_}/$validate-code", json=asked)
     assert answer.status_code == 400
-    assert "exactly one" in issue(answer)["diagnostics"]
+    assert "exactly one" in said(answer)
     assert (await http.get(f"{type_}/$validate-code?url={ALL}")).status_code == 400
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.http.operated import Json, operated, parameters, parts_of, value_of
-from tests.conformance.http.over_http import issue
+from tests.conformance.http.operated import Json, operated, parameters, parts_of, said, value_of
 
 URL = "http://example.org/organs"
 ORGANS: Json = {
@@ -100,14 +99,14 @@ async def test_lookup_takes_a_coding(http: httpx.AsyncClient) -> None:
 async def test_lookup_says_what_is_wrong(http: httpx.AsyncClient, query: str, status: int, text: str) -> None:
     answer = await http.get(f"CodeSystem/$lookup?{query}")
     assert answer.status_code == status
-    assert text in issue(answer)["diagnostics"]
+    assert text in said(answer)
 
 
 async def test_code_and_coding_at_once_are_refused(http: httpx.AsyncClient) -> None:
     asked = parameters(code__code="heart", system__uri=URL, coding__Coding={"system": URL, "code": "heart"})
     answer = await http.post("CodeSystem/$lookup", json=asked)
     assert answer.status_code == 400
-    assert "exactly one" in issue(answer)["diagnostics"]
+    assert "exactly one" in said(answer)
 
 
 async def test_a_resource_of_the_call_hides_that_of_the_server(http: httpx.AsyncClient) -> None:

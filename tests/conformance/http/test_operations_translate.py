@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.http.operated import Json, operated, parameters, parts_of
-from tests.conformance.http.over_http import issue
+from tests.conformance.http.operated import Json, operated, parameters, parts_of, said
 from tests.conformance.http.test_operations_lookup import ORGANS, URL
 
 A, B = "http://example.org/a", "http://example.org/b"
@@ -178,7 +177,7 @@ async def test_who_asks_in_r5_is_answered_in_r5(http: httpx.AsyncClient) -> None
 async def test_translate_says_what_is_wrong(http: httpx.AsyncClient, query: str, status: int, text: str) -> None:
     answer = await http.get(f"ConceptMap/$translate?{query}")
     assert answer.status_code == status
-    assert text in issue(answer)["diagnostics"]
+    assert text in said(answer)
 
 
 def closing(name: str, *codes: str, version: str = "") -> Json:
