@@ -210,7 +210,20 @@ def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | 
     test = _TESTS[kind](found, profiles)
     if test is None or not steps:
         return test
-    return lambda spot, run: any(test(each, run) for each in values(spot, steps, run, profiles))
+    return _walking(path, steps, test, profiles)
+
+
+def _walking(path: str, steps: list[Step], test: Test, profiles: "Profiles") -> Test:
+    def walking(spot: Spot, run: Run) -> bool:
+        walked = spot.walked
+        if walked is None:
+            walked = spot.walked = {}
+        found = walked.get(path)
+        if found is None:
+            found = walked[path] = values(spot, steps, run, profiles)
+        return any(test(each, run) for each in found) if len(found) != 1 else test(found[0], run)
+
+    return walking
 
 
 def _required(found: list[Defined]) -> bool | None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fhir_server.validation.profiles.registry import Profiles
 
 _BEST_PRACTICE = CORE + "elementdefinition-bestpractice"
+# What R4 says in words, where its expression says something else.
+_CORRECTED = {
+    "($this as dateTime).toString().length() >= 8": "$this is dateTime implies $this.toString().length() >= 8"
+}
 LIMITS = Limits(seconds=1.0, steps=200_000)
 Conforms = Callable[[Any, str, Run], bool | None]
 MAX_INVARIANTS = 200
@@ -38,7 +42,7 @@ def _invariant(constraint: Json, source: str, profile: str, profiles: "Profiles"
     severe = constraint.get("severity") == "error" and not _best_practice(constraint)
     text = f"Constraint failed: {key}: '{human}' (defined in {profile})"
     try:
-        expression = compile_expression(with_choices(source, profiles.definitions))
+        expression = compile_expression(with_choices(_CORRECTED.get(source, source), profiles.definitions))
     except FhirPathError as error:
         return _broken(f"The invariant {key} of {profile} cannot be evaluated: {error}")
 

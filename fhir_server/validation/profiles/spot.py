@@ -22,9 +22,10 @@ class Spot(Place):
         value: its JSON; None for a primitive that has nothing but extensions.
         type: its key in the definitions (`Patient`, `Patient.contact`, `code`), empty where that is not known.
         extra: the companion of a primitive (`_birthDate`).
+        walked: what paths from here led to, for the many slices that ask for the same.
     """
 
-    __slots__ = ("extra", "type", "value")
+    __slots__ = ("extra", "type", "value", "walked")
 
     def __init__(
         self, above: Place | None, name: str, index: int, value: Any, type: str = "", extra: Any = None
@@ -35,6 +36,7 @@ class Spot(Place):
         self.value = value
         self.type = type
         self.extra = extra
+        self.walked: dict[str, list[Spot]] | None = None
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -98,7 +100,7 @@ def _occurrences(owner: Spot, key: Key, fields: Mapping[str, Any]) -> list[Spot]
     extra = fields.get("_" + key.json) if key.primitive else None
     if type(value) is not list and type(extra) is not list:
         return [] if value is None and extra is None else [_spot(owner, key, -1, value, extra)]
-    if extra is None:
+    if extra is None and type(value) is list:
         return [_spot(owner, key, index, item, None) for index, item in enumerate(value) if item is not None]
     return _pairs(owner, key, value if type(value) is list else [], extra if type(extra) is list else [])
 

@@ -45,7 +45,8 @@ def simple_extension(code: str, url: str = EXTENSION, **more: Any) -> Json:
 
 
 def knowledge(*definitions: Json) -> Knowledge:
-    """R4 with these definitions over it."""
+    """R4 with these definitions over it; of those that are a URL and nothing more R4 has its own."""
+    definitions = tuple(d for d in definitions if "resourceType" in d)
     entries = [entry_of(f"{d['resourceType']}/{n}", d["resourceType"], encode(d)) for n, d in enumerate(definitions)]
     library = Library(entries, core_library())
     return Knowledge(load(), library, Terminology(library))

@@ -101,6 +101,14 @@ def test_additional_bindings_count(url: str) -> None:
     assert severities(coded("b"), definition) == []
 
 
+def test_units_of_components_of_vital_signs_are_recommended_only() -> None:
+    signs = {"url": CORE + "vitalsigns"}
+    quantity = {"value": 1, "system": "http://unitsofmeasure.org", "code": "L/min"}
+    given = observation(component=[{"code": {"text": "flow"}, "valueQuantity": quantity}])
+    found = [issue for issue in findings(given, signs) if "ucum-vitals-common" in issue.diagnostics]
+    assert [issue.severity for issue in found] == ["warning"]
+
+
 def test_additional_bindings_for_some_uses_only_are_left_alone() -> None:
     url = "http://hl7.org/fhir/tools/StructureDefinition/additional-binding"
     parts = [

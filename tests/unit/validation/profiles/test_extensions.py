@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from fhir_server.packages import core_library
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles import check_extension
+from fhir_server.validation.profiles.contexts import allows, read_contexts
+from fhir_server.validation.profiles.spot import Spot
 from tests.unit.validation.profiles.builders import (
     CORE,
     EXTENSION,
@@ -196,6 +199,25 @@ def test_those_of_r4_are_known() -> None:
     assert faults(extended(url, valueString="A")) == ["error structure Patient.extension[0]"]
     given = {"resourceType": "Organization", "extension": [{"url": url, "valueAddress": {"city": "A"}}]}
     assert faults(given) == ["error structure Organization"]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("structuredefinition-fhir-type", "ElementDefinition.type"),
+        ("capabilitystatement-expectation", "SearchParameter.multipleOr"),
+        ("capabilitystatement-expectation", "CapabilityStatement.rest.security"),
+    ],
+)
+def test_some_of_r4_are_allowed_where_everybody_has_them(url: str, path: str) -> None:
+    definition = core_library().find("StructureDefinition", CORE + url)
+    assert definition is not None
+    type_, *names = path.split(".")
+    owner: Place = Spot(None, type_, -1, {}, type_)
+    for name in names:
+        owner = Spot(owner, name, -1, {}, "Element")
+    assert allows(read_contexts(definition.parse()), owner, run_of(patient()))  # type: ignore[arg-type]
+    assert not allows(read_contexts(definition.parse()), Spot(None, "Patient", -1, {}, "Patient"), run_of(patient()))
 
 
 @pytest.mark.parametrize("value", [None, "x", 1, [], {}, {"url": 1}, {"url": None}])

@@ -88,3 +88,28 @@ def test_an_expression_that_fails_is_a_warning() -> None:
 
 def test_the_rules_of_r4_are_not_told_again() -> None:
     assert findings(patient(contact=[{"gender": "male"}]), profile("Patient", {"path": "contact", "min": 1})) == []
+
+
+def test_a_choice_may_go_by_its_json_name() -> None:
+    either = rule("", "(component.exists() and valueString.empty()) or valueString.exists()", "Observation")
+    assert errors(observation(valueString="x"), either) == []
+    assert errors(observation(valueInteger=1), either) == ["invariant Observation"]
+
+
+def test_names_in_texts_stay_as_they_are() -> None:
+    assert errors(patient(language="valueString"), rule("", "language = 'valueString'")) == []
+
+
+def vital(**elements: Any) -> Json:
+    """A vital sign with all that R4 wants of one."""
+    category = {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]
+    }
+    return observation(category=[category], subject={"reference": "Patient/1"}, valueString="x", **elements)
+
+
+def test_the_time_of_vital_signs_is_precise_to_the_day_where_it_is_a_point() -> None:
+    signs = {"url": CORE + "vitalsigns"}
+    assert errors(vital(effectiveDateTime="2020-01-02"), signs) == []
+    assert errors(vital(effectivePeriod={"start": "2020"}), signs) == []
+    assert errors(vital(effectiveDateTime="2020"), signs) == ["invariant Observation.effective.ofType(dateTime)"]
