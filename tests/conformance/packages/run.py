@@ -46,7 +46,13 @@ def validator() -> Validator:
 @cache
 def examples(name: str) -> tuple[Validated, ...]:
     """Validate the examples of a package."""
-    return tuple(_validated(name, dict(_resources(examples_of(_data(name))))))
+    return tuple(_validated(name, resources_of(name)))
+
+
+@cache
+def resources_of(name: str) -> Mapping[str, Json]:
+    """Return the examples of a package by their file names."""
+    return dict(_resources(examples_of(_data(name))))
 
 
 @cache
