@@ -12,6 +12,7 @@ from fhir_server.validation.resources.bundle_entries import Entries, Entry, is_a
 from fhir_server.validation.resources.bundle_links import check_links
 from fhir_server.validation.resources.bundle_references import check_references
 from fhir_server.validation.resources.bundle_searchset import check_searchset
+from fhir_server.validation.resources.signature import check as check_signature
 from fhir_server.validation.resources.values import text
 from fhir_server.validation.run import Run
 
@@ -31,6 +32,8 @@ def check(bundle: Json, place: Place, run: Run) -> None:
         _check_full_url(entry, type_, place, run)
     if type_ in _BY_TYPE:
         _BY_TYPE[type_](bundle, entries, place, run)
+    if "signature" in bundle:
+        check_signature(bundle, place, run)
     if type_ not in _ANSWERS:
         check_references(entries, place, run, strict=type_ not in _REQUESTS)
 

@@ -12,8 +12,8 @@ from tests.conformance.score import Score
 from tests.conformance.validator.cases import Case, Verdict, cases
 from tests.conformance.validator.surroundings import parse, read_lenient, surroundings
 
-VERDICT_FLOOR = 0.5
-ELEMENT_FLOOR = 0.05
+VERDICT_FLOOR = 0.92
+ELEMENT_FLOOR = 0.8
 _CRASH = "crash"
 
 
