@@ -4,7 +4,6 @@ from tests.conformance.ig_packages import NAMES
 from tests.conformance.packages.run import Validated, definitions, examples
 from tests.conformance.score import Score
 
-
 FLOORS = {"us-core-6.1.0": 0.98, "us-core-7.0.0": 1.0, "ips-1.1.0": 0.9, "davinci-pas-2.2.1": 0.97}
 
 
