@@ -10,6 +10,7 @@ from typing import Any
 from fhir_server.fhirpath import FhirPathError, parse
 from fhir_server.snapshot import SnapshotError, snapshot
 from fhir_server.validation.place import Place
+from fhir_server.validation.resources import obligations
 from fhir_server.validation.resources.values import child, choice, objects, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
@@ -44,6 +45,8 @@ _discriminator = re.compile(
 def check(definition: Json, place: Place, run: Run) -> None:
     """Check a definition as a whole and each of its elements."""
     _check_type(definition, place, run)
+    if "extension" in definition:
+        obligations.check(definition, place, run)
     tail = text(definition, "type").rpartition("/")[2]
     for part in ("differential", "snapshot"):
         for index, element in objects(child(definition, part), "element"):

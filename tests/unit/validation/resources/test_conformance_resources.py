@@ -90,6 +90,15 @@ def test_an_extension_fixes_its_url() -> None:
         assert bool(told(profile(**base) | {"differential": {"element": elements}})) == bad
 
 
+def test_obligations_are_inherited_from_an_obligation_profile_of_the_same_base() -> None:
+    core = "http://hl7.org/fhir/StructureDefinition/"
+    flag = {"extension": [{"url": f"{core}obligation-profile-flag", "valueBoolean": True}]}
+    good, plain, other = (f"http://example.org/StructureDefinition/{name}" for name in ("good", "plain", "other"))
+    known = [profile(url=good, **flag), profile(url=plain), profile(url=other, **flag) | {"baseDefinition": EXTENSION}]
+    inherited = [{"url": f"{core}inherit-obligations", "valueCanonical": url} for url in (good, plain, other)]
+    assert told(profile(extension=inherited), *known) == [f"StructureDefinition.extension[{i}]" for i in (1, 2)]
+
+
 def parameter(**more: Any) -> dict[str, Any]:
     return {
         "resourceType": "SearchParameter",
