@@ -129,10 +129,10 @@ def _large(
     if system is None or part.system in request.exclude_systems:
         return None
     total = system.count(part.filters, request.filter)
-    asked = terminology.most_expanded if request.count is None else request.count
-    if total is None or total <= asked:
+    shown = (total or 0) - (request.offset or 0) if request.count is None else request.count
+    if total is None or (total <= shown <= terminology.most_expanded):
         return None
-    if total - (request.offset or 0) > asked and request.count is None:
+    if shown > terminology.most_expanded:
         raise too_costly(composition.name, terminology.most_expanded).raised()
     found = Expanded.of(None, total, expansion, scope, composition)
     found.page = _slice(expansion, part, composition, request)

@@ -45,7 +45,9 @@ def filtered(op: str, value: str, property_: str = "concept", system: str = ANIM
 
 def library(*resources: Json) -> Library:
     """A library of these over that of R4."""
-    return Library((), core_library()).changed((ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources)
+    return Library((), core_library()).changed(
+        (ResourceKey(each["resourceType"], each["id"]), encode(each)) for each in resources
+    )
 
 
 def terminology(*resources: Json, most: int = 5_000) -> Terminology:
@@ -60,3 +62,24 @@ def animals() -> Json:
     )
     bat, tit = concept("bat", parent="mammal", moves="flight"), concept("tit", moves="flight", subsumedBy="bird")
     return code_system("animals", ANIMALS, mammals, bat, tit, concept("bird"))
+
+
+def parameters(**values: Any) -> Json:
+    """A Parameters resource; a list is a parameter several times, `__` a hyphen."""
+    made: list[Json] = []
+    for name, value in values.items():
+        for each in value if isinstance(value, list) else [value]:
+            made.append({"name": name.replace("__", "-"), _kind(each): each})
+    return {"resourceType": "Parameters", "parameter": made}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "valueBoolean"
+    if isinstance(value, int):
+        return "valueInteger"
+    if isinstance(value, str):
+        return "valueString"
+    if "resourceType" in value:
+        return "resource"
+    return "valueCodeableConcept" if "coding" in value else "valueCoding"
