@@ -10,6 +10,7 @@ from typing import Any
 from fhir_server.fhirpath import FhirPathError, compile_expression
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.contexts import Contexts, allows, identities, read_contexts
+from fhir_server.validation.profiles.cross_version import is_cross_version, is_modifier
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import evaluate
 from fhir_server.validation.profiles.registry import Profile, Profiles, profiles_of
@@ -20,7 +21,6 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _EXAMPLES = re.compile(r"https?://(?:[\w.-]+\.)?(?:example\.(?:org|com)|acme\.(?:org|com))(?:[/:?#]|$)")
 # HL7 goes on to publish extensions under the URLs of the core, for all versions.
 _PUBLISHED_LATER = (CORE, "http://hl7.org/fhir/tools/StructureDefinition/")
-_CROSS_VERSION = re.compile(r"http://hl7\.org/fhir/[1-6]\.[0-9]/StructureDefinition/extension-[\w.\[\]-]+")
 _KEPT = "profiles.extensions"
 _MOST_KEPT = 20_000
 
@@ -48,20 +48,19 @@ def check_extension(extension: Any, place: Place, run: Run, modifier: bool = Fal
         run.error(place, "invalid", f"The extension URL must not contain a version: {url}")
     definition = _definition(url.partition("|")[0], run)
     if definition is None:
-        _unknown(url, place, run)
+        _unknown(url, place, run, modifier)
         return
     owner = spot_at(place.above, run) if place.above else Spot(None, "", -1, None)
     spot = Spot(owner, place.name, place.index, extension, "Extension")
     if definition.modifier != modifier:
-        kinds = ("modifierExtension", "extension") if modifier else ("extension", "modifierExtension")
-        text = f"The Extension '{url}' must not be used as {_article(kinds[0])} {kinds[0]} (it is {_article(kinds[1])} "
-        run.error(place, "structure", f"{text}{kinds[1]})")
+        _wrong_list(url, place, run, modifier)
     _check_use(definition, spot, owner, run)
     profiles_of(run.knowledge).check(spot, definition.profile.label, run)
 
 
-def _article(word: str) -> str:
-    return "an" if word.startswith("e") else "a"
+def _wrong_list(url: str, place: Place, run: Run, modifier: bool) -> None:
+    used, is_one = ("a modifierExtension", "an extension") if modifier else ("an extension", "a modifierExtension")
+    run.error(place, "structure", f"The Extension '{url}' must not be used as {used} (it is {is_one})")
 
 
 def _definition(url: str, run: Run) -> Definition | None:
@@ -86,11 +85,13 @@ def _read(profiles: Profiles, url: str) -> Definition | None:
 # --- extensions that are not known
 
 
-def _unknown(url: str, place: Place, run: Run) -> None:
+def _unknown(url: str, place: Place, run: Run, modifier: bool) -> None:
     if not _ABSOLUTE.fullmatch(url):
         _relative(url, place, run)
         return
-    if _CROSS_VERSION.fullmatch(url):
+    if is_cross_version(url):
+        if is_modifier(url) and not modifier:
+            _wrong_list(url, place, run, modifier)
         run.inform(place, "not-supported", f"The extension {url} is of another version of FHIR, so it is not checked")
         return
     text = f"The extension {url} could not be found, so it has not been checked"

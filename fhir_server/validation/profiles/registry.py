@@ -11,7 +11,7 @@ from fhir_server.validation.findings import Enough, Findings
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.budget import spend, tell
 from fhir_server.validation.profiles.compiler import Compiler
-from fhir_server.validation.profiles.elements import Json, Tree, read_tree
+from fhir_server.validation.profiles.elements import Json, Tree, objects, read_tree
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.spot import Member, Spot, member_of, resource_type, spot_at
 from fhir_server.validation.profiles.types import is_kind_of
@@ -20,6 +20,7 @@ from fhir_server.validation.run import Knowledge, Run
 
 _KEPT = "profiles"
 _STEPS_OF_TRIAL = 20
+_IMPOSED = CORE + "structuredefinition-imposeProfile"
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,16 @@ class Profile:
             whole = self.tree is self.compiler.tree
             self._checks = self.compiler.root() if whole else self.compiler.nested(self.tree)
         return self._checks
+
+    @property
+    def imposed(self) -> tuple[str, ...]:
+        """The profiles that a resource has to conform to as well.
+
+        Spec: https://hl7.org/fhir/extensions/StructureDefinition-structuredefinition-imposeProfile.html
+        """
+        extensions = objects(self.definition.get("extension"))
+        urls = (each.get("valueCanonical") for each in extensions if each.get("url") == _IMPOSED)
+        return tuple(url for url in urls if isinstance(url, str))
 
     @property
     def extension_url(self) -> str:
@@ -194,6 +205,8 @@ class Profiles:
         except RecursionError:
             run.warn(spot, "too-costly", f"The profile {profile.label} is nested too deeply to be checked")
         self._tell_notes(profile, spot, run)
+        for imposed in profile.imposed:
+            self.check(spot, imposed, run)
         tell(run)
 
     def _tell_notes(self, profile: Profile, spot: Spot, run: Run) -> None:

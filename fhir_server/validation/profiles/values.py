@@ -20,6 +20,7 @@ from fhir_server.validation.run import Run
 SpotCheck = Callable[[Spot, Run], None]
 _MIN_LENGTH = CORE + "minLength"
 _ALTERNATIVES = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.valueAlternatives"
+_VALUE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.mustHaveValue"
 _SHOWN = 100
 
 
@@ -171,10 +172,25 @@ def _by_extension(extensions: Any, profile: str) -> Iterator[SpotCheck]:
         url = extension.get("url")
         if url == _MIN_LENGTH:
             yield _shortest(natural(extension.get("valueInteger"), 0), profile)
+        elif url == _VALUE and extension.get("valueBoolean") is True:
+            yield _must_have_value(profile)
         elif url == _ALTERNATIVES and isinstance(extension.get("valueCanonical"), str):
             alternatives.append(extension["valueCanonical"])
     if alternatives:
         yield _alternatives(alternatives, profile)
+
+
+def _must_have_value(profile: str) -> SpotCheck:
+    """No extension can stand for the value.
+
+    Spec: https://hl7.org/fhir/R5/elementdefinition-definitions.html#ElementDefinition.mustHaveValue
+    """
+
+    def check(spot: Spot, run: Run) -> None:
+        if spot.value is None:
+            run.error(spot, "invalid", f"There must be a value (from {profile})")
+
+    return check
 
 
 def _alternatives(urls: list[str], profile: str) -> SpotCheck:

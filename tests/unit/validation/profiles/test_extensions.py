@@ -177,10 +177,17 @@ def test_an_unknown_extension_of_hl7_may_be_a_younger_one() -> None:
 
 
 def test_extensions_of_other_versions_are_passed_over() -> None:
-    url = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DeviceRequest.doNotPerform"
+    url = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Device.availabilityStatus"
     assert faults(extended(url, valueBoolean=True), unknown_extensions="error") == [
         "information not-supported Patient.extension[0]"
     ]
+
+
+def test_modifiers_of_other_versions_belong_in_their_list() -> None:
+    url = "http://hl7.org/fhir/1.0/StructureDefinition/extension-Patient.animal"
+    assert "error structure Patient.extension[0]" in faults(extended(url, valueString="x"))
+    given = patient(modifierExtension=[{"url": url, "valueString": "x"}])
+    assert faults(given, modifier=True) == ["information not-supported Patient.modifierExtension[0]"]
 
 
 def test_a_url_must_be_absolute() -> None:

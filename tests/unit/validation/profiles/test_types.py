@@ -95,3 +95,11 @@ def test_a_profile_on_an_element_of_another_profile() -> None:
     using = profile("Composition", {"path": "section", "type": of})
     composition = {"resourceType": "Composition", "section": [{"title": "A"}, {"text": {}}]}
     assert errors(composition, using, library) == ["structure Composition.section[1]"]
+
+
+def test_a_profile_may_impose_another() -> None:
+    named = profile("Patient", {"path": "name", "min": 1}, url="http://example.net/named")
+    imposing = {"url": CORE + "structuredefinition-imposeProfile", "valueCanonical": named["url"]}
+    both = profile("Patient", {"path": "gender", "min": 1}, extension=[imposing])
+    assert errors(patient(gender="male"), both, named) == ["structure Patient"]
+    assert errors(patient(gender="male", name=[{"text": "A"}]), both, named) == []

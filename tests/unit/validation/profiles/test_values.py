@@ -113,3 +113,11 @@ def test_an_element_without_a_value_needs_the_extension_that_stands_for_it() -> 
     assert errors(patient(_active={"extension": [{"url": "http://x", "valueCode": "a"}]}), either) == [
         "invalid Patient.active"
     ]
+
+
+def test_an_extension_cannot_stand_for_a_value_that_must_be_there() -> None:
+    url = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.mustHaveValue"
+    valued = profile("Patient", {"path": "active", "extension": [{"url": url, "valueBoolean": True}]})
+    absent = {"extension": [{"url": CORE + "data-absent-reason", "valueCode": "masked"}]}
+    assert errors(patient(_active=absent), valued) == ["invalid Patient.active"]
+    assert errors(patient(active=True), valued) == []
