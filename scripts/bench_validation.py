@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""How long structural validation takes: one Patient of 1.9 KB, and the resources of a folder of Synthea bundles.
+"""How long validation takes: a Patient of 1.9 KB, Observations, and the resources of a folder of Synthea bundles.
 
-    scripts/bench_validation.py [FOLDER [BUNDLES]]
+    scripts/bench_validation.py [--others] [FOLDER [BUNDLES]]
 
-FOLDER holds transaction Bundles (.json or .json.bz2). Only `Validator.check` is timed, on resources parsed one at a
-time just before, as an import does it. Other work on the machine shows in the mean and less in the best of the rounds.
+FOLDER holds transaction Bundles (.json or .json.bz2). `--others` runs fhir.resources R4B, fhirkit-rs and jsonschema-rs
+on the same documents in the same run (`pip install -e .[bench]`). Resources are parsed just before, one at a time, as
+an import does it. Other work on the machine shows in the mean and less in the best of the rounds.
 """
 
+import argparse
 import bz2
 import statistics
 import sys
@@ -14,92 +16,94 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fhir_server.definitions import load
 from fhir_server.model.json import decode, items, members, minify
-from fhir_server.validation import Validator
+from fhir_server.packages import core_library
+from fhir_server.terminology import Terminology
+from fhir_server.terminology.systems import installed_systems
+from fhir_server.validation import Validator, Wanted
+from scripts.benchmarks.documents import DOCUMENTS, PATIENT
 
 ROUNDS = 5
-LIMIT_US = 30.0
-
-PATIENT = minify(b"""{
-  "resourceType": "Patient", "id": "bench-patient",
-  "meta": {"profile": ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"]},
-  "text": {"status": "generated",
-    "div": "<div xmlns=\\"http://www.w3.org/1999/xhtml\\"><p><b>Amy V. Shaw</b>, born 1987-02-20</p></div>"},
-  "extension": [
-    {"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race", "extension": [
-      {"url": "ombCategory",
-       "valueCoding": {"system": "urn:oid:2.16.840.1.113883.6.238", "code": "2106-3", "display": "White"}},
-      {"url": "text", "valueString": "White"}]},
-    {"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex", "valueCode": "F"}],
-  "identifier": [
-    {"use": "usual", "type": {"coding": [
-      {"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR", "display": "Medical Record Number"}],
-      "text": "Medical Record Number"}, "system": "http://hospital.smarthealthit.org", "value": "1032702"},
-    {"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-22-1962"}],
-  "active": true,
-  "name": [
-    {"use": "official", "family": "Shaw", "given": ["Amy", "V."],
-     "period": {"start": "2016-12-06", "end": "2020-07-22"}},
-    {"use": "maiden", "family": "Baxter", "given": ["Amy"], "suffix": ["PharmD"]}],
-  "telecom": [
-    {"system": "phone", "value": "555-555-5555", "use": "home"},
-    {"system": "email", "value": "amy.shaw@example.com"}],
-  "gender": "female", "birthDate": "1987-02-20", "multipleBirthInteger": 2,
-  "address": [
-    {"use": "home", "line": ["183 Mountain View St"], "city": "Mounds", "state": "OK", "postalCode": "74048",
-     "country": "US", "period": {"start": "2016-12-06"}}],
-  "maritalStatus": {"coding": [
-    {"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "code": "M", "display": "Married"}]},
-  "contact": [
-    {"relationship": [{"text": "Husband"}], "name": {"family": "Shaw", "given": ["John"]},
-     "telecom": [{"system": "phone", "value": "555-555-5556"}]}],
-  "communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "en-US"}]}, "preferred": true}],
-  "generalPractitioner": [{"reference": "Practitioner/42", "display": "Dr. Adam Careful"}],
-  "managingOrganization": {"reference": "Organization/1"}
-}""")
+REPEATS = 2_000
+BUDGETS = {"structure": 30.0, "full": 100.0}
+LEVELS = {
+    "structure": Wanted("structure"),
+    "full, as a write": Wanted(errors_only=True, codes="warning", implied=False, prose=False),
+    "full, all findings": Wanted(),
+}
+Check = Callable[[Any], object]
 
 
 def main() -> None:
-    """Print both figures; the exit code says whether the Patient stays below its budget."""
-    best = bench_patient()
-    if len(sys.argv) > 1:
-        bench_folder(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10)
-    sys.exit(best > LIMIT_US)
+    """Print the figures; the exit code says whether Patient and Observation stay below their budgets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--others", action="store_true", help="measure other validators too")
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("bundles", nargs="?", type=int, default=10)
+    flags = parser.parse_args()
+    validator = new_validator()
+    slow = [bench_document(validator, name, content) for name, content in DOCUMENTS.items()]
+    bench_bad(validator)
+    if flags.others:
+        from scripts.benchmarks.other_validators import bench_others
+
+        bench_others(validator)
+    if flags.folder:
+        bench_folder(validator, flags.folder, flags.bundles)
+    sys.exit(any(slow))
 
 
-def bench_patient() -> float:
-    """The Patient of this file, again and again, and with a narrative not seen before each time."""
-    validator = Validator(load())
-    times = [microseconds(validator.check, decode(PATIENT)) for _ in range(2000)]
-    fresh = [microseconds(validator.check, decode(new_narrative(number))) for number in range(2000)]
-    print(f"Patient of this script, {len(PATIENT)} bytes minified, us")
-    print(f"  narrative seen before  {summary(times)}")
-    print(f"  new narrative          {summary(fresh)}")
+def new_validator() -> Validator:
+    """Return a validator as a server has it, without packages."""
+    library = core_library()
+    return Validator(load(), library, Terminology(library, systems=installed_systems(Path("/nonexistent"))))
+
+
+def bench_document(validator: Validator, name: str, content: bytes) -> bool:
+    """Print how long one document takes at each level; return whether that is too long."""
+    print(f"{name}, {len(content)} bytes minified, us")
+    slow = False
+    for level, wanted in LEVELS.items():
+        times = [microseconds(checking(validator, wanted), decode(content)) for _ in range(REPEATS)]
+        print(f"  {level:<20} {summary(times)}")
+        slow = slow or min(times) > BUDGETS[wanted.level]
+    if content is PATIENT:
+        fresh = [microseconds(checking(validator, LEVELS["structure"]), decode(new_narrative(n))) for n in range(2000)]
+        print(f"  {'a new narrative':<20} {summary(fresh)}")
+    return slow
+
+
+def bench_bad(validator: Validator) -> None:
+    """A Patient with one fault, all findings."""
     bad = decode(PATIENT) | {"gender": "man"}
-    print(f"  with a bad gender      {summary([microseconds(validator.check, bad) for _ in range(200)])}")
-    return min(times)
+    times = [microseconds(checking(validator, Wanted()), bad) for _ in range(200)]
+    print(f"Patient with a bad gender\n  {'full, all findings':<20} {summary(times)}")
 
 
-def bench_folder(folder: Path, bundles: int) -> None:
-    """Every resource of some bundles."""
+def checking(validator: Validator, wanted: Wanted) -> Check:
+    """Return what validates as wanted."""
+    return lambda resource: validator.look(resource, None, wanted)
+
+
+def bench_folder(validator: Validator, folder: Path, bundles: int) -> None:
+    """Every resource of some bundles, at each level."""
     raw = list(resources(folder, bundles))
-    validator = Validator(load())
-    rounds = [[microseconds(validator.check, decode(content)) for content in raw] for _ in range(ROUNDS)]
     size = sum(map(len, raw)) / len(raw)
-    print(
-        f"{len(raw)} resources of {bundles} bundles in {folder.name}, {size:.0f} bytes each minified, us per resource"
-    )
-    print(f"  first round, shapes compiled in it: mean {statistics.mean(rounds[0]):.1f}")
-    for times in rounds[1:]:
-        print(f"  later round: mean {statistics.mean(times):.2f}  median {statistics.median(times):.2f}")
-    best = [min(times) for times in zip(*rounds, strict=True)]
-    print(f"  best of {ROUNDS} rounds: mean {statistics.mean(best):.2f};  {validator.road.compiled} shapes compiled")
-    for name, times in by_type(raw, best):
-        print(f"    {name:<24} {len(times):>6} x {statistics.mean(times):6.2f}")
+    print(f"{len(raw)} resources of {bundles} bundles in {folder.name}, {size:.0f} bytes each minified, us a resource")
+    for level, wanted in LEVELS.items():
+        check = checking(validator, wanted)
+        rounds = [[microseconds(check, decode(content)) for content in raw] for _ in range(ROUNDS)]
+        best = [min(times) for times in zip(*rounds, strict=True)]
+        means = "  ".join(f"{statistics.mean(times):.1f}" for times in rounds)
+        print(f"  {level:<20} rounds {means};  best mean {statistics.mean(best):.1f}")
+        if wanted.errors_only:
+            for name, times in by_type(raw, best):
+                print(f"      {name:<24} {len(times):>6} x {statistics.mean(times):6.1f}")
 
 
 def by_type(raw: Iterable[bytes], times: Iterable[float]) -> list[tuple[str, list[float]]]:
@@ -124,7 +128,7 @@ def new_narrative(number: int) -> bytes:
     return PATIENT.replace(b"Amy V. Shaw</b>", b"Amy V. Shaw</b> %d" % number)
 
 
-def microseconds(work: Callable[[object], object], value: object) -> float:
+def microseconds(work: Check, value: object) -> float:
     """How long one call takes."""
     start = time.perf_counter()
     work(value)

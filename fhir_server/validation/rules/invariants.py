@@ -48,7 +48,7 @@ class Invariants:
         severe = invariant.severity == "error"
         expression = compile_expression(invariant.expression, model=self._model)
         if expression.is_plain(type_):
-            return _quick(_name(invariant), _plain(expression.for_type(type_), severe))
+            return _plain(expression.for_type(type_), severe)
         return lambda value, run: _true(evaluate(expression, value, type_, run), severe, run)
 
 
@@ -63,18 +63,13 @@ def _plain(walk: Callable[[Any], list[Any]], severe: bool) -> Holds:
     return holds
 
 
-def _quick(key: str, holds: Holds) -> Holds:
-    glance = QUICK.get(key)
-    return holds if glance is None else lambda value, run: glance(value) or holds(value, run)
-
-
 def _check(invariant: Invariant, holds: Holds) -> Check:
     key, text = _name(invariant), f"{invariant.human} ({_name(invariant)})"
-    severe = invariant.severity == "error"
+    severe, glance = invariant.severity == "error", QUICK.get(key, _unknown)
 
     def check(value: Any, place: Place, run: Run) -> None:
         try:
-            if holds(value, run):
+            if glance(value) or holds(value, run):
                 return
         except _BROKEN as error:
             _not_evaluated(key, error, place, run)
@@ -82,6 +77,10 @@ def _check(invariant: Invariant, holds: Holds) -> Check:
         (run.error if severe else run.warn)(place, "invariant", text, key)
 
     return check
+
+
+def _unknown(value: Any) -> None:
+    """Most rules cannot be told at a glance."""
 
 
 def _not_contained(check: Check) -> Check:

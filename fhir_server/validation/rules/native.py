@@ -160,6 +160,14 @@ NATIVE: Mapping[str, Holds] = {
     "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "que-12": _que_12, "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
 }  # fmt: skip
 # Those that can nearly always be told at a glance; what they do not know, FHIRPath does.
-QUICK: Mapping[str, Callable[[Any], bool | None]] = {"per-1": _per_1}
+QUICK: Mapping[str, Callable[[Any], bool | None]] = {
+    "per-1": _per_1,
+    "cpt-2": lambda value: "value" not in value or "system" in value,
+    "qty-3": lambda value: "code" not in value or "system" in value,
+    "pat-1": lambda value: "name" in value or "telecom" in value,
+    "obs-6": lambda value: "dataAbsentReason" not in value,
+    "obs-3": lambda value: "low" in value or "high" in value or "text" in value,
+    "dom-6": lambda value: "text" in value and "div" in value["text"],
+}
 # Structure has them already, or (cid-0) they speak of an element that does not exist.
 LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "cid-0"))
