@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import apsw
 import msgspec
@@ -37,13 +38,12 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._uri = (
-            f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?immutable=1"
-        )
+        self._path = path
+        self._uri = "file:" + quote(str(path.absolute())) + "?immutable=1"
         self._local = threading.local()
-        status = path.stat()
-        self.stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
         try:
+            self._first = self._connect()
+            self.stamp = _stamp(path)
             meta = dict(self._all("SELECT name, value FROM meta"))
         except apsw.Error as error:
             raise Unusable(f"{path} is not the file of a code system: {error}") from None
@@ -57,18 +57,30 @@ class Store:
         self.kinds = lru_cache(None)(self._kinds)
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        return self._cursor().execute(sql, values).fetchall()
-
-    def _cursor(self) -> apsw.Cursor:
-        # SQLite's handles belong to one process and are used by one thread at a time.
         local = self._local
         if getattr(local, "process", None) != os.getpid():
-            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
-            local.connection = apsw.Connection(self._uri, flags=flags)
-            local.connection.execute(f"PRAGMA mmap_size={_MMAP}").fetchall()
-            local.process = os.getpid()
-        cursor: apsw.Cursor = local.connection.cursor()
-        return cursor
+            local.connection, local.process = self._own(), os.getpid()
+        return local.connection.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+
+    def _own(self) -> apsw.Connection:
+        """Return a connection for this thread of this process; where the file was replaced meanwhile, the first one.
+
+        That one is slower for many, but still reads the old file. It may be shared by threads and even by forks, as
+        nothing is ever locked or written.
+        """
+        try:
+            connection = self._connect()
+        except apsw.CantOpenError:
+            return self._first
+        try:
+            return connection if _stamp(self._path) == self.stamp else self._first
+        except FileNotFoundError:
+            return self._first
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self._uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        connection.execute(f"PRAGMA mmap_size={_MMAP}").fetchall()
+        return connection
 
     # --- concepts
 
@@ -221,6 +233,11 @@ class Store:
         asked = text.casefold()
         rows.sort(key=lambda row: _distance(asked, row))
         return [code for _, code, _ in rows]
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
 def _distance(asked: str, row: Row) -> tuple[bool, bool, int, int]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,11 +68,15 @@ def test_what_is_loaded_replaced_or_removed_is_noticed(tmp_path: Path) -> None:
     second = systems.find("urn:one")
     assert second is not None
     assert second.concept("b") is not None
-    # whoever is in the middle of something goes on with what it had
-    assert first.concept("a") is not None
+    # whoever is in the middle of something goes on with what it had, in new threads too
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: list(first.codes()), range(100))) == [["a"]] * 100
+        assert list(pool.map(lambda _: list(second.codes()), range(100))) == [["a", "b"]] * 100
     replaced = systems.generation
     path.unlink()
     assert systems.find("urn:one") is None
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: list(second.codes()), range(100))) == [["a", "b"]] * 100
     assert before < loaded < replaced < systems.generation
 
 
