@@ -1,5 +1,7 @@
 """The official validator cases hold as far as docs/conformance/validator.md says."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.conformance.validator.cases import Verdict, plain
@@ -25,3 +27,12 @@ def test_a_verdict_reads_errors_only() -> None:
     issues = [{"severity": "warning", "expression": ["a"]}, {"severity": "fatal", "expression": ["b"]}]
     assert Verdict.of(issues) == Verdict(False, frozenset({"b"}))
     assert Verdict.of(issues[:1]).valid
+
+
+def test_the_page_on_the_score_gives_a_reason_for_every_miss() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "conformance" / "validator.md").read_text()
+    told = {name.strip() for row in page.splitlines() if row.startswith("| ") for name in row.split("|")[1].split(",")}
+    missed = {
+        result.title for result in results() if not (result.verdict and (result.expected.valid or result.element))
+    }
+    assert missed - told == set()
