@@ -22,7 +22,6 @@ _EXAMPLES = re.compile(r"https?://(?:[\w.-]+\.)?(?:example\.(?:org|com)|acme\.(?
 # HL7 goes on to publish extensions under the URLs of the core, for all versions.
 _PUBLISHED_LATER = (CORE, "http://hl7.org/fhir/tools/StructureDefinition/")
 _KEPT = "profiles.extensions"
-_MOST_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +63,13 @@ def _wrong_list(url: str, place: Place, run: Run, modifier: bool) -> None:
 
 
 def _definition(url: str, run: Run) -> Definition | None:
-    kept: dict[str, Definition | None] = run.knowledge.kept.setdefault(_KEPT, {})
-    if url not in kept:
-        if len(kept) > _MOST_KEPT:
-            kept.clear()
-        kept[url] = _read(profiles_of(run.knowledge), url)
-    return kept[url]
+    kept: dict[str, Definition] = run.knowledge.kept.setdefault(_KEPT, {})
+    found = kept.get(url)
+    if found is None:
+        found = _read(profiles_of(run.knowledge), url)
+        if found is not None:
+            kept[url] = found
+    return found
 
 
 def _read(profiles: Profiles, url: str) -> Definition | None:

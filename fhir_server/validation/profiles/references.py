@@ -53,7 +53,7 @@ def _targets(urls: tuple[str, ...], profile: str, profiles: "Profiles") -> SpotC
         known = [url for url in fitting if profiles.find(url)]
         for url in fitting:
             if url not in known:
-                run.warn(spot, "not-found", f"The profile {url} of the target is not known, so it is not checked")
+                profiles.tell_unknown(spot, url, run)
         if len(known) < len(fitting) or any(profiles.conforms(target, url, run) for url in known):
             return
         where = literal(spot.value)

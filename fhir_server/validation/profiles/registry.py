@@ -73,15 +73,19 @@ class Profiles:
     def __init__(self, knowledge: Knowledge) -> None:
         self.definitions = knowledge.definitions
         self._library = knowledge.library
-        self._found: dict[str, Profile | None] = {}
+        self._found: dict[str, Profile] = {}
         self._troubles: dict[str, str] = {}
         self._members: dict[tuple[str, str], Member | None] = {}
 
     def find(self, canonical: str) -> Profile | None:
         """Return the profile of a URL, maybe with `|version`; None where it is not known or has no snapshot."""
-        if canonical not in self._found:
-            self._found[canonical] = self._make(canonical)
-        return self._found[canonical]
+        found = self._found.get(canonical)
+        if found is None and canonical not in self._troubles:
+            # What nobody knows is not kept: resources may name any number of URLs.
+            found = self._make(canonical)
+            if found is not None:
+                found = self._found.setdefault(canonical, found)
+        return found
 
     def _make(self, canonical: str) -> Profile | None:
         if "#" in canonical:
@@ -174,10 +178,17 @@ class Profiles:
         """As `check`, for the profile on the type of an element; who holds unknown extensions for errors, holds this
         for one too.
         """
-        if run.unknown_extensions == "error" and not self.knows(canonical):
-            run.error(spot, "structure", f"Unknown profile {canonical}")
-            return
-        self.check(spot, canonical, run)
+        if self.knows(canonical):
+            self.check(spot, canonical, run)
+        else:
+            self.tell_unknown(spot, canonical, run)
+
+    def tell_unknown(self, spot: Spot, canonical: str, run: Run) -> None:
+        """Note that a profile that another one names cannot be checked."""
+        if run.unknown_extensions == "error":
+            run.error(spot, "structure", f"Unknown profile {canonical}: {self.why_not(canonical)}")
+        else:
+            run.unchecked(spot, "not-found", f"{self.why_not(canonical)}: it has not been checked")
 
     def knows(self, canonical: str) -> bool:
         """Whether a profile can be checked."""
