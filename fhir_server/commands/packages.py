@@ -130,7 +130,7 @@ def _text(parts: Parts, name: str) -> str:
 
 def _reason(answer: httpx.Response) -> str:
     try:
-        return "; ".join(str(issue["diagnostics"]) for issue in answer.json()["issue"])
+        return "; ".join(issue.get("diagnostics") or issue["details"]["text"] for issue in answer.json()["issue"])
     except (ValueError, KeyError, TypeError):
         return f"the server answered {answer.status_code}: {answer.text[:300]}"
 
