@@ -1,6 +1,5 @@
 """From a snapshot to checks: closures for what a profile says beyond the type that it is made from, and no others."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,18 +18,19 @@ from fhir_server.validation.profiles.facts import (
     types_of,
 )  # fmt: skip
 from fhir_server.validation.profiles.invariants import invariant_checks
+from fhir_server.validation.profiles.members import count_check, element_check, unknown_member
 from fhir_server.validation.profiles.narratives import narrative_checks
 from fhir_server.validation.profiles.slicing import DEFAULT, Slice, Slicing
-from fhir_server.validation.profiles.spot import Key, Member, Spot, json_key, member_of
+from fhir_server.validation.profiles.spot import Member, Spot, member_of
 from fhir_server.validation.profiles.types import type_checks
 from fhir_server.validation.profiles.values import SpotCheck, value_checks
 from fhir_server.validation.run import Run
 
 if TYPE_CHECKING:
-    from fhir_server.validation.profiles.registry import Profile, Profiles
+    from fhir_server.validation.profiles.profile import Profile
+    from fhir_server.validation.profiles.registry import Profiles
 
 _NESTED = frozenset(("BackboneElement", "Element", ""))
-_SHAPELESS = frozenset(("id", "url", "value"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Compiler:
         for each in tree.all():
             self._by_path.setdefault(each.label, each)
         self._bases: dict[Tree, Base] = {}
+        self._nested: dict[Tree, tuple[SpotCheck, ...]] = {}
         self._contents: dict[Tree, tuple[SpotCheck, ...]] = {}
         self._root = Base(facts_of_type(type_, self._definitions), type_)
         self.notes: list[str] = []
@@ -72,8 +73,13 @@ class Compiler:
         return self._element(self.tree, self._root)
 
     def nested(self, tree: Tree) -> tuple[SpotCheck, ...]:
-        """Return the checks of one element of the snapshot and all below it."""
-        return self._element(tree, self._base(tree))
+        """Return the checks of one element of the snapshot and all below it; none where they are asked for while they
+        are made, since an element may refer to one above it for its content.
+        """
+        if tree not in self._nested:
+            self._nested[tree] = ()
+            self._nested[tree] = self._element(tree, self._base(tree))
+        return self._nested[tree]
 
     def pin(self, url: str, type_: str = "StructureDefinition") -> str:
         """Return a canonical with the version of the package that this profile is of, where it has that resource.
@@ -180,20 +186,18 @@ class Compiler:
 
     def _member(self, tree: Tree, base: Base) -> SpotCheck | None:
         member = self._how_read(tree, base)
-        if member is None:
-            return None
         own = facts_of_tree(tree, self._definitions)
         least = own.min if own.min > base.facts.min else 0
         most = own.max if own.max < base.facts.max else UNBOUNDED
-        counted = _counted(member, least, most, tree.label, self._profile) if least or most < UNBOUNDED else None
+        counted = count_check(least, most, tree.label, self._profile) if least or most < UNBOUNDED else None
         items = self._element(tree, base)
         slicing = self._slicing(tree, base)
-        return _together(member, counted, items, slicing)
+        return element_check(member, counted, items, slicing)
 
-    def _how_read(self, tree: Tree, base: Base) -> Member | None:
+    def _how_read(self, tree: Tree, base: Base) -> Member:
         if base.element is None:
             types = types_of(tree.definition, self._definitions)
-            return _unknown_member(tree, list(types), self._definitions)
+            return unknown_member(tree, list(types), self._definitions)
         member = member_of(base.element, self._definitions)
         if tree.name != base.element.name:
             return replace(member, keys=tuple(key for key in member.keys if key.json == tree.name))
@@ -254,51 +258,3 @@ class Compiler:
 
 def _by_url(slicing: Json) -> bool:
     return [discriminator.get("path") for discriminator in objects(slicing.get("discriminator"))] == ["url"]
-
-
-def _counted(member: Member, least: int, most: int, label: str, profile: str) -> Callable[[int, Spot, Run], None]:
-    def check(count: int, owner: Spot, run: Run) -> None:
-        if count < least:
-            text = f"{label}: minimum required = {least}, but only found {count} (from {profile})"
-            run.error(owner, "structure", text)
-        elif count > most:
-            run.error(owner, "structure", f"{label}: max allowed = {most}, but found {count} (from {profile})")
-
-    return check
-
-
-def _together(
-    member: Member,
-    counted: Callable[[int, Spot, Run], None] | None,
-    items: tuple[SpotCheck, ...],
-    slicing: Slicing | None,
-) -> SpotCheck | None:
-    if not items and slicing is None:
-        if counted is None:
-            return None
-        return lambda owner, run: counted(member.count(owner), owner, run)
-
-    def check(owner: Spot, run: Run) -> None:
-        spots = member.spots(owner)
-        if counted is not None:
-            counted(len(spots), owner, run)
-        for spot in spots:
-            for each in items:
-                each(spot, run)
-        if slicing is not None:
-            slicing.check(spots, owner, run)
-
-    return check
-
-
-def _unknown_member(tree: Tree, codes: Sequence[str], definitions: Definitions) -> Member | None:
-    """How an element of a logical model is read: by its name, and the types that it says."""
-    if tree.name in _SHAPELESS:
-        return None
-    if not tree.choice:
-        code = codes[0] if codes and codes[0] in definitions.types else ""
-        primitive = bool(code) and definitions.types[code].kind == "primitive-type"
-        return Member(tree.name, (Key(tree.name, code, tree.name, primitive),), True)
-    names = [f"{tree.name}.ofType({code})" for code in codes]
-    keys = [Key(json_key(name), code, name, True) for name, code in zip(names, codes, strict=True)]
-    return Member(tree.name, tuple(keys), False)

@@ -11,7 +11,7 @@ from fhir_server.fhirpath import FhirPathError, Options, compile_expression
 from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import LIMITS
-from fhir_server.validation.profiles.spot import Spot, node_of, resource_around
+from fhir_server.validation.profiles.spot import Spot, node_of, resource_around, resource_type
 from fhir_server.validation.run import Run
 
 # R4 allows these in fewer places than its own resources and those of every guide have them; later editions of the
@@ -83,9 +83,7 @@ def identities(owner: Spot, definitions: Definitions) -> Iterator[str]:
     yield from _kinds(owner.type, definitions)
     steps: list[str] = []
     place: Spot = owner
-    while isinstance(place.above, Spot):
-        if place.name == "resource" or place.name == "contained":
-            return
+    while isinstance(place.above, Spot) and not resource_type(place.value):
         steps.insert(0, place.name.partition(".ofType(")[0])
         place = place.above
         for kind in _kinds(place.type, definitions):

@@ -13,7 +13,8 @@ from fhir_server.validation.profiles.contexts import Contexts, allows, identitie
 from fhir_server.validation.profiles.cross_version import is_cross_version, is_modifier
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import evaluate
-from fhir_server.validation.profiles.registry import Profile, Profiles, profiles_of
+from fhir_server.validation.profiles.profile import Profile
+from fhir_server.validation.profiles.registry import Profiles, profiles_of
 from fhir_server.validation.profiles.spot import Spot, spot_at
 from fhir_server.validation.run import Run
 

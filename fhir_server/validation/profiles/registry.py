@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.errors import FhirError
@@ -11,60 +11,16 @@ from fhir_server.validation.findings import Enough, Findings
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.budget import spend, tell
 from fhir_server.validation.profiles.compiler import Compiler
-from fhir_server.validation.profiles.elements import Json, Tree, objects, read_tree
+from fhir_server.validation.profiles.elements import Json, read_tree
 from fhir_server.validation.profiles.facts import CORE
+from fhir_server.validation.profiles.profile import Profile
 from fhir_server.validation.profiles.spot import Member, Spot, member_of, resource_type, spot_at
 from fhir_server.validation.profiles.types import is_kind_of
-from fhir_server.validation.profiles.values import SpotCheck, fixed_value
+from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Knowledge, Run
 
 _KEPT = "profiles"
 _STEPS_OF_TRIAL = 20
-_IMPOSED = CORE + "structuredefinition-imposeProfile"
-
-
-@dataclass(slots=True, eq=False)
-class Profile:
-    """One StructureDefinition, compiled when it is first used.
-
-    Attributes:
-        label: its URL and version, as findings name it.
-        type: the type that it is a profile on.
-        must_support: paths of the elements that are marked so.
-    """
-
-    url: str
-    label: str
-    type: str
-    definition: Json
-    tree: Tree
-    compiler: Compiler
-    _checks: tuple[SpotCheck, ...] | None = None
-    must_support: tuple[str, ...] = field(default=())
-
-    def checks(self) -> tuple[SpotCheck, ...]:
-        """Return the checks. Two threads may make them twice; either will do."""
-        if self._checks is None:
-            whole = self.tree is self.compiler.tree
-            self._checks = self.compiler.root() if whole else self.compiler.nested(self.tree)
-        return self._checks
-
-    @property
-    def imposed(self) -> tuple[str, ...]:
-        """The profiles that a resource has to conform to as well.
-
-        Spec: https://hl7.org/fhir/extensions/StructureDefinition-structuredefinition-imposeProfile.html
-        """
-        extensions = objects(self.definition.get("extension"))
-        urls = (each.get("valueCanonical") for each in extensions if each.get("url") == _IMPOSED)
-        return tuple(url for url in urls if isinstance(url, str))
-
-    @property
-    def extension_url(self) -> str:
-        """The URL that extensions of this definition have."""
-        url = self.tree.children.get("url")
-        found = fixed_value(url.definition) if url else None
-        return found[0] if found and isinstance(found[0], str) else self.url
 
 
 class Profiles:
