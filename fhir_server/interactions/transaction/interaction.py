@@ -11,6 +11,7 @@ from fhir_server.interactions import delete
 from fhir_server.interactions.bundle import write_bundle
 from fhir_server.interactions.entries import Entry, RequestReader, breathe, located, read_bundle
 from fhir_server.interactions.entry_responses import failed, responded
+from fhir_server.interactions.outcome import prefixed
 from fhir_server.interactions.store_errors import translate
 from fhir_server.interactions.transaction.overlay import is_pending
 from fhir_server.interactions.transaction.plan import Plan, plan
@@ -93,7 +94,8 @@ def _answer(step: Step, done: Plan, result: CommitResult, preferred: str) -> byt
     version = written.version if written is not None else _found(step, done, result)
     if version is None:
         raise AssertionError("a write without a version")
-    return written_entry(step.request.base, version, written, preferred)
+    issues = prefixed(done.issues.get(step.entry.index, ()), f"Bundle.entry[{step.entry.index}].resource")
+    return written_entry(step.request.base, version, written, preferred, issues)
 
 
 def _found(step: Step, done: Plan, result: CommitResult) -> Version | None:

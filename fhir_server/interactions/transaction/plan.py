@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fhir_server.context import Context
 from fhir_server.errors import FhirError, InvalidResource, Issue
@@ -25,13 +25,15 @@ _METHODS: dict[str, Method] = {"create": "POST", "update": "PUT", "patch": "PATC
 class Plan:
     """What to commit.
 
-    `places` says which changes an entry made, from and to; `found` what a create found instead of writing.
+    `places` says which changes an entry made, from and to; `found` what a create found instead of writing; `issues`
+    what was found about it that does not stand in the way.
     """
 
     changes: tuple[Change, ...]
     places: Mapping[int, tuple[int, int]]
     found: Mapping[int, Version]
     guessed: bool
+    issues: Mapping[int, Sequence[Issue]] = field(default_factory=dict)
 
 
 async def plan(ctx: Context, steps: Sequence[Step]) -> Plan:
@@ -103,7 +105,8 @@ def _assemble(
         elif target is not None:
             changes.append(target.change(_METHODS[step.kind], prepared[index]))
         places[index] = (before, len(changes))
-    return Plan(_holding(changes, held), places, found, _guessed(settled))
+    issues = {index: one.issues for index, one in prepared.items() if one.issues}
+    return Plan(_holding(changes, held), places, found, _guessed(settled), issues)
 
 
 def _holding(changes: list[Change], conditions: Sequence[Condition]) -> tuple[Change, ...]:
