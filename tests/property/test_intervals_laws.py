@@ -30,6 +30,12 @@ def test_intervals_are_sets(left: set[int], right: set[int]) -> None:
     assert Intervals.of_bytes(one.to_bytes()) == one
 
 
+@given(NUMBERS, st.integers(0, 62), st.integers(1, 20))
+def test_one_more_interval_is_joined_with_those_it_touches(numbers: set[int], first: int, size: int) -> None:
+    found = Intervals.of_numbers(numbers).with_range(first, first + size)
+    assert found == Intervals.of_numbers(numbers | set(range(first, first + size)))
+
+
 @given(NUMBERS)
 def test_bounds_rise_and_intervals_do_not_touch(numbers: set[int]) -> None:
     assert all(low < high for low, high in pairwise(Intervals.of_numbers(numbers).bounds))

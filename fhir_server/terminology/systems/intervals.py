@@ -1,7 +1,7 @@
 """Sets of concept numbers as intervals: what a whole subtree of a large hierarchy comes to is one or few of them."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -70,7 +70,17 @@ class Intervals:
     def __or__(self, other: "Intervals") -> "Intervals":
         if not self.bounds or not other.bounds:
             return other if not self.bounds else self
+        few, many = (self, other) if len(self.bounds) < len(other.bounds) else (other, self)
+        if len(few.bounds) == 2:
+            return many.with_range(*few.bounds)
         return Intervals.of_pairs(chain(self.pairs(), other.pairs()))
+
+    def with_range(self, first: int, end: int) -> "Intervals":
+        """Return this set with one more interval, which is not empty."""
+        bounds = self.bounds
+        low, high = bisect_left(bounds, first), bisect_right(bounds, end)
+        inner = array("I", ([first] if low % 2 == 0 else []) + ([end] if high % 2 == 0 else []))
+        return Intervals(bounds[:low] + inner + bounds[high:])
 
     def __and__(self, other: "Intervals") -> "Intervals":
         few, many = (self, other) if len(self.bounds) < len(other.bounds) else (other, self)

@@ -136,8 +136,7 @@ class Store:
         if not rows:
             return EMPTY
         last, more = rows[0]
-        own = Intervals((number, last))
-        return own | Intervals.of_bytes(more) if more else own
+        return Intervals.of_bytes(more).with_range(number, last) if more else Intervals((number, last))
 
     def below_all(self, numbers: Intervals) -> Intervals:
         """Return these concepts and all below any of them."""
