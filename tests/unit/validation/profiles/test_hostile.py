@@ -117,3 +117,13 @@ def test_a_misshapen_resource_is_passed_over(junk: Any) -> None:
     for name in ("telecom", "name", "generalPractitioner", "maritalStatus", "_gender", "contained"):
         findings(patient(**{name: junk}), strict)
         findings(patient(**{name: [junk]}), strict)
+
+
+def test_a_discriminator_that_leads_back_to_its_own_element_ends() -> None:
+    slicing = {"discriminator": [{"type": "value", "path": "item"}], "rules": "open"}
+    inner = profile(
+        "Questionnaire", {"path": "item", "slicing": slicing}, {"path": "item", "sliceName": "a"},
+        {"path": "item.text", "min": 1},
+    )  # fmt: skip
+    item = {"linkId": "1", "type": "group", "item": [{"linkId": "2", "type": "string"}]}
+    findings({"resourceType": "Questionnaire", "status": "draft", "item": [item]}, inner)
