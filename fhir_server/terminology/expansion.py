@@ -86,7 +86,7 @@ class Expansion:
                 raise BadValue("a value set includes something without saying of which system or value set")
             yield from _common(imported).values()
             return
-        for each in self._of_system(item, whole, words):
+        for each in self.of_system(item, whole, words):
             self._spend(0)
             if each.code is None and imported:
                 yield from (own for own in _common(imported).values() if own.url == each.url)
@@ -117,7 +117,7 @@ class Expansion:
             for each in self.part(item, composition, within):
                 found.setdefault(_key(each, plain=by_code), each)
         if not composition.inactive:
-            found = {key: each for key, each in found.items() if not _inactive(each)}
+            found = {key: each for key, each in found.items() if not is_inactive(each)}
         for item in composition.excludes:
             gone = list(self.part(item, composition, within))
             found = without(found, gone, plain=composition.versions_match is not False)
@@ -131,16 +131,13 @@ class Expansion:
             self.seen[("ValueSet", composition.name)] = composition, whole
         return self.codes(composition, within)
 
-    def _of_system(self, item: Part, whole: Composition, words: str) -> Iterator[Item]:
-        system = self._scope.system(item.system, item.version)
-        if system is None and self._open and item.version:
-            system = self._scope.system(item.system)
+    def of_system(self, item: Part, whole: Composition, words: str) -> Iterator[Item]:
+        """Yield what a system gives to one include or exclude."""
+        system = self.system(item, whole)
         if system is None:
             yield from self._absent(item)
             return
         version = system.header.version
-        self._check(item.system, version)
-        self.seen[("CodeSystem", f"{item.system}|{version}")] = system.header, whole
         if item.concepts is not None:
             for code, listed_ in item.concepts.items():
                 concept = system.concept(code)
@@ -154,6 +151,23 @@ class Expansion:
             self._before_listing(item, system)
             for code in system.select(item.filters, words):
                 yield Item(item.system, version, code, system)
+
+    def system(self, item: Part, whole: Composition) -> CodeSystem | None:
+        """Return the system of an include or exclude, and note that it counts.
+
+        Raises:
+            NotFound: it is not here, and has to be.
+            BadValue: its version is not the one that the request asks for.
+        """
+        system = self._scope.system(item.system, item.version)
+        if system is None and self._open:
+            return self._scope.system(item.system) if item.version else None
+        if system is None:
+            raise _unknown(self._scope, item.system, item.version).raised()
+        version = system.header.version
+        self._check(item.system, version)
+        self.seen[("CodeSystem", f"{item.system}|{version}")] = system.header, whole
+        return system
 
     def _before_listing(self, item: Part, system: CodeSystem) -> None:
         for filter_ in item.filters:
@@ -241,7 +255,8 @@ def _within_whole(codes: Codes, each: Item) -> bool:
     return (each.url, each.version, None) in codes
 
 
-def _inactive(each: Item) -> bool:
+def is_inactive(each: Item) -> bool:
+    """Tell whether a code is not to be used any more."""
     concept = each.system.concept(each.code) if each.system is not None and each.code is not None else None
     return concept is not None and concept.inactive
 

@@ -14,7 +14,8 @@ _MOST_ITEMS = 250_000
 
 @dataclass(slots=True)
 class Expanded:
-    """All codes of a value set, or a page of them where `items` is None; and what they rest on.
+    """All codes of a value set, or a page of them where `items` is None; and what they rest on. A total of None is not
+    known.
 
     Attributes:
         versioned: URLs of the systems of which several versions are used, so that each code says its own.
@@ -23,7 +24,7 @@ class Expanded:
     """
 
     items: Sequence[Item] | None
-    total: int
+    total: int | None
     seen: dict[tuple[str, str], tuple[Header | Composition, Composition]]
     versioned: frozenset[str]
     applied: Sequence[tuple[str, str]]
@@ -35,7 +36,7 @@ class Expanded:
     def of(
         cls,
         items: Sequence[Item] | None,
-        total: int,
+        total: int | None,
         expansion: Expansion,
         scope: Scope,
         composition: Composition,

@@ -104,10 +104,11 @@ class Membership:
     def _any(self, items: Iterable[Part], whole: Composition, asked: Asked, within: Sequence[str]) -> Answer:
         found = Answer()
         for item in items:
-            found.add(self._in_part(item, whole, asked, within))
+            found.add(self.in_part(item, whole, asked, within))
         return found
 
-    def _in_part(self, item: Part, whole: Composition, asked: Asked, within: Sequence[str]) -> Answer:
+    def in_part(self, item: Part, whole: Composition, asked: Asked, within: Sequence[str] = ()) -> Answer:
+        """Return where one include or exclude holds a code. Raises as `find`."""
         answers = [self._in_system(item, whole, asked)] if item.system else []
         answers += (self._imported(canonical, whole, asked, within) for canonical in item.value_sets)
         if not answers or any(not each.matches and not each.missing for each in answers):
