@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 _absolute = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
 _rest = re.compile(r"(?P<base>https?://.+/)(?P<type>[A-Z][A-Za-z0-9]*)/(?P<id>[A-Za-z0-9.\-]{1,64})")
-_relative = re.compile(r"(?P<type>[A-Z][A-Za-z0-9]*)/(?P<id>[^/\s]+)(?:/_history/(?P<version>[^/\s]+))?")
+_relative = re.compile(r"(?P<type>[^/\s]+)/(?P<id>[^/\s]+)(?:/_history/(?P<version>[^/\s]+))?")
 
 
 @dataclass(frozen=True, slots=True)

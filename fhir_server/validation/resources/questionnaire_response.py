@@ -122,7 +122,7 @@ def _check_question(form: Form, question: Json, items: Items, above: tuple[Json,
 def _check_item(form: Form, question: Json, above: tuple[Json, ...], place: Place, *, is_enabled: bool) -> None:
     item, run, type_ = above[-1], form.run, question.get("type")
     said, wanted = text(item, "text"), text(question, "text")
-    if said and said != wanted and wanted:
+    if said and said != wanted:
         run.error(place, "invalid", f"the text must be that of the questionnaire: {wanted[:200]!r}")
     answers = objects(item, "answer")
     inner = objects(item, "item")
