@@ -1,5 +1,7 @@
 """Very large value sets a page at a time: the same codes as when all are held."""
 
+from typing import Any
+
 import pytest
 
 from fhir_server.errors import FhirError, TooCostly
