@@ -11,6 +11,7 @@ from fhir_server.fhirpath import FhirPathError, compile_expression
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.contexts import Contexts, allows, identities, read_contexts
 from fhir_server.validation.profiles.cross_version import is_cross_version, is_modifier
+from fhir_server.validation.profiles.elements import Tree
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.invariants import evaluate
 from fhir_server.validation.profiles.profile import Profile
@@ -22,27 +23,30 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _EXAMPLES = re.compile(r"https?://(?:[\w.-]+\.)?(?:example\.(?:org|com)|acme\.(?:org|com))(?:[/:?#]|$)")
 # HL7 goes on to publish extensions under the URLs of the core, for all versions.
 _PUBLISHED_LATER = (CORE, "http://hl7.org/fhir/tools/StructureDefinition/")
+_LISTS = frozenset(("extension", "modifierExtension"))
 _KEPT = "profiles.extensions"
+_MOST_KEPT, _LONGEST_KEPT = 5_000, 300
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """An extension as it may be used: where, in which list, under which conditions."""
+    """An extension as it may be used: where, in which list, under which conditions, with which parts."""
 
     profile: Profile
     contexts: Contexts
     modifier: bool
     invariants: tuple[str, ...]
+    parts: frozenset[str]
 
 
 def check_extension(extension: Any, place: Place, run: Run, modifier: bool = False) -> None:
     """Note what is wrong with an extension, as its definition sees it.
 
     `modifier` says that it stands in `modifierExtension`. An extension that is not known has the severity that the run
-    has for these. What a nested extension may be is told by the extension around it.
+    has for these. A part of an extension, which goes by a name and not by a URL, is checked with the whole.
     """
     url = extension.get("url") if type(extension) is dict else None
-    if not isinstance(url, str):
+    if type(url) is not str:
         return
     if "|" in url:
         run.error(place, "invalid", f"The extension URL must not contain a version: {url}")
@@ -55,7 +59,17 @@ def check_extension(extension: Any, place: Place, run: Run, modifier: bool = Fal
     if definition.modifier != modifier:
         _wrong_list(url, place, run, modifier)
     _check_use(definition, spot, owner, run)
+    if "extension" in extension:
+        _check_parts(definition, extension["extension"], place, run)
     profiles_of(run.knowledge).check(spot, definition.profile.label, run)
+
+
+def _check_parts(definition: Definition, parts: Any, place: Place, run: Run) -> None:
+    for index, part in enumerate(parts if type(parts) is list else ()):
+        url = part.get("url") if type(part) is dict else None
+        if type(url) is str and url not in definition.parts and not _ABSOLUTE.fullmatch(url):
+            text = f"Sub-extension url '{url}' is not defined by the Extension {definition.profile.label}"
+            run.error(Place(place, "extension", index), "invalid", text)
 
 
 def _wrong_list(url: str, place: Place, run: Run, modifier: bool) -> None:
@@ -64,12 +78,13 @@ def _wrong_list(url: str, place: Place, run: Run, modifier: bool) -> None:
 
 
 def _definition(url: str, run: Run) -> Definition | None:
-    kept: dict[str, Definition] = run.knowledge.kept.setdefault(_KEPT, {})
-    found = kept.get(url)
-    if found is None:
-        found = _read(profiles_of(run.knowledge), url)
-        if found is not None:
-            kept[url] = found
+    kept: dict[str, Definition | None] = run.knowledge.kept.setdefault(_KEPT, {})
+    if url in kept:
+        return kept[url]
+    found = _read(profiles_of(run.knowledge), url)
+    # Resources may name any number of URLs that nobody knows, of any length.
+    if found is not None or (len(kept) < _MOST_KEPT and len(url) < _LONGEST_KEPT):
+        kept[url] = found
     return found
 
 
@@ -80,7 +95,14 @@ def _read(profiles: Profiles, url: str) -> Definition | None:
     invariants = profile.definition.get("contextInvariant")
     texts = tuple(text for text in invariants if isinstance(text, str)) if isinstance(invariants, list) else ()
     modifier = profile.tree.definition.get("isModifier") is True
-    return Definition(profile, read_contexts(profile.definition), modifier, texts)
+    entry = profile.tree.children.get("extension")
+    parts = frozenset(_name_of(part) for part in entry.slices) if entry else frozenset()
+    return Definition(profile, read_contexts(profile.definition), modifier, texts, parts)
+
+
+def _name_of(part: Tree) -> str:
+    child = part.children.get("url")
+    return str(child.definition.get("fixedUri", part.slice)) if child else part.slice
 
 
 # --- extensions that are not known
@@ -88,7 +110,8 @@ def _read(profiles: Profiles, url: str) -> Definition | None:
 
 def _unknown(url: str, place: Place, run: Run, modifier: bool) -> None:
     if not _ABSOLUTE.fullmatch(url):
-        _relative(url, place, run)
+        if place.above is None or place.above.name not in _LISTS:
+            run.error(place, "invalid", f"Extension.url must be an absolute URL: '{url}'")
         return
     if is_cross_version(url):
         if is_modifier(url) and not modifier:
@@ -101,29 +124,10 @@ def _unknown(url: str, place: Place, run: Run, modifier: bool) -> None:
         severity = "information"
     elif severity == "error" and url.startswith(_PUBLISHED_LATER):
         severity = "warning"
-    run.findings.add("structure" if severity == "error" else "not-found", place.path(), text, severity=severity)
-
-
-def _relative(url: str, place: Place, run: Run) -> None:
-    """Relative URLs are names within a complex extension, whose definition must have them where it is known."""
-    above = spot_at(place.above, run) if place.above else None
-    if above is None or above.type != "Extension":
-        run.error(place, "invalid", f"Extension.url must be an absolute URL: '{url}'")
-        return
-    outer = above.fields.get("url")
-    definition = _definition(outer, run) if isinstance(outer, str) else None
-    if definition is None:
-        return
-    entry = definition.profile.tree.children.get("extension")
-    names = {_name_of(part) for part in entry.slices} if entry else set()
-    if url not in names:
-        text = f"Sub-extension url '{url}' is not defined by the Extension {definition.profile.label}"
-        run.error(place, "invalid", text)
-
-
-def _name_of(part: Any) -> str:
-    child = part.children.get("url")
-    return str(child.definition.get("fixedUri", part.slice)) if child else part.slice
+    if severity == "error":
+        run.error(place, "structure", text)
+    else:
+        (run.warn if severity == "warning" else run.inform)(place, "not-found", text)
 
 
 # --- where it is used
