@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/versions.html#extensions
 
 import re
 
+_START = "http://hl7.org/fhir/"
 _URL = re.compile(r"http://hl7\.org/fhir/([1-6]\.[0-9])/StructureDefinition/extension-([A-Za-z][\w.]*)(?:\[x\])?")
 
 # Elements that change the meaning of what they stand in, and that R4 does not have.
@@ -28,5 +29,5 @@ def is_cross_version(url: str) -> bool:
 
 def is_modifier(url: str) -> bool:
     """Whether such an element must stand among the modifier extensions."""
-    match = _URL.fullmatch(url)
+    match = _URL.fullmatch(url) if url.startswith(_START) else None
     return match is not None and match[2] in _MODIFIERS.get(match[1], ())

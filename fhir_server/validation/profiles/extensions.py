@@ -113,6 +113,8 @@ def _unknown(url: str, place: Place, run: Run, modifier: bool) -> None:
         if place.above is None or place.above.name not in _LISTS:
             run.error(place, "invalid", f"Extension.url must be an absolute URL: '{url}'")
         return
+    if run.findings.errors_only and run.unknown_extensions != "error" and (modifier or not is_modifier(url)):
+        return
     if is_cross_version(url):
         if is_modifier(url) and not modifier:
             _wrong_list(url, place, run, modifier)
