@@ -30,7 +30,13 @@ class Intervals:
     @classmethod
     def of_numbers(cls, numbers: Iterable[int]) -> "Intervals":
         """Return the set of these numbers."""
-        return cls(joined((number, number + 1) for number in numbers))
+        bounds: list[int] = []
+        end = -1
+        for number in sorted(set(numbers)):
+            if number != end:
+                bounds += (end, number)
+            end = number + 1
+        return cls([*bounds[1:], end] if bounds else ())
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Intervals":

@@ -139,14 +139,22 @@ class Store:
         return Intervals.of_bytes(more).with_range(number, last) if more else Intervals((number, last))
 
     def below_all(self, numbers: Intervals) -> Intervals:
-        """Return these concepts and all below any of them."""
+        """Return these concepts and all below any of them.
+
+        Within the subtree of one of them nothing needs to be looked at: what is below it there is below it anyhow.
+        """
         if len(numbers.bounds) == 2 and len(numbers) == 1:
             return self.below(numbers.bounds[0])
         pairs: list[tuple[int, int]] = []
-        for id_, last, more in self.each("SELECT id, last, more FROM concept WHERE id >= ? AND id < ?", numbers):
-            pairs.append((id_, last))
-            if more:
-                pairs += Intervals.of_bytes(more).pairs()
+        seen = 0
+        for first, end in numbers.pairs():
+            at = max(first, seen)
+            while at < end:
+                [(last, more)] = self._all("SELECT last, more FROM concept WHERE id = ?", (at,))
+                pairs.append((at, last))
+                if more:
+                    pairs += Intervals.of_bytes(more).pairs()
+                at = seen = last
         return Intervals.of_pairs(pairs)
 
     def above_all(self, numbers: Intervals) -> Intervals:

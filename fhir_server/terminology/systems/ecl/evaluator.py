@@ -3,9 +3,11 @@
 Spec: https://confluence.ihtsdotools.org/display/DOCECL/6.+Examples
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from operator import and_, or_, sub
 
-from fhir_server.errors import BadValue
+from fhir_server.errors import BadValue, TooCostly
 from fhir_server.terminology.systems.ecl.filters import passing
 from fhir_server.terminology.systems.ecl.parser import parse
 from fhir_server.terminology.systems.ecl.refinement import refined, values_of
@@ -22,34 +24,58 @@ from fhir_server.terminology.systems.ecl.syntax import (
 from fhir_server.terminology.systems.intervals import EMPTY, Intervals
 from fhir_server.terminology.systems.store import Store
 
+_SECONDS = 5.0
+
 
 def evaluate(store: Store, source: str) -> Intervals:
     """Return the concepts that an expression constraint holds for.
 
     Raises:
         BadValue: it is no expression constraint, names a concept that there is not, or needs what is not supported.
+        TooCostly: it takes too long.
     """
-    return _evaluate(store, parse(source))
+    return _Evaluation(store).of(parse(source))
 
 
-def _evaluate(store: Store, expression: Expression) -> Intervals:
-    match expression:
-        case Code(code):
-            return _concept(store, code)
-        case Anything():
-            return store.all()
-        case Related("^", Anything()):
-            return _of_lists(store, store.lists())
-        case Related(operator, inner):
-            return _RELATED[operator](store, _evaluate(store, inner))
-        case Compound(operator, parts):
-            return _compound(operator, [_evaluate(store, part) for part in parts])
-        case Dotted(inner, attribute):
-            return values_of(store, _evaluate(store, inner), store.kinds_of(_evaluate(store, attribute)))
-        case Refined(focus, refinement):
-            return refined(store, _evaluate(store, focus), refinement, lambda inner: _evaluate(store, inner))
-        case Filtered(inner, tests):
-            return passing(store, _evaluate(store, inner), tests)
+class _Evaluation:
+    """One evaluation, which has a bounded time; it looks at the clock before each part of an expression."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._until = time.monotonic() + _SECONDS
+
+    def of(self, expression: Expression) -> Intervals:
+        """Return the concepts of a part."""
+        if time.monotonic() > self._until:
+            raise TooCostly(f"the expression constraint takes more than {_SECONDS:.0f} s")
+        store = self._store
+        match expression:
+            case Code(code):
+                return _concept(store, code)
+            case Anything():
+                return store.all()
+            case Related("^", Anything()):
+                return _of_lists(store, store.lists())
+            case Related(operator, inner):
+                return _RELATED[operator](store, self.of(inner))
+            case Compound(operator, parts):
+                return self._compound(operator, parts)
+            case Dotted(inner, attribute):
+                return values_of(store, self.of(inner), store.kinds_of(self.of(attribute)))
+            case Refined(focus, refinement):
+                return refined(store, self.of(focus), refinement, self.of)
+            case Filtered(inner, tests):
+                return passing(store, self.of(inner), tests)
+
+    def _compound(self, operator: str, parts: Sequence[Expression]) -> Intervals:
+        first, *others = parts
+        found = self.of(first)
+        for other in others:
+            found = _JOINED[operator](found, self.of(other))
+        return found
+
+
+_JOINED: Mapping[str, Callable[[Intervals, Intervals], Intervals]] = {"AND": and_, "OR": or_, "MINUS": sub}
 
 
 def _concept(store: Store, code: str) -> Intervals:
@@ -57,18 +83,6 @@ def _concept(store: Store, code: str) -> Intervals:
     if number is None:
         raise BadValue(f"expression constraint: there is no concept {code[:50]} in {store.header.version}")
     return Intervals((number, number + 1))
-
-
-def _compound(operator: str, parts: list[Intervals]) -> Intervals:
-    found, *others = parts
-    for other in others:
-        if operator == "AND":
-            found = found & other
-        elif operator == "OR":
-            found = found | other
-        else:
-            found = found - other
-    return found
 
 
 def _of_lists(store: Store, lists: Intervals) -> Intervals:
@@ -79,6 +93,8 @@ def _of_lists(store: Store, lists: Intervals) -> Intervals:
 
 
 def _strictly_below(store: Store, numbers: Intervals) -> Intervals:
+    if len(numbers) == 1:
+        return store.below_all(numbers) - numbers
     return store.below_all(store.children(numbers))
 
 

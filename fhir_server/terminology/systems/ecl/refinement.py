@@ -6,7 +6,8 @@ Spec: https://confluence.ihtsdotools.org/display/DOCECL/6.2+Refinements
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from operator import eq, ge, gt, le, lt, ne
+from functools import reduce
+from operator import eq, ge, gt, le, lt, ne, or_
 
 from fhir_server.errors import BadValue
 from fhir_server.terminology.systems.ecl.syntax import (
@@ -38,33 +39,36 @@ def values_of(store: Store, numbers: Intervals, kinds: Sequence[int]) -> Interva
 def refined(store: Store, focus: Intervals, refinement: Refinement, evaluate: Evaluate) -> Intervals:
     """Return those of the focus that a refinement holds for."""
     match refinement:
-        case Junction(operator, parts):
-            found = [refined(store, focus, part, evaluate) for part in parts]
-            return _all(found) if operator == "AND" else _any(found)
+        case Junction("AND", parts):
+            for part in parts:
+                focus = refined(store, focus, part, evaluate)
+            return focus
+        case Junction(_, parts):
+            return reduce(or_, (refined(store, focus, part, evaluate) for part in parts))
         case Group(cardinality, inner):
-            groups = _groups(store, inner, evaluate)
+            groups = _groups(store, focus, inner, evaluate)
             return _as_often(focus, cardinality, Counter(concept for concept, _ in groups))
         case Attribute(cardinality):
-            counts = Counter(concept for concept, _ in _occurrences(store, refinement, evaluate))
+            counts = Counter(concept for concept, _ in _occurrences(store, focus, refinement, evaluate))
             return _as_often(focus, cardinality, counts)
 
 
-def _groups(store: Store, refinement: Refinement, evaluate: Evaluate) -> set[Place]:
+def _groups(store: Store, focus: Intervals, refinement: Refinement, evaluate: Evaluate) -> set[Place]:
     """Return the role groups that a refinement holds for within the group."""
     match refinement:
         case Junction(operator, parts):
-            found = [_groups(store, part, evaluate) for part in parts]
+            found = [_groups(store, focus, part, evaluate) for part in parts]
             return set.intersection(*found) if operator == "AND" else set.union(*found)
         case Group():
             raise BadValue("expression constraint: a group within a group")
         case Attribute(cardinality):
-            counts = Counter(_occurrences(store, refinement, evaluate))
+            counts = Counter(_occurrences(store, focus, refinement, evaluate))
             found_groups = {place for place, count in counts.items() if _allowed(cardinality, count)}
-            return found_groups if cardinality.least else found_groups | (_every_group(store) - counts.keys())
+            return found_groups if cardinality.least else found_groups | (_every_group(store, focus) - counts.keys())
 
 
-def _every_group(store: Store) -> set[Place]:
-    rows = store.query("SELECT DISTINCT source, grp, kind, target FROM relation")
+def _every_group(store: Store, focus: Intervals) -> set[Place]:
+    rows = store.each("SELECT source, grp, kind, target FROM relation WHERE source >= ? AND source < ?", focus)
     return {(source, _group(group, kind, target)) for source, group, kind, target in rows}
 
 
@@ -82,8 +86,8 @@ def _allowed(cardinality: Cardinality, count: int) -> bool:
     return count >= cardinality.least and (cardinality.most is None or count <= cardinality.most)
 
 
-def _occurrences(store: Store, attribute: Attribute, evaluate: Evaluate) -> Iterator[Place]:
-    """Yield concept and group of each attribute that fits."""
+def _occurrences(store: Store, focus: Intervals, attribute: Attribute, evaluate: Evaluate) -> Iterator[Place]:
+    """Yield concept and group of each attribute that fits; those of other concepts than the focus may be among them."""
     kinds = store.kinds_of(evaluate(attribute.name))
     if isinstance(attribute.value, Sequence):
         return _concrete(store, kinds, attribute.operator, attribute.value)
@@ -91,21 +95,29 @@ def _occurrences(store: Store, attribute: Attribute, evaluate: Evaluate) -> Iter
     if attribute.operator == "!=":
         values = store.all() - values
     if attribute.reverse:
-        return _reversed(store, kinds, values)
-    return _relations(store, kinds, values)
+        return _relations_from(store, kinds, values, focus, reverse=True)
+    # Whichever is less to look at: the attributes of the focus, or where the values are used.
+    if len(focus) < len(values):
+        return _relations_from(store, kinds, focus, values)
+    return _relations_to(store, kinds, values)
 
 
-def _relations(store: Store, kinds: Sequence[int], values: Intervals) -> Iterator[Place]:
+def _relations_to(store: Store, kinds: Sequence[int], values: Intervals) -> Iterator[Place]:
     sql = "SELECT source, grp, target FROM relation WHERE kind = ? AND target >= ? AND target < ?"
     for kind in kinds:
         for source, group, target in store.each(sql, values, kind):
             yield source, _group(group, kind, target)
 
 
-def _reversed(store: Store, kinds: Sequence[int], values: Intervals) -> Iterator[Place]:
+def _relations_from(
+    store: Store, kinds: Sequence[int], sources: Intervals, targets: Intervals, *, reverse: bool = False
+) -> Iterator[Place]:
     wanted = set(kinds)
-    rows = store.each("SELECT kind, source, target, grp FROM relation WHERE source >= ? AND source < ?", values)
-    return ((target, _group(group, kind, source)) for kind, source, target, group in rows if kind in wanted)
+    for source, group, kind, target in store.each(
+        "SELECT source, grp, kind, target FROM relation WHERE source >= ? AND source < ?", sources
+    ):
+        if kind in wanted and target in targets:
+            yield (target, _group(group, kind, source)) if reverse else (source, _group(group, kind, target))
 
 
 def _concrete(store: Store, kinds: Sequence[int], operator: str, literals: Sequence[Literal]) -> Iterator[Place]:
@@ -124,17 +136,3 @@ def _compares(operator: str, value: str, literal: Literal) -> bool:
         return bool(compare(Decimal(value), Decimal(literal.text)))
     except InvalidOperation:
         return False
-
-
-def _all(sets: Sequence[Intervals]) -> Intervals:
-    found, *others = sets
-    for other in others:
-        found = found & other
-    return found
-
-
-def _any(sets: Sequence[Intervals]) -> Intervals:
-    found, *others = sets
-    for other in others:
-        found = found | other
-    return found
