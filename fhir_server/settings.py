@@ -25,7 +25,7 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store; one server owns it at a time.")
     package_dir: Path | None = Field(None, description="Folder of IG packages (.tgz) in force for all tenants.")
     auth: Literal["smart", "none"] = Field(
-        "none", description="`none` is open to everybody and binds to loopback only."
+        "smart", description="`smart` asks for tokens; `none` is open to everybody and binds to loopback only."
     )
     base_url: str = Field("", description="Public URL of the FHIR endpoint; empty: taken from each request.")
     trusted_proxies: tuple[str, ...] = Field(
@@ -86,6 +86,32 @@ class Settings(BaseModel):
     )
     key_life: Positive = Field(90 * 86_400, description="How long a replaced signing key stays published, in seconds.")
     token_check: Positive = Field(1, description="Seconds in which a worker may not notice that a token was revoked.")
+    password_length: int = Field(12, ge=8, le=128, description="Fewest characters of a password.")
+    roles_file: Path | None = Field(
+        None, description="TOML file with roles: a name and the most scopes its users get; over those of docs/users.md."
+    )
+    strong_roles: tuple[str, ...] = Field(
+        (), description="Roles that count only for users who have an authenticator or a passkey, such as `admin`."
+    )
+    providers_file: Path | None = Field(
+        None, description="TOML file with the OpenID providers that users may sign in with (docs/users.md)."
+    )
+    break_glass_roles: tuple[str, ...] = Field(
+        ("clinician",), description="Roles that may open a patient's whole record in an emergency, giving a reason."
+    )
+    break_glass_life: Positive = Field(3_600, description="How long an emergency access lasts, in seconds.")
+    rate_sign_in: str = Field(
+        "120/minute", description="Most sign-ins from one address, as `20/minute;100/hour`; empty: no limit."
+    )
+    rate_token: str = Field("1200/minute", description="Most calls of the token endpoints by one address.")
+    rate_client: str = Field("", description="Most FHIR requests of one app, as `600/minute`; empty: no limit.")
+    rate_user: str = Field("", description="Most FHIR requests on behalf of one user.")
+    rate_tenant: str = Field("", description="Most FHIR requests with a token to one tenant.")
+    rate_address: str = Field("", description="Most FHIR requests of one address, with a token or without.")
+    tls_cert: Path | None = Field(None, description="PEM file with the certificate chain; with it, HTTPS alone.")
+    tls_key: Path | None = Field(None, description="PEM file with the private key of the certificate.")
+    tls_minimum: Literal["1.3", "1.2"] = Field("1.3", description="Oldest version of TLS that is spoken.")
+    hsts: Count = Field(31_536_000, description="Seconds that browsers stay with HTTPS once they saw it; 0: not told.")
     shared_types: tuple[str, ...] = Field(
         (
             "Practitioner", "PractitionerRole", "Organization", "OrganizationAffiliation", "Location",

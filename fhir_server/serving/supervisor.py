@@ -117,7 +117,7 @@ class Supervisor:
     async def _first_start(self, maintenance: Maintenance, address: str) -> None:
         """Fill an empty folder with the demo, make the first administrator, tell how to sign in."""
         demo = self._settings.demo and await maintenance.empty()
-        if not demo and self._settings.auth == "none":
+        if not demo and (self._settings.auth == "none" or not self._public):
             return
         app = create_app(self._settings)
         async with app.router.lifespan_context(app):

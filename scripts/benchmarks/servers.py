@@ -39,7 +39,8 @@ def ours(folder: Path, *, workers: int = 2, flags: tuple[str, ...] = ()) -> Iter
     """Run our server on a data folder; yield its port, its owner process and the seconds until it was ready."""
     port = free_port()
     command = [sys.executable, "-m", "fhir_server.cli", "serve", "--port", str(port), "--data-dir", str(folder)]
-    command += ["--workers", str(workers), "--no-demo", *flags]
+    command += ["--workers", str(workers), "--no-demo"]
+    command += [*flags] if "--auth" in flags else ["--auth", "none", *flags]
     begun = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:

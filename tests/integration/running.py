@@ -53,10 +53,14 @@ def command(name: str, *arguments: str | Path) -> list[str]:
 
 
 def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None) -> Running:
-    """Start a server and wait until it answers; its log lies beside its folder, or in `logs`."""
+    """Start a server and wait until it answers; its log lies beside its folder, or in `logs`.
+
+    It is open to everybody unless the flags say otherwise.
+    """
     port = free_port()
     log = (logs or folder.parent) / f"{folder.name}.log"
-    arguments = ["--port", str(port), "--data-dir", str(folder), "--demo" if demo else "--no-demo", *flags]
+    arguments = ["--port", str(port), "--data-dir", str(folder), "--demo" if demo else "--no-demo"]
+    arguments += [*flags] if "--auth" in flags else ["--auth", "none", *flags]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_SERVER_")}
     with log.open("ab") as stream:
         process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=environment)

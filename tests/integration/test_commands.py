@@ -278,11 +278,6 @@ def test_serve_says_how_to_use_it_and_that_it_is_open(tmp_path: Path) -> None:
         assert httpx.get(f"{server.base}/Patient/demo-20").is_success
 
 
-def test_smart_is_refused_with_the_reason(tmp_path: Path) -> None:
-    said = _run("serve", tmp_path / "data", "--auth", "smart", status=1)
-    assert "not built yet" in said
-
-
 def test_a_wrong_setting_is_wrong_usage(tmp_path: Path) -> None:
     assert "port" in _run("serve", tmp_path / "data", "--port", "123456", status=2)
     assert "neither.json" in _run("load", tmp_path / "data", tmp_path / "neither.json", status=1)

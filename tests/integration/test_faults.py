@@ -104,7 +104,8 @@ def test_a_taken_port_is_refused_with_its_address(tmp_path: Path) -> None:
 
 
 def test_without_authorization_it_listens_on_loopback_only(tmp_path: Path) -> None:
-    arguments = ["--data-dir", str(tmp_path / "data"), "--host", "0.0.0.0"]  # what must be refused
+    arguments = ["--data-dir", str(tmp_path / "data"), "--auth", "none"]
+    arguments += ["--host", "0.0.0.0"]  # what must be refused
     done = subprocess.run(command("serve", *arguments), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "loopback" in done.stderr

@@ -24,7 +24,7 @@ BASE = "http://fhir.example/fhir"
 @asynccontextmanager
 async def over_asgi(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Start a server on an empty folder and give a client of it; what it fails at comes back as 500."""
-    app = create_app(Settings(data_dir=folder, durable=False, **settings))
+    app = create_app(Settings(data_dir=folder, durable=False, **{"auth": "none", **settings}))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://fhir.example") as http:

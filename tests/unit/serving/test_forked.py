@@ -10,7 +10,7 @@ from fhir_server.app import create_app
 from fhir_server.serving.forked import Forked
 from fhir_server.settings import Settings
 
-app = create_app(Settings())
+app = create_app(Settings(auth="none"))
 read, write = os.pipe()
 first = Forked(app, read, [write])
 second = Forked(app, read, [write, first.channel])
