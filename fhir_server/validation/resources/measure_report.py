@@ -4,6 +4,7 @@ Spec: https://hl7.org/fhir/R4/measurereport.html
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from fhir_server.validation.place import Place
@@ -15,6 +16,8 @@ from fhir_server.validation.structure.primitives import shorten
 Json = Mapping[str, Any]
 Pair = tuple[Json, Json, Place]
 
+_COLLECTION = "data-collection"
+_OBSERVATION = ("http://terminology.hl7.org/CodeSystem/measure-population", "measure-observation")
 _SCORED = ("proportion", "ratio", "continuous-variable")
 _SCORINGS = (*_SCORED, "cohort")
 
@@ -28,14 +31,27 @@ def check(report: Json, place: Place, run: Run) -> None:
         if canonical:
             run.warn(at, "not-found", f"the measure {shorten(canonical)} is not known, so the report is not checked")
         return
-    scoring = _scoring(measure)
+    scoring, kind = _scoring(measure), text(report, "type")
     if not scoring:
         run.inform(at, "business-rule", "the scoring of the measure is not known, so scores are not checked")
-    if not objects(measure, "group"):
+    for defined, group, where in _groups(measure, report, place, run):
+        _check_populations(defined, group, kind, where, run)
+        _check_score(group, scoring, kind, where, run)
+        for _ in _pairs(defined, group, "stratifier", where, run):
+            pass
+
+
+def _groups(measure: Json, report: Json, place: Place, run: Run) -> Iterator[Pair]:
+    """Yield the groups with their definitions; a single one needs no code."""
+    defined, reported = objects(measure, "group"), objects(report, "group")
+    if len(defined) != 1 or len(reported) != 1:
+        yield from _pairs(measure, report, "group", place, run, complete=report.get("type") != _COLLECTION)
         return
-    for defined, group, where in _pairs(measure, report, "group", place, run):
-        _check_group(defined, group, where, run)
-        _check_score(report, group, scoring, where, run)
+    (_, one), (_, group) = defined[0], reported[0]
+    at = Place(place, "group", 0)
+    if "code" in one and "code" in group and not set(_codes(one)) & set(_codes(group)):
+        run.error(at, "business-rule", f"the code of the group is not that of the measure, {_named(one)}")
+    yield one, group, at
 
 
 def _measure(canonical: str, report: Json, run: Run) -> Json | None:
@@ -51,40 +67,35 @@ def _scoring(measure: Json) -> str:
     return next((code for code in codes if code in _SCORINGS), "")
 
 
-def _check_group(defined: Json, group: Json, place: Place, run: Run) -> None:
-    _check_populations(defined, group, place, run)
-    if objects(defined, "stratifier") or objects(group, "stratifier"):
-        for _ in _pairs(defined, group, "stratifier", place, run):
-            pass
-
-
-def _check_populations(defined: Json, group: Json, place: Place, run: Run) -> None:
-    if not objects(defined, "population"):
-        return
+def _check_populations(defined: Json, group: Json, kind: str, place: Place, run: Run) -> None:
+    """Spec: https://hl7.org/fhir/R4/measurereport-definitions.html#MeasureReport.group.population.subjectResults"""
     for _, population, at in _pairs(defined, group, "population", place, run):
-        count, subjects = population.get("count"), _subjects(population, run)
-        if subjects is not None and isinstance(count, int) and count != subjects:
-            run.error(at, "business-rule", f"count is {count}, but there are {subjects} subjects")
+        count = population.get("count")
+        if kind == "subject-list":
+            subjects = _subjects(population, run)
+            if subjects is not None and isinstance(count, int) and count != subjects:
+                run.error(at, "business-rule", f"count is {count}, but there are {subjects} subjects")
+        elif "subjectResults" in population:
+            run.error(at, "business-rule", "only a report of type subject-list names its subjects")
+        elif count is None:
+            run.warn(at, "business-rule", "a population should have a count")
 
 
 def _subjects(population: Json, run: Run) -> int | None:
     """Return how many subjects are listed; None where the list is not at hand."""
     reference = text(child(population, "subjectResults"), "reference")
     if not reference:
-        return None
+        return 0
     found = contained(reference[1:], run.root) if reference.startswith("#") else run.resolve(reference)
     if found is None:
         return None if "List/" in reference else 1
     return len(objects(found, "entry"))
 
 
-def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run) -> Iterator[Pair]:
+def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run, *, complete: bool = True) -> Iterator[Pair]:
     """Yield what is reported with its definition, matched by code; note what has no match."""
     defined, reported = objects(measure, name), objects(report, name)
     _check_ids(reported, name, place, run)
-    if len(defined) == len(reported) == 1 and not ("code" in defined[0][1] and "code" in reported[0][1]):
-        yield defined[0][1], reported[0][1], Place(place, name, 0)
-        return
     by_code = {code: i for i, each in reversed(defined) for code in _codes(each)}
     by_index, seen = dict(defined), set[int]()
     for index, one in reported:
@@ -100,8 +111,8 @@ def _pairs(measure: Json, report: Json, name: str, place: Place, run: Run) -> It
         else:
             seen.add(match)
             yield by_index[match], one, at
-    for i, each in defined:
-        if i not in seen:
+    for i, each in defined if complete else ():
+        if i not in seen and _OBSERVATION not in _codes(each):
             run.error(place, "business-rule", f"the report lacks the {name} {_named(each)} of the measure")
 
 
@@ -132,16 +143,25 @@ def _named(defined: Json) -> str:
     return shorten(next((code for _, code in _codes(defined)), text(defined, "id")))
 
 
-def _check_score(report: Json, group: Json, scoring: str, place: Place, run: Run) -> None:
+def _check_score(group: Json, scoring: str, kind: str, place: Place, run: Run) -> None:
     """Spec: https://hl7.org/fhir/R4/measurereport-definitions.html#MeasureReport.group.measureScore"""
-    at = Place(place, "measureScore")
-    if scoring == "cohort" and "measureScore" in group:
-        run.error(at, "business-rule", "a cohort measure has no score")
-    elif scoring in _SCORED and "measureScore" not in group:
-        if report.get("status") == "complete" and report.get("type") != "data-collection":
-            run.error(place, "business-rule", f"a {scoring} measure has a score")
-    elif scoring == "proportion":
-        value = number(child(group, "measureScore").get("value"))
-        unit = text(child(group, "measureScore"), "code") or text(child(group, "measureScore"), "unit")
-        if value is not None and unit in ("", "1") and not 0 <= value <= 1:
-            run.error(at, "business-rule", "the score of a proportion is between 0 and 1")
+    at, score = Place(place, "measureScore"), child(group, "measureScore")
+    if kind == _COLLECTION or scoring == "cohort":
+        if "measureScore" in group:
+            run.error(at, "business-rule", "a cohort measure, and a collection of data, have no score")
+    elif scoring in _SCORED:
+        value = number(score.get("value"))
+        if "measureScore" not in group:
+            run.error(place, "required", f"a {scoring} measure has a score")
+        elif value is None and "extension" not in score:
+            run.error(at, "required", f"the score of a {scoring} measure has a value")
+        elif scoring == "proportion":
+            _check_proportion(score, value, at, run)
+
+
+def _check_proportion(score: Json, value: Decimal | None, place: Place, run: Run) -> None:
+    for name in ("unit", "system", "code"):
+        if name in score:
+            run.error(Place(place, name), "business-rule", "a proportion has no unit")
+    if value is not None and not 0 <= value <= 1:
+        run.error(Place(place, "value"), "required", "a proportion is between 0 and 1")

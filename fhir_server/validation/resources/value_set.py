@@ -52,8 +52,16 @@ def _check_part(part: Json, place: Place, run: Run) -> None:
     if ":" not in system:
         run.error(place, "invalid", f"the system must be an absolute URI, not {shorten(system)}")
         return
-    if run.knowledge.library.find("CodeSystem", system) is None and run.knowledge.library.find("ValueSet", system):
-        run.warn(Place(place, "system"), "invalid", f"{shorten(system)} is a value set, not a code system")
+    if "|" in system:
+        run.error(place, "business-rule", f"the version of a system stands in version, not in {shorten(system)}")
+        return
+    entry = run.knowledge.library.find("CodeSystem", system)
+    if entry is None and run.knowledge.library.find("ValueSet", system):
+        run.error(place, "invalid", f"{shorten(system)} is a value set, not a code system")
+        return
+    if entry is not None and entry.parse().get("content") == "supplement":
+        run.error(place, "invalid", f"{shorten(system)} is a supplement: include what it supplements")
+        return
     for index, concept in objects(part, "concept")[:_MOST_CODES]:
         _check_code(system, text(part, "version"), text(concept, "code"), Place(place, "concept", index), run)
     for index, one in objects(part, "filter"):

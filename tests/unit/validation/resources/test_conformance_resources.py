@@ -162,6 +162,8 @@ INCLUDE = "ValueSet.compose.include[0]"
     [
         (include(concept=[{"code": "a"}, {"code": "z"}]), [f"{INCLUDE}.concept[1]"]),
         (include(system="#local"), [INCLUDE]),
+        (include(system="http://example.org/s|1"), [INCLUDE]),
+        (include(system="http://hl7.org/fhir/ValueSet/administrative-gender"), [INCLUDE]),
         (filtered("concept", "is-a", "a"), []),
         (filtered("concept", "is-a", "z"), [f"{INCLUDE}.filter[0]"]),
         (filtered("code", "regex", "[a-"), [f"{INCLUDE}.filter[0]"]),
@@ -319,6 +321,7 @@ def test_an_implementation_guide_asks_for_a_profile_of_all_resources_of_a_type()
         ("SearchParameter", ("expression", "base", "derivedFrom")),
         ("Questionnaire", ("item", "derivedFrom")),
         ("MeasureReport", ("group", "measure")),
+        ("Measure", ("group", "library")),
         ("CapabilityStatement", ("rest",)),
     ],
 )
