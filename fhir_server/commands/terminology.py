@@ -1,8 +1,11 @@
 """`fhir-server terminology`: load code systems that a site brings itself, list what there is, remove some."""
 
 import argparse
+import lzma
 import sys
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -56,7 +59,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         return _ACTIONS[flags.action](settings.data_dir / FOLDER, flags)
     except FhirError as error:
         raise CommandFailed(str(error)) from None
-    except (OSError, apsw.Error) as error:
+    except (OSError, EOFError, apsw.Error, zipfile.BadZipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
         raise CommandFailed(f"cannot be done: {error}") from None
 
 

@@ -18,6 +18,22 @@ _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _LONGEST_FIELD = 10_000_000
 
 
+class _Row(dict[str, str]):
+    """The cells of a row by the names of their columns."""
+
+    def __init__(self, file: str, cells: dict[str, str]) -> None:
+        super().__init__(cells)
+        self._file = file
+
+    def __missing__(self, column: str) -> str:
+        """Refuse a file without a column.
+
+        Raises:
+            BadValue: always.
+        """
+        raise BadValue(f"{self._file} has no column {column}")
+
+
 class Release:
     """The files below a path.
 
@@ -77,12 +93,17 @@ class Release:
             yield lines
 
     def rows(self, name: str, delimiter: str = ",") -> Iterator[dict[str, str]]:
-        """Yield the rows of a CSV file with a head line; cells that are missing are empty."""
+        """Yield the rows of a CSV file with a head line; cells that are missing at the end are empty.
+
+        Raises:
+            BadValue: the file cannot be read.
+        """
         csv.field_size_limit(_LONGEST_FIELD)
         with self.text(name) as lines:
             try:
-                yield from csv.DictReader(lines, delimiter=delimiter, restval="")
-            except csv.Error as error:
+                for row in csv.DictReader(lines, delimiter=delimiter, restval=""):
+                    yield _Row(name, row)
+            except (csv.Error, UnicodeDecodeError) as error:
                 raise BadValue(f"{name}: {error}") from None
 
     def table(self, name: str, columns: Iterable[str]) -> Iterator[list[str]]:
@@ -97,7 +118,7 @@ class Release:
                 places = [head.index(column) for column in columns]
             except ValueError as error:
                 raise BadValue(f"{name}: the column is missing: {error}") from None
-            for number, line in enumerate(lines, start=2):
+            for number, line in _numbered(name, lines, 2):
                 cells = line.rstrip("\r\n").split("\t")
                 try:
                     yield [cells[place] for place in places]
@@ -111,8 +132,15 @@ class Release:
             BadValue: a line is short.
         """
         with self.text(name) as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in _numbered(name, lines, 1):
                 cells = line.rstrip("\r\n").split("|")
                 if len(cells) < width:
                     raise BadValue(f"{name}: line {number} has {len(cells)} columns, not {width}")
                 yield cells
+
+
+def _numbered(name: str, lines: Iterable[str], first: int) -> Iterator[tuple[int, str]]:
+    try:
+        yield from enumerate(lines, start=first)
+    except UnicodeDecodeError as error:
+        raise BadValue(f"{name} is not UTF-8: {error}") from None

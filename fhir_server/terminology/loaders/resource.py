@@ -52,8 +52,10 @@ class Resource(Plain):
             if concept is None:
                 stack.pop()
                 continue
-            if not isinstance(concept.get("code"), str):
+            if not isinstance(concept, dict) or not isinstance(concept.get("code"), str):
                 raise BadValue("a concept has no code")
+            if not all(isinstance(each, dict) and "code" in each for each in concept.get("property", ())):
+                raise BadValue(f"a property of the concept {concept['code'][:200]!r} has no code")
             yield concept, above
             stack.append((iter(concept.get("concept", ())), concept["code"]))
 

@@ -94,6 +94,12 @@ class SnomedCt:
                 if active == "1":
                     yield row
 
+    @staticmethod
+    def _number(text: str) -> int:
+        if not text.isdecimal():
+            raise BadValue(f"{text[:50]!r} stands where a number has to be")
+        return int(text)
+
     def codes(self) -> Iterator[str]:
         """Yield every concept, the inactive ones too."""
         for name in self._release.names(_CONCEPTS):
@@ -122,7 +128,7 @@ class SnomedCt:
         for refset, description, acceptability in self._rows(_LANGUAGES, *columns):
             if acceptability == _PREFERRED:
                 bit = bits.setdefault(refset, 1 << len(bits))
-                key = int(description)
+                key = self._number(description)
                 self._preferred[key] = self._preferred.get(key, 0) | bit
         self._dialects = list(bits)
 
@@ -130,7 +136,7 @@ class SnomedCt:
         ranks: dict[str, int] = {}
         columns = ("id", "conceptId", "typeId", "term", "languageCode")
         for description, concept, type_, term, language in self._rows(_DESCRIPTIONS, *columns):
-            rank = self._rank(int(description), type_, language)
+            rank = self._rank(self._number(description), type_, language)
             if rank > ranks.get(concept, -1):
                 ranks[concept] = rank
                 self._displays[concept] = term
@@ -156,7 +162,7 @@ class SnomedCt:
         """Yield all active descriptions."""
         columns = ("id", "conceptId", "typeId", "term", "languageCode")
         for description, concept, type_, term, language in self._rows(_DESCRIPTIONS, *columns):
-            dialects = " ".join(self._preferred_in(int(description)))
+            dialects = " ".join(self._preferred_in(self._number(description)))
             yield SourceDesignation(concept, term, language, URL, type_, _USES.get(type_, ""), dialects)
         for concept, language, term in self._rows(_DEFINITIONS, "conceptId", "languageCode", "term"):
             yield SourceDesignation(concept, term, language, URL, _DEFINITION, _USES[_DEFINITION])
@@ -171,11 +177,11 @@ class SnomedCt:
         columns = ("sourceId", "destinationId", "typeId", "relationshipGroup")
         for source, target, type_, group in self._rows(_RELATIONSHIPS, *columns):
             if type_ != _IS_A:
-                yield SourceProperty(source, type_, target, "code", int(group))
+                yield SourceProperty(source, type_, target, "code", self._number(group))
         for source, value, type_, group in self._rows(_VALUES, "sourceId", "value", "typeId", "relationshipGroup"):
             number = value.startswith("#")
             text = value[1:] if number else value.strip('"')
-            yield SourceProperty(source, type_, text, "decimal" if number else "string", int(group))
+            yield SourceProperty(source, type_, text, "decimal" if number else "string", self._number(group))
 
     def members(self) -> Iterator[tuple[str, str]]:
         """Yield the active members of reference sets; those that are no concepts are left out by who reads them."""
