@@ -21,6 +21,9 @@ LANGUAGES_1 = "urn:iso:std:iso:639:-1"
 LANGUAGES_3 = "urn:iso:std:iso:639:-3"
 AREA_CODES = "http://unstats.un.org/unsd/methods/m49/m49.htm"
 
+# ISO writes "Netherlands (the)" of these; the table does not.
+_ARTICLES = "AE BS CC CD CF CG CK DO FK FO GB GM KM KP KR KY LA MD MH MP NE NL PH RU SD TC TF UM US VA"
+_WITH_ARTICLE = frozenset(_ARTICLES.split())
 _KINDS = {"alpha_2": "alpha-2", "alpha_3": "alpha-3", "numeric": "numeric"}
 
 
@@ -43,11 +46,16 @@ def countries() -> Listed:
 
 
 def _country(row: Mapping[str, str], member: str) -> Concept:
-    names = [row[name] for name in ("common_name", "official_name") if name in row]
     kind = Property("kind", "valueString", _KINDS[member])
     properties = [kind, Property("numeric", "valueString", row["numeric"])]
-    designations = [Designation(name, "en") for name in names if name != row["name"]]
-    return Concept(row[member], row["name"], designations=designations, properties=properties)
+    return Concept(row[member], row["name"], designations=_other_names(row), properties=properties)
+
+
+def _other_names(row: Mapping[str, str]) -> list[Designation]:
+    names = [row[name] for name in ("name", "common_name", "official_name") if name in row]
+    if row["alpha_2"] in _WITH_ARTICLE:
+        names += [f"{name} (the)" for name in names]
+    return [Designation(name, "en") for name in dict.fromkeys(names) if name != row["name"]]
 
 
 def subdivisions() -> Listed:
@@ -120,7 +128,10 @@ def areas() -> Listed:
         AREA_CODES, name="M49", title="Area codes (UN M.49)", hierarchy=True, properties=[PropertyDefinition("class")]
     )
     regions = (Concept(code, name, properties=[_class("region")]) for code, name in AREAS.items())
-    named = (Concept(row["numeric"], row["name"], properties=[_class("country")]) for row in _rows("3166-1"))
+    named = (
+        Concept(row["numeric"], row["name"], designations=_other_names(row), properties=[_class("country")])
+        for row in _rows("3166-1")
+    )
     return Listed(header, (*regions, *named), AREAS_WITHIN)
 
 

@@ -15,7 +15,7 @@ URL = "urn:ietf:bcp:13"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Values that are not quoted may hold what the RFC has quoted, as in canonicalization=http://hl7.org/...
-_MIME = re.compile(rf'{_NAME}/(?:{_NAME}|\*)(?:\s*;\s*{_WORD}=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*', re.IGNORECASE)
+_MIME = re.compile(rf'{_NAME}/(?:{_NAME}|\*)(?:\s*;\s*{_WORD}=(?:"(?:[^"\\]|\\.)*"|[^;"]*[^\s;"]))*', re.IGNORECASE)
 _LONGEST = 1_000
 # CapabilityStatement.format allows these short names, and is bound to the same value set.
 # https://hl7.org/fhir/R4/capabilitystatement-definitions.html#CapabilityStatement.format

@@ -1,4 +1,4 @@
-"""URIs as codes: any of them is one.
+"""URIs as codes: any of them is one, relative ones too.
 
 Spec: https://hl7.org/fhir/R4/terminologies-systems.html (urn:ietf:rfc:3986)
 """
@@ -11,7 +11,7 @@ from fhir_server.terminology.systems.grammar import Grammar
 
 URL = "urn:ietf:rfc:3986"
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%|]+")
+_URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%|]+")
 _OID = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LONGEST = 4_000
