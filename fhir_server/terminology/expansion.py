@@ -87,7 +87,7 @@ class Expansion:
             yield from _common(imported).values()
             return
         for each in self.of_system(item, whole, words):
-            self._spend(0)
+            self.spend(0)
             if each.code is None and imported:
                 yield from (own for own in _common(imported).values() if own.url == each.url)
             elif all(_holds(codes, each) for codes in imported):
@@ -173,7 +173,7 @@ class Expansion:
         for filter_ in item.filters:
             system.verify(filter_)
         if isinstance(system, ResourceSystem) and item.filters and not any(map(lists, item.filters)):
-            self._spend(system.count() or 0)
+            self.spend(system.count() or 0)
 
     def _absent(self, item: Part) -> Iterator[Item]:
         """Yield what can be told of a system that is not here.
@@ -205,10 +205,11 @@ class Expansion:
         return found
 
     def _spent(self, codes: Codes) -> Codes:
-        self._spend(len(codes))
+        self.spend(len(codes))
         return codes
 
-    def _spend(self, work: int) -> None:
+    def spend(self, work: int) -> None:
+        """Count work; raise TooCostly where it is too much."""
         self._left -= work + 1
         if self._left < 0:
             message = f"to expand the value set, more than {self._most} codes have to be looked at"

@@ -22,6 +22,8 @@ class Stream:
         self._scope = scope
         self._expansion = expansion
         self._members = Membership(scope)
+        self._sizes: dict[str, int] = {}
+        self._met: set[str] = set()
 
     def size(self, composition: Composition, within: Sequence[str] = ()) -> int:
         """Return how many codes there are at most, as far as systems can count them quickly."""
@@ -29,8 +31,10 @@ class Stream:
             return 0
         if not composition.includes:
             return len(composition.listed or ())
-        inside = (*within, composition.name)
-        return sum(self._size(item, composition, inside) for item in composition.includes)
+        if composition.name not in self._sizes:
+            inside = (*within, composition.name)
+            self._sizes[composition.name] = sum(self._size(each, composition, inside) for each in composition.includes)
+        return self._sizes[composition.name]
 
     def items(self, composition: Composition, words: str = "", within: Sequence[str] = ()) -> Iterator[Item]:
         """Yield the codes of a value set, each once.
@@ -49,6 +53,9 @@ class Stream:
         inside = (*within, composition.name)
         for place, part in enumerate(composition.includes):
             before = composition.includes[:place]
+            self._expansion.spend(0)
+            if any(part.source == each.source for each in before):
+                continue
             for item in self._part(part, composition, words, inside):
                 if not (self._among(before, composition, item) or self._left_out(composition, item)):
                     yield item
@@ -57,11 +64,14 @@ class Stream:
         """Note every system and value set that counts, whether a page shows of it or not."""
         if composition.name in within:
             raise circular(composition.name, ", ".join(within)).raised()
+        if composition.name in self._met:
+            return
         for part in composition.parts:
             if part.system:
                 self._expansion.system(part, composition)
             for canonical in part.value_sets:
                 self.meet(self._imported(canonical, composition), (*within, composition.name))
+        self._met.add(composition.name)
 
     def _part(self, part: Part, whole: Composition, words: str, within: Sequence[str]) -> Iterator[Item]:
         imported = [self._imported(canonical, whole) for canonical in part.value_sets]

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from fhir_server.terminology.code_system import CodeSystem, Concept, Header, Json
 from fhir_server.terminology.composition import Composition, Part
 from fhir_server.terminology.outcomes import Finding, circular, too_deep
 from fhir_server.terminology.scope import Resolved, Scope
+
+T = TypeVar("T")
+
+_MOST_KEPT = 10_000
 
 DEEPEST = 50
 """Value sets that may import one another in a row."""
@@ -56,10 +61,10 @@ class Answer:
         return next((each.missing for each in self.systems), "") or next(iter(self.sets), "")
 
     def add(self, other: "Answer") -> None:
-        """Take in another one."""
-        self.matches += other.matches
-        self.systems += other.systems
-        self.sets += other.sets
+        """Take in another one; what came another way already counts once."""
+        _merge(self.matches, other.matches)
+        _merge(self.systems, other.systems)
+        self.sets += [name for name in other.sets if name not in self.sets]
 
 
 class Membership:
@@ -75,6 +80,7 @@ class Membership:
     def __init__(self, scope: Scope, *, lists_decide: bool = False) -> None:
         self._scope = scope
         self._lists_decide = lists_decide
+        self._found: dict[tuple[str, Asked], Answer] = {}
         self.seen: dict[tuple[str, str], tuple[Header | Composition, Composition]] = {}
 
     def find(self, composition: Composition, asked: Asked, within: Sequence[str] = ()) -> Answer:
@@ -89,6 +95,15 @@ class Membership:
             raise circular(name, ", ".join(within)).raised()
         if len(within) >= DEEPEST:
             raise too_deep(name, DEEPEST).raised()
+        key = (name, asked)
+        if key not in self._found:
+            if len(self._found) >= _MOST_KEPT:
+                self._found.clear()
+            self._found[key] = self._looked(composition, asked, within)
+        return self._found[key]
+
+    def _looked(self, composition: Composition, asked: Asked, within: Sequence[str]) -> Answer:
+        name = composition.name
         if not composition.includes:
             return self._in_list(composition, asked)
         if composition.broken is not None:
@@ -159,6 +174,11 @@ class Membership:
                 held = self._scope.system(system)
                 found.matches.append(Match(system, held, held.concept(code) if held else None, item))
         return found
+
+
+def _merge(into: list[T], more: Sequence[T]) -> None:
+    here = set(map(id, into))
+    into += [each for each in more if id(each) not in here]
 
 
 def _match(item: Part, system: CodeSystem, code: str) -> Match | None:

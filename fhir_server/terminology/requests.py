@@ -75,6 +75,7 @@ class Common:
     versions: VersionRules
     languages: Languages | None
     """None: nothing is said of it; the value set may say it."""
+    context: str = ""
 
     @classmethod
     def of(cls, inputs: Inputs, accept_language: str = "") -> "Common":
@@ -96,6 +97,7 @@ class Common:
                 _pinned(inputs.texts("default-valueset-version")),
             ),
             languages_of(inputs.text("displayLanguage") or accept_language),
+            inputs.text("context"),
         )
 
 

@@ -16,7 +16,7 @@ from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.systems import standard_systems
 
 _MOST_LISTS = 200
-_MOST_CHECKS = 50_000
+_MOST_CHECKS = 20_000
 
 
 class Terminology:

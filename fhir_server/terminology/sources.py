@@ -1,5 +1,6 @@
 """Where value sets and code systems come from: resources of a library, then systems beside it. What is read is kept."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ _PASSED = "request/"
 
 _GROWING = frozenset(("http://terminology.hl7.org/CodeSystem/hl7-work-group",))
 """Systems that grow every year, of which R4 has the state of 2019: to them, what R4 holds is a part."""
+
+
+_core: dict[str, ResourceSystem] = {}
+"""What was read of R4 itself, which is the same for all tenants."""
+
+_core_sets: dict[str, Composition] = {}
 
 
 class Sources:
@@ -84,12 +91,13 @@ class Sources:
         """Return the system of an entry of the library."""
         if self._below is not None and not entry.name.startswith(_PASSED):
             return self._below.read(entry)
-        if entry.name not in self._read:
+        kept = _core if entry.source == CORE else self._read
+        if entry.name not in kept:
             resource = entry.parse()
             if entry.url in _GROWING and entry.source == CORE:
                 resource = {**resource, "content": "fragment"}
-            self._read[entry.name] = ResourceSystem(resource, entry.data)
-        return self._read[entry.name]
+            kept[entry.name] = ResourceSystem(resource, entry.data)
+        return kept[entry.name]
 
     def _system(self, url: str, version: str) -> CodeSystem | None:
         if is_pattern(version):
@@ -113,8 +121,9 @@ class Sources:
 
     def _whole(self, url: str, version: str) -> Json | None:
         """Return the value set of all codes of a system that names it so."""
+        names = re.compile(rb'"valueSet"\s*:\s*"' + re.escape(url.encode()))
         for entry in self.library.all("CodeSystem"):
-            if url and url.encode() in entry.data:
+            if url and names.search(entry.data):
                 header = self.read(entry).header
                 if header.value_set.partition("|")[0] == url and version in ("", header.version):
                     return _implicit(url, header.url, header.version)

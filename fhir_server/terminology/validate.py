@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fhir_server.errors import BadRequest
 from fhir_server.terminology.codings import CodingCheck, Setting
 from fhir_server.terminology.composition import Composition, read_composition
+from fhir_server.terminology.contexts import bound_value_set
 from fhir_server.terminology.languages import ANY
 from fhir_server.terminology.members import text
 from fhir_server.terminology.membership import Membership
@@ -49,13 +50,15 @@ def value_set_of(terminology: "Terminology", common: Common) -> Composition:
     """
     if common.value_set is not None:
         return read_composition(common.value_set)
-    if not common.url:
-        raise BadRequest("there is no value set: give 'url' or 'valueSet'")
-    url, bar, _ = common.url.partition("|")
+    asked = common.url or bound_value_set(terminology.library, common.context)
+    if not asked:
+        named = f"; the context {common.context[:200]!r} is bound to none" if common.context else ""
+        raise BadRequest(f"there is no value set: give 'url', 'valueSet' or 'context'{named}")
+    url, bar, _ = asked.partition("|")
     pinned = "" if bar else common.versions.value_sets.get(url, "")
-    found = terminology.sources.value_set(f"{url}|{pinned}" if pinned else common.url)
+    found = terminology.sources.value_set(f"{url}|{pinned}" if pinned else asked)
     if found is None:
-        raise unknown_value_set(common.url).raised()
+        raise unknown_value_set(asked).raised()
     return found
 
 

@@ -98,3 +98,13 @@ def test_too_many_codes_are_refused_after_as_many_as_there_may_be() -> None:
     page = expand(terms, ExpandRequest.of(parameters(url="urn:vs:x", count=10, offset=5)))["expansion"]
     assert [item["code"] for item in page["contains"]] == [str(i) for i in range(5, 15)]
     assert "total" not in page
+
+
+@pytest.mark.usefixtures("streaming")
+def test_imports_that_double_at_every_step_do_not_double_the_work() -> None:
+    doubled = [
+        value_set(f"{i}", {"valueSet": [f"urn:vs:{i + 1}"]}, {"valueSet": [f"urn:vs:{i + 1}"]}) for i in range(40)
+    ]
+    terms = terminology(*doubled, value_set("40", concepts(ANIMALS, "dog")))
+    found = expand(terms, ExpandRequest.of(parameters(url="urn:vs:0", count=5)))["expansion"]
+    assert [item["code"] for item in found["contains"]] == ["dog"]

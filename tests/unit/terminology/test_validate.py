@@ -268,3 +268,22 @@ def test_a_value_set_of_the_request_may_have_no_url() -> None:
 
 def _extension(name: str, **value: Any) -> Json:
     return {"url": f"http://hl7.org/fhir/StructureDefinition/{name}"} | value
+
+
+def test_an_element_of_a_type_or_profile_names_the_value_set_that_it_is_bound_to() -> None:
+    gender = {"code": "male", "system": "http://hl7.org/fhir/administrative-gender"}
+    of_profile = "http://hl7.org/fhir/StructureDefinition/Patient#Patient.gender"
+    for context in ("Patient.gender", of_profile):
+        assert answer(terminology(), context=context, coding=gender)["result"] is True
+        assert answer(terminology(), context=context, coding=gender | {"code": "x"})["result"] is False
+    with pytest.raises(BadRequest, match="bound to none"):
+        answer(terminology(), context="Patient.name", coding=gender)
+
+
+def test_imports_that_double_at_every_step_are_looked_through_once_each() -> None:
+    doubled = [
+        value_set(f"{i}", {"valueSet": [f"urn:vs:{i + 1}"]}, {"valueSet": [f"urn:vs:{i + 1}"]}) for i in range(40)
+    ]
+    service = terminology(*doubled, value_set("40", concepts(ANIMALS, "dog")))
+    assert answer(service, url="urn:vs:0", code="dog", system=ANIMALS)["result"] is True
+    assert service.check("urn:vs:0", ANIMALS, "cat").result is False
