@@ -56,6 +56,13 @@ class Findings:
         issue = _issue(code, path, text, severity, key)
         self._append(replace(issue, expression=(path, f"{path}.{absent}")) if absent else issue)
 
+    def soften(self, start: int) -> None:
+        """Make warnings of the errors from one place in the list on."""
+        for index in range(start, len(self.issues)):
+            if self.issues[index].severity == "error":
+                self.issues[index] = replace(self.issues[index], severity="warning")
+                self.errors -= 1
+
     def limit(self, text: str) -> None:
         """Note that the looking ended early."""
         self._append(Issue(text, "too-costly"))

@@ -88,7 +88,8 @@ class Validator:
         try:
             if not self.structure.good(resource, type, transaction=wanted.transaction):
                 self.structure.collect(resource, type, found, wanted.transaction)
-            if wanted.level == "full" and isinstance(resource, dict):
+            too_deep = any(issue.code == "too-costly" for issue in found.issues)
+            if wanted.level == "full" and isinstance(resource, dict) and not too_deep:
                 self._rules(resource, found, wanted)
         except Enough:
             pass

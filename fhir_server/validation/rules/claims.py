@@ -6,6 +6,7 @@ from fhir_server.validation import profiles, resources
 from fhir_server.validation.findings import Origin
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.observation import implied_profiles
+from fhir_server.validation.rules.native import objects
 from fhir_server.validation.run import Run
 
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
@@ -57,7 +58,19 @@ def _implied(resource: Resource, place: Place, run: Run) -> None:
         if profiles.known(implied.profile, run):
             text = f"checked against {implied.profile}, as R4 asks for the code {implied.code}"
             run.inform(place, "informational", text)
+            start = len(run.findings.issues)
             _of_profile(resource, implied.profile, place, (run, "implied"))
+            if not _is_vital_sign(resource):
+                run.findings.soften(start)
+
+
+def _is_vital_sign(resource: Resource) -> bool:
+    """Whether an Observation says so itself. Where it does not, the profile is good advice."""
+    return any(
+        coding.get("code") == "vital-signs"
+        for category in objects(resource.get("category"))
+        for coding in objects(category.get("coding"))
+    )
 
 
 def _of_profile(resource: Resource, profile: str, place: Place, claim: tuple[Run, Origin]) -> None:

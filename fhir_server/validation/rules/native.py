@@ -41,9 +41,12 @@ def _obs_7(value: Any, run: Run) -> bool:
     """No component has the code of the Observation where that has a value itself."""
     if "component" not in value or not any(name.startswith(("value", "_value")) for name in value):
         return True
-    codings = list(objects(value.get("code", {}).get("coding")))
+    own: dict[Any, list[Any]] = {}
+    for item in objects(value.get("code", {}).get("coding")):
+        own.setdefault(item.get("code"), []).append(item)
     parts = (part.get("code") for part in objects(value["component"]))
-    return not any(item in codings for code in parts if type(code) is dict for item in objects(code.get("coding")))
+    codings = (item for code in parts if type(code) is dict for item in objects(code.get("coding")))
+    return not any(item in own.get(item.get("code"), ()) for item in codings)
 
 
 def _con_3(value: Any, run: Run) -> bool:
@@ -134,6 +137,19 @@ def _que_12(value: Any, run: Run) -> bool:
     return type(conditions) is not list or len(conditions) <= 1 or "enableBehavior" in value
 
 
+def _eld_2(value: Any, run: Run) -> bool:
+    """The minimum is not over the maximum."""
+    low, high = value.get("min"), value.get("max")
+    if type(low) is not int or type(high) is not str or not high.isdecimal():
+        return True
+    return low <= int(high[:_DIGITS])
+
+
+def _eld_3(value: Any, run: Run) -> bool:
+    """A maximum is `*` or a number."""
+    return type(value) is not str or value == "*" or (value.isascii() and value.isdecimal())
+
+
 def _sdf_8(value: Any, run: Run) -> bool:
     """All elements of a snapshot are below the type."""
     elements = list(objects(value.get("element")))
@@ -157,7 +173,8 @@ NATIVE: Mapping[str, Holds] = {
     "txt-2": _txt_2,
     "obs-7": _obs_7, "con-3": _con_3, "bdl-3": _bdl_3, "bdl-4": _bdl_4, "bdl-7": _bdl_7, "cpb-7": _cpb_7,
     "bdl-8": _bdl_8, "ras-2": _ras_2, "md-1": _md_1,
-    "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "que-12": _que_12, "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
+    "csd-1": _csd_1, "que-2": _que_2, "que-7": _que_7, "que-12": _que_12, "eld-2": _eld_2, "eld-3": _eld_3,
+    "sdf-8": _sdf_8, "sdf-8a": _sdf_8a,
 }  # fmt: skip
 # Those that can nearly always be told at a glance; what they do not know, FHIRPath does.
 QUICK: Mapping[str, Callable[[Any], bool | None]] = {
@@ -169,5 +186,5 @@ QUICK: Mapping[str, Callable[[Any], bool | None]] = {
     "obs-3": lambda value: "low" in value or "high" in value or "text" in value,
     "dom-6": lambda value: "text" in value and "div" in value["text"],
 }
-# Structure has them already, or (cid-0) they speak of an element that does not exist.
-LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "cid-0"))
+# Structure has them already, or they cannot fail: cid-0 speaks of an element that there is not, eld-11 of all types.
+LEFT_OUT = frozenset(("ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "ref-1", "txt-1", "cid-0", "eld-11"))
