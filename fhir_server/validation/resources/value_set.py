@@ -26,9 +26,9 @@ _BOOLEANS = ("notSelectable", "inactive", "deprecated")
 # Numbers may have the comparators of search in front.
 _FORMS = {
     "boolean": re.compile(r"true|false"),
-    "integer": re.compile(r"(?:[lg][te])?-?\d+"),
-    "decimal": re.compile(r"(?:[lg][te])?-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"),
-    "dateTime": re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:T.*)?)?)?"),
+    "integer": re.compile(r"(?:eq|ne|gt|lt|ge|le|sa|eb|ap)?-?\d+"),
+    "decimal": re.compile(r"(?:eq|ne|gt|lt|ge|le|sa|eb|ap)?-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"),
+    "dateTime": re.compile(r"(?:eq|ne|gt|lt|ge|le|sa|eb|ap)?\d{4}(?:-\d\d(?:-\d\d(?:T.*)?)?)?"),
 }
 
 
@@ -86,6 +86,8 @@ def _check_filter(system: str, one: Json, place: Place, run: Run) -> None:
         return
     if system == _SNOMED and name in ("constraint", "expression") and op == "=":
         _check_ecl(value, place, run)
+    elif op == "regex" and name == "concept":
+        run.error(place, "invalid", "a regular expression is over code or display, not over concept")
     elif op == "regex":
         _check_regex(value, place, run)
     elif op == "exists" or name in _BOOLEANS:

@@ -66,6 +66,13 @@ ONE = "StructureDefinition.differential.element[1]"
             ),
             [],
         ),
+        (profile(element("Patient.gender", slicing={"rules": "open"})), [f"{ONE}.slicing"]),
+        (profile(element("Patient.deceased[x]", slicing={"rules": "open"})), []),
+        (profile(element("Patient.name", type=[{"code": "HumanName", "targetProfile": [PATIENT]}])), [ONE]),
+        (profile(element("Patient.birthDate", type=[{"code": "date"}], maxLength=3)), [ONE]),
+        (profile(element("Patient.birthDate", type=[{"code": "date"}], maxValueDate="2020-01-01")), []),
+        (profile(element("Patient.gender", type=[{"code": "code"}], minValueInteger=1)), [ONE]),
+        (profile(context=[{"type": "element", "expression": "Patient"}]), ["StructureDefinition.context[0]"]),
         (profile(type="Group"), ["StructureDefinition"]),
         (profile(kind="logical"), ["StructureDefinition"]),
         (profile(type="Nothing", baseDefinition="http://example.org/none"), ["StructureDefinition.type"]),
@@ -80,6 +87,37 @@ def test_a_profile_fits_its_base(made: dict[str, Any], expected: list[str]) -> N
 def test_the_root_of_a_profile_is_not_sliced() -> None:
     sliced = {"id": "Patient", "path": "Patient", "slicing": {"rules": "open"}}
     assert "StructureDefinition.differential.element[0]" in told(profile() | {"differential": {"element": [sliced]}})
+
+
+@pytest.mark.parametrize(
+    ("expression", "severity"),
+    [
+        ("Patient", ""),
+        ("Patient.contact.name", ""),
+        ("Observation.value[x]", ""),
+        ("http://example.org/x#y", ""),
+        ("Element", "warning"),
+        ("Patient.nothing", "error"),
+        ("Nothing", "error"),
+    ],
+)
+def test_an_extension_is_for_use_on_what_there_is(expression: str, severity: str) -> None:
+    url = "http://example.org/StructureDefinition/e"
+    base = {"type": "Extension", "kind": "complex-type", "baseDefinition": EXTENSION, "url": url}
+    elements = [{"id": "Extension", "path": "Extension"}, element("Extension.url", fixedUri=url)]
+    made = profile(**base, context=[{"type": "element", "expression": expression}]) | {
+        "differential": {"element": elements}
+    }
+    assert [one.severity for one in issues(made)] == ([severity] if severity else [])
+
+
+def test_a_snapshot_says_what_it_must_and_no_more() -> None:
+    root = {"id": "Patient", "path": "Patient", "sliceName": "x"}
+    at = "StructureDefinition.snapshot.element"
+    assert f"{at}[0]" in told(profile(snapshot={"element": [root]}))
+    bare = {"element": [{"id": "Patient", "path": "Patient"}, element("Patient.name", min=0)]}
+    found = told(profile(snapshot=bare, derivation="specialization", type="http://x.org/Patient"))
+    assert f"{at}[1]" in found
 
 
 def test_an_extension_fixes_its_url() -> None:
