@@ -84,9 +84,7 @@ class Tokens:
 
 def reach_of(grant: Grant, scopes: Scopes) -> Reach:
     """Return whose data a grant is about: the patient of the launch; for a user who is a patient, their own."""
-    type_, _, id_ = grant.subject.partition("/")
-    represented = (id_,) if type_ == "Patient" else () if type_ == "RelatedPerson" else None
-    return Reach(scopes, (grant.patient,) if grant.patient else (), represented)
+    return Reach(scopes, (grant.patient,) if grant.patient else (), grant.represented)
 
 
 def refused(said: str, error: str = "") -> Unauthorized:

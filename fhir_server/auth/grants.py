@@ -8,8 +8,9 @@ import msgspec
 
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import GRANTS
+from fhir_server.auth.roles import at_present
 from fhir_server.auth.secrets import new_handle
-from fhir_server.storage.base import RecordChange
+from fhir_server.storage.base import RecordChange, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,11 @@ class Grant:
         context: further launch context, given with the token as it is (`fhirContext`, `intent`, `need_patient_banner`).
         roles: those of the user, or of the client on its own; `admin` may see plans and erase.
         auth_time: when the user signed in, seconds since 1970. nonce: of the OpenID request.
+        session: the digest of the cookie of the session that it ends with (`online_access`); empty: with none.
         expires: when the grant ends whatever its tokens say, milliseconds; 0: never.
+        emergency: the reason that was given for opening the record of `patient` in an emergency; consent and labels do
+            not stand in its way.
+        represented: patients whom the user is or represents, None for staff. Not stored: found out at each look-up.
     """
 
     id: str
@@ -38,9 +43,12 @@ class Grant:
     roles: tuple[str, ...] = ()
     auth_time: int = 0
     nonce: str = ""
+    session: str = ""
     created: int = 0
     expires: int = 0
     revoked: bool = False
+    emergency: str = ""
+    represented: tuple[str, ...] | None = None
 
 
 def new_grant(desk: Desk, client: str, scopes: str, **more: Any) -> Grant:
@@ -51,20 +59,32 @@ def new_grant(desk: Desk, client: str, scopes: str, **more: Any) -> Grant:
 def stored(grant: Grant) -> RecordChange:
     """Return the change that stores a grant."""
     value = asdict(grant)
+    del value["represented"]
     if not grant.expires:
         del value["expires"]
     return RecordChange(GRANTS.name, grant.id, value)
 
 
 async def find_grant(desk: Desk, grant_id: str) -> Grant | None:
-    """Return a grant that is in force."""
-    record = await desk.get(GRANTS.name, grant_id)
-    grant = msgspec.convert(dict(record.value), Grant) if record else None
-    return grant if grant and not grant.revoked else None
+    """Return a grant that is in force, as far as its user's roles let it be at present."""
+    grant = await _read(desk, grant_id)
+    return await at_present(desk, grant) if grant and not grant.revoked else None
+
+
+async def grants_of(desk: Desk, user_id: str, most: int = 10_000) -> list[Grant]:
+    """Return the grants that a user has given and that are in force, as they were given."""
+    found = await desk.store.records.find(GRANTS.name, (Where("user", "=", user_id),), limit=most)
+    grants = [msgspec.convert(dict(record.value), Grant) for record in found]
+    return [grant for grant in grants if not grant.revoked and not 0 < grant.expires <= desk.now()]
 
 
 async def revoke_grant(desk: Desk, grant_id: str) -> None:
     """End a grant and with it every token of it; ending one twice does nothing."""
-    grant = await find_grant(desk, grant_id)
-    if grant is not None:
+    grant = await _read(desk, grant_id)
+    if grant is not None and not grant.revoked:
         await desk.put(stored(replace(grant, revoked=True)))
+
+
+async def _read(desk: Desk, grant_id: str) -> Grant | None:
+    record = await desk.get(GRANTS.name, grant_id)
+    return msgspec.convert(dict(record.value), Grant) if record else None

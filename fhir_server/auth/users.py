@@ -30,7 +30,8 @@ class User:
     Attributes:
         id: random; the `sub` of tokens. name: what they sign in with, folded.
         subject: who they are in the record: `Practitioner/1`, `Patient/2`, `RelatedPerson/3`; empty for a clerk.
-        roles: `admin`, `clinician`, ...
+        also: further records that are they: `RelatedPerson/4`, of a parent of two patients.
+        roles: `admin`, `clinician`, ... (auth/roles.py).
         password: Argon2id; empty where they sign in elsewhere or by passkey alone. change: at the next sign-in.
         totp: its secret; empty without. passkeys: credential id to public key and counter.
         failures: failed sign-ins in a row. locked: until then, milliseconds.
@@ -50,6 +51,7 @@ class User:
     locked: int = 0
     identities: tuple[str, ...] = ()
     active: bool = True
+    also: tuple[str, ...] = ()
 
 
 def new_user(name: str, **more: Any) -> User:
@@ -64,16 +66,26 @@ def folded(name: str) -> str:
 
 async def find_user(desk: Desk, user_id: str) -> User | None:
     """Return an active user."""
-    record = await desk.get(USERS.name, user_id)
-    user = _read(record) if record else None
+    user = await read_user(desk, user_id)
     return user if user and user.active else None
+
+
+async def read_user(desk: Desk, user_id: str) -> User | None:
+    """Return a user, one who is switched off too."""
+    record = await desk.get(USERS.name, user_id)
+    return _read(record) if record else None
 
 
 async def find_named(desk: Desk, name: str) -> User | None:
     """Return an active user by the name they sign in with."""
-    found = await desk.store.records.find(USERS.name, (Where("name", "=", folded(name)),), limit=1)
-    user = _read(found[0]) if found else None
+    user = await read_named(desk, name)
     return user if user and user.active else None
+
+
+async def read_named(desk: Desk, name: str) -> User | None:
+    """Return a user by name, one who is switched off too."""
+    found = await desk.store.records.find(USERS.name, (Where("name", "=", folded(name)),), limit=1)
+    return _read(found[0]) if found else None
 
 
 async def all_users(desk: Desk) -> list[User]:
