@@ -23,8 +23,16 @@ from fhir_server.storage.base import RecordChange, RecordChanged
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}", re.ASCII)
 _VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}", re.ASCII)
-_ALWAYS = frozenset(("openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter", "online_access"))
+_ALWAYS = frozenset(("openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter"))
 """Scopes about who and where; what a client is registered with says nothing about them."""
+
+_LASTING = frozenset(("offline_access", "online_access"))
+_PROMPTS = frozenset(("none", "login", "consent", "select_account"))
+_LONGEST = 2_000
+"""Most characters of a value that comes back in a URL or a token."""
+
+_USED_KEPT = 86_400
+"""Seconds for which a code that was used is remembered, so that a second use is noticed."""
 
 
 class Unredirectable(Exception):
@@ -33,7 +41,11 @@ class Unredirectable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sound authorization request. `scopes` is what is asked for as far as the client may."""
+    """A sound authorization request.
+
+    scopes: what is asked for as far as the client may. prompt: words of OpenID Connect, sorted.
+    since: the user must have signed in then or later, seconds since 1970.
+    """
 
     client: Client
     redirect_uri: str
@@ -42,8 +54,8 @@ class Asked:
     challenge: str
     launch: str = ""
     nonce: str = ""
-    prompt: str = ""
-    max_age: int = -1
+    prompt: tuple[str, ...] = ()
+    since: int = 0
     login_hint: str = ""
 
 
@@ -60,8 +72,45 @@ async def read_request(desk: Desk, form: Mapping[str, str]) -> Asked:
     redirect_uri = form.get("redirect_uri", "")
     if redirect_uri not in client.redirect_uris:
         raise Unredirectable("the app asks to be answered at an address that it did not register (redirect_uri)")
-    if form.get("response_type") != "code":
-        raise OAuthError("unsupported_response_type", "response_type must be code")
+    if any(len(form.get(name, "")) > _LONGEST for name in ("state", "nonce", "launch", "login_hint")):
+        raise Unredirectable("the app sends more than belongs into such a request")
+    _check_form(desk, client, form)
+    scopes = allowed(client, form.get("scope", ""))
+    if not scopes.resources and not scopes.others:
+        raise OAuthError("invalid_scope", "none of the scopes can be granted to this client")
+    if "launch" in scopes and not form.get("launch"):
+        raise OAuthError("invalid_request", "the scope launch needs the parameter launch, which the EHR gives")
+    prompt = _prompt(form.get("prompt", ""))
+    return Asked(
+        client, redirect_uri, scopes, form["state"], form["code_challenge"], form.get("launch", ""),
+        form.get("nonce", ""), prompt, _since(desk, prompt, form.get("max_age", "")), form.get("login_hint", ""),
+    )  # fmt: skip
+
+
+def allowed(client: Client, asked: str) -> Scopes:
+    """Return what a client may get of the scopes that it asks for."""
+    registered, wanted = parse_scopes(client.scopes), parse_scopes(asked)
+    resources = tuple(scope for scope in registered.resources if scope.level != "system")
+    others = registered.others | _ALWAYS | {name for name in wanted.others if name.startswith("launch/")}
+    others = others | _LASTING if "refresh_token" in client.grant_types else others - _LASTING
+    return narrowed(wanted, Scopes(resources, others))
+
+
+def wants(scopes: Scopes, what: str) -> bool:
+    """Tell whether a context of launch is asked for: `patient` or `encounter`, in whatever role.
+
+    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#requesting-context-with-scopes
+    """
+    return any(name.partition("?")[0] == f"launch/{what}" for name in scopes.others)
+
+
+def _check_form(desk: Desk, client: Client, form: Mapping[str, str]) -> None:
+    """Check what has nothing to do with scopes. Raises OAuthError."""
+    if form.get("response_type") != "code" or form.get("response_mode", "query") != "query":
+        raise OAuthError("unsupported_response_type", "response_type must be code, and response_mode query")
+    for name in ("request", "request_uri"):
+        if name in form:
+            raise OAuthError(f"{name}_not_supported", f"{name} is not supported")
     if "authorization_code" not in client.grant_types:
         raise OAuthError("unauthorized_client", "this client is not registered for users")
     _check_audience(desk, form.get("aud", form.get("resource", "")))
@@ -70,27 +119,21 @@ async def read_request(desk: Desk, form: Mapping[str, str]) -> Asked:
         raise OAuthError("invalid_request", "PKCE is needed: code_challenge with code_challenge_method=S256")
     if not form.get("state"):
         raise OAuthError("invalid_request", "state is needed")
-    scopes = allowed(client, form.get("scope", ""))
-    if not scopes.resources and not scopes.others:
-        raise OAuthError("invalid_scope", "none of the scopes can be granted to this client")
-    if "launch" in scopes and not form.get("launch"):
-        raise OAuthError("invalid_request", "the scope launch needs the parameter launch, which the EHR gives")
-    max_age = form.get("max_age", "")
-    return Asked(
-        client, redirect_uri, scopes, form["state"], challenge,
-        form.get("launch", ""), form.get("nonce", ""), form.get("prompt", ""),
-        int(max_age) if max_age.isascii() and max_age.isdecimal() else -1, form.get("login_hint", ""),
-    )  # fmt: skip
 
 
-def allowed(client: Client, asked: str) -> Scopes:
-    """Return what a client may get of the scopes that it asks for."""
-    registered = parse_scopes(client.scopes)
-    resources = tuple(scope for scope in registered.resources if scope.level != "system")
-    others = registered.others | _ALWAYS
-    if "refresh_token" in client.grant_types:
-        others |= {"offline_access"}
-    return narrowed(parse_scopes(asked), Scopes(resources, others))
+def _prompt(given: str) -> tuple[str, ...]:
+    """Spec: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest"""
+    words = tuple(sorted(set(given.split())))
+    if not _PROMPTS.issuperset(words) or ("none" in words and len(words) > 1):
+        raise OAuthError("invalid_request", "prompt is none, or some of login, consent, select_account")
+    return words
+
+
+def _since(desk: Desk, prompt: tuple[str, ...], max_age: str) -> int:
+    now = desk.now() // 1000
+    if "login" in prompt or "select_account" in prompt:
+        return now
+    return max(0, now - int(max_age)) if re.fullmatch(r"[0-9]{1,10}", max_age) else 0
 
 
 async def issue_code(desk: Desk, asked: Asked, grant: Grant) -> str:
@@ -129,7 +172,8 @@ async def redeem_code(desk: Desk, client: Client, form: Mapping[str, str]) -> Gr
     ):
         raise bad
     try:
-        await desk.put(RecordChange(CODES.name, key, {**value, "used": True}, expected=record.revision))
+        used = {**value, "used": True, "expires": desk.after(_USED_KEPT)}
+        await desk.put(RecordChange(CODES.name, key, used, expected=record.revision))
     except RecordChanged:
         await revoke_grant(desk, str(value["grant"]))
         raise bad from None
@@ -158,9 +202,14 @@ async def from_text(desk: Desk, text: str) -> Asked:
     client = await find_client(desk, value["client"])
     if client is None:
         raise Unredirectable("this app is not registered here any more")
-    return Asked(**{**value, "client": client, "scopes": parse_scopes(value["scopes"])})
+    more = {"client": client, "scopes": parse_scopes(value["scopes"]), "prompt": tuple(value["prompt"])}
+    return Asked(**{**value, **more})
 
 
 def _check_audience(desk: Desk, aud: str) -> None:
+    """The audience is what keeps a token from being asked for by the page of another server.
+
+    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-authorization-code
+    """
     if aud.rstrip("/") != desk.base.rstrip("/"):
         raise OAuthError("invalid_request", f"aud must be the URL of this FHIR endpoint: {desk.base}")

@@ -15,8 +15,15 @@ LETTERS = "cruds"
 
 _V1 = {"read": "rs", "write": "cud", "*": "cruds"}
 _RESOURCE = re.compile(r"(patient|user|system)/([A-Z][A-Za-z]*|\*)\.(read|write|\*|c?r?u?d?s?)(\?.+)?", re.ASCII)
-_LAUNCH = re.compile(r"launch(/[a-z]+)?", re.ASCII)
-_KNOWN = frozenset(("openid", "fhirUser", "profile", "offline_access", "online_access", "smart/orchestrate_launch"))
+_LAUNCH = re.compile(r"launch(/[a-z]+)?(\?role=[A-Za-z0-9:/._\-]+)?", re.ASCII)
+LAUNCH = "__launch"
+"""To make launch contexts, which an EHR's own app or service may. Extensions begin so:
+https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#extensibility"""
+
+INTROSPECT = "__introspect"
+"""To introspect tokens of any client, which a resource server may."""
+
+_KNOWN = frozenset(("openid", "fhirUser", "profile", "offline_access", "online_access", LAUNCH, INTROSPECT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from fhir_server.auth.clients import Client
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.grants import Grant, new_grant, stored
-from fhir_server.auth.scopes import Scopes, narrowed, parse_scopes
+from fhir_server.auth.scopes import INTROSPECT, LAUNCH, Scopes, narrowed, parse_scopes
 from fhir_server.auth.tokens import Pair, new_tokens, replace_refresh, use_refresh
 
 Form = Mapping[str, str]
 _TRIES = 3
 BACKEND_LIFE = 300
 """Most seconds that SMART lets the token of a backend service live."""
+_OWN = frozenset((LAUNCH, INTROSPECT))
+"""Scopes beside those on resources that a client may have for itself."""
 
 
 async def answer(desk: Desk, client: Client, form: Form) -> Mapping[str, Any]:
@@ -38,7 +40,8 @@ async def answer(desk: Desk, client: Client, form: Form) -> Mapping[str, Any]:
 async def _code(desk: Desk, client: Client, form: Form) -> Mapping[str, Any]:
     grant = await redeem_code(desk, client, form)
     scopes = parse_scopes(grant.scopes)
-    pair = new_tokens(desk, grant, refreshing="offline_access" in scopes or "online_access" in scopes)
+    lasting = "offline_access" in scopes or "online_access" in scopes
+    pair = new_tokens(desk, grant, refreshing=lasting and "refresh_token" in client.grant_types)
     await desk.put(*pair.changes)
     return await _body(desk, grant, scopes, pair)
 
@@ -65,29 +68,29 @@ async def _refresh(desk: Desk, client: Client, form: Form) -> Mapping[str, Any]:
 
 async def _own(desk: Desk, client: Client, form: Form) -> Mapping[str, Any]:
     """A backend service: the client acts for itself. Spec: backend-services.html#issue-access-token"""
-    if client.kind == "public":
-        raise OAuthError("unauthorized_client", "a public client cannot act for itself")
+    if client.kind != "asymmetric":
+        raise OAuthError("unauthorized_client", "only a client that signs its requests may act for itself")
     if not form.get("scope"):
         raise OAuthError("invalid_scope", "scope is needed")
     registered = parse_scopes(client.scopes)
-    system = Scopes(tuple(scope for scope in registered.resources if scope.level == "system"))
-    scopes = narrowed(parse_scopes(form["scope"]), system)
-    if not scopes.resources:
+    own = tuple(scope for scope in registered.resources if scope.level == "system")
+    scopes = narrowed(parse_scopes(form["scope"]), Scopes(own, registered.others & _OWN))
+    if not scopes.resources and not scopes.others:
         raise OAuthError("invalid_scope", "none of the scopes is registered for this client")
     life = min(desk.settings.token_life, BACKEND_LIFE)
     grant = new_grant(desk, client.id, str(scopes), expires=desk.after(life))
     pair = new_tokens(desk, grant, refreshing=False)
     await desk.put(stored(grant), *pair.changes)
-    return {"access_token": pair.access, "token_type": "Bearer", "expires_in": life, "scope": str(scopes)}
+    return {"access_token": pair.access, "token_type": "Bearer", "expires_in": pair.life, "scope": str(scopes)}
 
 
 async def _body(desk: Desk, grant: Grant, scopes: Scopes, pair: Pair) -> dict[str, Any]:
     body: dict[str, Any] = {
+        **grant.context,
         "access_token": pair.access,
         "token_type": "Bearer",
-        "expires_in": desk.settings.token_life,
+        "expires_in": pair.life,
         "scope": str(scopes),
-        **grant.context,
     }
     for name in ("patient", "encounter"):
         if getattr(grant, name):

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import Grant, find_grant, revoke_grant
-from fhir_server.auth.records import TOKENS
+from fhir_server.auth.records import SESSIONS, TOKENS
+from fhir_server.auth.roles import of_token
 from fhir_server.auth.secrets import digest, new_handle
 from fhir_server.storage.base import RecordChange, RecordChanged
 
@@ -28,21 +29,23 @@ _NONCE = b"\0" * 12  # every key seals one message
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Fresh tokens and the changes that store them."""
+    """Fresh tokens and the changes that store them. `life`: for how many seconds the access token is good."""
 
     access: str
+    life: int
     refresh: str
     changes: tuple[RecordChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A token that was presented: `kind` is access or refresh, `expires` milliseconds."""
+    """A token that was presented: `kind` is access or refresh, `issued` and `expires` milliseconds."""
 
     kind: str
     grant: Grant
     scopes: str
     expires: int
+    issued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,18 @@ class Used:
 
 
 def new_tokens(desk: Desk, grant: Grant, *, scopes: str = "", refreshing: bool) -> Pair:
-    """Return tokens of a grant; `scopes` where they are narrower than the grant's."""
-    wanted = scopes or grant.scopes
+    """Return tokens of a grant; `scopes` where those of the access token are narrower than the grant's.
+
+    A refresh token keeps the scopes of the grant: https://www.rfc-editor.org/rfc/rfc6749#section-6
+    """
     access = new_handle()
-    changes = [_kept(access, "access", grant, wanted, desk.after(desk.settings.token_life))]
+    first = _kept(desk, access, "access", grant, scopes or grant.scopes)
+    changes = [first]
     refresh = new_handle() if refreshing else ""
     if refresh:
-        changes.append(_kept(refresh, "refresh", grant, wanted, desk.after(desk.settings.refresh_life)))
-    return Pair(access, refresh, tuple(changes))
+        changes.append(_kept(desk, refresh, "refresh", grant, grant.scopes))
+    life = (_int((first.value or {})["expires"]) - desk.now()) // 1000
+    return Pair(access, life, refresh, tuple(changes))
 
 
 async def find_token(desk: Desk, token: str) -> Found | None:
@@ -74,7 +81,10 @@ async def find_token(desk: Desk, token: str) -> Found | None:
     grant = await find_grant(desk, str(record.value["grant"]))
     if grant is None:
         return None
-    return Found(str(record.value["kind"]), grant, str(record.value["scopes"]), _int(record.value["expires"]))
+    value = record.value
+    issued = _int(value.get("issued", grant.created))
+    scopes = of_token(desk, grant, str(value["scopes"]))
+    return Found(str(value["kind"]), grant, scopes, _int(value["expires"]), issued)
 
 
 async def use_refresh(desk: Desk, token: str, client: str) -> Used | None:
@@ -86,7 +96,7 @@ async def use_refresh(desk: Desk, token: str, client: str) -> Used | None:
     if record is None or record.value["kind"] != "refresh":
         return None
     grant = await find_grant(desk, str(record.value["grant"]))
-    if grant is None or grant.client != client:
+    if grant is None or grant.client != client or not await _online(desk, grant):
         return None
     used = record.value.get("used")
     if used is None:
@@ -99,7 +109,7 @@ async def use_refresh(desk: Desk, token: str, client: str) -> Used | None:
 
 async def replace_refresh(desk: Desk, token: str, used: Used, pair: Pair, answer: Mapping[str, Any]) -> bool:
     """Store the tokens that come after a refresh token; False where another request was faster: look at it again."""
-    change = _kept(token, "refresh", used.grant, used.scopes, desk.after(desk.settings.refresh_life))
+    change = _kept(desk, token, "refresh", used.grant, used.scopes)
     value = {**(change.value or {}), "used": desk.now(), "answer": _sealed(token, answer)}
     try:
         await desk.put(RecordChange(TOKENS.name, change.key, value, expected=used.revision), *pair.changes)
@@ -122,9 +132,16 @@ async def revoke_token(desk: Desk, token: str, client: str) -> None:
         await desk.put(RecordChange(TOKENS.name, record.key, None))
 
 
-def _kept(token: str, kind: str, grant: Grant, scopes: str, expires: int) -> RecordChange:
+async def _online(desk: Desk, grant: Grant) -> bool:
+    """Tell whether the session that a grant ends with is still open; true of one that ends with none."""
+    return not grant.session or await desk.get(SESSIONS.name, grant.session) is not None
+
+
+def _kept(desk: Desk, token: str, kind: str, grant: Grant, scopes: str) -> RecordChange:
+    settings = desk.settings
+    expires = desk.after(settings.token_life if kind == "access" else settings.refresh_life)
     last = min(expires, grant.expires) if grant.expires else expires
-    value = {"kind": kind, "grant": grant.id, "scopes": scopes, "expires": last}
+    value = {"kind": kind, "grant": grant.id, "scopes": scopes, "expires": last, "issued": desk.now()}
     return RecordChange(TOKENS.name, digest(token), value)
 
 

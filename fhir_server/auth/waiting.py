@@ -9,12 +9,13 @@ from fhir_server.auth.records import LAUNCHES
 from fhir_server.auth.secrets import digest, new_handle
 from fhir_server.storage.base import RecordChange
 
-_PATIENCE = 900
+PATIENCE = 900
+"""Seconds that a request, or a launch, waits."""
 
 
 async def keep_waiting(desk: Desk, asked: Asked) -> str:
     """Store a request until the user has decided; return its handle."""
-    return await _kept(desk, "request", {"request": as_text(asked)}, _PATIENCE)
+    return await _kept(desk, "request", {"request": as_text(asked)}, PATIENCE)
 
 
 async def waiting(desk: Desk, handle: str) -> Asked | None:
@@ -28,7 +29,7 @@ async def waiting(desk: Desk, handle: str) -> Asked | None:
 
 
 async def decided(desk: Desk, handle: str) -> None:
-    """Forget a request: it is answered once."""
+    """Forget a request, or a launch: it is answered once."""
     await desk.put(RecordChange(LAUNCHES.name, digest(handle), None))
 
 
@@ -37,7 +38,7 @@ async def new_launch(desk: Desk, client: str, user: str, context: Mapping[str, A
 
     Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#launch-app-ehr-launch
     """
-    return await _kept(desk, "launch", {"client": client, "user": user, "context": dict(context)}, _PATIENCE)
+    return await _kept(desk, "launch", {"client": client, "user": user, "context": dict(context)}, PATIENCE)
 
 
 async def launch_of(desk: Desk, handle: str, client: str, user: str) -> Mapping[str, Any] | None:

@@ -1,37 +1,60 @@
-"""The cookie of a signed-in browser, and the proof that a form came from our own page."""
+"""The cookie of a signed-in browser, and the proofs that a form came from our own page."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.auth.desk import Desk
 from fhir_server.auth.secrets import same
 from fhir_server.auth.sessions import Session
-from fhir_server.settings import Settings
 
-_NAME = "fhir-session"
+_PLAIN = "fhir-session"
+_HOST = "__Host-fhir-session"
+"""A name that no other host, and no plain HTTP, can set: nobody can plant a session in a browser."""
+
+_FOREIGN = frozenset(("cross-site", "same-site"))
 
 
-def cookie_of(request: Request) -> str | None:
+def cookie_of(request: Request, desk: Desk) -> str | None:
     """Return the value of the cookie."""
-    return request.cookies.get(_NAME)
+    return request.cookies.get(_HOST if _secure(desk) else _PLAIN)
 
 
-def with_cookie(answer: Response, request: Request, value: str, settings: Settings) -> Response:
+def with_cookie(answer: Response, desk: Desk, value: str) -> Response:
     """Return the answer with the cookie, which no script and no other site can use."""
     answer.set_cookie(
-        _NAME, value, max_age=settings.session_life, path="/", httponly=True, samesite="lax",
-        secure=request.url.scheme == "https" or settings.base_url.startswith("https:"),
+        _HOST if _secure(desk) else _PLAIN, value, max_age=desk.settings.session_life, path="/", httponly=True,
+        samesite="lax", secure=_secure(desk),
     )  # fmt: skip
     return answer
 
 
-def without_cookie(answer: Response) -> Response:
+def without_cookie(answer: Response, desk: Desk) -> Response:
     """Return the answer that takes the cookie away."""
-    answer.delete_cookie(_NAME, path="/")
+    secure = _secure(desk)
+    answer.delete_cookie(_HOST if secure else _PLAIN, path="/", secure=secure, httponly=True, samesite="lax")
     return answer
 
 
 def same_form(session: Session, form: Mapping[str, str]) -> bool:
     """Tell whether a form came from a page that this session was shown."""
     return same(form.get("form", ""), session.form)
+
+
+def foreign(request: Request, desk: Desk) -> bool:
+    """Tell whether a browser says that a form came from a page of others, such as one that signs its victim in as
+    somebody else. Old browsers say nothing.
+
+    Spec: https://www.w3.org/TR/fetch-metadata/
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in _FOREIGN
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != urlsplit(desk.base).netloc
+
+
+def _secure(desk: Desk) -> bool:
+    return desk.base.startswith("https:")

@@ -35,7 +35,7 @@ class Management:
     async def show(self, request: Request) -> Response:
         """Show the apps."""
         desk = await self.service.desk(request)
-        session = await find_session(desk, cookie_of(request))
+        session = await find_session(desk, cookie_of(request, desk))
         if session is None:
             return go_to(f"{self.service.here(request)}/sign-in")
         shown = [await _shown(desk, grant) for grant in await _grants(desk, session.user.id)]
@@ -44,7 +44,7 @@ class Management:
     async def end(self, request: Request) -> Response:
         """End one grant."""
         desk, form = await self.service.desk(request), await form_of(request)
-        session = await find_session(desk, cookie_of(request))
+        session = await find_session(desk, cookie_of(request, desk))
         if session is None or not same_form(session, form):
             return message("Too late", "This page has grown old. Open it again.")
         grant = await find_grant(desk, form.get("grant", ""))
@@ -55,10 +55,10 @@ class Management:
     async def sign_out(self, request: Request) -> Response:
         """Sign the browser out."""
         desk, form = await self.service.desk(request), await form_of(request)
-        session = await find_session(desk, cookie_of(request))
+        session = await find_session(desk, cookie_of(request, desk))
         if session is not None and same_form(session, form):
-            await close_session(desk, cookie_of(request))
-        return without_cookie(message("Signed out", "You are signed out of this server.", 200))
+            await close_session(desk, cookie_of(request, desk))
+        return without_cookie(message("Signed out", "You are signed out of this server.", 200), desk)
 
 
 async def _grants(desk: Desk, user: str) -> list[Grant]:

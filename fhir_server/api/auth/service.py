@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,6 +18,7 @@ from fhir_server.settings import Settings
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _LARGEST_FORM = 100_000
+_MOST_FIELDS = 500
 
 DeskOf = Callable[[str, str], Awaitable[Desk]]
 
@@ -84,13 +86,25 @@ async def form_of(request: Request) -> dict[str, str]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise OAuthError("invalid_request", "the body must be application/x-www-form-urlencoded")
-        if int(request.headers.get("content-length") or 0) > _LARGEST_FORM:
-            raise OAuthError("invalid_request", "the form is too large", 413)
-        pairs = [(name, value) for name, value in (await request.form()).multi_items() if isinstance(value, str)]
+        try:
+            text = (await body_of(request)).decode()
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise OAuthError("invalid_request", "the form cannot be read") from None
     found = dict(pairs)
     if len(found) != len(pairs):
         raise OAuthError("invalid_request", "a parameter is given twice")
     return found
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the body of a request, however it is sent, up to a limit. Raises OAuthError: it is too large."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            raise OAuthError("invalid_request", "the body is too large", 413)
+    return body
 
 
 def answered(body: Mapping[str, Any], status: int = 200, **headers: str) -> Response:

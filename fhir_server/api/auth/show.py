@@ -1,19 +1,26 @@
 """Pages for people, from templates; every value is escaped, and no page may be framed or run a script of others."""
 
+import re
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
 _HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; script-src 'self';"
-    " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?", re.ASCII)
 
 
 @cache
@@ -22,15 +29,24 @@ def _templates() -> Environment:
     return Environment(loader=loader, autoescape=select_autoescape(default=True), trim_blocks=True, auto_reload=False)
 
 
-def page(template: str, status: int = 200, /, **values: Any) -> Response:
-    """Return a page."""
+def page(template: str, status: int = 200, /, *, leads_to: str = "", **values: Any) -> Response:
+    """Return a page. `leads_to`: where its forms may end after redirects, besides this server."""
     text = _templates().get_template(f"{template}.html").render(**values)
-    return HTMLResponse(text, status, _HEADERS)
+    policy = f"{_POLICY} {_source(leads_to)}".rstrip()
+    return HTMLResponse(text, status, {**_HEADERS, "content-security-policy": policy})
 
 
 def message(title: str, text: str, status: int = 400) -> Response:
     """Return a page that says one thing."""
     return page("message", status, title=title, text=text)
+
+
+def _source(url: str) -> str:
+    """Return what a policy calls an address; of an app on the device, the scheme."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return f"{parts.scheme}:" if _SCHEME.fullmatch(parts.scheme) else ""
+    return f"{parts.scheme}://{parts.netloc}" if _HOST.fullmatch(parts.netloc) else ""
 
 
 def go_to(url: str) -> Response:
