@@ -10,8 +10,8 @@ from typing import Any
 from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE, Facts, binding_facts
 from fhir_server.validation.profiles.invariants import codes_of
+from fhir_server.validation.profiles.rule import Rule, SpotCheck
 from fhir_server.validation.profiles.spot import Spot
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
 _ADDITIONAL = frozenset(
@@ -80,7 +80,11 @@ def _check(strength: str, value_set: str, profile: str, addition: str) -> SpotCh
         if spot.type in _CODED:
             _judge(spot, run, strength, value_set, what)
 
-    return check
+    def good(value: Any, type_: str, run: Run) -> bool:
+        terms = run.knowledge.terms
+        return type_ not in _CODED or any(terms.check(value_set, *code).result for code in codes_of(value))
+
+    return Rule(check, good)
 
 
 def _judge(spot: Spot, run: Run, strength: str, value_set: str, what: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fhir_server.definitions import Definitions, Element
 from fhir_server.validation.profiles.bindings import binding_checks
-from fhir_server.validation.profiles.discriminators import Defined, Test, extension_url, test_of
+from fhir_server.validation.profiles.discriminators import Defined, Test, all_of, extension_url, test_of
 from fhir_server.validation.profiles.elements import Json, Tree, objects
 from fhir_server.validation.profiles.facts import (
     NOTHING,
@@ -18,12 +18,13 @@ from fhir_server.validation.profiles.facts import (
     types_of,
 )  # fmt: skip
 from fhir_server.validation.profiles.invariants import invariant_checks
-from fhir_server.validation.profiles.members import count_check, element_check, unknown_member
+from fhir_server.validation.profiles.members import element_check, unknown_member
 from fhir_server.validation.profiles.narratives import narrative_checks
+from fhir_server.validation.profiles.rule import SpotCheck
 from fhir_server.validation.profiles.slicing import DEFAULT, Slice, Slicing
 from fhir_server.validation.profiles.spot import Member, Spot, member_of
 from fhir_server.validation.profiles.types import type_checks
-from fhir_server.validation.profiles.values import SpotCheck, value_checks
+from fhir_server.validation.profiles.values import value_checks
 from fhir_server.validation.run import Run
 
 if TYPE_CHECKING:
@@ -189,10 +190,9 @@ class Compiler:
         own = facts_of_tree(tree, self._definitions)
         least = own.min if own.min > base.facts.min else 0
         most = own.max if own.max < base.facts.max else UNBOUNDED
-        counted = count_check(least, most, tree.label, self._profile) if least or most < UNBOUNDED else None
         items = self._element(tree, base)
         slicing = self._slicing(tree, base)
-        return element_check(member, counted, items, slicing)
+        return element_check(member, (least, most), items, slicing, (tree.label, self._profile))
 
     def _how_read(self, tree: Tree, base: Base) -> Member:
         if base.element is None:
@@ -245,9 +245,7 @@ class Compiler:
         if None in tests:
             return None
         known: list[Test] = [test for test in tests if test is not None]
-        if len(known) == 1:
-            return known[0]
-        return lambda spot, run: all(test(spot, run) for test in known)
+        return all_of(known)
 
     def _by_content(self, part: Tree, base: Base) -> Test | None:
         """Without discriminators an occurrence is of a slice when all that the slice says holds for it."""

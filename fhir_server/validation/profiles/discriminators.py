@@ -12,6 +12,7 @@ from fhir_server.validation.profiles.bindings import required_value_set
 from fhir_server.validation.profiles.elements import Json, Tree
 from fhir_server.validation.profiles.facts import CORE, TypeFacts, natural, types_of
 from fhir_server.validation.profiles.invariants import member_of
+from fhir_server.validation.profiles.rule import Good
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.targets import named_type, resolve
 from fhir_server.validation.profiles.types import is_kind_of
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
     from fhir_server.validation.profiles.registry import Profiles
 
 Test = Callable[[Spot, Run], bool]
+
+
+class PlainTest:
+    """A test that needs nothing but the JSON of an element and its type."""
+
+    __slots__ = ("plain",)
+
+    def __init__(self, plain: Good) -> None:
+        self.plain = plain
+
+    def __call__(self, spot: Spot, run: Run) -> bool:
+        """Whether an element passes."""
+        return self.plain(spot.value, spot.type, run)
+
 
 _STEP = re.compile(
     r"(?P<resolve>resolve\(\))|(?:ofType|as)\((?P<type>[\w.]+)\)|extension\(['\"](?P<extension>[^'\"]+)['\"]\)"
@@ -202,15 +217,53 @@ def test_of(discriminator: Json, part: Defined, profiles: "Profiles") -> Test | 
         return None
     by_url = part.tree is not None and [(step.kind, step.name) for step in steps] == [("name", "url")]
     if part.tree is not None and by_url and part.compiler and (url := extension_url(part.tree, part.compiler)):
-        return lambda spot, run: spot.fields.get("url") == url
+        return PlainTest(lambda value, _type, _run: type(value) is dict and value.get("url") == url)
     found = definitions_at(part, steps, profiles)
     wanted = _required(found)
+    names = _plain_names(part, steps, profiles)
     if kind == "exists" or (wanted is False and steps):
-        return None if wanted is None else lambda spot, run: bool(values(spot, steps, run, profiles)) is wanted
+        return None if wanted is None else _existing(wanted, steps, names, profiles)
     test = _TESTS[kind](found, profiles)
     if test is None or not steps:
         return test
+    if names and isinstance(test, PlainTest) and kind != "type":
+        return _plain_walking(names, test.plain)
     return _walking(path, steps, test, profiles)
+
+
+def _plain_names(part: Defined, steps: list[Step], profiles: "Profiles") -> tuple[str, ...]:
+    """The JSON names of a path of mere names; empty where JSON has other names, as for choices."""
+    for count, step in enumerate(steps, 1):
+        found = definitions_at(part, steps[:count], profiles)
+        if step.kind != "name" or any(at.tree is None or at.tree.choice for at in found) or not found:
+            return ()
+    return tuple(step.name for step in steps)
+
+
+def _plain_values(value: Any, names: tuple[str, ...]) -> list[Any]:
+    found = [value]
+    for name in names:
+        below = [item.get(name) for item in found if type(item) is dict]
+        found = [part for item in below for part in (item if type(item) is list else (item,)) if part is not None]
+    return found
+
+
+def _plain_walking(names: tuple[str, ...], plain: Good) -> Test:
+    def walking(value: Any, _type: str, run: Run) -> bool:
+        return any(plain(each, "", run) for each in _plain_values(value, names))
+
+    return PlainTest(walking)
+
+
+def _existing(wanted: bool, steps: list[Step], names: tuple[str, ...], profiles: "Profiles") -> Test:
+    if len(names) == 1:
+        name, companion = names[0], "_" + names[0]
+
+        def there(value: Any, _type: str, _run: Run) -> bool:
+            return (type(value) is dict and (name in value or companion in value)) is wanted
+
+        return PlainTest(there)
+    return lambda spot, run: bool(values(spot, steps, run, profiles)) is wanted
 
 
 def _walking(path: str, steps: list[Step], test: Test, profiles: "Profiles") -> Test:
@@ -224,6 +277,16 @@ def _walking(path: str, steps: list[Step], test: Test, profiles: "Profiles") -> 
         return any(test(each, run) for each in found) if len(found) != 1 else test(found[0], run)
 
     return walking
+
+
+def all_of(tests: list[Test]) -> Test:
+    """Return whether an element passes all of these tests."""
+    if len(tests) == 1:
+        return tests[0]
+    plain = [test.plain for test in tests if isinstance(test, PlainTest)]
+    if len(plain) == len(tests):
+        return PlainTest(lambda value, type_, run: all(test(value, type_, run) for test in plain))
+    return lambda spot, run: all(test(spot, run) for test in tests)
 
 
 def _required(found: list[Defined]) -> bool | None:
@@ -247,6 +310,9 @@ def _value(found: list[Defined], profiles: "Profiles") -> Test | None:
 
 
 def _any(tests: list[Test]) -> Test:
+    plain = [test.plain for test in tests if isinstance(test, PlainTest)]
+    if len(plain) == len(tests):
+        return PlainTest(lambda value, type_, run: any(test(value, type_, run) for test in plain))
     return lambda spot, run: any(test(spot, run) for test in tests)
 
 
@@ -255,12 +321,15 @@ def _by_value(at: Defined, _: "Profiles") -> Test | None:
     if fixed is None:
         return None
     value, exact = fixed
-    return lambda spot, run: same(spot.value, value, exact=exact)
+    if type(value) is not dict and type(value) is not list:
+        kind = type(value)
+        return PlainTest(lambda found, _type, _run: type(found) is kind and found == value)
+    return PlainTest(lambda found, _type, _run: same(found, value, exact=exact))
 
 
 def _by_value_set(at: Defined, _: "Profiles") -> Test | None:
     value_set = required_value_set(at.tree.definition) if at.tree else ""
-    return (lambda spot, run: member_of(spot.value, value_set, run) is True) if value_set else None
+    return PlainTest(lambda value, _type, run: member_of(value, value_set, run) is True) if value_set else None
 
 
 def _by_content(at: Defined, profiles: "Profiles") -> Test | None:
@@ -277,7 +346,9 @@ def _type(found: list[Defined], profiles: "Profiles") -> Test | None:
                 codes.add(at.tree.path)
         codes |= {profiles.type_of(url) for url in at.profiles}
     allowed = frozenset(codes - {""})
-    return (lambda spot, run: is_kind_of(spot.type, allowed, profiles.definitions)) if allowed else None
+    if not allowed:
+        return None
+    return PlainTest(lambda _value, type_, _run: type_ in allowed or is_kind_of(type_, allowed, profiles.definitions))
 
 
 def _profile(found: list[Defined], profiles: "Profiles") -> Test | None:

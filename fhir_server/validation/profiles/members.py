@@ -1,19 +1,24 @@
 """Elements of an object as closures: how often they occur, what holds for each occurrence, how they are sliced."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.validation.profiles.elements import Tree
+from fhir_server.validation.profiles.facts import UNBOUNDED
+from fhir_server.validation.profiles.rule import Good, Rule, SpotCheck, goods_of, typed_values
 from fhir_server.validation.profiles.slicing import Slicing
 from fhir_server.validation.profiles.spot import Key, Member, Spot, json_key
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
+ANY_COUNT = (0, UNBOUNDED)
+Bounds = tuple[int, int]
 Count = Callable[[int, Spot, Run], None]
 
 
-def count_check(least: int, most: int, label: str, profile: str) -> Count:
-    """Return the check of how often an element occurs; faults are told at its owner, as the reference has it."""
+def _count_check(bounds: Bounds, label: str, profile: str) -> Count:
+    """How often an element occurs; faults are told at its owner, as the reference has it."""
+    least, most = bounds
 
     def check(count: int, owner: Spot, run: Run) -> None:
         if count < least:
@@ -26,13 +31,15 @@ def count_check(least: int, most: int, label: str, profile: str) -> Count:
 
 
 def element_check(
-    member: Member, counted: Count | None, items: tuple[SpotCheck, ...], slicing: Slicing | None
+    member: Member, bounds: Bounds, items: tuple[SpotCheck, ...], slicing: Slicing | None, names: tuple[str, str]
 ) -> SpotCheck | None:
-    """Return what is to be checked of an element in its owner; None where that is nothing."""
+    """Return what is to be checked of an element in its owner; None where that is nothing.
+
+    `bounds` say how often it occurs, `names` are those of the element and of the profile.
+    """
+    counted = _count_check(bounds, *names) if bounds != ANY_COUNT else None
     if not items and slicing is None:
-        if counted is None:
-            return None
-        return lambda owner, run: counted(member.count(owner), owner, run)
+        return _only_counted(member, counted, bounds) if counted else None
 
     def check(owner: Spot, run: Run) -> None:
         spots = member.spots(owner)
@@ -44,7 +51,37 @@ def element_check(
         if slicing is not None:
             slicing.check(spots, owner, run)
 
-    return check
+    good = _good(member, bounds, items, slicing)
+    return Rule(check, good) if good else check
+
+
+def _only_counted(member: Member, counted: Count, bounds: Bounds) -> SpotCheck:
+    least, most = bounds
+
+    def good(owner: Any, _type: str, _run: Run) -> bool:
+        return type(owner) is dict and least <= member.count_in(owner) <= most
+
+    return Rule(lambda owner, run: counted(member.count(owner), owner, run), good)
+
+
+def _good(member: Member, bounds: Bounds, items: tuple[SpotCheck, ...], slicing: Slicing | None) -> Good | None:
+    goods = goods_of(items)
+    sliced = slicing.good if slicing else None
+    if goods is None or (slicing is not None and sliced is None):
+        return None
+    least, most = bounds
+
+    def good(owner: Any, _type: str, run: Run) -> bool:
+        found = typed_values(member, owner) if type(owner) is dict else None
+        if found is None or not least <= len(found) <= most:
+            return False
+        for value, type_ in found:
+            for each in goods:
+                if not each(value, type_, run):
+                    return False
+        return sliced is None or sliced(found, run)
+
+    return good
 
 
 def unknown_member(tree: Tree, codes: Sequence[str], definitions: Definitions) -> Member:

@@ -11,8 +11,8 @@ from lxml import etree
 
 from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE
+from fhir_server.validation.profiles.rule import SpotCheck
 from fhir_server.validation.profiles.spot import Spot
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
 _SOURCE = CORE + "narrative-source-control"

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from fhir_server.validation.profiles.compiler import Compiler
 from fhir_server.validation.profiles.elements import Json, Tree, objects
 from fhir_server.validation.profiles.facts import CORE
-from fhir_server.validation.profiles.values import SpotCheck, fixed_value
+from fhir_server.validation.profiles.rule import SpotCheck
+from fhir_server.validation.profiles.values import fixed_value
 
 _IMPOSED = CORE + "structuredefinition-imposeProfile"
 

@@ -4,12 +4,12 @@ Spec: https://hl7.org/fhir/R4/elementdefinition.html#ElementDefinition.type.targ
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fhir_server.validation.profiles.facts import TypeFacts
+from fhir_server.validation.profiles.rule import Rule, SpotCheck
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.profiles.targets import literal, named_type, resolve
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
 if TYPE_CHECKING:
@@ -62,7 +62,13 @@ def _targets(urls: tuple[str, ...], profile: str, profiles: "Profiles") -> SpotC
             if fault := profiles.first_fault(target, url, run):
                 run.inform(spot, "structure", f"{where} does not match {url}: {fault}")
 
-    return check
+    plain = frozenset(url for url in urls if url in types)
+
+    def good(value: Any, type_: str, _run: Run) -> bool:
+        """A target that is named by a type that alone suffices."""
+        return type_ == "Reference" and type(value) is dict and named_type(value, types) in plain
+
+    return Rule(check, good) if plain else check
 
 
 def _aggregated(modes: tuple[str, ...], profile: str) -> SpotCheck:

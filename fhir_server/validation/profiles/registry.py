@@ -14,9 +14,9 @@ from fhir_server.validation.profiles.compiler import Compiler
 from fhir_server.validation.profiles.elements import Json, read_tree
 from fhir_server.validation.profiles.facts import CORE
 from fhir_server.validation.profiles.profile import Profile
+from fhir_server.validation.profiles.rule import SpotCheck
 from fhir_server.validation.profiles.spot import Member, Spot, member_of, resource_type, spot_at
 from fhir_server.validation.profiles.types import is_kind_of
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Knowledge, Run
 
 _KEPT = "profiles"

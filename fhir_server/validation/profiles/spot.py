@@ -74,12 +74,15 @@ class Member:
         fields = owner.fields
         if len(self.keys) == 1:
             return _occurrences(owner, self.keys[0], fields)
-        return [spot for key in self._present(fields) for spot in _occurrences(owner, key, fields)]
+        return [spot for key in self.present(fields) for spot in _occurrences(owner, key, fields)]
 
     def count(self, owner: Spot) -> int:
         """Return how often the element occurs."""
-        fields = owner.fields
-        for key in self._present(fields):
+        return self.count_in(owner.fields)
+
+    def count_in(self, fields: Mapping[str, Any]) -> int:
+        """Return how often the element occurs in an object."""
+        for key in self.present(fields):
             value = fields.get(key.json)
             if value is None and key.primitive:
                 value = fields.get("_" + key.json)
@@ -87,8 +90,8 @@ class Member:
                 return len(value) if type(value) is list else 1
         return 0
 
-    def _present(self, fields: Mapping[str, Any]) -> Iterable[Key]:
-        """The keys to look at: a choice has up to fifty, an object a few members."""
+    def present(self, fields: Mapping[str, Any]) -> Iterable[Key]:
+        """Return the keys to look at: a choice has up to fifty, an object a few members."""
         if len(self.keys) == 1:
             return self.keys
         by_json = self.by_json

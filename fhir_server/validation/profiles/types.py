@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fhir_server.definitions import Definitions
 from fhir_server.validation.profiles.facts import Facts, TypeFacts
 from fhir_server.validation.profiles.references import reference_checks
+from fhir_server.validation.profiles.rule import Rule, SpotCheck
 from fhir_server.validation.profiles.spot import Spot
-from fhir_server.validation.profiles.values import SpotCheck
 from fhir_server.validation.run import Run
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _allowed(types: Mapping[str, TypeFacts], profile: str, definitions: Definiti
             # Of several types nobody can say which was meant, so that the owner is at fault, as the reference has it.
             run.error(spot.above if len(types) > 1 and spot.above else spot, "structure", text)
 
-    return check
+    return Rule(check, lambda _value, type_, _run: type_ in types)
 
 
 def _only(code: str, check: SpotCheck) -> SpotCheck:
@@ -77,7 +77,10 @@ def _only(code: str, check: SpotCheck) -> SpotCheck:
         if spot.type == code:
             check(spot, run)
 
-    return guarded
+    if not isinstance(check, Rule):
+        return guarded
+    good = check.good
+    return Rule(guarded, lambda value, type_, run: type_ != code or good(value, type_, run))
 
 
 def _profiled(code: str, urls: tuple[str, ...], profiles: "Profiles") -> SpotCheck:

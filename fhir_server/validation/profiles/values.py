@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/elementdefinition.html#ElementDefinition.fixed[x] and the elements after it
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +14,10 @@ from fhir_server.fhirpath.temporal import compare as compare_times
 from fhir_server.validation.place import Place
 from fhir_server.validation.profiles.elements import Json, objects
 from fhir_server.validation.profiles.facts import CORE, Facts, natural
+from fhir_server.validation.profiles.rule import Rule, SpotCheck
 from fhir_server.validation.profiles.spot import Spot
 from fhir_server.validation.run import Run
 
-SpotCheck = Callable[[Spot, Run], None]
 _MIN_LENGTH = CORE + "minLength"
 _ALTERNATIVES = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.valueAlternatives"
 _VALUE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.mustHaveValue"
@@ -66,7 +66,10 @@ def _same(expected: Any, text: str, *, exact: bool) -> SpotCheck:
                 place = Place(place, step)
             run.error(place, "value", f"Value is {_shown(found)} but {text.format(_shown(wanted))}")
 
-    return check
+    if exact or type(expected) is not dict:
+        kind = type(expected)
+        return Rule(check, lambda value, _type, _run: type(value) is kind and value == expected)
+    return Rule(check, lambda value, _type, _run: same(value, expected, exact=False))
 
 
 _Difference = tuple[tuple[str, ...], Any, Any]
@@ -163,7 +166,7 @@ def _longest(most: int, profile: str) -> SpotCheck:
         if isinstance(spot.value, str) and len(spot.value) > most:
             run.error(spot, "too-long", f"The text has {len(spot.value)} characters; {profile} allows {most}")
 
-    return check
+    return Rule(check, lambda value, _type, _run: type(value) is str and len(value) <= most)
 
 
 def _by_extension(extensions: Any, profile: str) -> Iterator[SpotCheck]:
