@@ -12,6 +12,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import Cursor, Search, Visibility
+from fhir_server.storage.audit import AuditLog, AuditRow
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
@@ -129,6 +130,10 @@ class Written:
     version: Version | None
     changed: bool
     created: bool
+
+
+Audit = Callable[[Sequence[Written]], Sequence[AuditRow]]
+"""Makes the audit rows of a write from what it came to; called within its transaction, on any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +313,10 @@ class Store(Protocol):
     def blobs(self) -> Blobs:
         """Large objects."""
 
+    @property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
 
@@ -322,8 +331,10 @@ class Store(Protocol):
         changes: Sequence[Change],
         records: Sequence[RecordChange] = (),
         blobs: Sequence[BlobChange] = (),
+        *,
+        audit: Audit | None = None,
     ) -> CommitResult:
-        """Write all or nothing; `written` answers each change in order. Durable when it returns.
+        """Write all or nothing; `written` answers each change in order. Durable when it returns, its audit too.
 
         Raises:
             StoreError: VersionChanged, ConditionChanged, StillReferenced, MissingTargets, RecordChanged,

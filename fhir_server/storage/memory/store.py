@@ -11,6 +11,7 @@ from fhir_server.search.match import matches
 from fhir_server.search.query import And, Contained, Search, Total
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
+    Audit,
     BlobChange,
     Capabilities,
     Change,
@@ -22,6 +23,7 @@ from fhir_server.storage.base import (
     RecordChange,
     SnapshotGone,
 )
+from fhir_server.storage.memory.audit import MemoryAudit
 from fhir_server.storage.memory.blobs import MemoryBlobs
 from fhir_server.storage.memory.commit import plan_changes
 from fhir_server.storage.memory.history import history
@@ -41,6 +43,7 @@ class MemoryStore:
         self.capabilities = Capabilities("memory", durable=False)
         self.records = MemoryRecords()
         self.blobs = MemoryBlobs(clock)
+        self.audit = MemoryAudit()
         self._settings, self._clock = settings, clock
         self._log = Log()
 
@@ -63,6 +66,8 @@ class MemoryStore:
         changes: Sequence[Change],
         records: Sequence[RecordChange] = (),
         blobs: Sequence[BlobChange] = (),
+        *,
+        audit: Audit | None = None,
     ) -> CommitResult:
         """Write all or nothing."""
         txid = self._log.last_txid + 1
@@ -70,9 +75,11 @@ class MemoryStore:
         plan = plan_changes(self._log, changes, txid, last_updated)
         tables = self.records.plan(records)
         self.blobs.check(blobs)
+        audited = audit(plan.written) if audit else ()
         # Nothing can fail from here on.
         self.records.tables = tables
         self.blobs.apply(blobs)
+        self.audit.add(audited)
         if not (plan.rows or records or blobs):
             return CommitResult(0, 0, plan.written)
         self._log.times[txid] = last_updated

@@ -10,8 +10,9 @@ from fhir_server.model.json import same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.query import Search
-from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange, StoreError, Written
+from fhir_server.storage.base import Audit, BlobChange, Change, CommitResult, RecordChange, StoreError, Written
 from fhir_server.storage.sqlite import blob_rows, record_rows
+from fhir_server.storage.sqlite.audit_rows import AuditRows
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.heads import Heads
 from fhir_server.storage.sqlite.health import ClockWatch
@@ -30,13 +31,16 @@ class Work:
     changes: Sequence[Change]
     records: Sequence[RecordChange] = ()
     blobs: Sequence[BlobChange] = ()
+    audit: Audit | None = None
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What one `commit` came to: an answer or a refusal, and the blobs to settle once it is durable."""
+    """What one `commit` came to: an answer or a refusal, the seq of its first audit row, and the blobs to settle once
+    it is durable."""
 
     result: CommitResult | StoreError
+    audited: int = 0
     attached: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
 
@@ -56,6 +60,7 @@ class Group:
         self._connection, self._around, self._watch = connection, around, watch
         self._pending = Pending(connection, interning)
         self._heads = Heads(connection, interning)
+        self._audit = AuditRows(connection)
 
     def run(self, works: Sequence[Work], now: int) -> list[Outcome]:
         """Evaluate and write all, inside the open transaction; `now` is the clock in milliseconds."""
@@ -63,6 +68,7 @@ class Group:
         self._heads.learn([change.key for work in works for change in work.changes])
         outcomes = [self._one(work) for work in works]
         self._pending.finish()
+        self._audit.write()
         return outcomes
 
     def _one(self, work: Work) -> Outcome:
@@ -76,7 +82,8 @@ class Group:
         attached, released = blob_rows.write(self._connection, self._around.files, work.blobs)
         if work.records or work.blobs:
             self._pending.begin_tx()
-        return Outcome(CommitResult(*self._pending.end_request(), written), attached, released)
+        audited = self._audit.add(work.audit(written)) if work.audit else 0
+        return Outcome(CommitResult(*self._pending.end_request(), written), audited, attached, released)
 
     def _check(self, work: Work) -> None:
         if any(change.conditions or change.keep_referenced for change in work.changes):

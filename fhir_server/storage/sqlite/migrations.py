@@ -18,7 +18,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
 from fhir_server.storage.sqlite.backup import BackupRefused, backup
 from fhir_server.storage.sqlite.connection import fetch
-from fhir_server.storage.sqlite.schema import FORMAT
+from fhir_server.storage.sqlite.schema import AUDIT_TABLES, FORMAT
 
 Move = Callable[[apsw.Connection], bool]
 
@@ -49,8 +49,13 @@ def _add_composites(connection: apsw.Connection) -> bool:
     return True
 
 
+def _add_audit(connection: apsw.Connection) -> bool:
+    connection.execute(AUDIT_TABLES)
+    return True
+
+
 # Format 0 was never released: it stands for an older layout in the tests of this machinery.
-STEPS: Final[Mapping[int, Step]] = {0: Step(1, (_add_positions, _add_composites))}
+STEPS: Final[Mapping[int, Step]] = {0: Step(1, (_add_positions, _add_composites)), 1: Step(2, (_add_audit,))}
 
 
 def migrate(connection: apsw.Connection, folder: Path, settings: Settings, steps: Mapping[int, Step] = STEPS) -> int:

@@ -11,9 +11,17 @@ Keys of `meta`: `format` (of these tables), `store` (random id of the record), `
 every memo of an interned id is void).
 """
 
-FORMAT = 1
+FORMAT = 2
 CURRENT = 1 << 62
 LONG = 2 * 86_400_000_000  # microseconds; a date row that lasts longer has a place in an index of its own
+
+# The audit log, outside the version log: `seq` counts without gaps. An agent is who acted and from where, shared by all
+# rows of a session. audit_key.key: minus the agent, or a hash of a text; one look-up finds the rows of a patient.
+AUDIT_TABLES = """
+CREATE TABLE audit(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, agent INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE audit_agent(agent INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE audit_key(key INTEGER, seq INTEGER, PRIMARY KEY(key, seq)) STRICT, WITHOUT ROWID;
+"""
 
 TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
@@ -103,4 +111,4 @@ CREATE TABLE record_field(collection INTEGER, field INTEGER, value ANY, key TEXT
   PRIMARY KEY(collection, field, value, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX record_field_key ON record_field(collection, key);
 CREATE TABLE blob(id TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, patient TEXT) STRICT, WITHOUT ROWID;
-"""
+{AUDIT_TABLES}"""

@@ -17,6 +17,7 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
+    Audit,
     BlobChange,
     Capabilities,
     Change,
@@ -30,6 +31,7 @@ from fhir_server.storage.base import (
     StoreError,
 )
 from fhir_server.storage.sqlite import collections, history, reads
+from fhir_server.storage.sqlite.audit import SqliteAudit
 from fhir_server.storage.sqlite.backup import Manifest, backup
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.blobs import SqliteBlobs
@@ -72,6 +74,7 @@ class SqliteStore:
         self._writer = Writer(folder, settings, clock, Around(partial(search_keys, text=self._text), files))
         self.records = SqliteRecords(self._read_inline)
         self.blobs = SqliteBlobs(files, self._read_inline)
+        self.audit = SqliteAudit(self._writer, self._read)
         self._runs = Runs(self._writer, self._read, clock, Beside(files, self._text))
 
     async def read(self, key: ResourceKey) -> Version | None:
@@ -93,13 +96,15 @@ class SqliteStore:
         changes: Sequence[Change],
         records: Sequence[RecordChange] = (),
         blobs: Sequence[BlobChange] = (),
+        *,
+        audit: Audit | None = None,
     ) -> CommitResult:
-        """Write all or nothing; durable when it returns."""
+        """Write all or nothing; durable when it returns, with the audit rows."""
         if len({change.key for change in changes}) != len(changes):
             raise ValueError("several changes to one resource in one commit")
         if len({(change.collection, change.key) for change in records}) != len(records):
             raise ValueError("several changes to one record in one commit")
-        outcome: Outcome = await self._writer.submit(Work(changes, records, blobs))
+        outcome: Outcome = await self._writer.submit(Work(changes, records, blobs, audit))
         if isinstance(outcome.result, StoreError):
             raise outcome.result
         return outcome.result
