@@ -67,7 +67,7 @@ def wrong(displays: Displays, given: str, named: str, languages: Languages, at: 
     if not fitting:
         return _no_fitting(displays, given, named, languages, at)
     spaced = any(_spaced(each.value) == _spaced(given) for each in fitting)
-    shown = fitting if languages else _default(displays)
+    shown = fitting if languages else _default(displays) or fitting
     start, key = ("Wrong whitespace in Display Name", "_WS") if spaced else ("Wrong Display Name", "")
     texts = [f"'{each.value}'" + (f" ({each.language})" if each.language else "") for each in shown]
     some = f"one of {len(texts)} choices: " if len(texts) > 1 else ""

@@ -62,8 +62,8 @@ class View:
         shown = displays.best(self._languages)
         out: dict[str, Any] = {}
         extensions = _merged(concept.extension, parts(listed, "extension"))
-        passed = [each for each in extensions if each.get("url") in _SHOWN]
-        passed += [each for each in parts(listed, "extension") if each.get("url") == _STATUS]
+        passed = [each for each in extensions if text(each, "url") in _SHOWN]
+        passed += [each for each in parts(listed, "extension") if text(each, "url") == _STATUS]
         out |= {"extension": passed} if passed else {}
         out["system"] = item.url
         out |= {"abstract": True} if concept.abstract else {}
@@ -170,7 +170,7 @@ def _place(extension: Json) -> str:
 
 
 def _designation(each: Designation) -> dict[str, Any]:
-    passed = [extension for extension in each.extension if extension.get("url") in _OF_DESIGNATIONS]
+    passed = [extension for extension in each.extension if text(extension, "url") in _OF_DESIGNATIONS]
     out: dict[str, Any] = {"extension": passed} if passed else {}
     out |= {"language": each.language} if each.language else {}
     out |= {"use": dict(each.use)} if each.use else {}

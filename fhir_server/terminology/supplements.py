@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from fhir_server.terminology.code_system import CodeSystem, Concept, Filter, Header, Json
+from fhir_server.terminology.members import text
 from fhir_server.terminology.resource_system import ResourceSystem
 
 
@@ -76,8 +77,8 @@ class SupplementedSystem:
 
 
 def _merged(concept: Concept, added: Concept, language: str) -> Concept:
-    urls = {each.get("url") for each in added.extension}
-    kept: list[Json] = [each for each in concept.extension if each.get("url") not in urls]
+    urls = {text(each, "url") for each in added.extension}
+    kept: list[Json] = [each for each in concept.extension if text(each, "url") not in urls]
     designations = [
         each if each.language or not language else replace(each, language=language) for each in added.designations
     ]
