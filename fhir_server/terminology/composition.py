@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fhir_server.terminology.code_system import Filter, Json
 from fhir_server.terminology.members import extension, part, parts, text, texts
 from fhir_server.terminology.outcomes import Finding, error
+from fhir_server.terminology.versions import version_order
 
 _SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
 _PARAMETER = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
@@ -41,6 +42,7 @@ class Composition:
     Attributes:
         listed: the codes of the expansion that it came with, by (system, code); None where that is absent or a part.
         inactive: inactive codes are in it too.
+        includes: where versions do not count, those of later versions come first, so that these are shown.
         versions_match: False says that an exclude of one version of a system leaves the codes of others.
         parameters: what it says of its own expansion (`displayLanguage` ...).
         broken: what makes it impossible to evaluate.
@@ -92,15 +94,19 @@ class Composition:
 def read_composition(resource: Json) -> Composition:
     """Read a ValueSet."""
     compose = part(resource, "compose")
+    parameters = dict(_parameters(compose))
+    includes = tuple(map(_part, parts(compose, "include")))
+    if parameters.get("versionsMatch") == "true":
+        includes = tuple(sorted(includes, key=lambda each: version_order(each.version), reverse=True))
     return Composition(
         text(resource, "url"),
         text(resource, "version"),
-        tuple(map(_part, parts(compose, "include"))),
+        includes,
         tuple(map(_part, parts(compose, "exclude"))),
         _listed(part(resource, "expansion")),
         compose.get("inactive") is not False,
         resource,
-        dict(_parameters(compose)),
+        parameters,
         next(_broken(compose), None),
     )
 

@@ -54,6 +54,13 @@ def latest(versions: Iterable[str], wanted: str) -> str | None:
     return next((version for version in versions if fits(version, wanted)), None)
 
 
+def version_order(version: str) -> list[tuple[int, int, str]]:
+    """Return what versions sort by: numbers as numbers; no version is the latest."""
+    if not version:
+        return [(2, 0, "")]
+    return [(1, int(each), "") if each.isdecimal() else (0, 0, each) for each in re.split(r"[.\-+]", version)]
+
+
 def listed(versions: Sequence[str]) -> str:
     """Return versions for people, the oldest first: `1.0.0, 1.1.0 or 1.2.0`."""
     return choices(list(versions)[::-1])

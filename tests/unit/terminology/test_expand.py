@@ -283,3 +283,17 @@ def test_the_definition_comes_along_only_where_it_is_asked_for() -> None:
     whole = expand(terminology(ALL), ExpandRequest.of(parameters(**request, includeDefinition=True)))
     assert "compose" not in plain
     assert whole["compose"] == ALL["compose"]
+
+
+def test_where_versions_do_not_count_the_latest_is_shown() -> None:
+    old = code_system("old", "urn:s", {"code": "a", "display": "Old"}, concept("gone"), version="1.9")
+    new = code_system("new", "urn:s", {"code": "a", "display": "New"}, version="1.10")
+    merged = value_set("x", {"system": "urn:s", "version": "1.9"}, {"system": "urn:s", "version": "1.10"})
+    said_ = [{"url": "name", "valueCode": "versionsMatch"}, {"url": "value", "valueBoolean": True}]
+    url = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
+    plain = terminology(old, new, merged)
+    assert [item["version"] for item in answer(plain, "urn:vs:x")["contains"]] == ["1.9", "1.9", "1.10"]
+    merged["compose"]["extension"] = [{"url": url, "extension": said_}]
+    found = answer(terminology(old, new, merged), "urn:vs:x")
+    assert [(item["code"], item.get("display")) for item in found["contains"]] == [("a", "New"), ("gone", None)]
+    assert said(found, "versionsMatch") == [True]

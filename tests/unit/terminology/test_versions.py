@@ -4,7 +4,7 @@ import pytest
 
 from fhir_server.terminology.languages import Languages, read_languages
 from fhir_server.terminology.text_search import rank_of, words_of, worst
-from fhir_server.terminology.versions import choices, fits, is_pattern, latest, listed
+from fhir_server.terminology.versions import choices, fits, is_pattern, latest, listed, version_order
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,13 @@ def test_texts_are_ranked_by_how_well_they_are_met() -> None:
     assert ranks == sorted(ranks)
     assert [worst(rank) for rank in ranks] == [False] * 4 + [True]
     assert not worst(rank_of(words_of("ZÜRICH"), ["zurich"]))
+
+
+def test_versions_sort_by_their_numbers_and_none_is_the_latest() -> None:
+    assert sorted(["1.10.0", "", "1.9.0", "2", "1.9.0-beta"], key=version_order) == [
+        "1.9.0",
+        "1.9.0-beta",
+        "1.10.0",
+        "2",
+        "",
+    ]
