@@ -69,6 +69,8 @@ def _good(member: Member, bounds: Bounds, items: tuple[SpotCheck, ...], slicing:
     sliced = slicing.good if slicing else None
     if goods is None or (slicing is not None and sliced is None):
         return None
+    if slicing is None and len(member.keys) == 1 and member.keys[0].type:
+        return _good_of_one(member.keys[0], bounds, goods)
     least, most = bounds
 
     def good(owner: Any, _type: str, run: Run) -> bool:
@@ -80,6 +82,29 @@ def _good(member: Member, bounds: Bounds, items: tuple[SpotCheck, ...], slicing:
                 if not each(value, type_, run):
                     return False
         return sliced is None or sliced(found, run)
+
+    return good
+
+
+def _good_of_one(key: Key, bounds: Bounds, goods: tuple[Good, ...]) -> Good:
+    """For one JSON property, which is most of them: nothing is collected."""
+    (least, most), name, type_ = bounds, key.json, key.type
+    companion = "_" + name if key.primitive else ""
+
+    def good(owner: Any, _type: str, run: Run) -> bool:
+        if type(owner) is not dict or companion in owner:
+            return False
+        value = owner.get(name)
+        if type(value) is list:
+            if not least <= len(value) <= most:
+                return False
+            return all(item is not None and each(item, type_, run) for item in value for each in goods)
+        if value is None:
+            return least == 0
+        for each in goods:
+            if not each(value, type_, run):
+                return False
+        return most > 0
 
     return good
 

@@ -19,6 +19,7 @@ class Profile:
         label: its URL and version, as findings name it.
         type: the type that it is a profile on.
         must_support: paths of the elements that are marked so.
+        imposed: URLs of profiles that must hold as well.
     """
 
     url: str
@@ -29,6 +30,10 @@ class Profile:
     compiler: Compiler
     _checks: tuple[SpotCheck, ...] | None = None
     must_support: tuple[str, ...] = field(default=())
+    imposed: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.imposed = _imposed(self.definition)
 
     def checks(self) -> tuple[SpotCheck, ...]:
         """Return the checks. Two threads may make them twice; either will do."""
@@ -38,18 +43,18 @@ class Profile:
         return self._checks
 
     @property
-    def imposed(self) -> tuple[str, ...]:
-        """The profiles that a resource has to conform to as well.
-
-        Spec: https://hl7.org/fhir/extensions/StructureDefinition-structuredefinition-imposeProfile.html
-        """
-        extensions = objects(self.definition.get("extension"))
-        urls = (each.get("valueCanonical") for each in extensions if each.get("url") == _IMPOSED)
-        return tuple(url for url in urls if isinstance(url, str))
-
-    @property
     def extension_url(self) -> str:
         """The URL that extensions of this definition have."""
         url = self.tree.children.get("url")
         found = fixed_value(url.definition) if url else None
         return found[0] if found and isinstance(found[0], str) else self.url
+
+
+def _imposed(definition: Json) -> tuple[str, ...]:
+    """The profiles that a resource has to conform to as well.
+
+    Spec: https://hl7.org/fhir/extensions/StructureDefinition-structuredefinition-imposeProfile.html
+    """
+    extensions = objects(definition.get("extension"))
+    urls = (each.get("valueCanonical") for each in extensions if each.get("url") == _IMPOSED)
+    return tuple(url for url in urls if isinstance(url, str))

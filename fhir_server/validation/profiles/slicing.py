@@ -154,8 +154,9 @@ def _quick(slicing: Slicing) -> GoodSlicing | None:
             hits = [index for index, (test, _) in enumerate(parts) if test(value, type_, run)]
             if len(hits) == 1:
                 counts[hits[0]] += 1
-                if not all(check(value, type_, run) for check in parts[hits[0]][1]):
-                    return False
+                for check in parts[hits[0]][1]:
+                    if not check(value, type_, run):
+                        return False
             elif hits or not open_ or not (silent or run.findings.errors_only):
                 return False
         return all(least <= count <= most for count, (least, most) in zip(counts, bounds, strict=True))
