@@ -1,6 +1,6 @@
 """The rules of every kind of object, made when it is first met: JSON property to what is to be checked there.
 
-Only what carries a rule is visited. See docs/adr/0007-full-validation.md.
+Only what carries a rule is visited. See docs/adr/0011-full-validation.md.
 """
 
 from collections.abc import Iterator, Mapping
