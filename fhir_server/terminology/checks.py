@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from fhir_server.errors import FhirError
-from fhir_server.terminology.code_system import CodeSystem, Concept
+from fhir_server.terminology.code_system import Json
+from fhir_server.terminology.displays import Displays, displays_of
+from fhir_server.terminology.languages import ANY, read_languages
 from fhir_server.terminology.membership import Asked, Membership
 from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.systems import advice
@@ -34,37 +36,53 @@ _V3 = "http://terminology.hl7.org/CodeSystem/v3-"
 _CUT_AT = 50
 
 
-def check(scope: Scope, value_set: str | None, system: str | None, code: str, version: str) -> CodeCheck:
-    """Check a code without its display."""
+def check(scope: Scope, value_set: str | None, asked: Asked, display: str | None, language: str) -> CodeCheck:
+    """Check a code, and its display where there is one; it never raises."""
     try:
-        missing, found = _held(scope, value_set, Asked(system, code, version))
+        found, listed = _in_value_set(scope, value_set, asked) if value_set else (_in_system(scope, asked), None)
+        held = scope.exact(asked.system, asked.version) if asked.system else None
     except FhirError as error:
-        return CodeCheck(None, value_set or system or "", message=str(error))
-    if found:
+        return CodeCheck(None, value_set or asked.system or "", message=str(error))
+    concept = held.concept(asked.code) if held is not None and found.result is not False else None
+    if held is None or concept is None:
+        return found
+    right = ""
+    # What a grammar makes has no display that anybody publishes.
+    if display and not held.header.compositional:
+        displays = displays_of(concept, held.header.language, listed)
+        if not _is_right(displays, display, held.header.url):
+            right = displays.best(read_languages(language) or ANY)
+    if not right and not concept.inactive:
+        return found
+    message = f"the display of {asked.system}#{asked.code} is {right!r}, not {(display or '')[:200]!r}"
+    return CodeCheck(found.result, found.missing, right, message if right else found.message, concept.inactive)
+
+
+def _in_system(scope: Scope, asked: Asked) -> CodeCheck:
+    held = scope.exact(asked.system or "", asked.version)
+    if held is not None and held.concept(asked.code) is not None:
         return _RIGHT
-    if missing and not impossible(system or "", code):
-        return CodeCheck(None, missing, message=_not_loaded(scope, missing, code))
-    if missing and value_set is None:
-        return CodeCheck(False, missing, message=f"the code {_named(system, code)} cannot be one of its system")
-    whole = f"the value set {value_set[:300]!r}" if value_set else f"the code system {(system or '')[:300]!r}"
-    return CodeCheck(False, message=f"the code {_named(system, code)} is not in {whole}")
+    if held is not None and held.header.content == "complete":
+        return CodeCheck(False, message=f"the code {_named(asked)} is not in the code system {asked.system!r}"[:500])
+    missing = f"{asked.system}|{asked.version}" if asked.version and held is None else asked.system or ""
+    if impossible(asked.system or "", asked.code):
+        return CodeCheck(False, missing, message=f"the code {_named(asked)} cannot be one of its system")
+    return CodeCheck(None, missing, message=_not_loaded(scope, missing, asked.code))
 
 
-def _held(scope: Scope, value_set: str | None, asked: Asked) -> tuple[str, bool]:
-    """Return what is missing to tell, and whether the code was found."""
-    if value_set is None:
-        held = scope.exact(asked.system or "", asked.version)
-        if held is None:
-            return (f"{asked.system}|{asked.version}" if asked.version else asked.system or ""), False
-        whole = held.header.content == "complete"
-        return "" if whole else held.header.url, held.concept(asked.code) is not None
+def _in_value_set(scope: Scope, value_set: str, asked: Asked) -> tuple[CodeCheck, Json | None]:
+    """Return the verdict, and the concept as the value set lists it."""
     composition = scope.value_set(value_set)
     if composition is None:
-        return value_set, False
+        return CodeCheck(None, value_set, message=_not_loaded(scope, value_set, asked.code)), None
     answer = Membership(scope, lists_decide=True).find(composition, asked)
-    sure = [each for each in answer.matches if not each.unsure and not each.refused]
-    unsure = next((each.url for each in answer.matches if each.unsure), "")
-    return unsure or answer.missing, bool(sure)
+    match = next((each for each in answer.matches if not each.unsure and not each.refused), None)
+    if match is not None:
+        return _RIGHT, match.listed
+    missing = next((each.url for each in answer.matches if each.unsure), "") or answer.missing
+    if missing and not impossible(asked.system or "", asked.code):
+        return CodeCheck(None, missing, message=_not_loaded(scope, missing, asked.code)), None
+    return CodeCheck(False, message=f"the code {_named(asked)} is not in the value set {value_set!r}"[:500]), None
 
 
 def _not_loaded(scope: Scope, missing: str, code: str) -> str:
@@ -76,40 +94,18 @@ def _not_loaded(scope: Scope, missing: str, code: str) -> str:
     return f"{text} ({way})" if way else text
 
 
-def with_concept(found: CodeCheck, system: CodeSystem, code: str, display: str | None, language: str) -> CodeCheck:
-    """Return the check with what the concept says of its display and its life."""
-    concept = system.concept(code)
-    if concept is None or found.result is False:
-        return found
-    right = "" if display is None else wrong_display(concept, display, language)
-    if right and _cut(system.header.url, right, display or ""):
-        right = ""
-    if not right and not concept.inactive:
-        return found
-    message = f"the display of {_named(system.header.url, code)} is {right!r}, not {(display or '')[:200]!r}"
-    return CodeCheck(found.result, found.missing, right, message if right else found.message, concept.inactive)
-
-
-def wrong_display(concept: Concept, display: str, language: str = "") -> str:
-    """Return the right display where the given one is none of the concept's; else an empty text.
-
-    Case and runs of white space do not count.
-    """
-    given = _plain(display)
-    if given == _plain(concept.display) or any(_plain(each.value) == given for each in concept.designations):
-        return ""
-    of_language = (each.value for each in concept.designations if language and each.language == language)
-    return next(of_language, concept.display)
-
-
-def _cut(url: str, known: str, display: str) -> bool:
-    """Tell whether the display that is known is the start of the given one, cut where R4 cut those of HL7 v3."""
-    return len(known) == _CUT_AT and url.startswith(_V3) and _plain(display).startswith(_plain(known))
+def _is_right(displays: Displays, given: str, url: str) -> bool:
+    """Tell whether a display is one of those that there are; case and runs of white space do not count."""
+    plain = _plain(given)
+    known = [_plain(each.value) for each in displays.all()]
+    # R4 cut the displays of HL7 v3.
+    cut = url.startswith(_V3) and any(len(each) == _CUT_AT and plain.startswith(each) for each in known)
+    return not known or plain in known or cut
 
 
 def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _named(system: str | None, code: str) -> str:
-    return repr(f"{system}#{code}"[:300]) if system else repr(code[:100])
+def _named(asked: Asked) -> str:
+    return repr(f"{asked.system}#{asked.code}"[:300]) if asked.system else repr(asked.code[:100])

@@ -267,7 +267,8 @@ class CodingCheck:
     def _check_display(self, concept: Concept) -> None:
         if concept.code != self._code and self._system is not None:
             self._take([case_differs(self._system, self._code, concept.code)])
-        if not self._display:
+        # What a grammar makes has no display that anybody publishes.
+        if not self._display or (self._system is not None and self._system.header.compositional):
             return
         named = f"{self._url}#{self._code}"
         finding = wrong(self._displays(concept), self._display, named, self._setting.languages, "")

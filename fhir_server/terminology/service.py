@@ -6,11 +6,12 @@ from itertools import islice
 from fhir_server.errors import TooCostly
 from fhir_server.packages import Library
 from fhir_server.search.query import TokenValue
-from fhir_server.terminology.checks import CodeCheck, check, with_concept
+from fhir_server.terminology.checks import CodeCheck, check
 from fhir_server.terminology.code_lists import codes_in, known, related
 from fhir_server.terminology.code_system import CodeSystem, Json, SystemProvider
 from fhir_server.terminology.expansion_cache import ExpansionCache
 from fhir_server.terminology.kept_expansions import KeptExpansions
+from fhir_server.terminology.membership import Asked
 from fhir_server.terminology.scope import Scope
 from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.systems import standard_systems
@@ -82,10 +83,8 @@ class Terminology:
         key = (value_set, system, code, display, version, language)
         found = self._checks.get(key)
         if found is None:
-            found = check(self._scope, value_set, system, code, version or "")
-            held = self.sources.system(system, version or "") if system else None
-            if held is not None:
-                found = with_concept(found, held, code, display, language or "")
+            asked = Asked(system, code, version or "")
+            found = check(self._scope, value_set, asked, display, language or "")
             if len(self._checks) >= _MOST_CHECKS:
                 self._checks.clear()
             self._checks[key] = found

@@ -165,3 +165,16 @@ def test_a_changed_library_has_its_own_answers() -> None:
     changed = first.with_resources([value_set("x", concepts(ANIMALS, "cat"))])
     assert result(changed, "urn:vs:x", ANIMALS, "cat") is True
     assert result(first, "urn:vs:x", ANIMALS, "cat") is False
+
+
+def test_a_display_of_the_value_set_is_right_too() -> None:
+    listed = {"system": ANIMALS, "concept": [{"code": "dog", "display": "Doggy"}]}
+    service = terminology(value_set("x", listed))
+    assert service.check("urn:vs:x", ANIMALS, "dog", display="doggy").display == ""
+    assert service.check("urn:vs:x", ANIMALS, "dog", display="Puppy").display == "Doggy"
+
+
+def test_displays_of_what_a_grammar_makes_are_nobodys() -> None:
+    ucum = "http://unitsofmeasure.org"
+    assert terminology().check(None, ucum, "mg", display="any words").display == ""
+    assert result(terminology(), None, ucum, "not a unit") is False
