@@ -86,7 +86,7 @@ def _check_offered(question: Json, answer: Value, place: Place, run: Run) -> Non
     if _key(answer) in offered.all:
         return
     if question.get("type") == "open-choice" and answer.type == "string":
-        if answer.json in offered.displays:
+        if isinstance(answer.json, str) and answer.json in offered.displays:
             text_ = f"{shorten(answer.json)} is the display of an option; should it be a Coding?"
             run.warn(place, "invariant", text_)
         return

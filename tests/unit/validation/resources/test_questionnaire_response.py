@@ -278,3 +278,17 @@ def test_misshapen_items_are_not_the_end(broken: Any) -> None:
     issues(response(item=broken) | {"item": broken}, asked)
     issues(response({"linkId": "1", "answer": broken}, {"linkId": "2", "item": broken}), asked)
     issues(response(answered({"valueString": "x"})), form() | {"item": broken})
+
+
+@pytest.mark.parametrize("broken", [None, 1, True, "x", [], [None], {}, {"value": []}, {"code": [1], "system": {}}])
+@pytest.mark.parametrize("name", ["String", "Coding", "Quantity", "Attachment", "Reference", "Date", "Decimal"])
+def test_misshapen_values_are_not_the_end(name: str, broken: Any) -> None:
+    type_ = {"Coding": "open-choice", "Date": "date", "Decimal": "decimal"}.get(name, name.lower())
+    bound = [{"url": f"{CORE}minValue", f"value{name}": broken}, {"url": f"{SDC}minQuantity", "valueQuantity": broken}]
+    value = {f"value{name}": broken}
+    depends = [{"question": "1", "operator": "=", f"answer{name}": broken}]
+    first = question(type_, answerOption=[value, {"valueString": "y"}], extension=bound, maxLength=broken)
+    asked = form(
+        first, question("open-choice", "2", enableWhen=depends, answerOption=[{"valueCoding": {"display": "z"}}])
+    )
+    issues(response(answered(value), answered({"valueString": broken}, link="2")), asked)
