@@ -134,7 +134,7 @@ def _array(node: Node, found: tuple[Any, Any], key: str, type_name: str | None, 
     values, extras = (part if isinstance(part, list) else [] for part in found)
     for index in range(max(len(values), len(extras))):
         value = values[index] if index < len(values) else None
-        extra = extras[index] if index < len(extras) else None
+        extra = extras[index] if index < len(extras) and isinstance(extras[index], dict) else None
         if value is not None or extra is not None:
             yield Node(value, type_name or guessed_type(value, model), node, key, index, extra)
 

@@ -208,4 +208,5 @@ def node_of(spot: Spot) -> Node:
     parent = node_of(spot.above) if isinstance(spot.above, Spot) else None
     index = None if spot.index < 0 else spot.index
     key = json_key(spot.name) if parent is not None else ""
-    return Node(spot.value, spot.type or None, parent, key, index, spot.extra)
+    extra = spot.extra if type(spot.extra) is dict else None
+    return Node(spot.value, spot.type or None, parent, key, index, extra)
