@@ -8,7 +8,9 @@ from typing import Protocol
 
 import httpx
 
-from fhir_server.commands import backup, export, fhirpath, load, packages, reindex, serve, terminology
+from fhir_server.commands import (
+    backup, clients, export, fhirpath, load, packages, reindex, serve, terminology, users,
+)  # fmt: skip
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.serving.door import CommandFailed
 from fhir_server.settings import Settings
@@ -36,6 +38,8 @@ _COMMANDS: Mapping[str, Command] = {
     "fhirpath": fhirpath,
     "packages": packages,
     "terminology": terminology,
+    "users": users,
+    "clients": clients,
 }
 
 

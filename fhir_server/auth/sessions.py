@@ -56,7 +56,11 @@ class Listed:
 async def sessions_of(desk: Desk, user_id: str) -> list[Listed]:
     """Return where a user is signed in, the latest first."""
     found = [
-        Listed(record.key, since if isinstance(since := record.value["since"], int) else 0, str(record.value.get("browser", "")))
+        Listed(
+            record.key,
+            since if isinstance(since := record.value["since"], int) else 0,
+            str(record.value.get("browser", "")),
+        )
         for record in await desk.store.records.find(SESSIONS.name, (Where("user", "=", user_id),), limit=_MOST)
         if isinstance(expires := record.value["expires"], int) and expires > desk.now()
     ]

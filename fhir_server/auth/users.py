@@ -33,7 +33,8 @@ class User:
         also: further records that are they: `RelatedPerson/4`, of a parent of two patients.
         roles: `admin`, `clinician`, ... (auth/roles.py).
         password: Argon2id; empty where they sign in elsewhere or by passkey alone. change: at the next sign-in.
-        totp: its secret; empty without. passkeys: credential id to public key and counter.
+        totp: its secret; empty without. recovery: digests of codes that stand in for it once.
+        passkeys: credential id to public key and counter.
         failures: failed sign-ins in a row. locked: until then, milliseconds.
         identities: issuer and subject at other providers: `https://idp.example|123`.
     """
@@ -52,6 +53,7 @@ class User:
     identities: tuple[str, ...] = ()
     active: bool = True
     also: tuple[str, ...] = ()
+    recovery: tuple[str, ...] = ()
 
 
 def new_user(name: str, **more: Any) -> User:
