@@ -71,6 +71,9 @@ class Settings(BaseModel):
     gzip_minimum: Positive = Field(1_024, description="Smallest response that is compressed.")
 
     # --- authority
+    audit: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether requests are audited; `auto` does where `auth` is on."
+    )
     token_life: Positive = Field(3_600, description="How long an access token is good, in seconds.")
     refresh_life: Positive = Field(90 * 86_400, description="How long an unused refresh token is good, in seconds.")
     refresh_grace: Positive = Field(
@@ -80,6 +83,8 @@ class Settings(BaseModel):
     sign_in_failures: Positive = Field(5, description="Failed sign-ins in a row after which a user is locked.")
     sign_in_lock: Positive = Field(900, description="How long a user is locked then, in seconds.")
     session_life: Positive = Field(12 * 3_600, description="How long a browser stays signed in, in seconds.")
+    brands_file: Path | None = Field(None, description="File with the Bundle of user-access brands, JSON.")
+    brand_identifier: str = Field("", description="Identifier of the primary brand: `value` or `system|value`.")
     client_registration: bool = Field(False, description="Whether anybody may register an app (RFC 7591).")
     jwks_inside: bool = Field(
         False, description="Whether JWKS URLs of clients may lie in private networks and be plain HTTP (development)."

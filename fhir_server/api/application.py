@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
-from fhir_server.api.auth import Service, authorization_routes
+from fhir_server.api.auth import Cors, Origins, Service, authorization_routes
 from fhir_server.api.auth.service import DeskOf, closed, silent
 from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
@@ -42,13 +43,14 @@ class Application(FastAPI):
     """FastAPI with the FHIR endpoint before its router, whose machinery would halve the rate of reads."""
 
     edge: Edge
+    door: ASGIApp
     running: Running | None = None
     authorization: Service | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
         if scope["type"] == "http" and _is_fhir(scope):
-            return await self.edge(scope, receive, send)
+            return await self.door(scope, receive, send)
         return await super().__call__(scope, receive, send)
 
     def start(self, running: Running) -> None:
@@ -90,9 +92,11 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
         beside = get_openapi(title=TITLE, version=VERSION, routes=application.routes)
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
-    application.edge = Edge(parts)
+    application.door = application.edge = Edge(parts)
     if parts.settings.auth == "smart":
         application.authorization = Service(parts.settings)
+        if "*" not in parts.settings.cors_origins:
+            application.door = Cors(application.edge, Origins(application.authorization))
         application.router.routes.extend(authorization_routes(application.authorization))
     application.include_router(pages(described, application.ready))
     application.mount(ASSETS, assets())

@@ -36,12 +36,18 @@ def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
     return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
+PREFLIGHT: RawHeaders = [
+    (b"access-control-allow-methods", _METHODS),
+    (b"access-control-allow-headers", _REQUEST_HEADERS),
+    (b"access-control-max-age", _MAX_AGE),
+]
+
+
 def preflight(headers: Mapping[str, str], settings: Settings) -> RawHeaders:
     """Return what a preflight is told beside `allowed`; without it the browser refuses the page."""
-    if not allowed(headers, settings):
-        return []
-    return [
-        (b"access-control-allow-methods", _METHODS),
-        (b"access-control-allow-headers", _REQUEST_HEADERS),
-        (b"access-control-max-age", _MAX_AGE),
-    ]
+    return list(PREFLIGHT) if allowed(headers, settings) else []
+
+
+def marks(origin: str) -> RawHeaders:
+    """Return what lets the pages of one origin read an answer."""
+    return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin"), _EXPOSED]

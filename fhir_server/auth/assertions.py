@@ -23,6 +23,8 @@ ALGORITHMS = ("RS384", "ES384")
 _LONGEST = 300
 _SKEW = 30
 _LARGEST = 8_192
+_LONGEST_JTI = 500
+_SMALLEST = 2_048
 
 Key = RSAKey | ECKey
 
@@ -36,7 +38,7 @@ async def prove(desk: Desk, client: Client, assertion: str, audiences: Iterable[
     if len(assertion) > _LARGEST:
         raise invalid_client("client_assertion is too long")
     header = _header(assertion)
-    claims = _claims(assertion, await _keys(client, header, fetcher))
+    claims = _claims(assertion, await _key(client, header, fetcher))
     _hold(claims, client, tuple(audiences), desk.now() / 1000)
     life = max(0.0, float(claims["exp"]) - desk.now() / 1000) + _SKEW
     if not await desk.first(ONCE.name, digest(f"jti {client.id} {claims['jti']}"), life):
@@ -69,8 +71,11 @@ def _header(assertion: str) -> dict[str, Any]:
     return header
 
 
-async def _keys(client: Client, header: dict[str, Any], fetcher: JwksFetcher) -> list[Key]:
-    """Return the client's keys that the header may mean. A `jku` has to be the URL that was registered."""
+async def _key(client: Client, header: dict[str, Any], fetcher: JwksFetcher) -> Key:
+    """Return the one key of the client that the header means. A `jku` has to be the URL that was registered.
+
+    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html#signature-verification
+    """
     jku = header.get("jku")
     if jku is not None and jku != client.jwks_uri:
         raise invalid_client("jku is not the JWKS URL that the client registered")
@@ -80,12 +85,22 @@ async def _keys(client: Client, header: dict[str, Any], fetcher: JwksFetcher) ->
         found = [key for key in _listed(jwks) if key.get("kid") == header["kid"] and key.get("kty") == kind]
         if found or not client.jwks_uri:
             break
-    if not found:
-        raise invalid_client("the client has no such key")
+    if len(found) != 1:
+        raise invalid_client("the client has no such key, or more than one of this name")
+    return _imported(found[0], kind)
+
+
+def _imported(key: dict[str, Any], kind: str) -> Key:
     try:
-        return [RSAKey.import_key(key) if kind == "RSA" else ECKey.import_key(key) for key in found]
-    except (JoseError, ValueError):
+        if kind == "EC":
+            return ECKey.import_key(key)
+        made = RSAKey.import_key(key)
+        too_small = made.public_key.key_size < _SMALLEST
+    except (JoseError, ValueError, TypeError, KeyError):
         raise invalid_client("the client's key cannot be read") from None
+    if too_small:
+        raise invalid_client(f"the client's key has less than {_SMALLEST} bits")
+    return made
 
 
 def _listed(jwks: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,13 +108,11 @@ def _listed(jwks: dict[str, Any]) -> list[dict[str, Any]]:
     return [key for key in keys if isinstance(key, dict) and "d" not in key] if isinstance(keys, list) else []
 
 
-def _claims(assertion: str, keys: list[Key]) -> dict[str, Any]:
-    for key in keys:
-        try:
-            return dict(jwt.decode(assertion, key, algorithms=list(ALGORITHMS)).claims)
-        except (JoseError, ValueError):
-            continue
-    raise invalid_client("the signature of client_assertion does not hold")
+def _claims(assertion: str, key: Key) -> dict[str, Any]:
+    try:
+        return dict(jwt.decode(assertion, key, algorithms=list(ALGORITHMS)).claims)
+    except (JoseError, ValueError, TypeError):
+        raise invalid_client("the signature of client_assertion does not hold") from None
 
 
 def _hold(claims: dict[str, Any], client: Client, audiences: tuple[str, ...], now: float) -> None:
@@ -108,10 +121,10 @@ def _hold(claims: dict[str, Any], client: Client, audiences: tuple[str, ...], no
         raise invalid_client("iss and sub of client_assertion must be the client_id")
     given = claims.get("aud")
     named = given if isinstance(given, list) else [given]
-    if not any(one in audiences for one in named):
-        raise invalid_client("aud of client_assertion must be the URL of the token endpoint")
+    if len(named) != 1 or named[0] not in audiences:  # one for several servers could be carried from one to another
+        raise invalid_client("aud of client_assertion must be the URL of the token endpoint, and nothing else")
     expires = claims.get("exp")
-    if not isinstance(expires, int | float) or isinstance(expires, bool) or expires <= now - _SKEW:
+    if not isinstance(expires, int | float) or isinstance(expires, bool) or not expires > now - _SKEW:
         raise invalid_client("client_assertion has expired, or has no exp")
     if expires > now + _LONGEST + _SKEW:
         raise invalid_client("exp of client_assertion must be at most 5 minutes ahead")
@@ -120,5 +133,5 @@ def _hold(claims: dict[str, Any], client: Client, audiences: tuple[str, ...], no
         if isinstance(start, int | float) and start > now + _SKEW:
             raise invalid_client(f"{name} of client_assertion lies ahead")
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not jti:
+    if not isinstance(jti, str) or not jti or len(jti) > _LONGEST_JTI:
         raise invalid_client("client_assertion needs a jti")

@@ -14,6 +14,8 @@ from fhir_server.storage.base import RecordChange
 
 Kind = Literal["public", "symmetric", "asymmetric"]
 
+_PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -53,6 +55,17 @@ async def find_client(desk: Desk, client_id: str) -> Client | None:
     record = await desk.get(CLIENTS.name, client_id)
     client = msgspec.convert(dict(record.value), Client) if record else None
     return client if client and client.active else None
+
+
+async def origins_of(desk: Desk) -> frozenset[str]:
+    """Return the browser origins of all active clients."""
+    found: set[str] = set()
+    after = None
+    while page := await desk.store.records.find(CLIENTS.name, after=after, limit=_PAGE):
+        clients = [msgspec.convert(dict(record.value), Client) for record in page]
+        found |= {origin for client in clients if client.active for origin in client.origins}
+        after = page[-1].key
+    return frozenset(found)
 
 
 async def save_client(desk: Desk, client: Client) -> None:

@@ -3,6 +3,7 @@
 Spec: https://www.rfc-editor.org/rfc/rfc7591
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from fhir_server.auth.clients import Client, Kind, save_client
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.scopes import INTROSPECT, LAUNCH, parse_scopes
 from fhir_server.auth.secrets import digest, new_handle
 
 _KINDS: dict[str, Kind] = {
@@ -20,6 +21,13 @@ _KINDS: dict[str, Kind] = {
     "private_key_jwt": "asymmetric",
 }
 _GRANTS = frozenset(("authorization_code", "refresh_token", "client_credentials"))
+_LONGEST_NAME = 200
+_ECHOED = frozenset(
+    ("client_name", "redirect_uris", "initiate_login_uri", "jwks", "jwks_uri", "logo_uri", "client_uri", "policy_uri",
+     "tos_uri", "contacts", "response_types")
+)  # fmt: skip
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+_PLAIN = re.compile(r"[!-~]{3,2000}", re.ASCII)
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -32,12 +40,15 @@ async def register(desk: Desk, asked: Any) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise _bad("the metadata is not a JSON object")
     client = read_metadata(asked)
-    if any(scope.level == "system" for scope in parse_scopes(client.scopes).resources):
-        raise _bad("system scopes are given by administrators only")
+    scopes = parse_scopes(client.scopes)
+    if "client_credentials" in client.grant_types or any(scope.level == "system" for scope in scopes.resources):
+        raise _bad("only administrators let a client act for itself (client_credentials, system scopes)")
+    if not scopes.others.isdisjoint((LAUNCH, INTROSPECT)):
+        raise _bad("scopes that begin with __ are given by administrators only")
     client, secret = with_secret(client)
     await save_client(desk, client)
     return {
-        **asked,
+        **{name: value for name, value in asked.items() if name in _ECHOED},
         "client_id": client.id,
         "client_id_issued_at": desk.now() // 1000,
         "scope": client.scopes,
@@ -57,7 +68,7 @@ def read_metadata(asked: dict[str, Any]) -> Client:
         raise _bad(f"grant_types are of {', '.join(sorted(_GRANTS))}")
     client = Client(
         id=new_handle(),
-        name=_text(asked, "client_name") or "an app without a name",
+        name=_text(asked, "client_name")[:_LONGEST_NAME] or "an app without a name",
         kind=kind,
         redirect_uris=_texts(asked, "redirect_uris"),
         launch_uri=_text(asked, "initiate_login_uri"),
@@ -82,8 +93,11 @@ def checked(client: Client) -> Client:
         _check_redirect(uri)
     if client.kind == "asymmetric" and (client.jwks is None) == (not client.jwks_uri):
         raise _bad("private_key_jwt needs either jwks or jwks_uri")
-    if "client_credentials" in client.grant_types and client.kind == "public":
-        raise _bad("a client without credentials cannot act for itself")
+    if "client_credentials" in client.grant_types and client.kind != "asymmetric":
+        raise _bad("only a client with private_key_jwt may act for itself")
+    for uri in (client.jwks_uri, client.logo_uri, client.client_uri, client.policy_uri, client.tos_uri):
+        _check_web(uri)
+    _check_jwks(client.jwks)
     origins = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, client.redirect_uris) if parts.netloc}
     return replace(client, origins=tuple(sorted(origins | set(client.origins))))
 
@@ -97,13 +111,38 @@ def with_secret(client: Client) -> tuple[Client, str]:
 
 
 def _check_redirect(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.fragment or not parts.scheme or parts.scheme in ("javascript", "data", "file"):
+    """Apps on a device have schemes of their own, made of a domain: https://www.rfc-editor.org/rfc/rfc8252#section-7.1"""
+    try:
+        parts, plain = urlsplit(uri), _PLAIN.fullmatch(uri)
+        host = parts.hostname
+    except ValueError:
+        raise OAuthError("invalid_redirect_uri", "a redirect URI cannot be read") from None
+    if not plain or "#" in uri or "@" in parts.netloc:
         raise OAuthError("invalid_redirect_uri", f"{uri[:200]} cannot be redirected to")
-    if parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise OAuthError("invalid_redirect_uri", f"{uri[:200]} must be https")
-    if parts.scheme in ("http", "https") and not parts.hostname:
+    if parts.scheme not in ("http", "https"):
+        if "." not in parts.scheme:
+            raise OAuthError("invalid_redirect_uri", f"{uri[:200]} is neither https nor a scheme made of a domain")
+    elif not host:
         raise OAuthError("invalid_redirect_uri", f"{uri[:200]} names no host")
+    elif parts.scheme == "http" and host not in _LOCAL:
+        raise OAuthError("invalid_redirect_uri", f"{uri[:200]} must be https")
+
+
+def _check_web(uri: str) -> None:
+    if uri and not (_PLAIN.fullmatch(uri) and uri.lower().startswith(("https://", "http://")) and "@" not in uri):
+        raise _bad(f"{uri[:200]} is no web address")
+
+
+def _check_jwks(jwks: dict[str, Any] | None) -> None:
+    if jwks is None:
+        return
+    keys = jwks.get("keys")
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
+        raise _bad("jwks holds no keys")
+    if any(key.get("kty") not in ("RSA", "EC") or not isinstance(key.get("kid"), str) for key in keys):
+        raise _bad("each key of jwks needs kty RSA or EC, and a kid")
+    if any(_PRIVATE & key.keys() for key in keys):
+        raise _bad("jwks holds a private key, which nobody but the client may know: make another")
 
 
 def _text(asked: dict[str, Any], name: str) -> str:

@@ -58,6 +58,8 @@ _DOCUMENTATION = (
     "`Prefer: handling=lenient`."
 )
 
+_SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _MOST_BASES = 16
 _of_terminologies: "WeakKeyDictionary[Terminology, dict[str, Stated]]" = WeakKeyDictionary()
 
@@ -109,7 +111,7 @@ def _parts(ctx: Context) -> Parts:
 def statement(parts: Parts, base: str, mode: str) -> Stated:
     """Return the CapabilityStatement as JSON, and its ETag; kept for as long as the parts are the same."""
     types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
-    made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types)
+    made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types, base)
     made["software"] |= {"releaseDate": _DATE}
     return _stated(made)
 
@@ -159,13 +161,13 @@ def _version() -> str:
         return "0"
 
 
-def _body(parts: Parts, types: list[str]) -> dict[str, Any]:
+def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     parameters, settings = parts.parameters, parts.settings
     referring, profiles = _referring(parameters), dict(parts.profiles)
     rest: dict[str, Any] = {
         "mode": "server",
         "documentation": _DOCUMENTATION,
-        "security": _security(settings),
+        "security": _security(settings, base),
         "resource": [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types],
         "interaction": [{"code": code} for code in _SYSTEM],
         "searchParam": _search_parameters(parameters.common(parameters.types)),
@@ -180,9 +182,22 @@ def _body(parts: Parts, types: list[str]) -> dict[str, Any]:
     return {"fhirVersion": "4.0.1", "format": list(_FORMATS), "patchFormat": list(_PATCHES), **guides, "rest": [rest]}
 
 
-def _security(settings: Settings) -> dict[str, Any]:
-    text = "Open to everybody: authorization is switched off." if settings.auth == "none" else "SMART App Launch 2.2."
-    return {"cors": bool(settings.cors_origins), "description": text}
+def _security(settings: Settings, base: str) -> dict[str, Any]:
+    """Spec: https://hl7.org/fhir/R4/codesystem-restful-security-service.html and, for its extension,
+    https://hl7.org/fhir/smart-app-launch/STU2.2/StructureDefinition-oauth-uris.html"""
+    cors = bool(settings.cors_origins)
+    if settings.auth == "none":
+        return {"cors": cors, "description": "Open to everybody: authorization is switched off."}
+    auth = f"{base.removesuffix('/fhir')}/auth"
+    names = ("authorize", "token", "introspect", "revoke", "manage", *["register"][: settings.client_registration])
+    uris = [{"url": name, "valueUri": f"{auth}/{name}"} for name in names]
+    service = {"coding": [{"system": _SERVICES, "code": "SMART-on-FHIR"}], "text": "SMART App Launch 2.2"}
+    return {
+        "extension": [{"url": _URIS, "extension": uris}],
+        "cors": cors,
+        "service": [service],
+        "description": "SMART App Launch 2.2: see .well-known/smart-configuration.",
+    }
 
 
 def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iterable[str]) -> dict[str, Any]:

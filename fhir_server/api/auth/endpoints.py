@@ -5,21 +5,22 @@ Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_server.api.auth.service import Service, answered, auth_of, form_of, refused
+from fhir_server.api.auth.launches import new_launch
+from fhir_server.api.auth.service import Service, answered, auth_of, bearer_of, form_of, json_of, refused
 from fhir_server.auth import keys, token_endpoint
 from fhir_server.auth.client_authentication import authenticated
 from fhir_server.auth.clients import Client
 from fhir_server.auth.desk import Desk
-from fhir_server.auth.discovery import openid_configuration, smart_configuration
+from fhir_server.auth.discovery import openid_configuration, smart_configuration, style
 from fhir_server.auth.errors import OAuthError, invalid_client
 from fhir_server.auth.introspection import introspected
 from fhir_server.auth.registration import register
-from fhir_server.auth.tokens import find_token, revoke_token
+from fhir_server.auth.scopes import INTROSPECT, parse_scopes
+from fhir_server.auth.tokens import revoke_token
 from fhir_server.errors import FhirError
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -34,7 +35,8 @@ class Endpoints:
     async def smart(self, request: Request) -> Response:
         """Answer `.well-known/smart-configuration`."""
         base = self.service.fhir_base(request)
-        return JSONResponse(smart_configuration(base, auth_of(base), registration=self._registers))
+        brands = self.service.brands
+        return JSONResponse(smart_configuration(base, auth_of(base), registration=self._registers, brands=brands))
 
     async def openid(self, request: Request) -> Response:
         """Answer `.well-known/openid-configuration`."""
@@ -51,21 +53,25 @@ class Endpoints:
         return answered(await token_endpoint.answer(desk, client, form))
 
     async def introspect(self, request: Request) -> Response:
-        """Tell what a token is good for, to a confidential client or the bearer of a token."""
-        desk = await self.service.desk(request)
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            found = await find_token(desk, bearer.strip())
-            if found is None or found.kind != "access":
-                raise invalid_client("the bearer token is not good")
-            form = await form_of(request)
+        """Tell a confidential client, or the bearer of a token, what a token is good for.
+
+        The scope `__introspect` lets it ask for tokens of all clients; without it it may ask for its own.
+
+        Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/token-introspection.html
+        """
+        if request.headers.get("authorization", "").lower().startswith("bearer "):
+            desk = await self.service.desk(request)
+            found, form = await bearer_of(request, desk), await form_of(request)
+            asking, scopes = found.grant.client, found.scopes
         else:
             desk, form, client = await self._client(request)
             if client.kind == "public":
-                raise invalid_client("only a confidential client may introspect")
+                raise invalid_client("only a confidential client, or the bearer of a token, may introspect")
+            asking, scopes = client.id, client.scopes
         if not form.get("token"):
             raise OAuthError("invalid_request", "token is needed")
-        return answered(await introspected(desk, form["token"]))
+        whose = None if INTROSPECT in parse_scopes(scopes) else asking
+        return answered(await introspected(desk, form["token"], whose))
 
     async def revoke(self, request: Request) -> Response:
         """End a token. Spec: RFC 7009"""
@@ -79,11 +85,26 @@ class Endpoints:
         """Register an app, where the setting allows that anybody does. Spec: RFC 7591"""
         if not self._registers:
             raise OAuthError("access_denied", "this server registers apps by its administrators only", 403)
-        try:
-            asked: Any = await request.json()
-        except ValueError:
-            raise OAuthError("invalid_client_metadata", "the body is not JSON") from None
+        asked = await json_of(request, "invalid_client_metadata")
         return answered(await register(await self.service.desk(request), asked), 201)
+
+    async def launch(self, request: Request) -> Response:
+        """Take the context that an EHR launches an app with; see api/auth/launches."""
+        return await new_launch(self.service, request)
+
+    async def style(self, request: Request) -> Response:
+        """Answer with the style that apps may take over."""
+        return JSONResponse(style(), headers={"cache-control": "max-age=3600"})
+
+    async def brands(self, request: Request) -> Response:
+        """Answer with the brand bundle. Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/brands.html"""
+        brands = self.service.brands
+        if brands is None:
+            return JSONResponse({"error": "not_found"}, 404)
+        headers = {"etag": brands.etag, "cache-control": "max-age=3600"}
+        if brands.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(brands.body, headers=headers, media_type="application/fhir+json")
 
     async def _client(self, request: Request) -> tuple[Desk, dict[str, str], Client]:
         desk, form = await self.service.desk(request), await form_of(request)

@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from fhir_server.api.auth.admin import admin_routes
+from fhir_server.api.auth.browser import foreign
 from fhir_server.api.auth.endpoints import Endpoints, Handler, guarded
 from fhir_server.api.auth.flow import Flow
 from fhir_server.api.auth.management import Management
+from fhir_server.api.auth.origins import Cors, Origins
 from fhir_server.api.auth.service import Service
+from fhir_server.api.auth.show import message
+from fhir_server.auth.discovery import BRANDS
 
 _PREFIXES = ("", "/t/{tenant}")
 
@@ -24,10 +30,10 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
 
     Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html (CORS)
     """
-    apps, flow, own = Endpoints(service), Flow(service), Management(service)
+    apps, flow, own, origins = Endpoints(service), Flow(service), Management(service), Origins(service)
     yield _open(
         f"{prefix}/fhir/.well-known",
-        service,
+        origins,
         _get("/smart-configuration", apps.smart),
         _get("/openid-configuration", apps.openid),
     )
@@ -39,17 +45,32 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("manage", own.show, own.end),
     ):
         yield Route(f"{prefix}/auth/{name}", guarded(show), methods=["GET"])
-        yield Route(f"{prefix}/auth/{name}", guarded(take), methods=["POST"])
-    yield Route(f"{prefix}/auth/sign-out", guarded(own.sign_out), methods=["POST"])
+        yield Route(f"{prefix}/auth/{name}", guarded(_own(service, take)), methods=["POST"])
+    yield from admin_routes(service, prefix)
+    yield Route(f"{prefix}/auth/sign-out", guarded(_own(service, own.sign_out)), methods=["POST"])
     yield _open(
         f"{prefix}/auth",
-        service,
+        origins,
         _get("/jwks", apps.jwks),
+        _get("/style.json", apps.style),
+        _get(f"/{BRANDS}", apps.brands),
+        _post("/launch", apps.launch),
         _post("/token", apps.token),
         _post("/introspect", apps.introspect),
         _post("/revoke", apps.revoke),
         _post("/register", apps.registration),
     )
+
+
+def _own(service: Service, handler: Handler) -> Handler:
+    """Return the handler of a form, which refuses those that come from pages of others."""
+
+    async def answer(request: Request) -> Response:
+        if foreign(request, await service.desk(request)):
+            return message("Not from here", "This form was sent by a page of another site.", 403)
+        return await handler(request)
+
+    return answer
 
 
 def _get(path: str, handler: Handler) -> Route:
@@ -60,12 +81,5 @@ def _post(path: str, handler: Handler) -> Route:
     return Route(path, guarded(handler), methods=["POST"])
 
 
-def _open(prefix: str, service: Service, *routes: Route) -> Mount:
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=list(service.settings.cors_origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Accept"],
-        max_age=3_600,
-    )
-    return Mount(prefix, routes=list(routes), middleware=[cors])
+def _open(prefix: str, origins: Origins, *routes: Route) -> Mount:
+    return Mount(prefix, routes=list(routes), middleware=[Middleware(Cors, origins=origins)])

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_server.api.headers import base_url, mapping
+from fhir_server.auth.brands import Brands, load_brands
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.jwks import JwksFetcher
+from fhir_server.auth.tokens import Found, find_token
 from fhir_server.errors import Busy
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.settings import Settings
@@ -44,9 +47,11 @@ class Service:
     desk_of: DeskOf = closed
     ask: Callable[[FhirRequest], Awaitable[FhirResponse]] = silent
     fetcher: JwksFetcher = field(init=False)
+    brands: Brands | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.fetcher = JwksFetcher(inside=self.settings.jwks_inside)
+        self.brands = load_brands(self.settings)
 
     async def desk(self, request: Request) -> Desk:
         """Return the desk of the tenant that the URL names."""
@@ -97,6 +102,23 @@ async def form_of(request: Request) -> dict[str, str]:
     return found
 
 
+async def json_of(request: Request, error: str) -> Any:
+    """Return the JSON that was sent. Raises OAuthError: it is none, with the code that is given."""
+    try:
+        return msgspec.json.decode(await body_of(request))
+    except msgspec.DecodeError:
+        raise OAuthError(error, "the body is not JSON") from None
+
+
+async def bearer_of(request: Request, desk: Desk) -> Found:
+    """Return the access token that a request bears. Raises OAuthError: there is none, or it is not good."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    found = await find_token(desk, token.strip()) if scheme.lower() == "bearer" else None
+    if found is None or found.kind != "access":
+        raise OAuthError("invalid_token", "a bearer token is needed that is good", 401)
+    return found
+
+
 async def body_of(request: Request) -> bytes:
     """Return the body of a request, however it is sent, up to a limit. Raises OAuthError: it is too large."""
     body = b""
@@ -114,5 +136,6 @@ def answered(body: Mapping[str, Any], status: int = 200, **headers: str) -> Resp
 
 def refused(error: OAuthError) -> Response:
     """Return the answer of an endpoint for apps that refuses."""
-    challenge = {"www-authenticate": 'Basic realm="oauth"'} if error.status == 401 else {}
+    scheme = "Bearer" if error.code in ("invalid_token", "insufficient_scope") else "Basic"
+    challenge = {"www-authenticate": f'{scheme} realm="oauth"'} if error.status == 401 else {}
     return answered(error.as_json(), error.status, **challenge)

@@ -24,7 +24,7 @@ async def test_pages_of_other_origins_may_discover_and_call_the_token_endpoint(e
         "/auth/token",
         headers=origin | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"},
     )
-    assert preflight.status_code == 200
+    assert preflight.status_code == 204
     assert "POST" in preflight.headers["access-control-allow-methods"]
     page = await ehr.http.get("/auth/sign-in", headers=origin)
     assert "access-control-allow-origin" not in page.headers, "pages for people are not for other pages"
