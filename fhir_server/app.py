@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
+from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.definitions import load
@@ -45,10 +47,12 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     settings = parts.settings
     stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
     jobs = Runner(now)
+    audited = settings.audit == "on" or (settings.audit == "auto" and settings.auth != "none")
+    recorder = Recorder(now) if audited else None
     try:
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
         tenants = Tenants(stores, settings, now, keeper.changed)
-        server = _server(parts, tenants, operations, jobs)
+        server = replace(_server(parts, tenants, operations, jobs), recorder=recorder)
         store = (await tenants.of("default")).store
         jobs.start(Host(partial(context_of, server), run, tenants.stores))
 
@@ -63,6 +67,8 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
         yield Running(partial(dispatch, server), ready, desk_of)
     finally:
         await jobs.close()
+        if recorder is not None:
+            await recorder.close()
         await stores.close()
 
 

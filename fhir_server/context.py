@@ -45,7 +45,7 @@ class Caller:
     """Who asks, as the audit names them; `admin` may see plans and erase.
 
     grant: what they were granted, by id; `*` where nothing is asked for. client: the app. subject: who the user is in
-    the record, `Practitioner/1`.
+    the record, `Practitioner/1`. user: id of the account. patients: ids of those to whom the grant is bound.
     """
 
     name: str = "anonymous"
@@ -53,6 +53,9 @@ class Caller:
     grant: str = "*"
     client: str = ""
     subject: str = ""
+    user: str = ""
+    roles: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
 
 
 class ApplyPatch(Protocol):
@@ -117,6 +120,15 @@ class Operations(Protocol):
 
     def find(self, name: str, type_: str | None, level: Level, /) -> Operation | None:
         """Return the operation `$name` as called on the system, a type or an instance; None if there is none."""
+
+
+class Auditor(Protocol):
+    """Records what a caller does."""
+
+    async def watch(
+        self, ctx: Context, request: FhirRequest, handler: Callable[[Context, FhirRequest], Awaitable[FhirResponse]], /
+    ) -> FhirResponse:
+        """Run a request and record what came of it."""
 
 
 class Jobs(Protocol):
@@ -190,6 +202,7 @@ class Context:
     base: the absolute URL of the endpoint; absolute references under it are references to this server.
     link_secret: signs page links, the same in all workers.
     jobs: None where nothing runs jobs; then `respond-async` is ignored.
+    auditor: records each request; None where nothing is audited.
     progress: within a job, says how far the work came: `progress(done, of)`.
     """
 
@@ -214,6 +227,7 @@ class Context:
     base: str
     link_secret: bytes
     jobs: Jobs | None = None
+    auditor: Auditor | None = None
     progress: Callable[[int, int], None] = _unheard
 
     @property

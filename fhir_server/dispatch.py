@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from fhir_server.audit.auditor import Auditor, Commit
+from fhir_server.audit.interactions import AUDIT_HANDLERS
+from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.gate import Gate
 from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
 from fhir_server.definitions import Definitions
-from fhir_server.errors import Forbidden, UnknownPath
+from fhir_server.errors import FhirError, Forbidden, UnknownPath
 from fhir_server.interactions.admission import admit
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import capabilities
@@ -54,7 +57,8 @@ HANDLERS: Mapping[str, Handler] = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The long-lived parts of one process; app.py makes it. Without a gate everybody is let in."""
+    """The long-lived parts of one process; app.py makes it. Without a gate everybody is let in;
+    without a recorder nothing is audited."""
 
     settings: Settings
     definitions: Definitions
@@ -66,6 +70,7 @@ class Server:
     new_id: Callable[[], str]
     jobs: Jobs | None = None
     gate: Gate | None = None
+    recorder: Recorder | None = None
     contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
     """Contexts of callers who see everything, by tenant and base URL."""
 
@@ -103,7 +108,14 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
     """Return the context of a request, its caller authorized."""
     tenant = await _tenant(server, request)
     base = server.settings.base_url.rstrip("/") or request.base
-    caller, restriction = await _let_in(server, tenant, base, request)
+    try:
+        caller, restriction = await _let_in(server, tenant, base, request)
+    except FhirError as error:
+        if server.recorder is not None:
+            server.recorder.refused(
+                server.recorder.book(tenant.name, tenant.store.audit), request.address, error.status
+            )
+        raise
     if restriction is _OPEN:
         return _open_context(server, tenant, base)
     return _context(server, tenant, base, caller, restriction)
@@ -133,7 +145,11 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
         access = await gate.access(tenant, base, request.headers.get("authorization"))
     grant = access.grant
     name = grant.subject or grant.user or grant.client
-    return Caller(name, "admin" in grant.roles, grant.id, grant.client, grant.subject), access.restriction
+    caller = Caller(
+        name, "admin" in grant.roles, grant.id, grant.client, grant.subject, grant.user, grant.roles,
+        (grant.patient,) if grant.patient else (),
+    )  # fmt: skip
+    return caller, access.restriction
 
 
 async def _tenant(server: Server, request: FhirRequest) -> Tenant:
@@ -155,7 +171,12 @@ def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
 
 
 def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restriction: Restriction) -> Context:
-    commit = partial(server.tenants.commit, tenant)
+    commit: Commit = partial(server.tenants.commit, tenant)
+    auditor = None
+    if server.recorder is not None:
+        book = server.recorder.book(tenant.name, tenant.store.audit)
+        auditor = Auditor(server.recorder, book, server.definitions, caller)
+        commit = auditor.around(tenant.store, partial(server.tenants.commit, tenant))
 
     async def guarded(changes: Sequence[Change]) -> CommitResult:
         await admit(ctx, changes)
@@ -183,17 +204,26 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         base=base,
         link_secret=tenant.link_secret,
         jobs=server.jobs,
+        auditor=auditor,
     )
     return ctx
 
 
 async def run(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Run one request, or one entry of a Bundle, for the caller of the context."""
+    if ctx.auditor is not None:
+        return await ctx.auditor.watch(ctx, request, _run)
+    return await _run(ctx, request)
+
+
+async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
     if not ctx.restriction.may(request.interaction, request.type):
         raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
     if ctx.jobs is not None and _is_to_be_job(ctx, request):
         return await ctx.jobs.submit(ctx, request)
     handler = _operate if request.interaction == "operation" else HANDLERS[request.interaction]
+    if ctx.auditor is not None and request.type == "AuditEvent":
+        handler = AUDIT_HANDLERS.get(request.interaction, handler)
     try:
         return await handler(ctx, request)
     except StoreError as error:

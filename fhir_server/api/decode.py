@@ -99,7 +99,7 @@ def request(head: Head, base: str, parameters: Query, parts: Parts) -> FhirReque
     interaction = found.interaction(head.method)
     check_ids(head.method, found)
     headers.check(head.scope["headers"], head.headers)
-    return _request(head, base, found, interaction, (b"", formats.FHIR_JSON, parameters))
+    return _request(head, base, (found, interaction), (b"", formats.FHIR_JSON, parameters), parts.settings)
 
 
 async def request_with_body(head: Head, base: str, parameters: Query, receive: Receive, parts: Parts) -> FhirRequest:
@@ -117,11 +117,11 @@ async def request_with_body(head: Head, base: str, parameters: Query, receive: R
     payload = await _payload(head, found, interaction, (body, parameters), parts)
     if interaction == "batch":
         interaction = _bundle_interaction(payload[0])
-    return _request(head, base, found, interaction, payload)
+    return _request(head, base, (found, interaction), payload, parts.settings)
 
 
-def _request(head: Head, base: str, found: Route, interaction: str, payload: "Payload") -> FhirRequest:
-    body, content_type, parameters = payload
+def _request(head: Head, base: str, asked: tuple[Route, str], payload: "Payload", settings: Settings) -> FhirRequest:
+    (found, interaction), (body, content_type, parameters) = asked, payload
     return FhirRequest(
         method="GET" if head.method == "HEAD" else head.method,
         interaction=interaction,
@@ -138,6 +138,7 @@ def _request(head: Head, base: str, found: Route, interaction: str, payload: "Pa
         tenant=head.tenant,
         request_id=head.request_id,
         grant="*" if OPERATOR in head.scope.get("state", ()) else "",
+        address=headers.client_address(head.scope, head.headers, settings),
     )
 
 

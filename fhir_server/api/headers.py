@@ -131,6 +131,30 @@ def _forwarded_base(scope: Scope, headers: Mapping[str, str], mount: str) -> str
     return _base(scheme, host, prefix.rstrip("/") + mount)
 
 
+def client_address(scope: Scope, headers: Mapping[str, str], settings: Settings) -> str:
+    """Return the address that a request came from: the last one that no proxy of ours has. Empty for a socket file."""
+    client = scope.get("client")
+    host = str(client[0]) if isinstance(client, (tuple, list)) and client else ""
+    said = headers.get("x-forwarded-for")
+    if not said or not _trusted(client, settings):
+        return host
+    for part in reversed(said.split(",")):
+        host = _host(part.strip()) or host
+        if not _is_one_of(host, settings.trusted_proxies):
+            break
+    return host
+
+
+def _host(text: str) -> str:
+    """Return an address without its port; empty for what is none."""
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    bare = bare.partition(":")[0] if bare.count(":") == 1 else bare
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return ""
+
+
 def _first(headers: Mapping[str, str], name: str) -> str:
     return headers.get(name, "").partition(",")[0].strip()
 

@@ -23,6 +23,7 @@ from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
+    Audit,
     Change,
     Collection,
     CommitResult,
@@ -114,15 +115,15 @@ class Tenants:
         """Return the stores that are open."""
         return [tenant.store for tenant in self._open.values()]
 
-    async def commit(self, tenant: Tenant, changes: Sequence[Change]) -> CommitResult:
+    async def commit(self, tenant: Tenant, changes: Sequence[Change], *, audit: Audit | None = None) -> CommitResult:
         """Commit; where SearchParameters or terminology change, all workers get to know."""
         types = {change.key.type for change in changes}
         names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
         if not names:
-            return await tenant.store.commit(changes)
+            return await tenant.store.commit(changes, audit=audit)
         token = secrets.token_hex(8)
         marks = [RecordChange(_STATE.name, name, {"token": token}) for name in names]
-        result = await tenant.store.commit(changes, marks)
+        result = await tenant.store.commit(changes, marks, audit=audit)
         if _TERMS in names:
             await self._take_terms(tenant, changes, token)
         tenant.checked = 0

@@ -21,6 +21,7 @@ class FhirRequest(msgspec.Struct, frozen=True):
     `body` is the raw body as JSON bytes (XML is converted at the edge; a Binary or a patch stays as it came).
     `query` are the decoded parameters in their order, those of a POST `_search` body included.
     `grant` is never set by a client: under it the server goes on with a request by itself (a job), `*` being its own.
+    `address` is where it came from on the network; empty for an entry of a Bundle and for what is local.
     """
 
     method: str
@@ -38,6 +39,7 @@ class FhirRequest(msgspec.Struct, frozen=True):
     tenant: str = "default"
     request_id: str = ""
     grant: str = ""
+    address: str = ""
 
     def but(self, **changes: Any) -> "FhirRequest":
         """Return the same request with some things changed."""

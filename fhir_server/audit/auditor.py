@@ -1,0 +1,191 @@
+"""Auditor: watches the requests of one caller, so that each leaves one event, and a write one for each resource."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlencode
+
+from fhir_server.audit.events import Agent, Event, agent_text, own_keys, row_of
+from fhir_server.audit.patients import asked_for, mentioned, patients_of
+from fhir_server.audit.recorder import Book, Recorder
+from fhir_server.context import Caller, Context
+from fhir_server.definitions import Definitions
+from fhir_server.errors import FhirError
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.version import Version
+from fhir_server.storage.audit import AuditRow
+from fhir_server.storage.base import Audit, Change, CommitResult, Store, Written
+
+Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
+
+_WRITES: Final = frozenset(("create", "update", "patch", "delete", "transaction"))
+_MANY: Final = frozenset(
+    ("search-type", "search-system", "search-compartment", "history-instance", "history-type", "history-system",
+     "operation")
+)  # fmt: skip
+_METHODS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_LONGEST_QUERY: Final = 2_000
+_PURPOSE: Final = "x-purpose-of-use"
+_PUBLIC: Final = frozenset(("capabilities",))
+
+
+@dataclass(slots=True)
+class _Trail:
+    """A request under way: who asks, and whether its events went with a commit."""
+
+    agent: Agent
+    request: FhirRequest
+    purpose: str
+    written: bool = False
+
+
+_trail: ContextVar[_Trail | None] = ContextVar("fhir_server.audit.trail", default=None)
+
+
+class Auditor:
+    """Watches for one caller in one tenant."""
+
+    def __init__(self, recorder: Recorder, book: Book, facts: Definitions, caller: Caller) -> None:
+        self._recorder, self._book, self._facts, self._caller = recorder, book, facts, caller
+
+    async def watch(self, ctx: Context, request: FhirRequest, handler: Handler) -> FhirResponse:
+        """Run a request and record what came of it.
+
+        Raises:
+            Busy: nothing can be recorded any more.
+            FhirError: as the handler.
+        """
+        if request.interaction in _PUBLIC:
+            return await handler(ctx, request)
+        self._recorder.check(self._book)
+        trail = self._begin(request)
+        before = _trail.set(trail)
+        status = 500
+        response: FhirResponse | None = None
+        try:
+            response = await handler(ctx, request)
+            status = response.status
+            return response
+        except FhirError as error:
+            status = error.status
+            raise
+        finally:
+            _trail.reset(before)
+            if not (trail.written and request.interaction in _WRITES):
+                self._add(trail, self._event(trail, status, response))
+
+    def around(self, store: Store, commit: "CommitAudited") -> "Commit":
+        """Return a commit that records the write in its own transaction."""
+
+        async def audited(changes: Sequence[Change]) -> CommitResult:
+            trail = _trail.get() or _own()
+            of = [(change, await self._patients_written(store, change)) for change in changes]
+            result = await commit(changes, audit=lambda written: self._rows(trail, of, written))
+            trail.written = True
+            return result
+
+        return audited
+
+    def _begin(self, request: FhirRequest) -> _Trail:
+        outer = _trail.get()
+        if outer is not None and not request.address:
+            return _Trail(outer.agent, request, request.headers.get(_PURPOSE, outer.purpose)[:64])
+        return _Trail(self.agent(request.address), request, request.headers.get(_PURPOSE, "")[:64])
+
+    def agent(self, address: str) -> Agent:
+        """Return the caller as agent of an event."""
+        caller = self._caller
+        return Agent(
+            caller.user or caller.name, caller.subject, caller.client, caller.grant.strip("*"), address, caller.roles
+        )
+
+    def _add(self, trail: _Trail, event: Event) -> None:
+        row = row_of(self._recorder.now(), agent_text(trail.agent), event, own_keys(trail.agent))
+        self._recorder.add(self._book, row)
+
+    def _event(self, trail: _Trail, status: int, response: FhirResponse | None) -> Event:
+        request = trail.request
+        version = response.version if response is not None else None
+        patients, count = self._patients(request, response)
+        return Event(
+            request.interaction, status, _entity(request, version), version.version if version else 0, patients,
+            request.request_id, _query(request), trail.purpose, request.operation or "", count,
+        )  # fmt: skip
+
+    def _patients(self, request: FhirRequest, response: FhirResponse | None) -> tuple[tuple[str, ...], int]:
+        """Return whom the event is about: those of the resource, those asked for, and those in the answer."""
+        if response is not None and response.version is not None:
+            version = response.version
+            return patients_of(self._facts, version.key.type, version.body.data), 0
+        asked = asked_for(request.type, request.query) if request.query else ()
+        if request.compartment is not None and request.compartment.type == "Patient":
+            asked = (request.compartment.id, *asked)
+        if request.type == "Patient" and request.id is not None:
+            asked = (request.id, *asked)
+        if response is None or request.interaction not in _MANY or not response.body:
+            return asked, 0
+        found, count = mentioned(b"".join(response.body))
+        return tuple(dict.fromkeys((*asked, *found))), count if count > len(found) else 0
+
+    def _rows(self, trail: _Trail, of: Sequence["_Of"], written: Sequence[Written]) -> list[AuditRow]:
+        """Return the events of a write: one for each resource, and one for the transaction that it came in."""
+        now, agent, keys = self._recorder.now(), agent_text(trail.agent), own_keys(trail.agent)
+        request = trail.request
+        events = [_written(each, result, trail) for each, result in zip(of, written, strict=True)]
+        if request.interaction == "transaction":
+            events.append(Event("transaction", request=request.request_id, purpose=trail.purpose))
+        return [row_of(now, agent, event, keys) for event in events]
+
+    async def _patients_written(self, store: Store, change: Change) -> tuple[str, ...]:
+        """Return whom a change is about; for a deletion, whom the deleted was about."""
+        if change.method != "DELETE":
+            return patients_of(self._facts, change.key.type, change.body.data)
+        current = await store.read(change.key)
+        return patients_of(self._facts, change.key.type, current.body.data) if current is not None else ()
+
+
+Commit = Callable[[Sequence[Change]], Awaitable[CommitResult]]
+_Of = tuple[Change, tuple[str, ...]]
+
+
+class CommitAudited(Protocol):
+    """A commit that takes its events along."""
+
+    def __call__(self, changes: Sequence[Change], /, *, audit: Audit) -> Awaitable[CommitResult]: ...
+
+
+def _own() -> _Trail:
+    """Return the trail of what the server does by itself."""
+    return _Trail(Agent("server"), FhirRequest("POST", "transaction", ""), "")
+
+
+def _written(of: "_Of", result: Written, trail: _Trail) -> Event:
+    change, patients = of
+    version = result.version
+    code = "create" if result.created else _METHODS[change.method]
+    status = 201 if result.created else 200
+    if code == "create" and not result.created:
+        code = trail.request.interaction
+    number = version.version if version is not None else 0
+    request = trail.request.request_id
+    return Event(code, status, str(change.key), number, patients, request, purpose=trail.purpose)
+
+
+def _entity(request: FhirRequest, version: Version | None) -> str:
+    if version is not None:
+        return str(version.key)
+    if request.id is not None and request.type is not None:
+        return str(request.key)
+    return request.type or ""
+
+
+def _query(request: FhirRequest) -> str:
+    """Return what was asked for, relative to the endpoint: of a search, a history or an operation."""
+    if request.interaction not in _MANY:
+        return ""
+    path = "/".join(part for part in (str(request.compartment or ""), request.type or "", request.id or "") if part)
+    if request.operation:
+        path = f"{path}/${request.operation}" if path else f"${request.operation}"
+    text = f"{path}?{urlencode(request.query)}" if request.query else path
+    return text[:_LONGEST_QUERY]

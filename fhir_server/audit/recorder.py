@@ -1,0 +1,139 @@
+"""Recorder: what this process has to record, written to the store at most 50 ms later.
+
+What belongs to a write goes with its commit and never comes here. Refused requests of nobody are summed up by address
+and minute, so that a flood of them cannot fill the disk.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from fhir_server.audit.events import Agent, Event, agent_text, row_of
+from fhir_server.errors import Busy
+from fhir_server.storage.audit import AuditLog, AuditRow
+from fhir_server.storage.base import StoreError
+
+_log = logging.getLogger("fhir_server.audit")
+
+DELAY: Final = 0.05
+"""Seconds from an event to its way into the store: with the write itself it is durable within 100 ms."""
+
+_BATCH: Final = 2_000
+_MOST: Final = 50_000
+_MINUTE: Final = 60_000
+_ADDRESSES: Final = 1_000
+
+Listener = Callable[[str, list[AuditRow]], None]
+
+
+@dataclass(slots=True)
+class Book:
+    """What waits to be recorded for one tenant, and the refusals of nobody that are counted."""
+
+    tenant: str
+    log: AuditLog
+    rows: deque[AuditRow] = field(default_factory=deque)
+    refused: dict[tuple[str, int], int] = field(default_factory=dict)
+    minute: int = 0
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class Recorder:
+    """One for each process.
+
+    Args:
+        now: milliseconds since 1970 UTC.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.now = now
+        self._books: dict[str, Book] = {}
+
+    def book(self, tenant: str, log: AuditLog) -> Book:
+        """Return the book of a tenant."""
+        book = self._books.get(tenant)
+        if book is None or book.log is not log:
+            book = self._books[tenant] = Book(tenant, log)
+        return book
+
+    def check(self, book: Book) -> None:
+        """Refuse to go on where nothing can be recorded any more. Raises Busy."""
+        if len(book.rows) >= _MOST:
+            raise Busy("the audit cannot be written; nothing is answered without it")
+
+    def add(self, book: Book, row: AuditRow) -> None:
+        """Record an event soon."""
+        book.rows.append(row)
+        if book.task is None and book.timer is None:
+            book.timer = asyncio.get_running_loop().call_later(DELAY, self._start, book)
+
+    def refused(self, book: Book, address: str, status: int) -> None:
+        """Count a refused request of nobody; the first of each minute is recorded at once, the others as a number."""
+        now = self.now()
+        if now - book.minute >= _MINUTE:
+            self._sum_up(book)
+            book.minute = now
+        key = (address, status)
+        if key not in book.refused and len(book.refused) >= _ADDRESSES:
+            key = ("", status)
+        if key not in book.refused:
+            book.refused[key] = 0
+            self.add(book, _refusal(now, *key, 1))
+        else:
+            book.refused[key] += 1
+
+    async def flush(self) -> None:
+        """Write all that waits, or give up where the store fails."""
+        for book in list(self._books.values()):
+            self._sum_up(book)
+            if book.task is not None:
+                await book.task
+            await self._write(book)
+
+    async def close(self) -> None:
+        """Write what waits and forget the tenants."""
+        await self.flush()
+        for book in self._books.values():
+            if book.timer is not None:
+                book.timer.cancel()
+        self._books.clear()
+
+    def _sum_up(self, book: Book) -> None:
+        counted, book.refused = book.refused, {}
+        for (address, status), count in counted.items():
+            if count:
+                self.add(book, _refusal(self.now(), address, status, count))
+
+    def _start(self, book: Book) -> None:
+        book.timer = None
+        book.task = asyncio.get_running_loop().create_task(self._run(book))
+
+    async def _run(self, book: Book) -> None:
+        try:
+            done = await self._write(book)
+        finally:
+            book.task = None
+        if book.rows:
+            delay = 0 if done else 1.0
+            book.timer = asyncio.get_running_loop().call_later(delay, self._start, book)
+
+    async def _write(self, book: Book) -> bool:
+        """Write what waits; what cannot be written stays. Tell whether it went well."""
+        while book.rows:
+            batch = [book.rows.popleft() for _ in range(min(_BATCH, len(book.rows)))]
+            try:
+                await book.log.append(batch)
+            except StoreError as error:
+                book.rows.extendleft(reversed(batch))
+                _log.error("%d audit events of tenant %s cannot be written: %s", len(book.rows), book.tenant, error)
+                return False
+        return True
+
+
+def _refusal(now: int, address: str, status: int, count: int) -> AuditRow:
+    agent = agent_text(Agent(address=address))
+    return row_of(now, agent, Event("refused", status, count=count))
