@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/valueset.html#compositions
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_server.errors import BadValue, NotFound
 from fhir_server.terminology.code_system import CodeSystem, Header, Json
@@ -17,6 +17,7 @@ from fhir_server.terminology.membership import DEEPEST
 from fhir_server.terminology.outcomes import Finding, circular, error, too_deep, unknown_value_set
 from fhir_server.terminology.resource_system import ResourceSystem
 from fhir_server.terminology.scope import Scope, version_check
+from fhir_server.terminology.systems import advice
 from fhir_server.terminology.versions import fits, listed
 
 MOST_WORK = 1_000_000
@@ -271,7 +272,7 @@ def _unknown(scope: Scope, url: str, version: str) -> Finding:
     version = scope.rules.force.get(url, version)
     if not version:
         message = f"A definition for CodeSystem '{url}' {end}"
-        return error("not-found", "not-found", "UNKNOWN_CODESYSTEM_EXP", message)
+        return replace(error("not-found", "not-found", "UNKNOWN_CODESYSTEM_EXP", message), hint=advice(url))
     known = [each for each in scope.sources.versions(url) if each]
     key = "UNKNOWN_CODESYSTEM_VERSION_EXP" if known else "UNKNOWN_CODESYSTEM_VERSION_EXP_NONE"
     rest = f"Valid versions: {listed(known)}" if known else "No versions of this code system are known"

@@ -24,6 +24,7 @@ class Finding:
         key: the id of the message, the same in every language.
         at: FHIRPath of the element.
         told: it is said in `message` too.
+        hint: what to do about it, for people, where it ends the request.
     """
 
     severity: str
@@ -33,6 +34,7 @@ class Finding:
     text: str
     at: str = ""
     told: bool = True
+    hint: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the issue of an OperationOutcome."""
@@ -48,7 +50,8 @@ class Finding:
 
     def raised(self) -> FhirError:
         """Return it as what ends the request."""
-        issue = Issue(self.text, self.code, self.severity, (self.at,) if self.at else (), details(self.kind, self.text))
+        shown = f"{self.text} ({self.hint})" if self.hint else self.text
+        issue = Issue(shown, self.code, self.severity, (self.at,) if self.at else (), details(self.kind, self.text))
         kind = {"not-found": NotFound, "too-costly": TooCostly}.get(self.code, BadValue)
         return kind(self.text, issues=[issue])
 
