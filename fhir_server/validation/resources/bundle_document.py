@@ -8,7 +8,7 @@ from typing import Any
 
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.bundle_entries import Entries, Entry
-from fhir_server.validation.resources.paths import Keys, place_at, texts
+from fhir_server.validation.resources.paths import Keys, look, texts
 from fhir_server.validation.resources.values import child, objects, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
@@ -94,7 +94,6 @@ def _of_sections(owner: Json, keys: Keys) -> Iterator[tuple[Keys, Json]]:
 
 
 def _check_brought(entries: Entries, first: Entry, links: Iterator[tuple[Keys, Json]], place: Place, run: Run) -> None:
-    type_ = text(first.resource, "resourceType")
     for keys, link in links:
         reference = text(link, "reference")
         if not reference or reference.startswith("#"):
@@ -105,7 +104,8 @@ def _check_brought(entries: Entries, first: Entry, links: Iterator[tuple[Keys, J
         near = ", ".join(shorten(one.url) for one in entries.same_name(reference)[:3])
         hint = f"; its type and id are those of {near}, whose fullUrl is another" if near else ""
         text_ = f"means {len(found)} entries" if found else f"is not in the Bundle{hint}"
-        at = place_at(Place(Place(place, "entry", first.index), "resource"), type_, keys, run.knowledge.definitions)
+        resource = Place(Place(place, "entry", first.index), "resource")
+        at = look(first.resource, keys, resource, run.knowledge.definitions).place
         run.error(at, "invalid", f"{shorten(reference)} {text_}")
 
 

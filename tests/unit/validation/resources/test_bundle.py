@@ -73,6 +73,16 @@ def test_a_relative_reference_by_uuid_says_the_type_that_the_entry_has() -> None
     assert found == ["Bundle.entry[0].resource.generalPractitioner[0]"]
 
 
+@pytest.mark.parametrize(("type_", "bad"), [("Organization", False), ("Location", True)])
+def test_a_reference_is_to_what_its_element_may_refer_to(type_: str, bad: bool) -> None:
+    uuid = "urn:uuid:5d9588d8-3cd6-4b32-8fb7-ad13694e069d"
+    inner = {"resourceType": "PractitionerRole", "id": "r", "organization": to(uuid)}
+    who = patient(managingOrganization=to(uuid), contained=[inner])
+    found = told(bundle("collection", entry(who), entry({"resourceType": type_, "id": "o"}, uuid)))
+    base = "Bundle.entry[0].resource"
+    assert sorted(found) == ([f"{base}.contained[0].organization", f"{base}.managingOrganization"] if bad else [])
+
+
 def test_a_urn_that_is_not_in_the_bundle_is_a_warning() -> None:
     who = patient(managingOrganization=to("urn:uuid:5d9588d8-3cd6-4b32-8fb7-ad13694e069d"))
     assert told(bundle("collection", entry(who)), severity="warning") == [
