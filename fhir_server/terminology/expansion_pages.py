@@ -1,9 +1,11 @@
 """How the codes of an expansion are found: among those that are kept, by one system, as a stream, or as a whole."""
 
+import hashlib
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fhir_server.model.json import encode
 from fhir_server.terminology.code_system import Concept
 from fhir_server.terminology.composition import Composition
 from fhir_server.terminology.displays import displays_of
@@ -49,17 +51,14 @@ class Finder:
         return found, page
 
     def _found(self) -> Expanded:
-        request, terminology = self._request, self._terminology
-        key = None if request.common.value_set is not None else request.key(self._composition.name)
-        kept = terminology.expansions.get(key) if key is not None else None
+        terminology, key = self._terminology, self._request.key(self._name())
+        kept = terminology.expansions.get(key)
         if kept is not None:
             return kept
         self._scope.take_supplements()
         page = self._of_one_system() or self._streamed()
         if page is not None:
             return page
-        if key is None:
-            return self._whole()
         files = terminology.kept
         found = files.load(key, self._composition, self._scope) if files is not None else None
         if found is None:
@@ -68,6 +67,11 @@ class Finder:
                 files.keep(key, self._composition, self._scope, found)
         terminology.expansions.put(key, found)
         return found
+
+    def _name(self) -> str:
+        """Return what tells the value set from others: one that came with the request is told by all that it says."""
+        given = self._request.common.value_set
+        return self._composition.name if given is None else hashlib.sha256(encode(given)).hexdigest()
 
     def _of_one_system(self) -> Expanded | None:
         """Return a page where the system itself can count; None where it cannot, or there is more to look at."""

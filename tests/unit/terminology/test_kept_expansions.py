@@ -72,10 +72,18 @@ def test_a_later_version_of_what_is_not_pinned_counts(tmp_path: Path) -> None:
     assert [item["code"] for item in found["contains"]] == ["9", "new"]
 
 
-def test_small_expansions_and_those_of_a_request_alone_leave_no_file(tmp_path: Path) -> None:
+def test_a_value_set_of_the_request_is_known_by_what_it_says(tmp_path: Path, counted: list[str]) -> None:
+    terms = service(tmp_path, SYSTEM)
+    less = value_set("x", {"system": "urn:s"}, exclude=[{"system": "urn:s", "concept": [{"code": "3"}]}])
+    totals = [expand(terms, ExpandRequest.of(parameters(valueSet=each)))["expansion"]["total"] for each in (SET, less)]
+    assert totals == [30, 29]
+    expand(terms, ExpandRequest.of(parameters(valueSet=SET, count=2)))
+    assert len(counted) == 2
+
+
+def test_small_expansions_leave_no_file(tmp_path: Path) -> None:
     terms = service(tmp_path, SYSTEM, SET, value_set("small", {"system": "urn:s", "concept": [{"code": "3"}]}))
     shown(terms, "urn:vs:small")
-    expand(terms, ExpandRequest.of(parameters(valueSet=SET)))
     assert not (tmp_path / "expansions").exists()
 
 
