@@ -1,8 +1,11 @@
 """A standalone launch from the first request to data, as an app walks it."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.conformance.smart.conftest import REDIRECT, Ehr
+from fhir_server.auth.users import new_user, save_user
+from tests.conformance.smart.conftest import PASSWORD, REDIRECT, Ehr
 
 
 async def test_an_app_gets_what_was_allowed_of_one_patient_and_no_more(ehr: Ehr) -> None:
@@ -34,11 +37,11 @@ async def test_without_a_token_there_is_nothing_but_the_public_documents(ehr: Eh
 
 
 async def test_a_write_outside_of_the_grant_is_refused(ehr: Ehr) -> None:
-    token = (await ehr.granted("launch/patient patient/*.cruds", find="Able", patient="ann"))["access_token"]
-    mine = (await ehr.fhir("Observation/ann-pulse", token)).json()
+    token = (await ehr.granted("launch/patient patient/*.cruds", find="Carter", patient="cay"))["access_token"]
+    mine = (await ehr.fhir("Observation/cay-pulse", token)).json()
     moved = mine | {"subject": {"reference": "Patient/bob"}}
-    assert (await ehr.fhir("Observation/ann-pulse", token, "PUT", mine | {"status": "amended"})).status_code == 200
-    assert (await ehr.fhir("Observation/ann-pulse", token, "PUT", moved)).status_code == 403
+    assert (await ehr.fhir("Observation/cay-pulse", token, "PUT", mine | {"status": "amended"})).status_code == 200
+    assert (await ehr.fhir("Observation/cay-pulse", token, "PUT", moved)).status_code == 403
     fresh = {key: value for key, value in moved.items() if key != "id"}
     assert (await ehr.fhir("Observation", token, "POST", fresh)).status_code == 403
     assert (await ehr.fhir("Observation", token, "POST", fresh | {"subject": mine["subject"]})).status_code == 201
@@ -120,8 +123,9 @@ async def test_refresh_tokens_rotate_and_a_lost_answer_is_given_again(ehr: Ehr) 
 
 
 async def test_five_wrong_passwords_lock_the_account(ehr: Ehr) -> None:
+    await save_user(ehr.desk, replace(new_user("locked"), password=ehr.doctor.password))
     for _ in range(5):
-        answer = await ehr.http.post("/auth/sign-in", data={"name": "doc", "password": "wrong"})
+        answer = await ehr.http.post("/auth/sign-in", data={"name": "locked", "password": "wrong"})
         assert answer.status_code == 403
-    right = await ehr.http.post("/auth/sign-in", data={"name": "doc", "password": "correct horse battery"})
+    right = await ehr.http.post("/auth/sign-in", data={"name": "locked", "password": PASSWORD})
     assert right.status_code == 403
