@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from fhir_server.definitions import Element, ElementType
+from fhir_server.packages import CANONICAL_TYPES
 from fhir_server.validation.place import Place
 from fhir_server.validation.run import Check, Run
 
@@ -19,9 +20,31 @@ _URIS = frozenset(("uri", "url", "canonical"))
 
 def primitive_check(element: Element, of: ElementType) -> Check | None:
     """Return the check of a primitive, where there is one."""
+    if of.code == "canonical" and of.targets and "Resource" not in of.targets and element.path != "Meta.profile":
+        return _canonical(of.targets)
     if of.code in _URIS and not element.path.endswith((".fullUrl", ".url")):
         return uri
     return None
+
+
+def _canonical(targets: tuple[str, ...]) -> Check:
+    """What a canonical URL names, where it is known, is of a type that the element may refer to.
+
+    Spec: https://hl7.org/fhir/R4/references.html#canonical
+    """
+    others = tuple(type_ for type_ in CANONICAL_TYPES if type_ not in targets)
+    expected = " or ".join(targets)
+
+    def check(value: Any, place: Place, run: Run) -> None:
+        uri(value, place, run)
+        if type(value) is not str or value.startswith("#"):
+            return
+        find = run.knowledge.library.find
+        found = next((type_ for type_ in others if find(type_, value)), None)
+        if found and not any(find(type_, value) for type_ in targets):
+            run.error(place, "invalid", f"{value[:200]!r} is a {found}; expected the URL of a {expected}")
+
+    return check
 
 
 def uri(value: Any, place: Place, run: Run) -> None:

@@ -107,6 +107,15 @@ def test_uuids_and_oids_of_uris_have_their_form(uri: str, bad: bool) -> None:
     assert bool(errors(patient(identifier=[{"system": uri, "value": "1"}]))) is bad
 
 
+def test_a_canonical_url_names_a_resource_of_a_type_that_may_stand_there() -> None:
+    body = resource(
+        "QuestionnaireResponse", None, status="completed", questionnaire="http://hl7.org/fhir/ValueSet/languages"
+    )
+    assert ("QuestionnaireResponse.questionnaire", "invalid") in errors(body)
+    body["questionnaire"] = "http://example.org/Questionnaire/unknown"
+    assert errors(body) == []
+
+
 def test_texts_that_look_like_html_are_told() -> None:
     body = patient(name=[{"text": "<script>alert(1)</script>", "given": ["a < b", "<b>x</b>"]}])
     assert told(body, "information") == [("Patient.name[0].text", "invalid"), ("Patient.name[0].given[1]", "invalid")]
