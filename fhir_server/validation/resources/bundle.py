@@ -26,7 +26,8 @@ _WITHOUT_URLS = (*_REQUESTS, "transaction-response", "batch-response", "")
 
 def check(bundle: Json, place: Place, run: Run) -> None:
     """Check a Bundle as a whole; its entries are checked by themselves."""
-    entries, type_ = Entries(bundle), text(bundle, "type")
+    type_ = text(bundle, "type")
+    entries = Entries(bundle, strict=type_ not in _REQUESTS)
     check_links(bundle, type_, place, run)
     for entry in entries.all:
         _check_full_url(entry, type_, place, run)
@@ -35,7 +36,7 @@ def check(bundle: Json, place: Place, run: Run) -> None:
     if "signature" in bundle:
         check_signature(bundle, place, run)
     if type_ not in _ANSWERS:
-        check_references(entries, place, run, strict=type_ not in _REQUESTS)
+        check_references(entries, place, run)
 
 
 def _check_full_url(entry: Entry, type_: str, place: Place, run: Run) -> None:

@@ -52,9 +52,10 @@ def rest_parts(url: str, types: frozenset[str] | tuple[str, ...]) -> tuple[str, 
 
 
 class Entries:
-    """The entries of one Bundle."""
+    """The entries of one Bundle; `strict` where a relative reference has no server to be relative to."""
 
-    def __init__(self, bundle: Json) -> None:
+    def __init__(self, bundle: Json, *, strict: bool = True) -> None:
+        self.strict = strict
         self.all = [Entry(i, text(one, "fullUrl"), child(one, "resource")) for i, one in objects(bundle, "entry")]
         self._by_url: dict[str, list[Entry]] = {}
         self._by_name: dict[str, list[Entry]] = {}

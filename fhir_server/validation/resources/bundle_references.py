@@ -18,18 +18,18 @@ Json = Mapping[str, Any]
 Link = tuple[Keys, str]
 
 
-def check_references(entries: Entries, place: Place, run: Run, *, strict: bool) -> None:
-    """Check every literal reference; `strict` where a relative one has no server to be relative to."""
+def check_references(entries: Entries, place: Place, run: Run) -> None:
+    """Check every literal reference."""
     for entry in entries.all:
         if not entry.resource:
             continue
         at = Place(Place(place, "entry", entry.index), "resource")
         for keys, reference in texts(entry.resource):
             if keys[-1] == "reference" and not reference.startswith("#"):
-                _check(entries, entry, (keys[:-1], reference), at, run, strict=strict)
+                _check(entries, entry, (keys[:-1], reference), at, run)
 
 
-def _check(entries: Entries, entry: Entry, link: Link, place: Place, run: Run, *, strict: bool) -> None:
+def _check(entries: Entries, entry: Entry, link: Link, place: Place, run: Run) -> None:
     keys, reference = link
     target = entries.target(entry.url, reference)
     meant = entries.matches(target) if target is not None else []
@@ -39,7 +39,7 @@ def _check(entries: Entries, entry: Entry, link: Link, place: Place, run: Run, *
         if wrong:
             run.error(found.place, *wrong)
         return
-    fault = _fault(entries, entry, target, reference, len(meant), strict=strict)
+    fault = _fault(entries, entry, target, reference, len(meant))
     if fault is not None:
         severity, code, text_ = fault
         found = look(entry.resource, keys, place, run.knowledge.definitions)
@@ -55,11 +55,11 @@ def _not_allowed(meant: Entry, element: ElementType | None, reference: str) -> t
 
 
 def _fault(
-    entries: Entries, entry: Entry, target: Target | None, reference: str, count: int, *, strict: bool
+    entries: Entries, entry: Entry, target: Target | None, reference: str, count: int
 ) -> tuple[str, str, str] | None:
     """Return severity, code and text of what is wrong with a reference that does not mean one entry."""
     if target is None:
-        return _no_target(entry, reference) if strict else None
+        return _no_target(entry, reference) if entries.strict else None
     if count:
         return "error", "forbidden", f"{shorten(reference)} means {count} entries of the Bundle"
     return _unresolved(entries, target, reference)

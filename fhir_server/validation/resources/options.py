@@ -75,8 +75,10 @@ def check_option(question: Json, answer: Value, questionnaire: Json, place: Plac
     value_set, type_ = text(question, "answerValueSet"), question.get("type")
     if options(question, run).all:
         _check_offered(question, answer, place, run)
-    elif value_set and answer.type in ("Coding", "string"):
-        _check_value_set(value_set, answer, questionnaire, place, run, is_open=type_ == "open-choice")
+    elif value_set and (answer.type == "Coding" or (answer.type == "string" and type_ != "open-choice")):
+        _check_value_set(value_set, answer, questionnaire, place, run)
+    elif value_set:
+        return
     elif type_ in ("choice", "open-choice"):
         run.inform(place, "invariant", "the answer is not checked: the question offers no options")
 
@@ -98,16 +100,13 @@ def _check_offered(question: Json, answer: Value, place: Place, run: Run) -> Non
         run.error(at, "invariant", f"the {answer.type} {shorten(answer.json)} is not one of the options")
 
 
-def _check_value_set(url: str, answer: Value, questionnaire: Json, place: Place, run: Run, *, is_open: bool) -> None:
-    if answer.type == "string" and is_open:
-        return
+def _check_value_set(url: str, answer: Value, questionnaire: Json, place: Place, run: Run) -> None:
     coding = answer.json if answer.type == "Coding" else {"code": answer.json}
-    code, system, display = text(coding, "code"), text(coding, "system"), text(coding, "display")
-    if not code:
+    if not text(coding, "code"):
         return
-    if answer.type == "Coding" and not system:
+    if answer.type == "Coding" and not text(coding, "system"):
         run.warn(place, "code-invalid", "a code without a system has no defined meaning")
-    found = _checked(url, system or None, code, display or None, questionnaire, run)
+    found = _checked(url, coding, questionnaire, run)
     if found.result is None:
         run.warn(place, "code-invalid", found.message or f"the value set {url[:200]!r} is not known")
     elif answer.type == "string" and not found.result:
@@ -117,14 +116,15 @@ def _check_value_set(url: str, answer: Value, questionnaire: Json, place: Place,
         run.error(place, "code-invalid", found.message)
 
 
-def _checked(url: str, system: str | None, code: str, display: str | None, owner: Json, run: Run) -> CodeCheck:
+def _checked(url: str, coding: Json, owner: Json, run: Run) -> CodeCheck:
     terms = run.knowledge.terms
     if url.startswith("#"):
         inner = contained(url[1:], owner) or contained(url[1:], run.root)
         if inner is None:
             return CodeCheck(None, url, message=f"no contained value set has the id {url[1:65]!r}")
         terms, url = _terms_with(inner, run)
-    return terms.check(url, system, code, display=display)
+    system, display = text(coding, "system") or None, text(coding, "display") or None
+    return terms.check(url, system, text(coding, "code"), display=display)
 
 
 def _terms_with(value_set: Json, run: Run) -> tuple[Terminology, str]:
