@@ -95,10 +95,7 @@ class Auditor:
 
     def agent(self, address: str) -> Agent:
         """Return the caller as agent of an event."""
-        caller = self._caller
-        return Agent(
-            caller.user or caller.name, caller.subject, caller.client, caller.grant.strip("*"), address, caller.roles
-        )
+        return agent_of_caller(self._caller, address)
 
     def _add(self, trail: _Trail, event: Event) -> None:
         row = row_of(self._recorder.now(), agent_text(trail.agent), event, own_keys(trail.agent))
@@ -143,6 +140,12 @@ class Auditor:
             return patients_of(self._facts, change.key.type, change.body.data)
         current = await store.read(change.key)
         return patients_of(self._facts, change.key.type, current.body.data) if current is not None else ()
+
+
+def agent_of_caller(caller: Caller, address: str) -> Agent:
+    """Return a caller as agent of an event; who has not signed in has no name."""
+    user = caller.user or ("" if caller.name in ("anonymous", caller.client) else caller.name)
+    return Agent(user, caller.subject, caller.client, caller.grant.strip("*"), address, caller.roles)
 
 
 Commit = Callable[[Sequence[Change]], Awaitable[CommitResult]]

@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -74,7 +74,7 @@ _Reader = tuple["msgspec.json.Decoder[Any]", tuple[tuple[str, ...], ...]]
 _Tree = dict[str, "_Tree"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _readers(facts: Definitions) -> Mapping[str, _Reader]:
     made = {type_: _made(type_, _paths(facts, type_)) for type_ in facts.resource_types}
     return {type_: reader for type_, reader in made.items() if reader is not None}

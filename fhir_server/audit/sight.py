@@ -1,0 +1,49 @@
+"""What of the audit a caller may see.
+
+Auditors and administrators see all of it; who is bound to a patient sees what was done with that patient's data,
+without the other patients of the same event; everybody else what they did themselves.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fhir_server.context import Caller, Context
+from fhir_server.search.parameters_links import LINK
+from fhir_server.search.query import NOTHING, Node, Or, Reference, ReferenceValue
+
+_ROLES = frozenset(("admin", "auditor"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A predicate to be joined to every search, None where all may be seen, and the patients who are shown."""
+
+    predicate: Node | None
+    patients: Collection[str] | None
+
+
+def sight_of(ctx: Context) -> Sight:
+    """Return what the caller may see."""
+    caller = ctx.caller
+    if sees_all(caller):
+        return Sight(None, None)
+    bound = bound_to(caller)
+    nodes: list[Node] = []
+    if bound:
+        nodes.append(Reference(LINK, tuple(ReferenceValue("Patient", id_) for id_ in bound), ("Patient",)))
+    type_, _, id_ = caller.subject.partition("/")
+    if id_:
+        nodes.append(Reference("agent", (ReferenceValue(type_, id_),), (type_,)))
+    return Sight(Or(tuple(nodes)) if nodes else NOTHING, frozenset(bound))
+
+
+def sees_all(caller: Caller) -> bool:
+    """Tell whether somebody may see the whole audit."""
+    return caller.admin or not _ROLES.isdisjoint(caller.roles)
+
+
+def bound_to(caller: Caller) -> tuple[str, ...]:
+    """Return the patients to whom a caller is bound: the one of the launch, and who they are."""
+    type_, _, id_ = caller.subject.partition("/")
+    own = (id_,) if type_ == "Patient" and id_ else ()
+    return tuple(dict.fromkeys((*caller.patients, *own)))
