@@ -64,7 +64,8 @@ def _plain(walk: Callable[[Any], list[Any]], severe: bool) -> Holds:
 
 
 def _check(invariant: Invariant, holds: Holds) -> Check:
-    key, text = _name(invariant), f"{invariant.human} ({_name(invariant)})"
+    key = _name(invariant)
+    text = f"{invariant.human.removesuffix('.')} ({key})"
     severe, glance = invariant.severity == "error", QUICK.get(key, _unknown)
 
     def check(value: Any, place: Place, run: Run) -> None:

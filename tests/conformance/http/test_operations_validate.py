@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.builders import observation, patient, search_parameter
+from tests.builders import observation, patient, resource, search_parameter
 from tests.conformance.http.operated import operated, parameters
 
 
@@ -115,6 +115,50 @@ async def test_a_profile_that_is_not_checked_is_never_passed(http: httpx.AsyncCl
     assert "http://example.org/StructureDefinition/x" in response.json()["issue"][0]["diagnostics"]
     body = parameters(resource=patient(), profile__uri="http://hl7.org/fhir/StructureDefinition/Patient")
     assert errors(await http.post("Patient/$validate", json=body)) == FINE
+
+
+def constrained(type_: str, id_: str, *elements: dict[str, Any]) -> dict[str, Any]:
+    """A profile on a type."""
+    base = "http://hl7.org/fhir/StructureDefinition/"
+    return resource(
+        "StructureDefinition", id_, url=f"http://example.org/{id_}", name=id_.title(), status="active",
+        kind="resource", abstract=False, type=type_, baseDefinition=base + type_, derivation="constraint",
+        differential={"element": [{"id": type_, "path": type_}, *elements]},
+    )  # fmt: skip
+
+
+async def test_a_stored_resource_that_is_referred_to_is_held_to_the_profile_of_the_reference(
+    http: httpx.AsyncClient,
+) -> None:
+    gender = {"id": "Patient.gender", "path": "Patient.gender", "min": 1}
+    target = {"code": "Reference", "targetProfile": ["http://example.org/gendered"]}
+    subject = {"id": "Observation.subject", "path": "Observation.subject", "type": [target]}
+    for profile in (constrained("Patient", "gendered", gender), constrained("Observation", "of-gendered", subject)):
+        assert (await http.put(f"StructureDefinition/{profile['id']}", json=profile)).status_code == 201
+    await http.put("Patient/a", json=patient("a", gender="other"))
+    await http.put("Patient/b", json=patient("b"))
+    for subject_id, faults in (("a", 0), ("b", 1), ("nobody", 0)):
+        body = observation(subject=f"Patient/{subject_id}")
+        body = parameters(resource=body, profile__uri="http://example.org/of-gendered", mode__code="profile")
+        assert len(errors(await http.post("Observation/$validate", json=body))) == faults, subject_id
+
+
+async def test_several_profiles_can_be_asked_for(http: httpx.AsyncClient) -> None:
+    for name in ("gender", "birthDate"):
+        element = {"id": f"Patient.{name}", "path": f"Patient.{name}", "min": 1}
+        id_ = name.lower()
+        await http.put(f"StructureDefinition/{id_}", json=constrained("Patient", id_, element))
+    response = await http.post(
+        "Patient/$validate?profile=http://example.org/gender&profile=http://example.org/birthdate", json=patient()
+    )
+    assert len(errors(response)) == 2
+
+
+async def test_whatever_the_settings_say_it_is_full(tmp_path: Path) -> None:
+    async with operated(tmp_path, validation="off") as http:
+        assert errors(await http.post("Patient/$validate", json=patient(telecom=[{"value": "1"}]))) == [
+            ("error", "invariant")
+        ]
 
 
 @pytest.mark.parametrize(
