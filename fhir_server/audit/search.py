@@ -57,10 +57,11 @@ class _Finder:
 
 
 def fits(ctx: Context, node: Node, version: Version) -> bool:
-    """Match an AuditEvent against a tree."""
+    """Match an AuditEvent against a tree. What an app has reported is found by the time at which that came, too."""
     if node == And():
         return True
     entries = ctx.extractor.extract(TYPE, decode(version.stamped()), own_base=ctx.base)
+    entries.dates.append(("date", version.last_updated * 1000, (version.last_updated + 1) * 1000))
     return matches(node, version, entries, NoLookup())
 
 

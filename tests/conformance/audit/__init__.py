@@ -1,0 +1,1 @@
+"""The audit of a server with authority, over HTTP."""
