@@ -62,7 +62,8 @@ async def _granted(
     ctx: Context, change: Change, current: Version | None, beside: Mapping[ResourceKey, Found]
 ) -> bool:
     type_ = change.key.type
-    letter = "d" if change.method == "DELETE" else "c" if current is None else "u"
+    # An update that creates is an update: .../scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
+    letter = "d" if change.method == "DELETE" else "c" if change.method == "POST" else "u"
     scoped = ctx.restriction.writable(letter, type_)  # type: ignore[arg-type]  # one of the three
     if current is not None and not (
         await holds(ctx, scoped, current) and await holds(ctx, ctx.restriction.permitted(type_), current)
