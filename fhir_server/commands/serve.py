@@ -1,13 +1,12 @@
 """`fhir-server serve`: run the server in the foreground."""
 
 import argparse
-import ipaddress
 import logging
 import sys
 
 from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.maintenance import AlreadyOwned
-from fhir_server.serving.sockets import CannotListen
+from fhir_server.serving.sockets import CannotListen, is_loopback
 from fhir_server.serving.supervisor import serve
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Serve until stopped."""
-    if settings.auth == "none" and not _is_loopback(settings.host):
+    if settings.auth == "none" and not is_loopback(settings.host):
         raise CommandFailed(f"--auth none is open to everybody, so it listens on loopback only, not on {settings.host}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -40,12 +39,3 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

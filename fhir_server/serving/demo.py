@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterator
 from datetime import date
 
+from fhir_server.model.keys import ResourceKey
+
 PATIENTS = 20
+DEMO_PATIENT = ResourceKey("Patient", "demo-1")
 _SEED = 2026
 
 

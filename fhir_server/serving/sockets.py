@@ -1,5 +1,6 @@
 """Listening sockets: the public one and the local door that only this user's processes can open."""
 
+import ipaddress
 import socket
 from pathlib import Path
 
@@ -43,3 +44,13 @@ def address_of(sock: socket.socket) -> str:
     """Return the URL of a TCP listening socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

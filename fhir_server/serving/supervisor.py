@@ -17,13 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fhir_server.api.application import Application
 from fhir_server.api.decode import OPERATOR
 from fhir_server.app import create_app, extract_by
+from fhir_server.auth.desk import Desk
 from fhir_server.auth.first_steps import Greeting, first_steps
 from fhir_server.interactions.conformance import shared_library
 from fhir_server.serving.control import control_app
-from fhir_server.serving.demo import DemoUnavailable, demo_bundles
+from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
-from fhir_server.serving.sockets import CannotListen, address_of, listen_tcp, listen_unix
+from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until
 from fhir_server.serving.workers import Workers
@@ -127,7 +128,13 @@ class Supervisor:
                 await self._load_demo(app)
             if self._settings.auth == "smart" and self._public:
                 desk = await app.running.desk_of("default", f"{address}/fhir")
-                self.greeting = await first_steps(desk, demo=self._settings.demo)
+                self.greeting = await first_steps(desk, demo=await self._is_demo(desk))
+
+    async def _is_demo(self, desk: Desk) -> bool:
+        """Tell whether a token for everything may be printed: of demo data that only this machine reaches."""
+        if not self._settings.demo or not is_loopback(self._settings.host):
+            return False
+        return await desk.store.read(DEMO_PATIENT) is not None
 
     async def _load_demo(self, app: Application) -> None:
         transport = httpx.ASGITransport(app=as_operator(app))

@@ -1,15 +1,19 @@
 """The README is true: its curl lines are run against a server with demo patients and its answers compared."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.integration.running import Running
+from tests.integration.running import Running, running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,9 +40,35 @@ def test_the_readme_has_three_curl_lines() -> None:
     assert len(PAIRS) == 3
 
 
+@pytest.fixture(scope="module")
+def signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, str]]:
+    """A server as `scripts/serve` starts it, and the token that it prints."""
+    with running(tmp_path_factory.mktemp("smart") / "data", "--auth", "smart", demo=True) as server:
+        deadline = time.monotonic() + 30
+        while not (found := re.search(r"TOKEN=(\S+)", server.log.read_text())) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert found, server.log.read_text()
+        yield server, found[1]
+
+
+def test_the_first_start_says_how_to_sign_in(signed_in: tuple[Running, str]) -> None:
+    server, token = signed_in
+    said = server.log.read_text()
+    assert re.search(r"Sign in as 'admin' with the password \S{20} ", said)
+    line = next(line for line in said.splitlines() if "curl" in line)
+    shown = subprocess.run(
+        line[line.index("curl") :], shell=True, capture_output=True, env={**os.environ, "TOKEN": token}
+    )
+    assert json.loads(shown.stdout)["entry"]
+    assert httpx.get(f"{server.base}/Patient").status_code == 401
+
+
 @pytest.mark.parametrize(("line", "answer"), PAIRS)
-def test_a_curl_line_of_the_readme_gives_the_answer_it_shows(demo_server: Running, line: str, answer: str) -> None:
-    words = shlex.split(line.replace(SHOWN, demo_server.base))
+def test_a_curl_line_of_the_readme_gives_the_answer_it_shows(
+    signed_in: tuple[Running, str], line: str, answer: str
+) -> None:
+    demo_server, token = signed_in
+    words = shlex.split(line.replace(SHOWN, demo_server.base).replace("$TOKEN", token))
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     found = json.loads(done.stdout.replace(demo_server.base, SHOWN))
     assert _settled(found) == _settled(json.loads(answer))
