@@ -39,6 +39,7 @@ class Change:
     keep_referenced: for DELETE: raise `StillReferenced` if a current resource that is not itself deleted in
         this commit refers to it.
     force: write a new version even if the content is the same as the current one.
+    unlabels: security labels that the new version lacks are meant to go, by somebody who may; else they stay.
     Deleting what does not exist, or is deleted already, is no change.
     """
 
@@ -51,6 +52,7 @@ class Change:
     requires: tuple[ResourceKey, ...] = ()
     keep_referenced: bool = False
     force: bool = False
+    unlabels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,9 @@ class Records(Protocol):
         `after` is the last key seen (only with order "key").
         """
 
+    async def collections(self) -> list[Collection]:
+        """Return the collections that were ever declared, sorted by name."""
+
 
 class Blobs(Protocol):
     """Large objects. A staged blob that no commit attaches within an hour is swept."""
@@ -291,6 +296,9 @@ class Blobs(Protocol):
 
     async def stat(self, blob_id: str) -> BlobRef | None:
         """Return size and digest of an attached blob."""
+
+    async def of_patient(self, patient: str) -> list[str]:
+        """Return the ids of the attached blobs of a patient (logical id)."""
 
 
 class Store(Protocol):
@@ -362,6 +370,15 @@ class Store(Protocol):
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
         """Erase a resource's superseded versions, or all of it, beyond recovery; return how many versions went."""
+
+    async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
+        """Do `purge` of the superseded versions of many resources at once; values that named nobody else go too."""
+
+    async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
+        """Return how often each text stands in the files of the record, in use or not."""
+
+    async def compact(self) -> None:
+        """Write the record anew, so that nothing is left of what was erased before it could be overwritten."""
 
     async def reindex(
         self,

@@ -19,6 +19,7 @@ class MemoryBlobs:
     clock: Callable[[], int]
     staged: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     attached: dict[str, bytes] = field(default_factory=dict)
+    patients: dict[str, str | None] = field(default_factory=dict)
 
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Keep the bytes under a new random id."""
@@ -37,6 +38,10 @@ class MemoryBlobs:
         data = self.attached.get(blob_id)
         return None if data is None else BlobRef(blob_id, len(data), sha256(data).hexdigest())
 
+    async def of_patient(self, patient: str) -> list[str]:
+        """Return the ids of the attached blobs of a patient."""
+        return sorted(id_ for id_, of in self.patients.items() if of == patient)
+
     def check(self, changes: Sequence[BlobChange]) -> None:
         """Refuse to attach what is not staged."""
         self._sweep()
@@ -49,7 +54,9 @@ class MemoryBlobs:
         for change in changes:
             if not change.attach:
                 self.attached.pop(change.id, None)
+                self.patients.pop(change.id, None)
             elif change.id in self.staged:
+                self.patients[change.id] = change.patient
                 self.attached[change.id] = self.staged.pop(change.id)[1]
 
     def _sweep(self) -> None:

@@ -15,12 +15,12 @@ _Table = dict[str, Record]
 class MemoryRecords:
     """Declared collections and their records by key."""
 
-    collections: dict[str, Collection] = field(default_factory=dict)
+    collections_by_name: dict[str, Collection] = field(default_factory=dict)
     tables: dict[str, _Table] = field(default_factory=dict)
 
     def declare(self, collection: Collection) -> None:
         """Make a collection known."""
-        self.collections[collection.name] = collection
+        self.collections_by_name[collection.name] = collection
         self.tables.setdefault(collection.name, {})
 
     async def get(self, collection: str, key: str) -> Record | None:
@@ -45,6 +45,10 @@ class MemoryRecords:
             found = [r for r in found if r.key > after]
         return [copy for r in _in_order(found, order)[:limit] if (copy := _copy(r)) is not None]
 
+    async def collections(self) -> list[Collection]:
+        """Return the declared collections."""
+        return sorted(self.collections_by_name.values(), key=lambda each: each.name)
+
     def plan(self, changes: Sequence[RecordChange]) -> dict[str, _Table]:
         """Return the tables as they would be after the changes. Raises RecordChanged."""
         tables = {name: dict(table) for name, table in self.tables.items()}
@@ -57,13 +61,13 @@ class MemoryRecords:
     def _check_unique(self, table: _Table, change: RecordChange) -> None:
         if change.value is None:
             return
-        for name in (f.name for f in self.collections[change.collection].fields if f.unique):
+        for name in (f.name for f in self.collections_by_name[change.collection].fields if f.unique):
             value = change.value.get(name)
             if value is not None and any(r.key != change.key and r.value.get(name) == value for r in table.values()):
                 raise RecordChanged(f"{change.collection}: {name} is taken")
 
     def _check_fields(self, collection: str, names: Sequence[str]) -> None:
-        known = {f.name for f in self.collections[collection].fields}
+        known = {f.name for f in self.collections_by_name[collection].fields}
         for name in names:
             if name not in known:
                 raise KeyError(f"{collection} declares no field {name}")

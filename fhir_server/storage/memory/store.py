@@ -161,6 +161,17 @@ class MemoryStore:
             row.erased = row.erased or (row.version.deleted and bool(gone))
         return len(gone)
 
+    async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
+        """Erase the superseded versions of many resources."""
+        return sum([await self.purge(key, history_only=True) for key in keys])
+
+    async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
+        """There are no files."""
+        return (0,) * len(probes)
+
+    async def compact(self) -> None:
+        """There is nothing that was not overwritten."""
+
     async def reindex(
         self,
         types: Sequence[str],

@@ -53,6 +53,12 @@ class SqliteBlobs:
         rows: list[tuple[int, str]] = await self._run(lambda connection: _row(connection, blob_id))
         return BlobRef(blob_id, *rows[0]) if rows else None
 
+    async def of_patient(self, patient: str) -> list[str]:
+        """Return the ids of the attached blobs of a patient."""
+        sql = "SELECT id FROM blob WHERE patient=? ORDER BY id"
+        rows: list[tuple[str]] = await self._run(lambda connection: fetch(connection, sql, (patient,)))
+        return [row[0] for row in rows]
+
 
 async def _on_disk(work: Callable[..., Any], *arguments: Any) -> Any:
     """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's."""

@@ -42,6 +42,11 @@ def forget_resource(connection: apsw.Connection, rid: int, values: Sequence[int]
     referred = "SELECT 1 FROM ref_param p CROSS JOIN ref x ON x.param=p.param AND x.target=? LIMIT 1"
     if not fetch(connection, referred, (rid,)):
         connection.execute("DELETE FROM resource WHERE rid=?", (rid,))
+    _forget_values(connection, values)
+
+
+def _forget_values(connection: apsw.Connection, values: Sequence[int]) -> None:
+    """Erase interned values that no row has any more; every memo of interned ids is void then."""
     for value in values:
         used = "SELECT 1 FROM param p CROSS JOIN token x ON x.param=p.param AND x.value=? LIMIT 1"
         if not fetch(connection, used, (value,)):
@@ -70,6 +75,29 @@ def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, 
     finally:
         fetch(connection, "PRAGMA secure_delete = off")
     return pids
+
+
+def purge_histories(connection: apsw.Connection, keys: Sequence[ResourceKey], most: int) -> list[int]:
+    """Erase at most `most` superseded versions of these resources, with values that named nobody else."""
+    pids = [pid for key in keys for pid in _superseded(connection, key)][:most]
+    if not pids:
+        return pids
+    fetch(connection, "PRAGMA secure_delete = on")
+    try:
+        values = [value for pid in pids for value in _personal(connection, pid)]
+        drop_versions(connection, pids)
+        _forget_values(connection, list(dict.fromkeys(values)))
+    finally:
+        fetch(connection, "PRAGMA secure_delete = off")
+    return pids
+
+
+def _superseded(connection: apsw.Connection, key: ResourceKey) -> list[int]:
+    sql = (
+        "SELECT v.pid FROM type t JOIN resource r ON r.type=t.type AND r.id=? "
+        "JOIN version v ON v.rid=r.rid AND v.pid<>r.pid WHERE t.name=? ORDER BY v.version"
+    )
+    return [row[0] for row in fetch(connection, sql, (key.id, key.type))]
 
 
 def _personal(connection: apsw.Connection, pid: int) -> list[int]:

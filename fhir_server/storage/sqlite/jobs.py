@@ -15,7 +15,12 @@ Task = Callable[[apsw.Connection], Any]
 
 
 class Checkpoint:
-    """The wish to move the log file into the record, which no transaction can do."""
+    """The wish to move the log file into the record, which no transaction can do; `anew`: into one written anew."""
+
+    __slots__ = ("anew",)
+
+    def __init__(self, *, anew: bool = False) -> None:
+        self.anew = anew
 
 
 class Job:

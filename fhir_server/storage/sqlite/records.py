@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from fhir_server.storage.base import Record, Where
+from fhir_server.storage.base import Collection, Record, Where
 from fhir_server.storage.sqlite.collections import Declared, load
 from fhir_server.storage.sqlite.connection import fetch
 
@@ -41,6 +41,16 @@ class SqliteRecords:
             lambda connection: _find(connection, load(connection, collection), where, order, after, limit)
         )
         return found
+
+    async def collections(self) -> list[Collection]:
+        """Return the collections that were ever declared, sorted by name."""
+        found: list[Collection] = await self._run(_collections)
+        return found
+
+
+def _collections(connection: apsw.Connection) -> list[Collection]:
+    names = [row[0] for row in fetch(connection, "SELECT name FROM collection ORDER BY name")]
+    return [load(connection, name).collection for name in names]
 
 
 def _get(connection: apsw.Connection, collection: str, key: str) -> Record | None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
@@ -12,6 +13,8 @@ from fhir_server.storage.sqlite import erase, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
+
+_KEYS: Final = 100  # resources in one transaction of purge_history
 
 Progress = Callable[[int, int], None]
 
@@ -55,6 +58,19 @@ class Runs:
         if done:
             await self._writer.checkpoint()
         return done
+
+    async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
+        """Erase the superseded versions of many resources, and the bytes that they leave in the log file."""
+        gone: list[int] = []
+        for start in range(0, len(keys), _KEYS):
+            some = keys[start : start + _KEYS]
+            task = partial(erase.purge_histories, keys=some, most=upkeep.SLICE)
+            while pids := await self._writer.submit(task):
+                gone += pids
+        if gone:
+            await asyncio.to_thread(self._beside.text.forget, gone)
+            await self._writer.checkpoint()
+        return len(gone)
 
     async def reindex(
         self, types: Sequence[str], extract: Callable[[str, bytes], IndexEntries], progress: Progress

@@ -38,6 +38,7 @@ from fhir_server.storage.sqlite.blobs import SqliteBlobs
 from fhir_server.storage.sqlite.check import check_blobs, check_record
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.create import prepare
+from fhir_server.storage.sqlite.files import residue
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.records import SqliteRecords
@@ -144,6 +145,19 @@ class SqliteStore:
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
         """Erase a resource's superseded versions, or all of it, beyond recovery; return how many versions went."""
         return await self._runs.purge(key, history_only=history_only)
+
+    async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
+        """Erase the superseded versions of many resources beyond recovery; return how many versions went."""
+        return await self._runs.purge_history(keys)
+
+    async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
+        """Return how often each text stands in the files of the record, in use or not."""
+        return await asyncio.to_thread(residue, self._folder, probes)
+
+    async def compact(self) -> None:
+        """Write the record and its text index anew, so that no room that is free holds what was erased."""
+        await self._writer.checkpoint(anew=True)
+        await asyncio.to_thread(self._text.compact)
 
     async def reindex(
         self,

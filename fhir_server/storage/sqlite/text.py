@@ -100,6 +100,14 @@ class TextIndex:
                 index.execute("INSERT INTO words(words) VALUES('optimize')")
             index.execute("PRAGMA wal_checkpoint(truncate)").fetchall()
 
+    def compact(self) -> None:
+        """Write the file anew."""
+        with self._lock:
+            if self._connection is not None or self._path.exists():
+                index = self._open()
+                index.execute("VACUUM").fetchall()
+                index.execute("PRAGMA wal_checkpoint(truncate)").fetchall()
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -19,6 +19,7 @@ from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_o
 from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.health import TOLERATED, ClockWatch, Health
 from fhir_server.storage.sqlite.interning import Interning
+from fhir_server.storage.sqlite.files import rewrite
 from fhir_server.storage.sqlite.jobs import Checkpoint, Job, Task, answer
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.turn import Turn
@@ -71,9 +72,9 @@ class Writer:
                 job.claim()  # a caller that went away before its turn writes nothing
                 timer.cancel()
 
-    async def checkpoint(self) -> None:
-        """Move all of the log file into the record and cut it to nothing."""
-        await self.submit(Checkpoint())
+    async def checkpoint(self, *, anew: bool = False) -> None:
+        """Move all of the log file into the record, which is written anew first if asked, and cut it to nothing."""
+        await self.submit(Checkpoint(anew=anew))
 
     def health(self) -> Health:
         """Return what the last write saw."""
@@ -137,6 +138,8 @@ class Writer:
         try:
             if isinstance(job.work, Checkpoint):
                 with faults():
+                    if job.work.anew:
+                        rewrite(self._record, self._settings)
                     return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             return self._transaction(job.work)  # type: ignore[arg-type]
         except Exception as error:  # the caller gets it; the writer lives on

@@ -95,3 +95,30 @@ async def test_explain_says_how_and_what_was_matched(world: World, store: Store)
     plan = await store.explain(world.parse("Patient?gender=male&name=x").search)
     assert plan["engine"] == store.capabilities.engine
     assert plan
+
+
+async def test_histories_of_many_are_purged_at_once_and_deletions_stay(world: World, store: Store) -> None:
+    for id_ in ("a", "b"):
+        await world.put(patient(id_, gender="male"))
+        await world.put(patient(id_, gender="female"))
+    await store.commit([delete("Patient", "a")])
+    b = ResourceKey("Patient", "b")
+    assert await store.purge_history([A, b, ResourceKey("Patient", "nobody")]) == 3
+    tombstone, kept = await store.read(A), await store.read(b)
+    assert tombstone is not None and tombstone.deleted and tombstone.version == 3
+    assert kept is not None and kept.version == 2
+    assert await store.read_version(A, 2) is None
+    assert await world.found("Patient?gender=female") == {"b"}
+    assert await store.purge_history([A, b]) == 0
+
+
+async def test_compacting_keeps_everything(world: World, store: Store) -> None:
+    await world.put(patient("a", gender="male"))
+    await store.compact()
+    assert await world.found("Patient?gender=male") == {"a"}
+    await world.put(patient("b", gender="male"))
+    assert await world.found("Patient?gender=male") == {"a", "b"}
+
+
+async def test_nothing_that_was_never_written_is_in_the_files(store: Store) -> None:
+    assert await store.residue([b"zygodactyl", b"heterodactyl"]) == (0, 0)
