@@ -17,7 +17,7 @@ from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.definitions import load
-from fhir_server.dispatch import Server, context_of, dispatch, known_base, run
+from fhir_server.dispatch import Server, context_of, dispatch, known_base, record, run
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.jobs.indexing import IndexKeeper
@@ -64,7 +64,7 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
             assert gate is not None
             return await gate.desk(await server.tenants.of(name), settings.base_url.rstrip("/") or base)
 
-        yield Running(partial(dispatch, server), ready, desk_of)
+        yield Running(partial(dispatch, server), ready, desk_of, partial(record, server))
     finally:
         await jobs.close()
         if recorder is not None:

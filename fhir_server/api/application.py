@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
 from fhir_server.api.auth import Cors, Origins, Service, authorization_routes
-from fhir_server.api.auth.service import DeskOf, closed, silent
+from fhir_server.api.auth.service import DeskOf, Record, closed, silent, unrecorded
 from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.openapi import Shown, document
@@ -29,11 +29,12 @@ _WELL_KNOWN = f"{MOUNT}/.well-known/"
 @dataclass(frozen=True, slots=True)
 class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
-    the tenant of a name, under a base URL."""
+    the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
     desk_of: DeskOf = closed
+    record: Record = unrecorded
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
@@ -58,6 +59,7 @@ class Application(FastAPI):
         self.running, self.edge.dispatch = running, running.dispatch
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
+            self.authorization.record = running.record
 
     def stop(self) -> None:
         """Answer requests no more."""

@@ -6,7 +6,7 @@ Spec: https://profiles.ihe.net/ITI/BALP/, https://dicom.nema.org/medical/dicom/c
 from collections.abc import Mapping
 from typing import Final
 
-from fhir_server.audit.events import REGISTERED, REVOKED, SIGN_IN, SIGN_OUT, TOKEN
+from fhir_server.audit.events import REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
 
 Coding = Mapping[str, str]
 
@@ -28,13 +28,13 @@ ALERT: Final = _coding(_DCM, "110113", "Security Alert")
 AUTHENTICATION: Final = _coding(_DCM, "110114", "User Authentication")
 
 _SECURITY: Final[Mapping[str, tuple[Coding, Coding]]] = {
-    "refused": (ALERT, _coding(_DCM, "110132", "Use of Restricted Function")),
+    REFUSED: (ALERT, _coding(_DCM, "110132", "Use of Restricted Function")),
     "break-glass": (ALERT, _coding(_DCM, "110127", "Emergency Override Started")),
     SIGN_IN: (AUTHENTICATION, _coding(_DCM, "110122", "Login")),
     SIGN_OUT: (AUTHENTICATION, _coding(_DCM, "110123", "Logout")),
     TOKEN: (AUTHENTICATION, _coding(_IHE, "ITI-71", "Get Access Token")),
     REVOKED: (ALERT, _coding(_DCM, "110137", "User Security Attributes Changed")),
-    REGISTERED: (ALERT, _coding(_DCM, "110129", "Security Configuration")),
+    SECURITY: (ALERT, _coding(_DCM, "110129", "Security Configuration")),
 }
 
 _INTERACTIONS: Final = {"search-compartment": "search-type", "job-status": "operation", "job-cancel": "operation"}

@@ -27,8 +27,11 @@ ACTIONS: dict[str, Action] = {
 }
 """By code of the event; all else is executed. A search is, too: so say the patterns of IHE."""
 
-SIGN_IN, SIGN_OUT, TOKEN, REVOKED, REGISTERED = "login", "logout", "token", "revoke", "register"
-"""Codes of what the authorization server does."""
+REFUSED = "refused"
+"""The code of requests without a good token."""
+
+SIGN_IN, SIGN_OUT, TOKEN, REVOKED, SECURITY = "login", "logout", "token", "revoke", "security"
+"""Codes of what the authorization server does; the last is for whatever changes users, apps and what they may do."""
 
 REPORTED = "reported"
 """The code of an AuditEvent that an app has sent."""

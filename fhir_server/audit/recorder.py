@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_server.audit.events import Agent, Event, agent_text, row_of
+from fhir_server.audit.events import REFUSED, Agent, Event, agent_text, row_of
 from fhir_server.errors import Busy
 from fhir_server.storage.audit import AuditLog, AuditRow
 from fhir_server.storage.base import StoreError
@@ -24,9 +24,7 @@ DELAY: Final = 0.05
 _BATCH: Final = 2_000
 _MOST: Final = 50_000
 _MINUTE: Final = 60_000
-_ADDRESSES: Final = 1_000
-
-Listener = Callable[[str, list[AuditRow]], None]
+_AGENTS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -36,7 +34,7 @@ class Book:
     tenant: str
     log: AuditLog
     rows: deque[AuditRow] = field(default_factory=deque)
-    refused: dict[tuple[str, int], int] = field(default_factory=dict)
+    refused: dict[tuple[str, int, Agent], int] = field(default_factory=dict)
     minute: int = 0
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
@@ -71,18 +69,19 @@ class Recorder:
         if book.task is None and book.timer is None:
             book.timer = asyncio.get_running_loop().call_later(DELAY, self._start, book)
 
-    def refused(self, book: Book, address: str, status: int) -> None:
-        """Count a refused request of nobody; the first of each minute is recorded at once, the others as a number."""
+    def refused(self, book: Book, agent: Agent, status: int, code: str = REFUSED) -> None:
+        """Count what was refused to somebody who is not known; the first of each minute is recorded at once, the others
+        as a number."""
         now = self.now()
         if now - book.minute >= _MINUTE:
             self._sum_up(book)
             book.minute = now
-        key = (address, status)
-        if key not in book.refused and len(book.refused) >= _ADDRESSES:
-            key = ("", status)
+        key = (code, status, agent)
+        if key not in book.refused and len(book.refused) >= _AGENTS:
+            key = (code, status, Agent())
         if key not in book.refused:
             book.refused[key] = 0
-            self.add(book, _refusal(now, *key, 1))
+            self.add(book, _refusal(now, key, 1))
         else:
             book.refused[key] += 1
 
@@ -104,9 +103,9 @@ class Recorder:
 
     def _sum_up(self, book: Book) -> None:
         counted, book.refused = book.refused, {}
-        for (address, status), count in counted.items():
+        for key, count in counted.items():
             if count:
-                self.add(book, _refusal(self.now(), address, status, count))
+                self.add(book, _refusal(self.now(), key, count))
 
     def _start(self, book: Book) -> None:
         book.timer = None
@@ -134,6 +133,6 @@ class Recorder:
         return True
 
 
-def _refusal(now: int, address: str, status: int, count: int) -> AuditRow:
-    agent = agent_text(Agent(address=address))
-    return row_of(now, agent, Event("refused", status, count=count))
+def _refusal(now: int, key: tuple[str, int, Agent], count: int) -> AuditRow:
+    code, status, agent = key
+    return row_of(now, agent_text(agent), Event(code, status, count=count))

@@ -83,8 +83,8 @@ def _said(event: Event) -> str:
     parts = [] if event.status < 400 else [f"HTTP {event.status}"]
     if event.note and event.code != "operation":
         parts.append(event.note)
-    if event.code == "refused":
-        parts += [f"{event.count} such requests"] if event.count > 1 else []
+    if event.count and event.status >= 400:
+        parts += [f"{event.count} times"] if event.count > 1 else []
     elif event.count:
         parts.append(f"{event.count} patients, of whom {len(event.patients)} are named")
     return "; ".join(parts)

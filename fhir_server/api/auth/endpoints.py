@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.api.auth.launches import new_launch
 from fhir_server.api.auth.service import Service, answered, auth_of, bearer_of, form_of, json_of, refused
+from fhir_server.api.auth.watch import known
 from fhir_server.auth import keys, token_endpoint
 from fhir_server.auth.client_authentication import authenticated
 from fhir_server.auth.clients import Client
@@ -108,10 +109,12 @@ class Endpoints:
 
     async def _client(self, request: Request) -> tuple[Desk, dict[str, str], Client]:
         desk, form = await self.service.desk(request), await form_of(request)
+        known(request, client=form.get("client_id", ""))
         here = self.service.here(request)
         client = await authenticated(
             desk, form, request.headers.get("authorization"), (f"{here}/token", desk.issuer), self.service.fetcher
         )
+        known(request, client=client.id)
         return desk, form, client
 
     @property

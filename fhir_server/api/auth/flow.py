@@ -16,6 +16,7 @@ from fhir_server.api.auth.service import Service, form_of, tenant_of
 from fhir_server.api.auth.show import go_to, message, page
 from fhir_server.api.auth.subjects import subject_of
 from fhir_server.api.auth.visit import Subject, Visit, back
+from fhir_server.api.auth.watch import known
 from fhir_server.auth.authorization import Unredirectable, issue_code, read_request
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.grants import new_grant
@@ -64,6 +65,7 @@ class Flow:
         """Check name and password, and the code of who has an authenticator."""
         desk, form = await self.service.desk(request), await form_of(request)
         handle = form.get("request", "")
+        known(request, user=form.get("name", ""))
         user = await sign_in(desk, form.get("name", ""), form.get("password", ""))
         if user is None or not await code_holds(desk, user, form.get("code", "")):
             asked = await waiting(desk, handle) if handle else None
@@ -71,6 +73,7 @@ class Flow:
             app, leads_to = (asked.client.name, asked.redirect_uri) if asked else ("", "")
             name = form.get("name", "")
             return page("sign_in", 403, leads_to=leads_to, handle=handle, app=app, name=name, fault=said)
+        known(request, user=user.id, subject=user.subject)
         await close_session(desk, cookie_of(request, desk))
         cookie = await open_session(desk, user, request.headers.get("user-agent", ""))
         step = "password" if user.change else "consent" if handle else "manage"

@@ -15,6 +15,7 @@ from fhir_server.api.auth.management import Management
 from fhir_server.api.auth.origins import Cors, Origins
 from fhir_server.api.auth.service import Service
 from fhir_server.api.auth.show import message
+from fhir_server.api.auth.watch import watched
 from fhir_server.auth.discovery import BRANDS
 
 _PREFIXES = ("", "/t/{tenant}")
@@ -45,20 +46,21 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("manage", own.show, own.end),
     ):
         yield Route(f"{prefix}/auth/{name}", guarded(show), methods=["GET"])
-        yield Route(f"{prefix}/auth/{name}", guarded(_own(service, take)), methods=["POST"])
+        yield Route(f"{prefix}/auth/{name}", watched(service, name, guarded(_own(service, take))), methods=["POST"])
     yield from admin_routes(service, prefix)
-    yield Route(f"{prefix}/auth/sign-out", guarded(_own(service, own.sign_out)), methods=["POST"])
+    sign_out = watched(service, "sign-out", guarded(_own(service, own.sign_out)))
+    yield Route(f"{prefix}/auth/sign-out", sign_out, methods=["POST"])
     yield _open(
         f"{prefix}/auth",
         origins,
         _get("/jwks", apps.jwks),
         _get("/style.json", apps.style),
         _get(f"/{BRANDS}", apps.brands),
-        _post("/launch", apps.launch),
-        _post("/token", apps.token),
-        _post("/introspect", apps.introspect),
-        _post("/revoke", apps.revoke),
-        _post("/register", apps.registration),
+        _post(service, "/launch", apps.launch),
+        _post(service, "/token", apps.token),
+        _post(service, "/introspect", apps.introspect),
+        _post(service, "/revoke", apps.revoke),
+        _post(service, "/register", apps.registration),
     )
 
 
@@ -77,8 +79,8 @@ def _get(path: str, handler: Handler) -> Route:
     return Route(path, guarded(handler), methods=["GET"])
 
 
-def _post(path: str, handler: Handler) -> Route:
-    return Route(path, guarded(handler), methods=["POST"])
+def _post(service: Service, path: str, handler: Handler) -> Route:
+    return Route(path, watched(service, path[1:], guarded(handler)), methods=["POST"])
 
 
 def _open(prefix: str, origins: Origins, *routes: Route) -> Mount:

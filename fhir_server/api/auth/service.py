@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_server.api.headers import base_url, mapping
+from fhir_server.audit.events import Agent, Event
 from fhir_server.auth.brands import Brands, load_brands
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
@@ -31,6 +32,13 @@ async def closed(tenant: str, base: str) -> Desk:
     raise Busy("the server is starting or stopping")
 
 
+Record = Callable[[str, Agent, Event], Awaitable[None]]
+
+
+async def unrecorded(tenant: str, agent: Agent, event: Event) -> None:
+    """Record nothing: the audit is off."""
+
+
 async def silent(request: FhirRequest) -> FhirResponse:
     """Do the same for FHIR requests."""
     raise Busy("the server is starting or stopping")
@@ -40,12 +48,13 @@ async def silent(request: FhirRequest) -> FhirResponse:
 class Service:
     """One for each process; `desk_of` and `ask` are set once the server is open.
 
-    ask: runs a FHIR request of the server's own (the patient picker).
+    ask: runs a FHIR request of the server's own (the patient picker). record: what the audit shall have, of a tenant.
     """
 
     settings: Settings
     desk_of: DeskOf = closed
     ask: Callable[[FhirRequest], Awaitable[FhirResponse]] = silent
+    record: Record = unrecorded
     fetcher: JwksFetcher = field(init=False)
     brands: Brands | None = field(init=False)
 

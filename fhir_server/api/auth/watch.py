@@ -1,0 +1,46 @@
+"""What the audit gets to know of the authorization server: who signed in, who got tokens, and who was refused."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.api.auth.service import Service, tenant_of
+from fhir_server.api.headers import client_address, mapping
+from fhir_server.audit.events import REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event
+
+_Handler = Callable[[Request], Awaitable[Response]]
+_CODES: Final[Mapping[str, str]] = {
+    "sign-in": SIGN_IN,
+    "sign-out": SIGN_OUT,
+    "token": TOKEN,
+    "introspect": "",
+    "revoke": REVOKED,
+    "manage": REVOKED,
+}
+_WHO: Final = ("user", "subject", "client")
+_LONGEST: Final = 100
+
+
+def known(request: Request, **who: str) -> None:
+    """Note who asks, as far as an endpoint has found out: `user`, `subject`, `client`."""
+    for name, value in who.items():
+        setattr(request.state, f"audit_{name}", value[:_LONGEST])
+
+
+def watched(service: Service, name: str, handler: _Handler) -> _Handler:
+    """Return the handler of an endpoint, whose answers are recorded; refusals also where nothing else of it is."""
+    code = _CODES.get(name, SECURITY)
+
+    async def answer(request: Request) -> Response:
+        response = await handler(request)
+        if code or response.status_code >= 400:
+            user, subject, client = (str(getattr(request.state, f"audit_{each}", "")) for each in _WHO)
+            address = client_address(request.scope, mapping(request.scope["headers"]), service.settings)
+            note = "" if code in (SIGN_IN, SIGN_OUT, TOKEN) else name
+            event = Event(code or SECURITY, response.status_code, note=note)
+            await service.record(tenant_of(request), Agent(user, subject, client, address=address), event)
+        return response
+
+    return answer

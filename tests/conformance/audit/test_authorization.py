@@ -1,0 +1,39 @@
+"""What the authorization server does is recorded too: sign-ins, tokens, and what it refused."""
+
+from typing import Any
+
+from tests.conformance.audit.conftest import Audited
+
+
+def who(event: dict[str, Any]) -> list[str]:
+    found = [agent["who"] for agent in event["agent"]]
+    return [each.get("identifier", {}).get("value", each.get("reference", "")) for each in found]
+
+
+async def test_a_sign_in_and_the_token_that_follows_are_recorded(audited: Audited) -> None:
+    await audited.ehr.granted("launch/patient patient/*.rs", find="Able", patient="ann")
+    sign_in = (await audited.events("subtype=110122"))[0]
+    assert sign_in["outcome"] == "0"
+    assert audited.ehr.doctor.id in who(sign_in)
+    token = (await audited.events("subtype=ITI-71"))[0]
+    assert token["outcome"] == "0"
+    assert "public-app" in who(token)
+
+
+async def test_failed_sign_ins_are_recorded_with_the_name_that_was_tried(audited: Audited) -> None:
+    answer = await audited.ehr.asked("launch/patient patient/*.rs")
+    location = answer.headers["location"]
+    page = await audited.ehr.http.get(location)
+    for _ in range(3):
+        form = {"name": "mallory", "password": "x", "request": location.rpartition("=")[2]}
+        page = await audited.ehr.http.post("/auth/sign-in", data=form)
+    assert page.status_code == 403
+    found = await audited.events("subtype=110122&outcome=4")
+    assert [who(event)[2] for event in found] == ["mallory"]
+
+
+async def test_a_refused_token_request_is_recorded(audited: Audited) -> None:
+    answer = await audited.ehr.token({"grant_type": "authorization_code", "code": "no", "client_id": "public-app"})
+    assert answer.status_code == 400
+    event = (await audited.events("subtype=ITI-71&outcome=4"))[0]
+    assert "public-app" in who(event)
