@@ -53,7 +53,7 @@ def _check_part(part: Json, place: Place, run: Run) -> None:
         run.error(place, "invalid", f"the system must be an absolute URI, not {shorten(system)}")
         return
     if "|" in system:
-        run.error(place, "business-rule", f"the version of a system stands in version, not in {shorten(system)}")
+        run.warn(place, "business-rule", f"the version of a system stands in version, not in {shorten(system)}")
         return
     entry = run.knowledge.library.find("CodeSystem", system)
     if entry is None and run.knowledge.library.find("ValueSet", system):

@@ -43,7 +43,7 @@ async def test_every_refusal_of_the_store_is_said_as_an_outcome(
 ) -> None:
     error, status, code = STORE_ERRORS[what]
 
-    async def fail(*arguments: object) -> None:
+    async def fail(*arguments: object, **more: object) -> None:
         raise error
 
     store = (await fhir.server.tenants.of("default")).store
@@ -61,7 +61,7 @@ def test_no_kind_of_store_error_is_forgotten() -> None:
 async def test_a_commit_that_fails_with_the_store_full_keeps_nothing(
     fhir: Fhir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*arguments: object) -> None:
+    async def fail(*arguments: object, **more: object) -> None:
         raise base.StorageFull
 
     store = (await fhir.server.tenants.of("default")).store
@@ -77,7 +77,7 @@ async def test_a_condition_that_never_settles_gives_up_after_a_while(monkeypatch
     fhir.server = replace(fhir.server, settings=fhir.server.settings.model_copy(update={"conditional_retries": 2}))
     tries = 0
 
-    async def fail(*arguments: object) -> None:
+    async def fail(*arguments: object, **more: object) -> None:
         nonlocal tries
         tries += 1
         raise base.ConditionChanged
