@@ -69,7 +69,7 @@ def new_tokens(desk: Desk, grant: Grant, *, scopes: str = "", refreshing: bool) 
     refresh = new_handle() if refreshing else ""
     if refresh:
         changes.append(_kept(desk, refresh, "refresh", grant, grant.scopes))
-    life = (_int((first.value or {})["expires"]) - desk.now()) // 1000
+    life = round((_int((first.value or {})["expires"]) - desk.now()) / 1000)
     return Pair(access, life, refresh, tuple(changes))
 
 
