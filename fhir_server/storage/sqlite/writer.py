@@ -16,10 +16,10 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFull, StoreError
 from fhir_server.storage.sqlite.checkpoints import Checkpoints
 from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_of
+from fhir_server.storage.sqlite.files import rewrite
 from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.health import TOLERATED, ClockWatch, Health
 from fhir_server.storage.sqlite.interning import Interning
-from fhir_server.storage.sqlite.files import rewrite
 from fhir_server.storage.sqlite.jobs import Checkpoint, Job, Task, answer
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.turn import Turn
