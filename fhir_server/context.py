@@ -39,6 +39,13 @@ class Restriction(Protocol):
     def writable(self, letter: Literal["c", "u", "d"], type_: str) -> Node:
         """Return what must hold of a resource of the type that is created, updated (before and after) or deleted."""
 
+    def permitted(self, type_: str) -> Node:
+        """Return what consent and labels ask of a resource that is there, before it may be changed."""
+
+    @property
+    def nameable(self) -> Visibility:
+        """What a reference may name without being told that there is no such resource."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fhir_server.audit.auditor import Auditor, Commit
+from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.gate import Gate
@@ -30,7 +31,7 @@ from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.query import EVERYTHING, Node, Visibility
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Change, CommitResult, StoreError
+from fhir_server.storage.base import Change, CommitResult, ConditionChanged, StoreError, VersionChanged
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -89,6 +90,15 @@ class Open:
         """Everything may be written."""
         return EVERYTHING
 
+    def permitted(self, type_: str) -> Node:
+        """Nothing stands in the way."""
+        return EVERYTHING
+
+    @property
+    def nameable(self) -> Visibility:
+        """Everything may be named."""
+        return self.visibility
+
 
 _OPEN = Open()
 _MOST_CONTEXTS = 100
@@ -112,9 +122,8 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
         caller, restriction = await _let_in(server, tenant, base, request)
     except FhirError as error:
         if server.recorder is not None:
-            server.recorder.refused(
-                server.recorder.book(tenant.name, tenant.store.audit), request.address, error.status
-            )
+            book = server.recorder.book(tenant.name, tenant.store.audit)
+            server.recorder.refused(book, Agent(address=request.address), error.status)
         raise
     if restriction is _OPEN:
         return _open_context(server, tenant, base)
@@ -146,10 +155,23 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
     grant = access.grant
     name = grant.subject or grant.user or grant.client
     caller = Caller(
-        name, "admin" in grant.roles, grant.id, grant.client, grant.subject, grant.user, grant.roles,
-        (grant.patient,) if grant.patient else (),
+        name, "admin" in grant.roles and access.restriction.whole, grant.id, grant.client, grant.subject, grant.user,
+        grant.roles, (grant.patient,) if grant.patient else (),
     )  # fmt: skip
     return caller, access.restriction
+
+
+async def record(server: Server, tenant: str, agent: Agent, event: Event) -> None:
+    """Record what is no FHIR request: what the authorization server does."""
+    recorder = server.recorder
+    if recorder is None:
+        return
+    found = await server.tenants.of(tenant)
+    book = recorder.book(found.name, found.store.audit)
+    if event.status >= 400:
+        recorder.refused(book, agent, event.status, event.code)
+    else:
+        recorder.add(book, row_of(server.now(), agent_text(agent), event))
 
 
 async def _tenant(server: Server, request: FhirRequest) -> Tenant:
@@ -179,8 +201,12 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         commit = auditor.around(tenant.store, partial(server.tenants.commit, tenant))
 
     async def guarded(changes: Sequence[Change]) -> CommitResult:
-        await admit(ctx, changes)
-        return await commit(changes)
+        try:
+            return await commit(await admit(ctx, changes))
+        except VersionChanged as error:
+            if any(change.key == error.key and change.expected is None for change in changes):
+                raise ConditionChanged(f"{error.key} was changed after it was looked at") from error
+            raise
 
     ctx = Context(
         store=tenant.store,

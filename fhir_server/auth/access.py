@@ -84,7 +84,8 @@ class Tokens:
 
 def reach_of(grant: Grant, scopes: Scopes) -> Reach:
     """Return whose data a grant is about: the patient of the launch; for a user who is a patient, their own."""
-    return Reach(scopes, (grant.patient,) if grant.patient else (), grant.represented)
+    holder = grant.user or grant.client
+    return Reach(scopes, (grant.patient,) if grant.patient else (), grant.represented, holder)
 
 
 def refused(said: str, error: str = "") -> Unauthorized:

@@ -4,11 +4,14 @@ The predicates are made for `storage`: one look-up for most types, a chain of on
 something that belongs to the patient (a Provenance to its target).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fhir_server.definitions import Definitions
-from fhir_server.search.parameters_links import LINK, VIA
-from fhir_server.search.query import NOTHING, Chain, Ids, Node, Or, Reference, ReferenceValue
+from fhir_server.search.parameters_links import CONTENT, LINK, VIA, link_parameters
+from fhir_server.search.query import NOTHING, And, Chain, Has, Ids, Missing, Node, Or, Reference, ReferenceValue
+
+CONTENTS = "Binary"
+"""The type that other resources keep their content in."""
 
 
 def of_patients(type_: str, patients: Collection[str], facts: Definitions) -> Node:
@@ -18,8 +21,23 @@ def of_patients(type_: str, patients: Collection[str], facts: Definitions) -> No
 
     Spec: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
     """
-    parts = [*_direct(type_, patients, facts), *_through(type_, patients, facts)]
-    return parts[0] if len(parts) == 1 else Or(tuple(parts)) if parts else NOTHING
+    return any_of([*_direct(type_, patients, facts), *_through(type_, patients, facts)])
+
+
+def pointed_to(facts: Definitions, holds: Callable[[str], Node]) -> Node:
+    """Return the predicate for what has no security context of its own and is content of something that holds.
+
+    Spec: https://hl7.org/fhir/R4/binary.html#security
+    """
+    sources = [(type_, holds(type_)) for type_, table in link_parameters(facts).items() if CONTENT in table]
+    has = [Has(type_, CONTENT, node) for type_, node in sources if node != NOTHING]
+    return And((Missing(VIA, True), any_of(has))) if has else NOTHING
+
+
+def any_of(nodes: Collection[Node]) -> Node:
+    """Return the predicate that one of these holds."""
+    kept = tuple(dict.fromkeys(node for node in nodes if node != NOTHING))
+    return kept[0] if len(kept) == 1 else Or(kept)
 
 
 def reaches_patients(type_: str, facts: Definitions) -> bool:

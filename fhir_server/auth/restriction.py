@@ -3,15 +3,17 @@
 Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
-from fhir_server.auth.links import of_patients, reaches_patients
+from fhir_server.auth.links import CONTENTS, any_of, of_patients, pointed_to, reaches_patients
+from fhir_server.auth.scopes import LETTERS as ALL
 from fhir_server.auth.scopes import Scope, Scopes
 from fhir_server.definitions import Definitions
-from fhir_server.search.query import EVERYTHING, NOTHING, And, Node, Or, Visibility
+from fhir_server.search.links import query_hash
+from fhir_server.search.query import EVERYTHING, NOTHING, And, Node, Visibility
 
 Narrow = Callable[[str, str], Node]
 """The predicate of a granular scope: resource type and query to tree. Raises BadRequest for what cannot be read."""
@@ -44,11 +46,20 @@ class Reach:
         patients: logical ids of those whom `patient/` scopes are about: the one of the launch.
         represented: those whom the user may see because they are the user, or represented by them; None for staff,
             whose `user/` scopes are not bound to patients.
+        holder: who holds the grant, so that two holders of equal scopes are told apart.
     """
 
     scopes: Scopes
     patients: tuple[str, ...] = ()
     represented: tuple[str, ...] | None = None
+    holder: str = ""
+
+
+class Limits(Protocol):
+    """What stands in the way of everybody but the patient: consent and security labels."""
+
+    def of(self, type_: str) -> Node:
+        """Return what must hold of a resource of the type for this caller to see it."""
 
 
 class Granted:
@@ -56,53 +67,100 @@ class Granted:
 
     Args:
         shared: types without any link to patients that everybody may read within their scopes.
+        limits: None where neither consent nor labels concern the caller.
     """
 
-    def __init__(self, reach: Reach, facts: Definitions, shared: Collection[str], narrow: Narrow) -> None:
-        self._reach = reach
+    def __init__(
+        self, reach: Reach, facts: Definitions, shared: Collection[str], narrow: Narrow, limits: Limits | None = None
+    ) -> None:
+        self.reach = reach
         self._facts = facts
         self._shared = frozenset(shared)
         self._narrow = narrow
+        self._limits = limits
+
+    def within(self, limits: Limits | None) -> "Granted":
+        """Return the same restriction with other limits."""
+        return Granted(self.reach, self._facts, self._shared, self._narrow, limits)
 
     @cached_property
     def visibility(self) -> Visibility:
-        """What may be read, by type; nothing by default."""
-        by_type = {type_: self._predicate("rs", type_) for type_ in self._facts.resource_types}
+        """What may be searched, by type; nothing by default. What may be read by id stands apart where it differs."""
+        searched, read = self._by_type("s"), self._by_type("r")
+        mark = query_hash(self.reach.holder, self.reach.patients, self.reach.represented, str(self.reach.scopes))
+        if searched == read:
+            return Visibility(NOTHING, searched, mark=mark)
+        beside = {type_: any_of([searched.get(type_, NOTHING), read.get(type_, NOTHING)]) for type_ in (*searched, *read)}
+        by_id = Visibility(NOTHING, read, mark=mark)
+        return Visibility(NOTHING, searched, by_id, Visibility(NOTHING, beside), mark)
+
+    @cached_property
+    def nameable(self) -> Visibility:
+        """What others' existence may be told of when a reference names it: whose it is counts, not which type."""
+        by_type = {type_: self._limited(type_, self._named(type_)) for type_ in self._facts.resource_types}
         return Visibility(NOTHING, {type_: node for type_, node in by_type.items() if node != NOTHING})
+
+    @cached_property
+    def whole(self) -> bool:
+        """Tell whether everything is granted, as administration asks."""
+        return any(
+            scope.level != "patient" and (scope.type, scope.letters, scope.query) == ("*", ALL, "")
+            for scope in self.reach.scopes.resources
+        )
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Tell whether the interaction is allowed on some resources of the type."""
         if interaction in _OF_THE_SYSTEM or type_ is None:
-            return bool(self._reach.scopes.resources) or interaction == "capabilities"
-        granted = self._reach.scopes.letters(type_)
+            return bool(self.reach.scopes.resources) or interaction == "capabilities"
+        granted = self.reach.scopes.letters(type_)
         if interaction == "operation":
             return bool(granted)
         return not granted.isdisjoint(LETTERS.get(interaction, ""))
 
     def writable(self, letter: Literal["c", "u", "d"], type_: str) -> Node:
         """Return what must hold of a resource that is created (`c`), updated (`u`, before and after) or deleted."""
-        return self._predicate(letter, type_)
+        return self._scoped(letter, type_)
 
-    def _predicate(self, letters: str, type_: str) -> Node:
-        """Any of the scopes that allow one of the letters."""
-        scopes = [s for s in self._reach.scopes.resources if any(s.allows(letter, type_) for letter in letters)]
-        nodes = list(dict.fromkeys(self._of(scope, type_, letters) for scope in scopes))
-        if EVERYTHING in nodes:
-            return EVERYTHING
-        nodes = [node for node in nodes if node != NOTHING]
-        return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
+    def permitted(self, type_: str) -> Node:
+        """Return what consent and labels ask of a resource that is there, before it may be changed."""
+        return self._limited(type_, EVERYTHING)
 
-    def _of(self, scope: Scope, type_: str, letters: str) -> Node:
-        whose = self._whose(scope, type_, letters)
+    def _by_type(self, letter: str) -> Mapping[str, Node]:
+        by_type = {type_: self._limited(type_, self._scoped(letter, type_)) for type_ in self._facts.resource_types}
+        return {type_: node for type_, node in by_type.items() if node != NOTHING}
+
+    def _limited(self, type_: str, node: Node) -> Node:
+        limit = EVERYTHING if self._limits is None or node == NOTHING else self._limits.of(type_)
+        if limit == EVERYTHING:
+            return node
+        return limit if node == EVERYTHING else And((node, limit))
+
+    def _scoped(self, letter: str, type_: str) -> Node:
+        """Any of the scopes that allow the letter."""
+        nodes = [self._of(s, type_, letter) for s in self.reach.scopes.resources if s.allows(letter, type_)]
+        return EVERYTHING if EVERYTHING in nodes else any_of(nodes)
+
+    def _of(self, scope: Scope, type_: str, letter: str) -> Node:
+        whose = self._whose(scope, type_, letter)
         if not scope.query or whose == NOTHING:
             return whose
         narrowed = self._narrow(type_, scope.query)
-        return narrowed if whose == EVERYTHING else And((whose, narrowed))
+        return narrowed if whose == EVERYTHING or narrowed == NOTHING else And((whose, narrowed))
 
-    def _whose(self, scope: Scope, type_: str, letters: str) -> Node:
-        patients = self._reach.patients if scope.level == "patient" else self._reach.represented
+    def _named(self, type_: str) -> Node:
+        levels = dict.fromkeys(scope.level for scope in self.reach.scopes.resources)
+        nodes = [self._whose(Scope(level, type_, ALL), type_, "r") for level in levels]
+        return EVERYTHING if EVERYTHING in nodes else any_of(nodes)
+
+    def _whose(self, scope: Scope, type_: str, letter: str) -> Node:
+        patients = self.reach.patients if scope.level == "patient" else self.reach.represented
         if scope.level == "system" or (scope.level == "user" and patients is None):
             return EVERYTHING
         if not reaches_patients(type_, self._facts):
-            return EVERYTHING if letters == "rs" and type_ in self._shared else NOTHING
-        return of_patients(type_, patients or (), self._facts) if patients else NOTHING
+            return EVERYTHING if letter in "rs" and type_ in self._shared else NOTHING
+        if not patients:
+            return NOTHING
+        node = of_patients(type_, patients, self._facts)
+        if type_ == CONTENTS and letter in "rs":
+            return any_of([node, pointed_to(self._facts, lambda other: self._scoped("r", other))])
+        return node

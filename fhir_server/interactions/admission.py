@@ -16,6 +16,7 @@ from fhir_server.interactions.visibility import holds, holds_of
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
+from fhir_server.search.entries import IndexEntries
 from fhir_server.search.match import Found
 from fhir_server.search.parameters_links import CONTENT
 from fhir_server.search.query import EVERYTHING
@@ -58,9 +59,7 @@ async def _current(ctx: Context, change: Change) -> Version | None:
     return None if current is None or current.deleted else current
 
 
-async def _granted(
-    ctx: Context, change: Change, current: Version | None, beside: Mapping[ResourceKey, Found]
-) -> bool:
+async def _granted(ctx: Context, change: Change, current: Version | None, beside: Mapping[ResourceKey, Found]) -> bool:
     type_ = change.key.type
     # An update that creates is an update: .../scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
     letter = "d" if change.method == "DELETE" else "c" if change.method == "POST" else "u"
@@ -93,12 +92,18 @@ async def _check_named(
 
 
 async def _new_contents(ctx: Context, change: Change, current: Version | None) -> Iterable[ResourceKey]:
-    named = {ResourceKey(row[1], row[2]) for row in change.entries.references if row[0] == CONTENT and row[1] and row[2]}
+    named = _contents(change.entries)
     if not named or current is None:
         return sorted(named)
     resource = decode(current.body.data)
     before = ctx.extractor.some(current.key.type, resource, frozenset((CONTENT,)), own_base=ctx.base)
-    return sorted(named - {ResourceKey(row[1] or "", row[2] or "") for row in before.references if row[0] == CONTENT})
+    return sorted(named - _contents(before))
+
+
+def _contents(entries: IndexEntries) -> set[ResourceKey]:
+    return {
+        ResourceKey(type_, id_) for code, type_, id_, _, _ in entries.references if code == CONTENT and type_ and id_
+    }
 
 
 async def _known(ctx: Context, key: ResourceKey, beside: Mapping[ResourceKey, Found]) -> bool:

@@ -1,11 +1,11 @@
 """The FHIR delete interaction: by id, and by condition one or several."""
 
 from fhir_server.context import Context, Planned
-from fhir_server.errors import BadRequest, MethodNotAllowed, MultipleMatches
+from fhir_server.errors import BadRequest, Forbidden, MethodNotAllowed, MultipleMatches, PreconditionFailed
 from fhir_server.interactions.conditional import find
 from fhir_server.interactions.outcome import success
-from fhir_server.interactions.preconditions import expected_version, reads_current
-from fhir_server.interactions.visibility import hidden
+from fhir_server.interactions.preconditions import expected_version, if_match, reads_current
+from fhir_server.interactions.visibility import hidden, visible
 from fhir_server.interactions.write import commit
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.storage.base import Change, Written
@@ -42,12 +42,27 @@ async def plan_delete(ctx: Context, request: FhirRequest) -> Planned:
     if request.id is None:
         return await _plan_conditional(ctx, request)
     if await hidden(ctx, request.key, "d"):
-        return Planned((), None)
+        return await _plan_unknown(ctx, request)
     expected = await expected_version(ctx, request, request.key)
     change = Change(
         request.key, "DELETE", expected=expected, keep_referenced=ctx.settings.integrity_on_delete
     )  # fmt: skip
     return Planned((change,), request.key, guessed=reads_current(request))
+
+
+async def _plan_unknown(ctx: Context, request: FhirRequest) -> Planned:
+    """Plan nothing, as for what never existed.
+
+    Raises:
+        Forbidden: the caller may see it, but not delete it.
+        PreconditionFailed: If-Match does not hold of nothing.
+    """
+    current = await ctx.store.read(request.key)
+    if current is not None and not current.deleted and await visible(ctx, current):
+        raise Forbidden(f"{request.key} cannot be deleted", expression="http.url")
+    if if_match(request) is not None:
+        raise PreconditionFailed(f"{request.key} does not exist", expression="http.if-match")
+    return Planned((), None)
 
 
 async def _plan_conditional(ctx: Context, request: FhirRequest) -> Planned:

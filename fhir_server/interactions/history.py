@@ -69,7 +69,7 @@ async def _listed(ctx: Context, request: FhirRequest, query: HistoryQuery) -> Hi
 
 async def _must_exist(ctx: Context, request: FhirRequest) -> None:
     current = await ctx.store.read(request.key)
-    if current is None or not (current.deleted or await visible(ctx, current)):
+    if current is None or not await visible(ctx, current):
         raise NotFound(f"there is no {request.key}")
 
 
@@ -89,6 +89,7 @@ def _query(ctx: Context, request: FhirRequest) -> HistoryQuery:
     before, until = _read_page(request)
     at = request.parameter("_at")
     since = request.parameter("_since")
+    visibility = ctx.restriction.visibility
     return HistoryQuery(
         key=request.key if request.interaction == "history-instance" else None,
         type=request.type if request.interaction == "history-type" else None,
@@ -97,7 +98,7 @@ def _query(ctx: Context, request: FhirRequest) -> HistoryQuery:
         count=_count(ctx, request),
         before=before,
         until=until,
-        visible=ctx.restriction.visibility,
+        visible=visibility.read if request.interaction == "history-instance" else visibility,
     )
 
 

@@ -45,8 +45,6 @@ async def settle_update(ctx: Context, request: FhirRequest, find: Find = find) -
         return await _settle_conditional(ctx, request, find)
     key = request.key
     await _check_id(ctx, key)
-    if await hidden(ctx, key):
-        raise Forbidden(f"{key} cannot be written", expression="http.url")
     return Target(key, await expected_version(ctx, request, key), guessed=reads_current(request))
 
 
@@ -82,6 +80,8 @@ async def _check_id(ctx: Context, key: ResourceKey) -> None:
     """Hold an id that the client chose to the form of an id, and to what the server allows."""
     if not is_id(key.id):
         raise BadRequest(f"{key.id[:100]!r} is not an id: 1 to 64 of A-Z a-z 0-9 - .", expression=f"{key.type}.id")
+    if await hidden(ctx, key):
+        raise Forbidden(f"{key} cannot be written", expression="http.url")
     if not ctx.settings.update_create and await ctx.store.read(key) is None:
         raise MethodNotAllowed(f"there is no {key}, and this server chooses the ids of new resources")
 

@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/async.html#3.1.6.5
 
 from dataclasses import replace
 
-from fhir_server.context import Context
+from fhir_server.context import Caller, Context
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.interactions.outcome import success
 from fhir_server.jobs.answers import told
@@ -63,4 +63,12 @@ async def _record(ctx: Context, request: FhirRequest) -> Record:
 
 
 def _may_see(ctx: Context, job: Job) -> bool:
-    return ctx.caller.admin or job.caller.name == ctx.caller.name
+    """Administrators, and who started it: by the same app, and bound to the same patients."""
+    mine, theirs = ctx.caller, job.caller
+    if mine.admin or mine.grant == theirs.grant:
+        return True
+    return _who(mine) == _who(theirs)
+
+
+def _who(caller: Caller) -> tuple[object, ...]:
+    return caller.name, caller.user, caller.client, tuple(caller.patients)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, BadValue, Forbidden, Gone, InvalidResource, NotFound
-from fhir_server.interactions.visibility import visible
+from fhir_server.interactions.visibility import visible_version
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
@@ -61,7 +61,7 @@ async def _version(ctx: Context, key: ResourceKey, number: int | None) -> Versio
         Gone: it is a deletion.
     """
     version = await (ctx.store.read(key) if number is None else ctx.store.read_version(key, number))
-    if version is None or not await visible(ctx, version):
+    if version is None or not await visible_version(ctx, version):
         raise NotFound(f"there is no {f'version {number} of ' if number else ''}{key}", expression="http.url")
     if version.deleted:
         raise Gone(f"version {version.version} of {key} is its deletion", expression="http.url")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fhir_server.context import Context
-from fhir_server.interactions.visibility import visible
+from fhir_server.interactions.visibility import visible_version
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
@@ -83,7 +83,7 @@ async def _current(ctx: Context, targets: Iterable[_Target]) -> dict[_Target, Ve
     found: dict[_Target, Version] = {}
     for target in wanted:
         version = await _version(ctx, target, current)
-        if version is not None and not version.deleted and await visible(ctx, version):
+        if version is not None and not version.deleted and await visible_version(ctx, version):
             found[target] = version
     return found
 

@@ -107,7 +107,7 @@ def _read(ctx: Context, call: Call, compartment: str) -> _Asked:
         inside=frozenset(members(ctx.definitions, ctx.parameters, compartment)),
         bounds=bounds,
         given=(*given, ("_count", str(count))),
-        fingerprint=query_hash("everything", compartment, id_, given),
+        fingerprint=query_hash("everything", compartment, id_, given, ctx.restriction.visibility.mark),
     )
 
 

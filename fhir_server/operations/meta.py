@@ -12,7 +12,7 @@ import msgspec
 from fhir_server.context import Context
 from fhir_server.errors import Gone, NotFound, PreconditionFailed
 from fhir_server.interactions.preconditions import etags
-from fhir_server.interactions.visibility import visible
+from fhir_server.interactions.visibility import visible_version
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.version import Version, instant
 from fhir_server.operations.facts import r4
@@ -49,7 +49,7 @@ async def the_version(ctx: Context, request: FhirRequest) -> Version:
         Gone: it is a deletion.
     """
     version = await _read(ctx, request)
-    if version is None or not await visible(ctx, version):
+    if version is None or not await visible_version(ctx, version):
         raise NotFound(f"there is no {request.key}", expression="http.url")
     if version.deleted:
         raise Gone(f"{version.key} was deleted as version {version.version}", expression="http.url")

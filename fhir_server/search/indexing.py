@@ -14,6 +14,7 @@ from fhir_server.search.extraction.shape import Shapes
 from fhir_server.search.parameters import ParameterRegistry
 
 _NONE_CONTAINED: Mapping[str, str] = {}
+_MOST_PARTIAL = 1_000
 _MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -51,6 +52,7 @@ class Extractor:
         self._readers = Readers(zone)
         self._planner = Planner(self._facts, self._readers, texts=texts)
         self._functions: dict[str, Extract] = {}
+        self._partial: dict[tuple[str, frozenset[str]], Extract] = {}
 
     def extract(self, type_: str, resource: dict[str, Any], *, own_base: str = "") -> IndexEntries:
         """Return the index rows of a resource, given as parsed JSON (decimals as `Decimal`).
@@ -64,6 +66,20 @@ class Extractor:
         except _MISSHAPEN:
             # Validation let it pass, or was off: index what can be.
             return self._extract(type_, self._sound(type_, resource), own_base)
+
+    def some(self, type_: str, resource: dict[str, Any], codes: frozenset[str], *, own_base: str = "") -> IndexEntries:
+        """Return the rows of these parameters alone, at a fraction of the cost."""
+        if resource.get("contained") or not self._trusted:
+            return self.extract(type_, resource, own_base=own_base)
+        function = self._partial.get((type_, codes))
+        if function is None:
+            if len(self._partial) >= _MOST_PARTIAL:
+                self._partial.clear()
+            function = self._partial[type_, codes] = self._make(type_, codes)
+        try:
+            return function(resource, (own_base, _NONE_CONTAINED))
+        except _MISSHAPEN:
+            return self.extract(type_, resource, own_base=own_base)
 
     def texts(self, type_: str, resource: dict[str, Any]) -> list[tuple[str, str]]:
         """Return what `:text` searches, as (code of the parameter, folded text)."""
@@ -97,8 +113,11 @@ class Extractor:
             function = self._functions[type_] = self._make(type_)
         return function
 
-    def _make(self, type_: str) -> Extract:
-        plan = self._planner.plan(type_, self.registry.indexed(type_))
+    def _make(self, type_: str, codes: frozenset[str] | None = None) -> Extract:
+        parameters = self.registry.indexed(type_)
+        if codes is not None:
+            parameters = {code: parameter for code, parameter in parameters.items() if code in codes}
+        plan = self._planner.plan(type_, parameters)
         extract = function_of(plan, self._facts, self._readers)
         general = [General(parameter, self._facts, self._readers) for parameter in plan.general]
         return _with_general(extract, general) if general else extract

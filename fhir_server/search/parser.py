@@ -206,7 +206,7 @@ def _finish(reading: _Reading, visibility: q.Visibility, place: tuple[object, ..
         contained_type=controls.contained_type,
         explain=controls.explain,
         page=controls.page,
-        fingerprint=query_hash(place, applied),
+        fingerprint=query_hash(place, applied, visibility.mark),
     )
 
 

@@ -302,11 +302,15 @@ class Include:
 class Visibility:
     """What the caller may see, as predicates by type; joined to every query by `search/restrict`.
 
-    `default` holds for types without an entry of their own.
+    `default` holds for types without an entry of their own. `by_id` is what may be read by id, and `beside` what
+    includes may bring, where that is not the same as what may be searched. `mark` tells callers apart, for page links.
     """
 
     default: Node = EVERYTHING
     by_type: Mapping[str, Node] = field(default_factory=dict)
+    by_id: "Visibility | None" = None
+    beside: "Visibility | None" = None
+    mark: str = ""
 
     @property
     def unrestricted(self) -> bool:
@@ -316,6 +320,11 @@ class Visibility:
     def of(self, type_: str) -> Node:
         """Return the predicate for one type."""
         return self.by_type.get(type_, self.default)
+
+    @property
+    def read(self) -> "Visibility":
+        """What may be read by id."""
+        return self.by_id or self
 
 
 @dataclass(frozen=True, slots=True)

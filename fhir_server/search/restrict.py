@@ -17,7 +17,7 @@ def restrict(search: Search, visibility: Visibility) -> Search:
     if visibility.unrestricted:
         return replace(search, visible=visibility)
     branches = {type_: restrict_node(type_, node, visibility) for type_, node in search.branches.items()}
-    return replace(search, branches=branches, visible=visibility)
+    return replace(search, branches=branches, visible=visibility.beside or visibility)
 
 
 def restrict_node(type_: str, node: Node, visibility: Visibility) -> Node:

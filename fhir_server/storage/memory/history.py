@@ -32,9 +32,17 @@ def _asked(log: Log, row: Row, query: HistoryQuery, until: int) -> bool:
         return False
     if query.at is not None and not _current_within(log, row, query.at):
         return False
+    if query.visible.unrestricted:
+        return True
+    current = log.current(row.key) or row
+    return all(_visible(log, each, query, until) for each in (row, current))
+
+
+def _visible(log: Log, row: Row, query: HistoryQuery, until: int) -> bool:
+    """Tell whether the content of a version may be seen; what was superseded asks for the current one beside."""
     if row.erased:
-        return query.visible.unrestricted
-    return matches(query.visible.of(version.key.type), version, row.entries, log.at(until))
+        return False
+    return matches(query.visible.of(row.key.type), row.version, row.entries, log.at(until))
 
 
 def _current_within(log: Log, row: Row, at: tuple[int, int]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.match import matches
+from fhir_server.search.parameters_links import is_internal
 from fhir_server.search.query import Include, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.memory.log import Row, Snapshot
@@ -103,5 +104,5 @@ def _targets(row: Row, include: Include) -> list[ResourceKey]:
         ResourceKey(type_, id_)
         for param, type_, id_, _, _ in row.entries.references
         if type_ not in (None, "#") and id_ is not None and type_ is not None
-        if include.param in ("*", param) and include.target in (None, type_)
+        if include.param in ("*", param) and not is_internal(param) and include.target in (None, type_)
     ]

@@ -16,7 +16,7 @@ from fhir_server.search.match import matches
 from fhir_server.storage.base import HistoryPage, HistoryQuery
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.lookup import BodyLookup
-from fhir_server.storage.sqlite.reads import last_txid, read_version
+from fhir_server.storage.sqlite.reads import last_txid, read, read_version
 from fhir_server.storage.sqlite.versions import COLUMNS, version_of
 
 Extract = Callable[[str, bytes], IndexEntries]
@@ -102,13 +102,14 @@ def _restricted_page(
     connection: apsw.Connection, query: HistoryQuery, span: _Range, context: tuple[int, Extract]
 ) -> HistoryPage:
     until, extract = context
+    judge = _Judge(connection, query, extract)
     seen: list[Version] = []
     last: list[Version] = []
     for scanned, version in enumerate(_versions(connection, _before(span, query), SCAN + 1)):
         if scanned == SCAN or len(seen) > query.count:
             break
         last = [version]
-        if _visible(connection, query, version, extract):
+        if judge.sees(version):
             seen.append(version)
     else:
         if len(seen) <= query.count:
@@ -118,15 +119,33 @@ def _restricted_page(
     return HistoryPage(tuple(seen), _next(last, True), until)
 
 
-def _visible(connection: apsw.Connection, query: HistoryQuery, version: Version, extract: Extract) -> bool:
-    """Tell whether the caller may see a version; a deletion is as visible as the version that it ended."""
-    shown: Version | None = version
-    while shown is not None and shown.deleted:
-        shown = read_version(connection, shown.key, shown.version - 1)
-    if shown is None:
-        return False
-    entries = extract(shown.key.type, shown.body.data)
-    return matches(query.visible.of(version.key.type), version, entries, BodyLookup(connection, extract))
+class _Judge:
+    """Tells which versions the caller may see: those whose own content they may, as well as that of the current one."""
+
+    def __init__(self, connection: apsw.Connection, query: HistoryQuery, extract: Extract) -> None:
+        self._connection, self._query, self._extract = connection, query, extract
+        self._lookup = BodyLookup(connection, extract)
+        self._current: dict[ResourceKey, bool] = {}
+
+    def sees(self, version: Version) -> bool:
+        """Tell of one version; a deletion is as visible as the version that it ended."""
+        return self._holds(version) and self._sees_current(version)
+
+    def _sees_current(self, version: Version) -> bool:
+        key = version.key
+        if key not in self._current:
+            current = read(self._connection, key)
+            self._current[key] = current is None or current.version == version.version or self._holds(current)
+        return self._current[key]
+
+    def _holds(self, version: Version) -> bool:
+        shown: Version | None = version
+        while shown is not None and shown.deleted:
+            shown = read_version(self._connection, shown.key, shown.version - 1)
+        if shown is None:
+            return False
+        entries = self._extract(shown.key.type, shown.body.data)
+        return matches(self._query.visible.of(version.key.type), version, entries, self._lookup)
 
 
 def _span(connection: apsw.Connection, query: HistoryQuery, until: int) -> _Range | None:

@@ -78,7 +78,7 @@ def _bring(gathering: _Gathering, includes: Sequence[Include], pids: Sequence[in
 
 def _params(scope: Scope, include: Include) -> list[int]:
     """Return the reference parameters that an include follows."""
-    where, values = ["type NOT LIKE '#%'"], []
+    where, values = ["type NOT LIKE '#%'", "code NOT LIKE '~%'"], []
     for column, name in (("type", include.source), ("code", include.param)):
         if name != "*":
             where.append(f"{column}=?")

@@ -229,6 +229,13 @@ class Nurse:
     def writable(self, letter: str, type_: str) -> Node:
         return self.visibility.of(type_)
 
+    def permitted(self, type_: str) -> Node:
+        return EVERYTHING
+
+    @property
+    def nameable(self) -> Visibility:
+        return self.visibility
+
 
 async def test_what_the_caller_may_not_see_is_as_if_it_were_not_there(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -41,6 +41,13 @@ class OnlyFinal:
     def writable(self, letter: str, type_: str) -> Node:
         return self.visibility.of(type_)
 
+    def permitted(self, type_: str) -> Node:
+        return EVERYTHING
+
+    @property
+    def nameable(self) -> Visibility:
+        return self.visibility
+
 
 def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:
     monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))

@@ -25,6 +25,13 @@ class OnlyActive:
     def writable(self, letter: str, type_: str) -> Node:
         return self.visibility.of(type_)
 
+    def permitted(self, type_: str) -> Node:
+        return EVERYTHING
+
+    @property
+    def nameable(self) -> Visibility:
+        return self.visibility
+
 
 @pytest.fixture
 async def restricted(fhir: Fhir, monkeypatch: pytest.MonkeyPatch) -> Fhir:
@@ -53,9 +60,9 @@ async def test_a_deletion_of_what_was_unseen_is_unseen(restricted: Fhir) -> None
     assert (await restricted.get("Patient/unseen-gone")).status == 404
 
 
-async def test_each_version_is_seen_by_itself(restricted: Fhir) -> None:
+async def test_an_old_version_is_seen_by_who_may_see_it_and_the_current_one(restricted: Fhir) -> None:
     assert (await restricted.get("Patient/both")).status == 404
-    assert (await restricted.get("Patient/both/_history/1")).status == 200
+    assert (await restricted.get("Patient/both/_history/1")).status == 404
     assert (await restricted.get("Patient/both/_history/2")).status == 404
 
 
@@ -69,8 +76,8 @@ async def test_searches_find_and_include_only_what_is_seen(restricted: Fhir) -> 
 
 async def test_history_shows_only_what_is_seen(restricted: Fhir) -> None:
     found = await restricted.get("Patient/_history")
-    assert {each["fullUrl"].rpartition("/")[2] for each in found.entries} <= {"seen", "both"}
-    assert found.json["total"] == len(found.entries) == 2
+    assert {each["fullUrl"].rpartition("/")[2] for each in found.entries} == {"seen"}
+    assert found.json["total"] == len(found.entries) == 1
     assert (await restricted.get("Patient/unseen/_history")).status == 404
 
 

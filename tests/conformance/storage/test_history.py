@@ -113,12 +113,16 @@ async def test_count_zero_gives_the_total_alone(world: World, store: Store, cloc
 MALES = Visibility(by_type={"Patient": Token("gender", (TokenValue(None, "male"),)), "Observation": NOTHING})
 
 
-async def test_each_version_is_judged_by_its_own_content(world: World, store: Store, clock: Clock) -> None:
+async def test_each_version_is_judged_by_its_own_content_and_the_current_one(
+    world: World, store: Store, clock: Clock
+) -> None:
     await past(world, clock)
     await world.put(patient("c", gender="male"))
     await world.put(patient("c", gender="other"))
+    await world.put(patient("d", gender="other"))
+    await world.put(patient("d", gender="male"))
     page = await store.history(HistoryQuery(visible=MALES))
-    assert shown(page.versions) == ["c1", "a3", "a2"]
+    assert shown(page.versions) == ["d2", "a3", "a2"]
 
 
 async def test_a_deletion_is_as_visible_as_what_it_ended(world: World, store: Store, clock: Clock) -> None:
