@@ -23,6 +23,9 @@ class Settings(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: Positive = Field(1, description="Processes that answer requests.")
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store; one server owns it at a time.")
+    erasure_register: Path | None = Field(
+        None, description="File in which erasures are noted for restores; without it `erasures.ndjson` in `data_dir`."
+    )
     package_dir: Path | None = Field(None, description="Folder of IG packages (.tgz) in force for all tenants.")
     auth: Literal["smart", "none"] = Field(
         "smart", description="`smart` asks for tokens; `none` is open to everybody and binds to loopback only."
@@ -115,6 +118,7 @@ class Settings(BaseModel):
     rate_address: str = Field("", description="Most FHIR requests of one address, with a token or without.")
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain; with it, HTTPS alone.")
     tls_key: Path | None = Field(None, description="PEM file with the private key of the certificate.")
+    tls_self_signed: bool = Field(False, description="Make a certificate of its own, for trials.")
     tls_minimum: Literal["1.3", "1.2"] = Field("1.3", description="Oldest version of TLS that is spoken.")
     hsts: Count = Field(31_536_000, description="Seconds that browsers stay with HTTPS once they saw it; 0: not told.")
     shared_types: tuple[str, ...] = Field(
@@ -140,6 +144,14 @@ class Settings(BaseModel):
     )
 
     # --- the embedded store
+    encryption: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether stores are encrypted (docs/encryption.md); `auto` does with an `encryption_key`."
+    )
+    encryption_key: str = Field(
+        "",
+        description="Master key: `file:PATH`, `env:NAME`, `aws-kms:KEY`, `vault:MOUNT/KEY` or `pkcs11:URI`; empty: "
+        "a file beside the data folder.",
+    )
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
     readers: Positive = Field(4, description="Threads of each process that run searches.")

@@ -17,7 +17,9 @@ from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.openapi import Shown, document
 from fhir_server.api.pages import ASSETS, assets, pages
+from fhir_server.api.secured import secured
 from fhir_server.definitions import OperationFacts
+from fhir_server.settings import Settings
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
@@ -44,6 +46,7 @@ class Application(FastAPI):
     """FastAPI with the FHIR endpoint before its router, whose machinery would halve the rate of reads."""
 
     edge: Edge
+    settings: Settings
     door: ASGIApp
     running: Running | None = None
     authorization: Service | None = None
@@ -52,7 +55,7 @@ class Application(FastAPI):
         """Answer one request, or run the lifespan."""
         if scope["type"] == "http" and _is_fhir(scope):
             return await self.door(scope, receive, send)
-        return await super().__call__(scope, receive, send)
+        return await super().__call__(scope, receive, secured(send) if scope["type"] == "http" else send)
 
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
@@ -94,6 +97,7 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
         beside = get_openapi(title=TITLE, version=VERSION, routes=application.routes)
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
+    application.settings = parts.settings
     application.door = application.edge = Edge(parts)
     if parts.settings.auth == "smart":
         application.authorization = Service(parts.settings)

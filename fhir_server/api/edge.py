@@ -3,15 +3,17 @@
 It uses no framework: a read spends its time in the store, not on the way there (docs/request_flow.md).
 """
 
+import time
 from collections.abc import Awaitable, Callable
 
 from fhir_server.api import cors, decode, errors, formats
 from fhir_server.api.body import ClientGone, Receive
-from fhir_server.api.decode import Head, Parts
+from fhir_server.api.decode import OPERATOR, Head, Parts
 from fhir_server.api.encode import Answer, answer, converted, plain
 from fhir_server.api.formats import Wanted
-from fhir_server.api.headers import Scope, base_url
+from fhir_server.api.headers import Scope, base_url, client_address
 from fhir_server.api.sending import Send, send_answer, sent_at_once
+from fhir_server.auth.limits import Limits
 from fhir_server.errors import Busy, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
 
@@ -26,6 +28,8 @@ class Edge:
         self.dispatch: Dispatch = not_open
         self._parts = parts
         self._mount = mount
+        self._limits = Limits(parts.settings, lambda: time.time_ns() // 1_000_000)
+        self._limited = self._limits.has("address")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -41,6 +45,8 @@ class Edge:
     async def _answer(self, head: Head, receive: Receive) -> Answer:
         wanted, base, parts = formats.DEFAULT, self._mount, self._parts
         try:
+            if self._limited:
+                self._spend(head)
             base = base_url(head.scope, head.headers, parts.settings, head.mount)
             if head.method == "OPTIONS":
                 return self._options(head)
@@ -61,6 +67,11 @@ class Edge:
             raise
         except Exception as error:
             return await self._failed(error, wanted, head, base)
+
+    def _spend(self, head: Head) -> None:
+        """Count a request of an address. Raises TooManyRequests."""
+        if OPERATOR not in head.scope.get("state", ()):
+            self._limits.spend("address", client_address(head.scope, head.headers, self._parts.settings))
 
     async def _failed(self, error: Exception, wanted: Wanted, head: Head, base: str) -> Answer:
         response = errors.response_to(error, head.request_id)

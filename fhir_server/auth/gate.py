@@ -8,7 +8,11 @@ from urllib.parse import parse_qsl
 
 from fhir_server.auth.access import Access, Tokens
 from fhir_server.auth.desk import Desk
+from fhir_server.auth.grants import Grant
+from fhir_server.auth.limits import Limits
+from fhir_server.auth.providers import providers_of
 from fhir_server.auth.records import COLLECTIONS
+from fhir_server.auth.roles import roles_of
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
 from fhir_server.search.expander import CodeExpander
@@ -44,11 +48,25 @@ class Gate:
     def __init__(self, settings: Settings, facts: Definitions, now: Callable[[], int]) -> None:
         self._settings, self._facts, self._now = settings, facts, now
         self._known: dict[str, _Known] = {}
+        self._limits = Limits(settings, now)
+        self._limited = self._limits.has("client", "user", "tenant")
+        roles_of(settings.roles_file)  # refused now, not at the first token
+        providers_of(settings.providers_file)
 
     async def access(self, tenant: Housed, base: str, header: str | None) -> Access:
         """Return what the caller was granted. Raises Unauthorized."""
         desk = await self.desk(tenant, base)
-        return await self._known[tenant.name].tokens.access(desk, header)
+        access = await self._known[tenant.name].tokens.access(desk, header)
+        if self._limited:
+            self._spend(tenant.name, access.grant)
+        return access
+
+    def _spend(self, tenant: str, grant: Grant) -> None:
+        """Count a request. Raises TooManyRequests."""
+        self._limits.spend("tenant", tenant)
+        self._limits.spend("client", f"{tenant} {grant.client}")
+        if grant.user:
+            self._limits.spend("user", f"{tenant} {grant.user}")
 
     async def under(self, tenant: Housed, base: str, grant_id: str) -> Access:
         """Return what a grant gives, for work that goes on by itself. Raises Unauthorized: it has ended."""

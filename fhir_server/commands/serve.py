@@ -4,10 +4,14 @@ import argparse
 import logging
 import sys
 
+from fhir_server.auth.limits import BadLimit
+from fhir_server.auth.providers import BadProviders
+from fhir_server.auth.roles import BadRoles
 from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.maintenance import AlreadyOwned
 from fhir_server.serving.sockets import CannotListen, is_loopback
 from fhir_server.serving.supervisor import serve
+from fhir_server.serving.tls import BadCertificate
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 
@@ -28,9 +32,11 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if settings.auth == "none":
         _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
+    if settings.auth == "smart" and not (settings.tls_cert or settings.tls_self_signed or is_loopback(settings.host)):
+        _say(f"Tokens and data go over {settings.host} unencrypted: set tls_cert and tls_key, or a proxy before it.")
     try:
         serve(settings, say=_say)
-    except (AlreadyOwned, CannotListen) as error:
+    except (AlreadyOwned, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders) as error:
         raise CommandFailed(str(error)) from None
     except StoreError as error:
         raise CommandFailed(f"the store in {settings.data_dir} cannot be opened: {error}") from None

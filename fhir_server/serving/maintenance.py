@@ -10,6 +10,7 @@ from typing import Any
 
 from fhir_server.app import extract_by
 from fhir_server.search.query import EVERYTHING, Search
+from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.backup import BackupRefused
 from fhir_server.storage.sqlite.backup import restore as restore_tenant
@@ -26,17 +27,19 @@ _EXPORT_PAGE = 1_000
 class Maintenance:
     """The owner's handle on every tenant of a data folder."""
 
-    def __init__(self, provider: SqliteProvider) -> None:
-        self._provider = provider
+    def __init__(self, provider: SqliteProvider, reseal: Resealing) -> None:
+        self._provider, self._reseal = provider, reseal
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> AsyncIterator["Maintenance"]:
-        """Open the folder's stores (an older format is migrated here, once), and close them after."""
+        """Open the folder's stores (an older format is migrated here, once, and a rotation of keys is finished), and
+        close them after."""
+        await asyncio.to_thread(catch_up, settings)
         provider = SqliteProvider(settings.data_dir, settings, extract=extract_by(settings))
         try:
             await provider.open("default")
-            yield cls(provider)
+            yield cls(provider, Resealing(settings))
         finally:
             await provider.close()
 
@@ -79,6 +82,7 @@ class Maintenance:
             for tenant in self._provider.tenants():
                 try:
                     await (await self._provider.open(tenant)).sweep()
+                    await asyncio.to_thread(self._reseal, tenant)
                 except Exception:  # upkeep must outlive one bad round; the next one tries again
                     logger.exception("sweep of tenant %s failed", tenant)
 

@@ -26,6 +26,7 @@ from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
 from fhir_server.serving.terminology import make_terminology
+from fhir_server.serving.tls import context_of, with_certificate
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until
 from fhir_server.serving.workers import Workers
 from fhir_server.settings import Settings
@@ -43,6 +44,10 @@ class Supervisor:
     """
 
     def __init__(self, settings: Settings, *, public: bool = True, say: Say = lambda text: None) -> None:
+        settings = (
+            with_certificate(settings) if public else settings.model_copy(update={"tls_cert": None, "tls_key": None})
+        )
+        context_of(settings)  # refused now, not by each worker
         self._settings = settings
         self._public = public
         self._say = say
@@ -63,7 +68,7 @@ class Supervisor:
         async with AsyncExitStack() as stack:
             # Bound before the store is taken, so that a taken port is reported first; it answers once workers accept.
             public = listen_tcp(settings.host, settings.port) if self._public else None
-            address = address_of(public) if public else "local commands only"
+            address = address_of(public, tls=settings.tls_cert is not None) if public else "local commands only"
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
             await self._first_start(maintenance, address)
@@ -90,7 +95,7 @@ class Supervisor:
 
     async def _serve_here(self, sockets: list[socket.socket]) -> None:
         announced = asyncio.create_task(self._announce(sockets))
-        await serve_until(make_server(self._app, lifespan=True), sockets, self.stop)
+        await serve_until(make_server(self._app, lifespan=True, settings=self._settings), sockets, self.stop)
         announced.cancel()
 
     async def _serve_by_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:
@@ -113,7 +118,8 @@ class Supervisor:
                     pass  # no worker listens yet
                 await asyncio.sleep(0.05)
         if self._public:
-            self._say(_welcome(f"{address_of(sockets[0])}/fhir", self._settings, self.greeting))
+            tls = self._settings.tls_cert is not None
+            self._say(_welcome(f"{address_of(sockets[0], tls=tls)}/fhir", self._settings, self.greeting))
 
     async def _first_start(self, maintenance: Maintenance, address: str) -> None:
         """Fill an empty folder with the demo, make the first administrator, tell how to sign in."""
@@ -171,9 +177,14 @@ def _welcome(base: str, settings: Settings, greeting: Greeting) -> str:
     return (
         f"FHIR R4 at {base} ({workers}, data in {settings.data_dir.resolve()})\n"
         f"{greeting.text}"
-        f"Try:  curl -s {greeting.header}'{base}/Patient?_count=1&_pretty=true'\n"
+        f"Try:  curl -s {_trust(settings)}{greeting.header}'{base}/Patient?_count=1&_pretty=true'\n"
         f"Pages: {base.removesuffix('fhir')} and {base.removesuffix('fhir')}docs   Stop: Ctrl-C"
     )
+
+
+def _trust(settings: Settings) -> str:
+    """Return what curl needs to trust a certificate of our own."""
+    return f"--cacert {settings.tls_cert} " if settings.tls_self_signed and settings.tls_cert else ""
 
 
 def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: None, until_eof: bool = False) -> None:

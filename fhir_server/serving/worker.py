@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 
@@ -12,8 +13,10 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from fhir_server.api.application import Application
 from fhir_server.app import create_app
 from fhir_server.serving.http import WholeProtocol
+from fhir_server.serving.tls import context_of
 from fhir_server.settings import Settings
 
 _KEEP_ALIVE = 75
@@ -22,7 +25,28 @@ _GC = (50_000, 20, 50)
 
 
 class WorkerServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: whoever runs it decides when it stops."""
+    """uvicorn without its own signal handlers: whoever runs it decides when it stops.
+
+    Args:
+        tls: of the public sockets; those on files stay plain.
+    """
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        public = [sock for sock in sockets or () if sock.family != socket.AF_UNIX] if self._tls else []
+        await super().startup([sock for sock in sockets or () if sock not in public])
+        for sock in public:
+            made = await asyncio.get_running_loop().create_server(
+                self._protocol, sock=sock, ssl=self._tls, backlog=self.config.backlog
+            )
+            self.servers.append(made)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return WholeProtocol(self.config, self.server_state, self.lifespan.state)
 
     def install_signal_handlers(self) -> None:
         """Leave the signals alone."""
@@ -34,8 +58,10 @@ class WorkerServer(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-def make_server(app: FastAPI, *, lifespan: bool) -> WorkerServer:
+def make_server(app: FastAPI, *, lifespan: bool, settings: Settings | None = None) -> WorkerServer:
     """Build the HTTP server of one process around the application."""
+    tls = context_of(settings) if settings else None
+    told = [("strict-transport-security", f"max-age={settings.hsts}")] if settings and tls and settings.hsts else []
     # The definitions never die, and a parsed Bundle is many objects that all do: looking through either for cycles
     # costs a sixth of an import.
     gc.collect()
@@ -52,8 +78,9 @@ def make_server(app: FastAPI, *, lifespan: bool) -> WorkerServer:
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
+        headers=told,
     )
-    return WorkerServer(config)
+    return WorkerServer(config, tls)
 
 
 async def serve_until(server: WorkerServer, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
@@ -66,17 +93,17 @@ async def serve_until(server: WorkerServer, sockets: Sequence[socket.socket], st
     await task
 
 
-async def _work(app: FastAPI, sockets: Sequence[socket.socket], pipe: int) -> None:
+async def _work(app: Application, sockets: Sequence[socket.socket], pipe: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # The owner holds the other end: when it dies, however it dies, this process finishes and ends.
     loop.add_reader(pipe, stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set if number == signal.SIGTERM else lambda: None)
-    await serve_until(make_server(app, lifespan=True), sockets, stop)
+    await serve_until(make_server(app, lifespan=True, settings=app.settings), sockets, stop)
 
 
-def run(app: FastAPI, sockets: Sequence[socket.socket], pipe: int) -> None:
+def run(app: Application, sockets: Sequence[socket.socket], pipe: int) -> None:
     """Answer requests on the sockets until SIGTERM or the end of the pipe."""
     uvloop.run(_work(app, sockets, pipe))
 

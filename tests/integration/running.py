@@ -52,7 +52,7 @@ def command(name: str, *arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "fhir_server.cli", name, *map(str, arguments)]
 
 
-def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None) -> Running:
+def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None, scheme: str = "http") -> Running:
     """Start a server and wait until it answers; its log lies beside its folder, or in `logs`.
 
     It is open to everybody unless the flags say otherwise.
@@ -64,11 +64,11 @@ def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = Non
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_SERVER_")}
     with log.open("ab") as stream:
         process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=environment)
-    running = Running(f"http://127.0.0.1:{port}/fhir", process, folder, log)
+    running = Running(f"{scheme}://127.0.0.1:{port}/fhir", process, folder, log)
     deadline = time.monotonic() + _START_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{running.base}/metadata", timeout=30).is_success:
+            if httpx.get(f"{running.base}/metadata", timeout=30, verify=False).is_success:
                 return running
         except httpx.TransportError:
             time.sleep(0.05)
@@ -78,9 +78,11 @@ def start(folder: Path, *flags: str, demo: bool = False, logs: Path | None = Non
 
 
 @contextmanager
-def running(folder: Path, *flags: str, demo: bool = False, logs: Path | None = None) -> Iterator[Running]:
+def running(
+    folder: Path, *flags: str, demo: bool = False, logs: Path | None = None, scheme: str = "http"
+) -> Iterator[Running]:
     """Run a server for a while and stop it."""
-    server = start(folder, *flags, demo=demo, logs=logs)
+    server = start(folder, *flags, demo=demo, logs=logs, scheme=scheme)
     try:
         yield server
     finally:

@@ -11,6 +11,7 @@ from fhir_server.api.auth.admin import admin_routes
 from fhir_server.api.auth.browser import foreign
 from fhir_server.api.auth.endpoints import Endpoints, Handler, guarded
 from fhir_server.api.auth.flow import Flow
+from fhir_server.api.auth.limited import limited
 from fhir_server.api.auth.management import Management
 from fhir_server.api.auth.origins import Cors, Origins
 from fhir_server.api.auth.service import Service
@@ -46,7 +47,8 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("manage", own.show, own.end),
     ):
         yield Route(f"{prefix}/auth/{name}", guarded(show), methods=["GET"])
-        yield Route(f"{prefix}/auth/{name}", watched(service, name, guarded(_own(service, take))), methods=["POST"])
+        taken = limited(service, "sign_in", guarded(_own(service, take)))
+        yield Route(f"{prefix}/auth/{name}", watched(service, name, taken), methods=["POST"])
     yield from admin_routes(service, prefix)
     sign_out = watched(service, "sign-out", guarded(_own(service, own.sign_out)))
     yield Route(f"{prefix}/auth/sign-out", sign_out, methods=["POST"])
@@ -80,7 +82,7 @@ def _get(path: str, handler: Handler) -> Route:
 
 
 def _post(service: Service, path: str, handler: Handler) -> Route:
-    return Route(path, watched(service, path[1:], guarded(handler)), methods=["POST"])
+    return Route(path, watched(service, path[1:], limited(service, "token", guarded(handler))), methods=["POST"])
 
 
 def _open(prefix: str, origins: Origins, *routes: Route) -> Mount:

@@ -1,5 +1,6 @@
 """What the endpoints of the authorization server share: the desk of the tenant that a URL names, and its rules."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from fhir_server.auth.brands import Brands, load_brands
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.jwks import JwksFetcher
+from fhir_server.auth.limits import Limits
 from fhir_server.auth.tokens import Found, find_token
 from fhir_server.errors import Busy
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -57,10 +59,12 @@ class Service:
     record: Record = unrecorded
     fetcher: JwksFetcher = field(init=False)
     brands: Brands | None = field(init=False)
+    limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
         self.fetcher = JwksFetcher(inside=self.settings.jwks_inside)
         self.brands = load_brands(self.settings)
+        self.limits = Limits(self.settings, lambda: time.time_ns() // 1_000_000)
 
     async def desk(self, request: Request) -> Desk:
         """Return the desk of the tenant that the URL names."""
@@ -115,7 +119,7 @@ async def json_of(request: Request, error: str) -> Any:
     """Return the JSON that was sent. Raises OAuthError: it is none, with the code that is given."""
     try:
         return msgspec.json.decode(await body_of(request))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise OAuthError(error, "the body is not JSON") from None
 
 

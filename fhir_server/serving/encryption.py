@@ -1,0 +1,98 @@
+"""What the owner of a data folder does about its keys: finish rotations, encrypt plain stores."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fhir_server.encryption.escrow import need_escrow
+from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.encryption.files import changing
+from fhir_server.encryption.keyring import Wrap, new_keyring, read_keyring
+from fhir_server.encryption.rotation import rings
+from fhir_server.encryption.unlocked import master_of
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault
+from fhir_server.storage.sqlite.ownership import own, owner_of
+from fhir_server.storage.sqlite.rekey import behind, bring_up_to_date, plain_copies, seal_blobs
+
+__all__ = ["Resealing", "behind", "catch_up", "encrypt", "owner_of", "rotate_files"]
+
+_log: Final = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+
+def catch_up(settings: Settings) -> None:
+    """Bring the records under their current keys, before anybody serves them.
+
+    Raises:
+        StorageFault: one cannot be opened.
+    """
+    try:
+        for folder, ring in rings(settings.data_dir):
+            if ring.rewriting or (ring.record and (len(ring.keys) > 1 or ring.record != ring.current)):
+                _catch_up(folder, settings)
+    except EncryptionFault as error:
+        raise StorageFault(str(error)) from error
+
+
+def rotate_files(settings: Settings) -> None:
+    """Bring records and blobs under their current keys at once. Raises AlreadyOwned, StorageFault."""
+    with own(settings.data_dir, "the rotation of its keys"):
+        for folder, _ in rings(settings.data_dir):
+            seal_blobs(folder, settings)
+        catch_up(settings)
+
+
+def encrypt(settings: Settings, say: Say) -> int:
+    """Encrypt every plain store of a data folder; goes on where an earlier try was stopped. Return how many were.
+
+    Raises:
+        AlreadyOwned: a server runs on the folder.
+        EncryptionFault: no confirmed recovery key, no master key, or plain copies lie about.
+    """
+    with own(settings.data_dir, "the encryption of its stores"):
+        wrap = Wrap(master_of(settings), need_escrow(settings.data_dir).recovery)
+        folders = [path.parent for path in sorted(settings.data_dir.glob("tenants/*/record.db"))]
+        copies = [str(copy) for folder in folders for copy in plain_copies(folder)]
+        if copies:
+            raise EncryptionFault(f"copies made before a change of format are plain: remove {', '.join(copies)} first")
+        return sum(_encrypt(folder, settings, wrap, say) for folder in folders)
+
+
+class Resealing:
+    """The background part of a rotation: blobs come under the current key while the server serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._done = settings, set[str]()
+
+    def __call__(self, tenant: str) -> int:
+        """Do what is left to do for a tenant; return how many blobs were brought up to date."""
+        folder: Path = self._settings.data_dir / "tenants" / tenant
+        ring = read_keyring(folder)
+        if ring is None or len(ring.keys) == 1 or ring.current in self._done:
+            return 0
+        count = seal_blobs(folder, self._settings)
+        if not behind(folder):
+            self._done.add(ring.current)
+        return count
+
+
+def _catch_up(folder: Path, settings: Settings) -> None:
+    with changing(settings.data_dir):
+        if bring_up_to_date(folder, settings):
+            _log.info("tenant %s is under its current key", folder.name)
+
+
+def _encrypt(folder: Path, settings: Settings, wrap: Wrap, say: Say) -> bool:
+    ring = read_keyring(folder)
+    if ring is None:
+        new_keyring(folder.name, wrap, plain=True).save(folder)
+    elif ring.record:
+        return False
+    say(f"tenant {folder.name}: its large objects ...")
+    seal_blobs(folder, settings)
+    say(f"tenant {folder.name}: its record ...")
+    bring_up_to_date(folder, settings)
+    return True
