@@ -50,7 +50,7 @@ def client_id_of(assertion: str) -> str:
     try:
         claims = jws.extract_compact(assertion.encode()).payload
         subject = msgspec.json.decode(claims).get("sub")
-    except (JoseError, ValueError, AttributeError):
+    except (JoseError, ValueError, AttributeError, RecursionError):
         raise invalid_client("client_assertion is not a JWT") from None
     if not isinstance(subject, str):
         raise invalid_client("client_assertion has no sub")
@@ -60,7 +60,7 @@ def client_id_of(assertion: str) -> str:
 def _header(assertion: str) -> dict[str, Any]:
     try:
         header = dict(jws.extract_compact(assertion.encode()).headers())
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, TypeError, RecursionError):
         raise invalid_client("client_assertion is not a JWT") from None
     if header.get("alg") not in ALGORITHMS:
         raise invalid_client(f"client_assertion must be signed with {' or '.join(ALGORITHMS)}")
@@ -111,7 +111,7 @@ def _listed(jwks: dict[str, Any]) -> list[dict[str, Any]]:
 def _claims(assertion: str, key: Key) -> dict[str, Any]:
     try:
         return dict(jwt.decode(assertion, key, algorithms=list(ALGORITHMS)).claims)
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, RecursionError):
         raise invalid_client("the signature of client_assertion does not hold") from None
 
 

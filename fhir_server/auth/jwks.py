@@ -66,7 +66,7 @@ class JwksFetcher:
         try:
             async with asyncio.timeout(2 * _TIMEOUT):
                 found, life = await self._fetched(url)
-        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL):
+        except (OSError, ValueError, RecursionError, httpx.HTTPError, httpx.InvalidURL):
             raise invalid_client("the client's keys cannot be fetched from its JWKS URL") from None
         if len(self._kept) >= _MOST:
             self._kept.clear()

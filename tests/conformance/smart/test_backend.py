@@ -1,6 +1,7 @@
 """Backend services, and what their assertions have to be."""
 
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.conformance.smart.requirements import requirement
 from tests.conformance.smart.signing import EC, OTHER, RSA, assertion, public_keys
 
 NOW = int(time.time())
+DEEP = urlsafe_b64encode(b"[" * 1500).decode().rstrip("=")
 
 
 @requirement("253", "254", "255", "256", "257", "258", "261", "262", "248", "310", "335")
@@ -59,7 +61,21 @@ async def test_an_assertion_that_is_wrong_proves_nothing(ehr: Ehr, changes: dict
 
 
 @requirement("335")
-@pytest.mark.parametrize("text", ["", "x", "a.b.c", "e30.e30.", "eyJhbGciOiJub25lIn0.e30.", "é.é.é", "." * 9000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "a.b.c",
+        "e30.e30.",
+        "eyJhbGciOiJub25lIn0.e30.",
+        "é.é.é",
+        "." * 9000,
+        DEEP,
+        f"{DEEP}.{DEEP}.{DEEP}",
+        f"e30.{DEEP}.",
+    ],
+)
 async def test_what_is_no_jwt_proves_nothing(ehr: Ehr, text: str) -> None:
     form = {
         "grant_type": "client_credentials", "scope": "system/*.rs", "client_assertion": text,
