@@ -9,7 +9,17 @@ from typing import Protocol
 import httpx
 
 from fhir_server.commands import (
-    backup, clients, export, fhirpath, load, packages, reindex, serve, terminology, users,
+    audit, backup,
+    clients,
+    export,
+    fhirpath,
+    keys,
+    load,
+    packages,
+    reindex,
+    serve,
+    terminology,
+    users,
 )  # fmt: skip
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.serving.door import CommandFailed
@@ -40,6 +50,8 @@ _COMMANDS: Mapping[str, Command] = {
     "terminology": terminology,
     "users": users,
     "clients": clients,
+    "keys": keys,
+    "audit": audit,
 }
 
 

@@ -131,6 +131,13 @@ class Settings(BaseModel):
         description="Types without a link to patients that `patient/` scopes and patients may read.",
     )  # fmt: skip
 
+    # --- tenants
+    tenant_hosts: tuple[str, ...] = Field(
+        (), description="Hosts that serve a tenant at `/fhir`, as `clinic.example=clinic`, besides those of its own."
+    )
+    tenants_open: Positive = Field(32, description="Most tenants, beside the default one, open at once in a process.")
+    tenant_idle: Positive = Field(300, description="Seconds without a request after which a tenant is closed.")
+
     # --- rules of the record
     validation: Literal["off", "structure", "full"] = Field(
         "full", description="What is checked before a write: shape alone, or also rules, codes and profiles."

@@ -16,11 +16,13 @@ from typing import Final
 
 import apsw
 
+from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
 from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.schema import FORMAT
+from fhir_server.storage.sqlite.sealing import keys_of, unlock
 
 MANIFEST: Final = "manifest.json"
 RECORD: Final = "record.db"
@@ -31,13 +33,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: its format, the last commit, and the SHA-256 of each file by its path."""
+    """What a backup holds: its format, the last commit, the SHA-256 of each file by its path, and the key that the
+    record is under (empty: none)."""
 
     format: int
     store: str
     txid: int
     last_updated: int
     files: dict[str, str]
+    key: str = ""
 
 
 class BackupRefused(Exception):
@@ -57,14 +61,18 @@ def backup(folder: Path, target: Path, settings: Settings, progress: Progress) -
     need_empty(target)
     with faults():
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if (folder / KEYS).exists():  # first: a copy of the record is under the same key
+            _copy(folder / KEYS, target / KEYS)
         _copy_record(folder / RECORD, target / RECORD, settings, progress)
-        connection = _open_copy(target / RECORD)
+        connection = _open_copy(target / RECORD, settings)
         try:
             problems = damage(connection, thorough=False)
             if problems:
                 raise BackupRefused(f"the copy is not sound: {'; '.join(problems[:5])}")
             _copy_blobs(connection, folder, target, progress)
-            manifest = _manifest(connection, target)
+            if (folder / KEYS).exists():  # again: blobs may have come under a new key meanwhile
+                _copy(folder / KEYS, target / KEYS)
+            manifest = _manifest(connection, target, _key(target, settings))
         finally:
             connection.close()
         _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
@@ -122,8 +130,9 @@ def _copy_record(record: Path, target: Path, settings: Settings, progress: Progr
     _sync(target)
 
 
-def _open_copy(path: Path) -> apsw.Connection:
+def _open_copy(path: Path, settings: Settings) -> apsw.Connection:
     connection = apsw.Connection(str(path))
+    unlock(connection, path, settings)
     fetch(connection, "PRAGMA journal_mode = delete")  # so that the copy is one file
     return connection
 
@@ -142,13 +151,18 @@ def _copy_blobs(connection: apsw.Connection, folder: Path, target: Path, progres
         progress(done, total)
 
 
-def _manifest(connection: apsw.Connection, target: Path) -> Manifest:
+def _key(folder: Path, settings: Settings) -> str:
+    keys = keys_of(folder, settings)()
+    return keys.ring.record if keys else ""
+
+
+def _manifest(connection: apsw.Connection, target: Path, key: str) -> Manifest:
     meta = dict(fetch(connection, "SELECT key, value FROM meta"))
     log = fetch(connection, "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1")
     txid, last_updated = log[0] if log else (0, 0)
     paths = sorted(path for path in target.rglob("*") if path.is_file())
     files = {str(path.relative_to(target)): _digest(path) for path in _settled(paths)}
-    return Manifest(meta["format"], meta["store"], txid, last_updated, files)
+    return Manifest(meta["format"], meta["store"], txid, last_updated, files, key)
 
 
 def _settled(paths: Iterable[Path]) -> Iterable[Path]:

@@ -10,18 +10,30 @@ import time
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from fhir_server.encryption.chunks import SealedReader, SealedWriter, plain_size
 from fhir_server.storage.base import BlobRef
+from fhir_server.storage.sqlite.sealing import Keys, no_keys
 
 STAGED_LIFE: Final = 3_600
 
 
-class BlobFiles:
-    """Paths, marks and syncs of the blobs of one record."""
+class BlobReader(Protocol):
+    """The bytes of a blob, whether they are encrypted on the disk or not."""
 
-    def __init__(self, folder: Path, *, durable: bool) -> None:
-        self._folder, self._durable = folder, durable
+    def pread(self, size: int, start: int) -> bytes:
+        """Return up to `size` bytes from `start`; none at the end."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class BlobFiles:
+    """Paths, marks and syncs of the blobs of one record; with keys, their files are encrypted."""
+
+    def __init__(self, folder: Path, *, durable: bool, keys: Keys = no_keys) -> None:
+        self._folder, self._durable, self._keys = folder, durable, keys
         self._marks = folder / "staged"
         self._marks.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -29,17 +41,35 @@ class BlobFiles:
         """Return where the bytes of a blob stand."""
         return self._folder / blob_id[:2] / blob_id
 
-    def begin(self, blob_id: str) -> FileIO:
+    def open(self, blob_id: str) -> BlobReader:
+        """Open a blob for reading. Raises FileNotFoundError, EncryptionFault."""
+        keys = self._keys()
+        path = self.path(blob_id)
+        return PlainReader(path) if keys is None else SealedReader(path, keys, blob_id)
+
+    def size(self, blob_id: str) -> int:
+        """Return how many bytes the file of a blob holds; -1 for one that is missing or cut."""
+        try:
+            length = self.path(blob_id).stat().st_size
+        except FileNotFoundError:
+            return -1
+        return length if self._keys() is None else plain_size(length)
+
+    def begin(self, blob_id: str) -> FileIO | SealedWriter:
         """Mark a new blob and open its file for writing."""
+        keys = self._keys()
         self.mark(blob_id)
         path = self.path(blob_id)
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True, mode=0o700)
             self._sync(self._folder)
-        return FileIO(path, "xb")
+        file = FileIO(path, "xb")
+        return file if keys is None else SealedWriter(file, keys, blob_id)
 
-    def finish(self, file: FileIO, ref: BlobRef) -> None:
+    def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
         """Make the bytes durable and write size and digest into the name of the mark."""
+        if isinstance(file, SealedWriter):
+            file.finish()
         if self._durable:
             os.fsync(file.fileno())
         file.close()
@@ -79,6 +109,21 @@ class BlobFiles:
     def _sync(self, folder: Path) -> None:
         if self._durable:
             sync_folder(folder)
+
+
+class PlainReader:
+    """A file that is not encrypted."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = FileIO(path)
+
+    def pread(self, size: int, start: int) -> bytes:
+        """Return up to `size` bytes from `start`."""
+        return os.pread(self._file.fileno(), size, start)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,16 +1,16 @@
 """Large objects: staged by streaming, read by ranges."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from hashlib import sha256
 from io import FileIO
-from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
+from fhir_server.encryption.chunks import SealedWriter
 from fhir_server.storage.base import BlobRef, StorageFault
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import faults, fetch
@@ -27,7 +27,7 @@ class SqliteBlobs:
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Write the bytes durably under a new random id."""
         blob_id = secrets.token_hex(16)
-        file: FileIO = await _on_disk(self._files.begin, blob_id)
+        file: FileIO | SealedWriter = await _on_disk(self._files.begin, blob_id)
         try:
             digest, size = sha256(), 0
             async for chunk in chunks:
@@ -46,7 +46,7 @@ class SqliteBlobs:
         ref = await self.stat(blob_id)
         if ref is None:
             raise KeyError(blob_id)
-        return _read(self._files.path(blob_id), start, ref.size if end is None else min(end, ref.size))
+        return _read(self._files, blob_id, start, ref.size if end is None else min(end, ref.size))
 
     async def stat(self, blob_id: str) -> BlobRef | None:
         """Return size and digest of an attached blob."""
@@ -70,18 +70,18 @@ def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
     return fetch(connection, "SELECT size, sha256 FROM blob WHERE id=?", (blob_id,))
 
 
-def _write(file: FileIO, chunk: bytes, digest: Any) -> None:
+def _write(file: FileIO | SealedWriter, chunk: bytes, digest: Any) -> None:
     digest.update(chunk)
     view = memoryview(chunk)
     while view:
         view = view[file.write(view) :]
 
 
-async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    with await _on_disk(FileIO, path) as file:
+async def _read(files: BlobFiles, blob_id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    with closing(await _on_disk(files.open, blob_id)) as file:
         while start < end:
-            chunk: bytes = await _on_disk(os.pread, file.fileno(), min(CHUNK, end - start), start)
+            chunk: bytes = await _on_disk(file.pread, min(CHUNK, end - start), start)
             if not chunk:
-                raise StorageFault("the file of a blob is shorter than it was written")
+                raise StorageFault(f"the file of blob {blob_id} is shorter than it was written")
             start += len(chunk)
             yield chunk

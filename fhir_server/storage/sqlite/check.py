@@ -1,8 +1,6 @@
 """Integrity check of a record: what SQLite sees, and what the tables must say of each other."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import apsw
@@ -57,7 +55,7 @@ def damage(connection: apsw.Connection, *, thorough: bool) -> list[str]:
 def check_blobs(connection: apsw.Connection, files: BlobFiles) -> list[str]:
     """Return which attached blobs have no file of the right length."""
     rows = fetch(connection, "SELECT id, size FROM blob")
-    return [f"blob {id_} is missing or cut" for id_, size in rows if _size(files.path(id_)) != size]
+    return [f"blob {id_} is missing or cut" for id_, size in rows if files.size(id_) != size]
 
 
 def _owner(table: str) -> str:
@@ -68,10 +66,3 @@ def _broken(connection: apsw.Connection, name: str, sql: str) -> Iterator[str]:
     rows = fetch(connection, f"SELECT * FROM ({sql}) LIMIT 5")
     if rows:
         yield f"{name}: {', '.join(str(row[0]) for row in rows)}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return -1

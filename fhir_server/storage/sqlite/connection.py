@@ -1,6 +1,7 @@
 """Opening of SQLite connections and the translation of driver errors at the engine's edge."""
 
 import errno
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,12 @@ from typing import Any, Final
 
 import apsw
 
+from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault, StorageFull
+from fhir_server.storage.sqlite.sealing import unlock
+
+_log = logging.getLogger("fhir_server.storage")
 
 PAGE_SIZE: Final = 4096  # written per random index row; 8192 wrote a quarter more per resource (ADR 0003)
 STATEMENTS: Final = 400  # prepared statements kept by a connection
@@ -24,6 +29,11 @@ def connect(path: Path, settings: Settings, *, writer: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
     connection.set_busy_timeout(10_000)
+    try:
+        unlock(connection, path, settings)  # before any other pragma
+    except BaseException:
+        connection.close()
+        raise
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # the writer does it, where the disk has room
     for pragma in _pragmas(settings, writer):
         connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -31,7 +41,6 @@ def connect(path: Path, settings: Settings, *, writer: bool) -> apsw.Connection:
 
 
 def _pragmas(settings: Settings, writer: bool) -> Iterator[str]:
-    # The key of an encrypted record must be the first pragma of all: `key = ...` goes here.
     yield f"cache_size = -{settings.cache_bytes // 1024 // (2 if writer else 4)}"
     yield "temp_store = memory"
     yield "cell_size_check = on"
@@ -62,9 +71,13 @@ def faults() -> Iterator[None]:
         yield
     except apsw.FullError as error:
         raise StorageFull(str(error)) from error
-    except apsw.IOError as error:
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        _log.error("the record is damaged: a page is not what was written (%s)", error)
+        raise StorageFault(f"the record is damaged, a page is not what was written: {error}") from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError) as error:
         raise StorageFault(str(error)) from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError) as error:
+    except EncryptionFault as error:
+        _log.error("%s", error)
         raise StorageFault(str(error)) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -11,6 +11,7 @@ from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.schema import FORMAT, TABLES
+from fhir_server.storage.sqlite.sealing import begin
 from fhir_server.storage.sqlite.turn import Turn
 
 
@@ -20,6 +21,7 @@ def prepare(folder: Path, settings: Settings) -> None:
     turn = Turn(folder)
     try:
         with faults(), turn.taken():
+            begin(folder, settings)
             connection = connect(folder / "record.db", settings, writer=True)
             try:
                 _prepare(connection, folder, settings)

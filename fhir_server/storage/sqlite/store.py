@@ -43,6 +43,7 @@ from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.runs import Beside, Runs
+from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.search import count, explain, search_keys, search_page
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
@@ -70,7 +71,7 @@ class SqliteStore:
         for _ in range(settings.readers):
             self._readers.put(connect(folder / "record.db", settings, writer=False))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
-        files = self._files = BlobFiles(folder / "blobs", durable=settings.durable)
+        files = self._files = BlobFiles(folder / "blobs", durable=settings.durable, keys=keys_of(folder, settings))
         self._text = TextIndex(folder / "text.db", settings)
         self._writer = Writer(folder, settings, clock, Around(partial(search_keys, text=self._text), files))
         self.records = SqliteRecords(self._read_inline)
