@@ -404,5 +404,17 @@ class StoreProvider(Protocol):
     async def open(self, tenant: str) -> Store:
         """Return the tenant's handle (the same one each time). Raises KeyError for an unknown tenant."""
 
+    async def create(self, tenant: str) -> Store:
+        """Return the handle of a tenant, whose store is made where there is none."""
+
+    async def shut(self, tenant: str) -> None:
+        """Close the handle of one tenant, if it is open; the next `open` opens it again."""
+
+    async def remove(self, tenant: str) -> None:
+        """Remove a tenant's store with all that is in it."""
+
+    def size(self, tenant: str) -> int:
+        """Return the bytes that a tenant's store takes."""
+
     async def close(self) -> None:
         """Close all."""

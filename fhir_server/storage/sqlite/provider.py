@@ -1,7 +1,10 @@
 """One SQLite store for each tenant, each in a folder of its own."""
 
 import asyncio
+import os
 import re
+import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,10 +13,15 @@ from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+_DEFAULT: Final = "default"
+_GONE: Final = ".erased-"
 
 
 class SqliteProvider:
-    """Opens `<data_dir>/tenants/<tenant>`; `default` is made where it does not exist."""
+    """Opens `<data_dir>/tenants/<tenant>`; `default` is made where it does not exist.
+
+    Space for a full disk is kept back by `default` alone: so much for each of a thousand tenants would fill it.
+    """
 
     def __init__(
         self,
@@ -23,27 +31,93 @@ class SqliteProvider:
         extract: Extract | None = None,
     ) -> None:
         self._tenants, self._settings = data_dir / "tenants", settings
+        self._others = settings.model_copy(update={"reserve_bytes": 0})
         self._clock, self._extract = clock or milliseconds, extract
         self._stores: dict[str, SqliteStore] = {}
         self._opening = asyncio.Lock()
 
     def tenants(self) -> list[str]:
         """Return the tenants that have a record, and `default`."""
-        found = {folder.name for folder in self._tenants.glob("*") if (folder / "record.db").exists()}
-        return sorted(found | {"default"})
+        found = {folder.name for folder in self._tenants.glob("[a-z0-9]*") if (folder / "record.db").exists()}
+        return sorted(found | {_DEFAULT})
+
+    def exists(self, tenant: str) -> bool:
+        """Tell whether a tenant has a record."""
+        return tenant == _DEFAULT or (
+            _NAME.fullmatch(tenant) is not None and (self._tenants / tenant / "record.db").exists()
+        )
 
     async def open(self, tenant: str) -> SqliteStore:
         """Return the tenant's handle (the same one each time). Raises KeyError for an unknown tenant."""
         async with self._opening:
             if tenant not in self._stores:
-                if not _NAME.fullmatch(tenant) or tenant not in self.tenants():
+                if not self.exists(tenant):
                     raise KeyError(tenant)
-                folder = self._tenants / tenant
-                self._stores[tenant] = await open_store(folder, self._settings, self._clock, self._extract)
+                self._stores[tenant] = await self._opened(tenant)
             return self._stores[tenant]
+
+    async def create(self, tenant: str) -> SqliteStore:
+        """Return the handle of a tenant, whose record is made where there is none. Raises KeyError: no name."""
+        if not _NAME.fullmatch(tenant):
+            raise KeyError(tenant)
+        async with self._opening:
+            if tenant not in self._stores:
+                self._stores[tenant] = await self._opened(tenant)
+            return self._stores[tenant]
+
+    async def shut(self, tenant: str) -> None:
+        """Close the handle of one tenant; the next `open` opens it again."""
+        async with self._opening:
+            store = self._stores.pop(tenant, None)
+            if store is not None:
+                await store.close()
+
+    async def remove(self, tenant: str) -> None:
+        """Remove all files of a tenant, whose handles are closed in all processes."""
+        if tenant == _DEFAULT or not _NAME.fullmatch(tenant):
+            raise KeyError(tenant)
+        await self.shut(tenant)
+        await asyncio.to_thread(_remove, self._tenants, tenant)
+
+    def size(self, tenant: str) -> int:
+        """Return the bytes of a tenant's files."""
+        return sum(
+            os.path.getsize(os.path.join(folder, name))
+            for folder, _, names in os.walk(self._tenants / tenant)
+            for name in names
+            if os.path.exists(os.path.join(folder, name))
+        )
+
+    def written(self, tenant: str) -> float:
+        """Return when a tenant's record was last written, in seconds since 1970; 0 for none."""
+        times = (_time(self._tenants / tenant / name) for name in ("record.db", "record.db-wal"))
+        return max(times)
+
+    def is_open(self, tenant: str) -> bool:
+        """Tell whether there is a handle here."""
+        return tenant in self._stores
 
     async def close(self) -> None:
         """Close all."""
         for store in self._stores.values():
             await store.close()
         self._stores.clear()
+
+    async def _opened(self, tenant: str) -> SqliteStore:
+        settings = self._settings if tenant == _DEFAULT else self._others
+        return await open_store(self._tenants / tenant, settings, self._clock, self._extract)
+
+
+def _remove(tenants: Path, tenant: str) -> None:
+    """Take the folder away under another name first, so that no process opens half a record."""
+    if (tenants / tenant).exists():
+        (tenants / tenant).rename(tenants / f"{_GONE}{tenant}-{secrets.token_hex(4)}")
+    for folder in tenants.glob(f"{_GONE}{tenant}-*"):
+        shutil.rmtree(folder)
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
