@@ -1,8 +1,10 @@
 """The list of core operations."""
 
+from fhir_server.operations.audit_proofs import AUDIT_OPERATIONS
 from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
+from fhir_server.operations.erase import erase_operation, legal_hold, replay_erasures
 from fhir_server.operations.fhirpath import fhirpath
 from fhir_server.operations.install_package import install_package, list_packages, uninstall_package
 from fhir_server.operations.lastn import lastn
@@ -39,5 +41,9 @@ def core_operations() -> tuple[CoreOperation, ...]:
         install_package,
         uninstall_package,
         list_packages,
+        erase_operation,
+        legal_hold,
+        replay_erasures,
         *TERMINOLOGY_OPERATIONS,
+        *AUDIT_OPERATIONS,
     )

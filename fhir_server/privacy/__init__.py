@@ -1,0 +1,1 @@
+"""The rights of those whom the data are about: erasure, access, de-identification, retention."""
