@@ -6,7 +6,7 @@ from typing import Any, Final
 import apsw
 
 from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRow
-from fhir_server.storage.base import StoreError
+from fhir_server.storage.base import StorageFault, StoreError
 from fhir_server.storage.sqlite.audit_rows import key_of
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.group import Outcome, Work
@@ -16,18 +16,15 @@ _ROW: Final = "SELECT a.seq, a.time, g.text, a.body FROM audit a JOIN audit_agen
 _FEW: Final = 200  # agents that are looked up one by one; where more are meant, rows are read and tested
 
 
-class SqliteAudit:
-    """Implements `AuditLog`; `read` executes a function on a read connection, on a thread."""
+class AuditReader:
+    """Reads the log; `read` executes a function on a read connection."""
 
-    def __init__(self, writer: Writer, read: Callable[..., Awaitable[Any]]) -> None:
-        self._writer, self._read = writer, read
+    def __init__(self, read: Callable[..., Awaitable[Any]]) -> None:
+        self._read = read
 
     async def append(self, rows: Sequence[AuditRow]) -> int:
-        """Record rows; return the seq of the first."""
-        outcome: Outcome = await self._writer.submit(Work((), audit=lambda written: rows))
-        if isinstance(outcome.result, StoreError):
-            raise outcome.result
-        return outcome.audited
+        """Refuse: this is a reader."""
+        raise StorageFault("the audit log is open for reading only")
 
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
@@ -49,6 +46,21 @@ class SqliteAudit:
         """Return the seq of the newest row."""
         found: int = await self._read(_last)
         return found
+
+
+class SqliteAudit(AuditReader):
+    """The log of a store, which can be added to."""
+
+    def __init__(self, writer: Writer, read: Callable[..., Awaitable[Any]]) -> None:
+        super().__init__(read)
+        self._writer = writer
+
+    async def append(self, rows: Sequence[AuditRow]) -> int:
+        """Record rows; return the seq of the first."""
+        outcome: Outcome = await self._writer.submit(Work((), audit=lambda written: rows))
+        if isinstance(outcome.result, StoreError):
+            raise outcome.result
+        return outcome.audited
 
 
 def _last(connection: apsw.Connection) -> int:
