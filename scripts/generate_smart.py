@@ -47,11 +47,11 @@ The authorization server is part of the process and lies beside each FHIR endpoi
   that patient's is another patient's, and is not reached.
 - A user who is a patient, or stands for one, is never shown a picker of others, and an EHR cannot launch them into the
   record of another.
-- A refresh token is replaced at each use. For 60 seconds its predecessor gets the same answer again, so a reply that was
-  lost logs nobody out; after that a second use ends the grant. `online_access` ends with the session of the user.
+- A refresh token is replaced at each use. For 60 seconds its predecessor gets the same answer again, so a lost reply
+  logs nobody out; after that a second use ends the grant. `online_access` ends with the session of the user.
 - Access tokens are opaque, live for an hour at most, those of backend services for five minutes.
 - An update that creates needs the scope to update (`u`), a create by POST the scope to create (`c`).
-- An assertion names one audience, the token endpoint; its `exp` lies at most five minutes ahead, its `jti` is good once.
+- An assertion names one audience, the token endpoint; its `exp` is at most five minutes ahead, its `jti` good once.
 - JWKS URLs are https, lead to public addresses, are not redirected, and are kept as long as `Cache-Control` says, five
   minutes where it says nothing, an hour at most.
 - State of apps (`smart-app-state`) is not offered as a capability.
@@ -67,9 +67,9 @@ The authorization server is part of the process and lies beside each FHIR endpoi
              "fhirContext": [{"reference": "ImagingStudy/789"}], "tenant": "ward-7"}}
 ```
 
-The answer has `launch`, good once and for 15 minutes, for this app and this user (that of the token, else the one who is
-named, else whoever signs in), and `launch_url` where the app has registered one. Who makes it must be able to see
-what the context names.
+The answer has `launch`, good once and for 15 minutes, for this app and this user (that of the token, else the one
+who is named, else whoever signs in), and `launch_url` where the app has registered one. Who makes it must be able to
+see what the context names.
 """
 
 

@@ -208,7 +208,8 @@ class Ehr:
 @asynccontextmanager
 async def started(folder: Path, **settings: Any) -> AsyncIterator[Ehr]:
     """A server of its own, without records."""
-    app = create_app(Settings(data_dir=folder, auth="smart", durable=False, demo=False, **settings))
+    rates = {"rate_sign_in": "", "rate_token": ""} | settings
+    app = create_app(Settings(data_dir=folder, auth="smart", durable=False, demo=False, **rates))
     async with app.router.lifespan_context(app):
         assert app.running is not None
         desk = await app.running.desk_of("default", BASE)
