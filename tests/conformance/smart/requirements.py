@@ -78,7 +78,6 @@ DECISIONS: dict[str, Decision] = {
     **_all("deprecated", "The list of requirements marks it as deprecated.", "27", "55"),
     **_all("not offered", "authorization_details has no use here: a token is for one endpoint.", "82"),
     **_all("permitted", "Tokens of all clients live equally long, by the setting token_life.", "92"),
-    **_all("permitted", "Every type of client may have offline access that is registered for refresh_token.", "102"),
     **_all("permitted", "Roles of launch context are none of ours; see the tests of 159.", "160"),
     **_all("permitted", "A patient is chosen for patient/ scopes, so the launch may leave the patient out.", "163"),
     **_all("not applicable", "Users here are a Patient, Practitioner or RelatedPerson; nobody is a Person.", "199"),
