@@ -106,9 +106,19 @@ async def _checked(ctx: Context, call: Call) -> list[Issue]:
     own = _BASE + str(resource.get("resourceType"))
     profiles = tuple(profile for profile in call.inputs.many("profile") if profile != own)
     issues = await validated_with_references(ctx, resource, call.request.type, profiles)
+    issues += [
+        issue for profile in profiles for issue in _must_support(ctx, profile, str(resource.get("resourceType")))
+    ]
     if any(issue.severity == "error" for issue in issues):
         return sorted(issues, key=lambda issue: issue.severity != "error")
     return [*_search_parameter(ctx, resource), *await _missing(ctx, resource), *issues]
+
+
+def _must_support(ctx: Context, profile: str, type_: str) -> list[Issue]:
+    """List what a profile that was asked for wants to be supported, for who writes or reads such resources."""
+    paths = ctx.validator.must_support(profile)
+    said = f"{profile} marks as must-support: {', '.join(paths)}"
+    return [Issue(said, "informational", "information", (type_,))] if paths else []
 
 
 def _search_parameter(ctx: Context, resource: Json) -> list[Issue]:

@@ -97,6 +97,10 @@ class Validator:
             found.limit("the resource is nested too deeply")
         return found
 
+    def must_support(self, profile: str) -> tuple[str, ...]:
+        """Return the paths of what a profile marks as must-support. Spec: https://hl7.org/fhir/R4/profiling.html"""
+        return profile_checks.must_support(profile, self.knowledge)
+
     def _rules(self, resource: dict[str, Any], found: Findings, wanted: Wanted) -> None:
         rules = rules_of(self.knowledge.definitions, errors_only=wanted.errors_only)
         run = Run(self.knowledge, resource, found, wanted.resolve, wanted.transaction)

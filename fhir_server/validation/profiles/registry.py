@@ -261,9 +261,9 @@ def why_not(profile: str, run: Run) -> str:
     return profiles_of(run.knowledge).why_not(profile)
 
 
-def must_support(profile: str, run: Run) -> tuple[str, ...]:
+def must_support(profile: str, knowledge: Knowledge) -> tuple[str, ...]:
     """Return the paths of the elements that a profile marks as must-support; empty where it is not known."""
-    found = profiles_of(run.knowledge).find(profile)
+    found = profiles_of(knowledge).find(profile)
     return found.must_support if found else ()
 
 

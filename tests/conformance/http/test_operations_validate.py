@@ -172,3 +172,12 @@ async def test_whatever_the_settings_say_it_is_full(tmp_path: Path) -> None:
 )
 async def test_a_call_that_means_nothing_is_refused(http: httpx.AsyncClient, body: Any) -> None:
     assert (await http.post("Patient/$validate", json=body)).status_code == 400
+
+
+async def test_what_a_profile_marks_as_must_support_is_listed(http: httpx.AsyncClient) -> None:
+    name = {"id": "Patient.name", "path": "Patient.name", "min": 1, "mustSupport": True}
+    profile = constrained("Patient", "named", name)
+    assert (await http.put("StructureDefinition/named", json=profile)).status_code == 201
+    answer = await http.post("Patient/$validate?profile=http://example.org/named", json=patient())
+    said = [issue["diagnostics"] for issue in answer.json()["issue"] if issue["code"] == "informational"]
+    assert "http://example.org/named marks as must-support: Patient.name" in said
