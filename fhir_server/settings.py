@@ -77,6 +77,11 @@ class Settings(BaseModel):
     audit: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether requests are audited; `auto` does where `auth` is on."
     )
+    audit_archive: Path | None = Field(
+        None, description="Folder to which the audit is copied with its signed heads, in files that are never changed."
+    )
+    audit_siem: str = Field("", description="Where events go too: `tls://host:port`, `tcp://host:port`, `file:/path`.")
+    audit_siem_ca: Path | None = Field(None, description="Certificates that the SIEM is checked against.")
     token_life: Positive = Field(3_600, description="How long an access token is good, in seconds.")
     refresh_life: Positive = Field(90 * 86_400, description="How long an unused refresh token is good, in seconds.")
     refresh_grace: Positive = Field(

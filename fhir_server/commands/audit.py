@@ -11,6 +11,7 @@ import msgspec
 
 from fhir_server.audit.export import lines
 from fhir_server.audit.ledger import Head, head_of
+from fhir_server.audit.sinks.archive import HEAD
 from fhir_server.audit.verify import Report, verify
 from fhir_server.serving.door import CommandFailed
 from fhir_server.settings import Settings
@@ -24,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name what to do, of which tenant."""
     parser.add_argument("action", choices=("verify", "export"))
     parser.add_argument("--tenant", default="default", help="whose log")
-    parser.add_argument("--heads", type=Path, help="verify: file of signed heads that was kept elsewhere, JSON lines")
+    parser.add_argument(
+        "--heads",
+        type=Path,
+        help="verify: signed heads that were kept elsewhere: a file of lines, or the folder of an archive",
+    )
     parser.add_argument("--out", type=Path, help="export: file to write; else standard output")
     parser.add_argument("--fhir", action="store_true", help="export: AuditEvents instead of the rows that are hashed")
 
@@ -67,7 +72,9 @@ def _summary(report: Report) -> str:
 
 def _heads(path: Path) -> Sequence[Head]:
     found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    files = sorted(path.glob(f"*{HEAD}")) if path.is_dir() else [path]
+    lines_ = [line for file in files for line in file.read_bytes().splitlines()]
+    for number, line in enumerate(lines_, 1):
         try:
             if line.strip():
                 found.append(head_of(msgspec.json.decode(line)))

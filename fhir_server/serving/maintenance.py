@@ -1,6 +1,7 @@
 """What only the owner of a data folder does: upkeep on the clock, backups, exports, and handing the folder on."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.app import extract_by
+from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper, sinks_of
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
@@ -16,6 +18,7 @@ from fhir_server.storage.sqlite.backup import BackupRefused
 from fhir_server.storage.sqlite.backup import restore as restore_tenant
 from fhir_server.storage.sqlite.ownership import AlreadyOwned, Owner, own, owner_of
 from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.storage.sqlite.store import milliseconds
 
 __all__ = ["AlreadyOwned", "BackupRefused", "Maintenance", "Owner", "own", "owner_of", "restore"]
 
@@ -85,6 +88,29 @@ class Maintenance:
                     await asyncio.to_thread(self._reseal, tenant)
                 except Exception:  # upkeep must outlive one bad round; the next one tries again
                     logger.exception("sweep of tenant %s failed", tenant)
+
+    async def keep_audit(self, settings: Settings) -> None:
+        """Sign the audit logs and send what is new in them, for as long as this runs; idle tenants are left alone."""
+        keeper, seen = Keeper(sinks_of(settings), milliseconds), dict[tuple[str, str], int]()
+        for number in itertools.count(1):
+            await asyncio.sleep(SENT_EVERY)
+            work = [("send", keeper.look)] + ([("sign", keeper.sign)] if number % SIGNED_EVERY == 0 else [])
+            for tenant in self._provider.tenants():
+                for name, step in work:
+                    changed = _changed(settings.data_dir / "tenants" / tenant)
+                    if seen.get((tenant, name)) == changed:
+                        continue
+                    try:
+                        await step(tenant, await self._provider.open(tenant))
+                        seen[tenant, name] = changed
+                    except Exception:  # as above
+                        logger.exception("the audit of tenant %s cannot be kept", tenant)
+
+
+def _changed(folder: Path) -> int:
+    """Return when a record was last written to, in nanoseconds."""
+    files = (folder / "record.db", folder / "record.db-wal")
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
 def restore(source: Path, data_dir: Path) -> list[str]:

@@ -82,7 +82,8 @@ class Supervisor:
             uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
-        upkeep = asyncio.gather(maintenance.upkeep(), make_terminology(self._settings.data_dir))
+        audit = maintenance.keep_audit(self._settings)
+        upkeep = asyncio.gather(maintenance.upkeep(), audit, make_terminology(self._settings.data_dir))
         try:
             if self._workers is None:
                 await self._serve_here(sockets)

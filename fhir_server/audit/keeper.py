@@ -1,0 +1,82 @@
+"""Keeper: what the owner of a data folder does for the audit: sign heads, and send rows to the sinks."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from fhir_server.audit.ledger import Head, Ledger
+from fhir_server.audit.sinks.archive import Archive
+from fhir_server.audit.sinks.siem import Siem
+from fhir_server.settings import Settings
+from fhir_server.storage.audit import AuditEntry
+from fhir_server.storage.base import Collection, RecordChange, Store
+
+SENT: Final = Collection("audit.sinks")
+SENT_EVERY: Final = 5.0
+"""Seconds between two looks at what is new."""
+
+SIGNED_EVERY: Final = 12
+"""Looks from one head to the next."""
+
+_BATCH: Final = 1_000
+
+
+class Sink(Protocol):
+    """A place that events are sent to; its methods may block."""
+
+    @property
+    def name(self) -> str: ...
+
+    def send(self, tenant: str, entries: Sequence[AuditEntry]) -> None:
+        """Take rows; they count as sent once it returns. Raises OSError."""
+
+    def keep(self, tenant: str, head: Head) -> None:
+        """Take a signed head. Raises OSError."""
+
+
+class Keeper:
+    """Looks after the audit of all tenants."""
+
+    def __init__(self, sinks: Sequence[Sink], now: Callable[[], int]) -> None:
+        self._sinks, self._now = sinks, now
+
+    async def look(self, tenant: str, store: Store) -> None:
+        """Send what is new to each sink. Raises OSError: one has failed; it is to be asked again."""
+        if not await store.audit.size():
+            return
+        failed: OSError | None = None
+        for sink in self._sinks:
+            try:
+                await self._send(sink, tenant, store)
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def sign(self, tenant: str, store: Store) -> None:
+        """Sign the head of the log where it has grown. Raises OSError: a sink cannot take it."""
+        if not await store.audit.size():
+            return
+        head = await Ledger(store, self._now).head()
+        for sink in self._sinks:
+            await asyncio.to_thread(sink.keep, tenant, head)
+
+    async def _send(self, sink: Sink, tenant: str, store: Store) -> None:
+        await store.declare(SENT)
+        record = await store.records.get(SENT.name, sink.name)
+        done = record.value["seq"] if record else 0
+        assert isinstance(done, int)
+        while entries := await store.audit.span(done + 1, done + _BATCH):
+            await asyncio.to_thread(sink.send, tenant, entries)
+            done = entries[-1].seq
+            await store.commit((), (RecordChange(SENT.name, sink.name, {"seq": done}),))
+
+
+def sinks_of(settings: Settings) -> list[Sink]:
+    """Return the sinks that are set. Raises BadTarget."""
+    found: list[Sink] = []
+    if settings.audit_archive is not None:
+        found.append(Archive(settings.audit_archive))
+    if settings.audit_siem:
+        found.append(Siem(settings.audit_siem, settings.audit_siem_ca))
+    return found
