@@ -8,10 +8,11 @@ from fhir_server.audit.auditor import Auditor, Commit
 from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
+from fhir_server.auth.access import stranger
 from fhir_server.auth.gate import Gate
 from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
 from fhir_server.definitions import Definitions
-from fhir_server.errors import FhirError, Forbidden, UnknownPath
+from fhir_server.errors import FhirError, Forbidden, Unauthorized, UnknownPath
 from fhir_server.interactions.admission import admit
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import capabilities
@@ -23,7 +24,8 @@ from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
 from fhir_server.interactions.store_errors import translate
-from fhir_server.interactions.tenants import Tenant, Tenants
+from fhir_server.interactions.tenant import Tenant
+from fhir_server.interactions.tenants import Tenants
 from fhir_server.interactions.transaction import transaction
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
@@ -32,6 +34,7 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.query import EVERYTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Change, CommitResult, ConditionChanged, StoreError, VersionChanged
+from fhir_server.tenancy.registration import DEFAULT, public_base
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -117,7 +120,7 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
 async def context_of(server: Server, request: FhirRequest) -> Context:
     """Return the context of a request, its caller authorized."""
     tenant = await _tenant(server, request)
-    base = server.settings.base_url.rstrip("/") or request.base
+    base = request.base if tenant.registration else server.settings.base_url.rstrip("/") or request.base
     try:
         caller, restriction = await _let_in(server, tenant, base, request)
     except FhirError as error:
@@ -133,7 +136,7 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
 def known_base(server: Server, tenant: str) -> str:
     """Return the URL under which clients know a tenant, for work that no request has asked for."""
     seen = [base for name, base in server.contexts if name == tenant]
-    return server.settings.base_url.rstrip("/") or (seen[-1] if seen else "")
+    return public_base(server.settings, tenant) or (seen[-1] if seen else "")
 
 
 def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction]:
@@ -175,17 +178,38 @@ async def record(server: Server, tenant: str, agent: Agent, event: Event) -> Non
 
 
 async def _tenant(server: Server, request: FhirRequest) -> Tenant:
+    """Return the tenant of a request. One that is not there is refused as a token that is not good."""
     try:
         return await server.tenants.of(request.tenant)
     except KeyError:
-        raise UnknownPath(f"there is no tenant {request.tenant[:80]!r}", expression="http.url") from None
+        if server.gate is None or request.grant == "*":
+            raise UnknownPath("there is nothing here", expression="http.url") from None
+    if server.recorder is not None:
+        home = await server.tenants.of(DEFAULT)
+        server.recorder.refused(
+            server.recorder.book(home.name, home.store.audit), Agent(address=request.address), Unauthorized.status
+        )
+    raise stranger(request.headers.get("authorization"))
+
+
+def forget(server: Server, tenant: str) -> None:
+    """Forget what is kept of a tenant, whose store is about to be closed."""
+    for key in [key for key in server.contexts if key[0] == tenant]:
+        del server.contexts[key]
+    if server.gate is not None:
+        server.gate.forget(tenant)
 
 
 def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
     """Return the context of everybody. It is kept as long as definitions and terminology stay; few are, for a client
     may name any host in its base."""
     ctx = server.contexts.get((tenant.name, base))
-    if ctx is None or ctx.extractor is not tenant.extractor or ctx.terminology is not tenant.terminology:
+    if (
+        ctx is None
+        or ctx.extractor is not tenant.extractor
+        or ctx.terminology is not tenant.terminology
+        or ctx.settings is not tenant.settings
+    ):
         if len(server.contexts) >= _MOST_CONTEXTS:
             server.contexts.clear()
         ctx = server.contexts[tenant.name, base] = _context(server, tenant, base, _EVERYBODY, _OPEN)
@@ -210,7 +234,7 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
 
     ctx = Context(
         store=tenant.store,
-        settings=server.settings,
+        settings=tenant.settings,
         definitions=server.definitions,
         parameters=tenant.parameters,
         extractor=tenant.extractor,

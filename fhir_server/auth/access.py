@@ -56,7 +56,7 @@ class Tokens:
         found = await find_token(desk, token)
         if found is None or found.kind != "access":
             self._seen.pop(key, None)
-            raise refused("the access token is not good: it has expired, was revoked, or never was", "invalid_token")
+            raise _not_good()
         return self._remembered(desk, key, found)
 
     async def under(self, desk: Desk, grant_id: str) -> Access:
@@ -86,6 +86,19 @@ def reach_of(grant: Grant, scopes: Scopes) -> Reach:
     """Return whose data a grant is about: the patient of the launch; for a user who is a patient, their own."""
     holder = grant.user or grant.client
     return Reach(scopes, (grant.patient,) if grant.patient else (), grant.represented, holder)
+
+
+def stranger(header: str | None) -> Unauthorized:
+    """Return the refusal of a token that is not good, for a tenant that does not exist: nobody can tell the two."""
+    try:
+        _bearer(header)
+    except Unauthorized as refusal:
+        return refusal
+    return _not_good()
+
+
+def _not_good() -> Unauthorized:
+    return refused("the access token is not good: it has expired, was revoked, or never was", "invalid_token")
 
 
 def refused(said: str, error: str = "") -> Unauthorized:

@@ -13,7 +13,7 @@ from fhir_server.auth.scopes import LETTERS as ALL
 from fhir_server.auth.scopes import Scope, Scopes
 from fhir_server.definitions import Definitions
 from fhir_server.search.links import query_hash
-from fhir_server.search.query import EVERYTHING, NOTHING, And, Node, Visibility
+from fhir_server.search.query import EVERYTHING, NOTHING, And, Ids, Node, Visibility
 
 Narrow = Callable[[str, str], Node]
 """The predicate of a granular scope: resource type and query to tree. Raises BadRequest for what cannot be read."""
@@ -96,7 +96,7 @@ class Granted:
 
     @cached_property
     def nameable(self) -> Visibility:
-        """What others' existence may be told of when a reference names it: whose it is counts, not which type."""
+        """What a reference may name, and be told whether it is there: what is seen, who it is about, what is shared."""
         by_type = {type_: self._limited(type_, self._named(type_)) for type_ in self._facts.resource_types}
         return Visibility(NOTHING, {type_: node for type_, node in by_type.items() if node != NOTHING})
 
@@ -148,8 +148,12 @@ class Granted:
         return narrowed if whose == EVERYTHING or narrowed == NOTHING else And((whose, narrowed))
 
     def _named(self, type_: str) -> Node:
-        levels = dict.fromkeys(scope.level for scope in self.reach.scopes.resources)
-        nodes = [self._whose(Scope(level, type_, ALL), type_, "r") for level in levels]
+        if type_ in self._shared and not reaches_patients(type_, self._facts):
+            return EVERYTHING
+        nodes = [self._scoped("r", type_), self._scoped("s", type_)]
+        own = (*self.reach.patients, *(self.reach.represented or ()))
+        if type_ == "Patient" and own:
+            nodes.append(Ids(own))
         return EVERYTHING if EVERYTHING in nodes else any_of(nodes)
 
     def _whose(self, scope: Scope, type_: str, letter: str) -> Node:

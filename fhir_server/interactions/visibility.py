@@ -11,7 +11,21 @@ from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.match import Found, NoLookup, VersionLike, matches
 from fhir_server.search.parameters_links import VIA
-from fhir_server.search.query import EVERYTHING, NOTHING, And, Chain, FullText, Has, Ids, Node, Not, Or, Search, by_key
+from fhir_server.search.query import (
+    EVERYTHING,
+    NOTHING,
+    And,
+    Chain,
+    FullText,
+    Has,
+    Ids,
+    Node,
+    Not,
+    Or,
+    Search,
+    Visibility,
+    by_key,
+)
 from fhir_server.search.restrict import restrict
 
 
@@ -74,14 +88,19 @@ async def holds_of(
     entries: IndexEntries,
     beside: Mapping[ResourceKey, Found] | None = None,
 ) -> bool:
-    """Match a resource, stored or not, in memory; `beside` are resources that are written with it."""
+    """Match a resource, stored or not, in memory.
+
+    beside: resources that are written with it; then what it belongs to has to be known to the caller, or it would tell
+        them that it is there.
+    """
     around = dict(beside or {})
+    known = ctx.restriction.nameable if beside is not None else Visibility()
     within = list(_within(predicate))
     if any(isinstance(node, Chain) for node in within):
         codes = _codes(within)
         for param, type_, id_, _, _ in entries.references:
             key = ResourceKey(type_ or "", id_ or "")
-            if param == VIA and key not in around and (found := await _current(ctx, key, codes)):
+            if param == VIA and key not in around and (found := await _current(ctx, key, codes, known)):
                 around[key] = found
     return matches(predicate, version, entries, Around(around) if around else NoLookup())
 
@@ -129,9 +148,11 @@ def _codes(nodes: Iterable[Node]) -> frozenset[str]:
     return frozenset(code for node in nodes if (code := getattr(node, "param", None)))
 
 
-async def _current(ctx: Context, key: ResourceKey, codes: frozenset[str]) -> Found | None:
+async def _current(ctx: Context, key: ResourceKey, codes: frozenset[str], known: Visibility) -> Found | None:
     version = await ctx.store.read(key)
-    return None if version is None or version.deleted else Found(version, _entries(ctx, version, codes))
+    if version is None or version.deleted or not await holds(ctx, known.of(key.type), version):
+        return None
+    return Found(version, _entries(ctx, version, codes))
 
 
 def _entries(ctx: Context, version: Version, codes: frozenset[str]) -> IndexEntries:
