@@ -27,7 +27,8 @@ class BadProviders(Exception):
 
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One provider. `subject_claim`: a claim with who the user is in the record, as `Practitioner/1`."""
+    """One provider. `subject_claim`: a claim with who the user is in the record, as `Practitioner/1`.
+    parameters: what the provider wants to be asked besides."""
 
     id: str
     name: str
@@ -40,6 +41,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject_claim: str = ""
     name_claim: str = "preferred_username"
     provision: bool = False
+    parameters: dict[str, str] = {}
 
     @property
     def client_secret(self) -> str | None:

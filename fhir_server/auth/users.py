@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -10,10 +11,11 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fhir_server.auth.desk import Desk
-from fhir_server.auth.records import USERS
-from fhir_server.auth.secrets import new_handle
+from fhir_server.auth.records import COUNTERS, USERS
+from fhir_server.auth.secrets import digest, new_handle
 from fhir_server.storage.base import Record, RecordChange, RecordChanged, Where
 
+_TRIES = 20
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody has this password")
 """Checked for names that do not exist, so that the time of an answer says nothing."""
@@ -116,30 +118,46 @@ async def with_password(user: User, password: str, *, change: bool = False) -> U
 async def sign_in(desk: Desk, name: str, password: str) -> User | None:
     """Return the user whose name and password these are; None for any reason that it is not.
 
-    After `sign_in_failures` in a row a user is locked for `sign_in_lock` seconds.
+    After `sign_in_failures` in a row a user is locked for `sign_in_lock` seconds. Whatever the reason, a refusal costs
+    one hash and one write, so that its time says nothing. Who has an authenticator is not yet signed in.
     """
     user = await find_named(desk, name)
     good = await asyncio.to_thread(_matches, user.password if user else _NOBODY, password)
-    if user is None:
+    if user is None or user.locked > desk.now() or not user.password:
+        await desk.put(RecordChange(COUNTERS.name, digest(f"sign-in {folded(name)}"), {"expires": desk.after(60)}))
         return None
-    if user.locked > desk.now():
-        return None
-    if not good or not user.password:
-        await save_user(desk, _failed(desk, user))
+    if not good:
+        await failed(desk, user)
         return None
     if _hasher.check_needs_rehash(user.password):
         user = await with_password(user, password, change=user.change)
+        await save_user(desk, user)
+    return user if user.totp else await succeeded(desk, user)
+
+
+async def failed(desk: Desk, user: User) -> None:
+    """Count a failed sign-in, of several at the same time each one."""
+    for _ in range(_TRIES):
+        record = await desk.get(USERS.name, user.id)
+        if record is None:
+            return
+        now = _read(record)
+        failures = now.failures + 1
+        locked = now.locked
+        if failures >= desk.settings.sign_in_failures:
+            failures, locked = 0, desk.after(desk.settings.sign_in_lock)
+        value = asdict(replace(now, failures=failures, locked=locked))
+        with suppress(RecordChanged):
+            await desk.put(RecordChange(USERS.name, user.id, value, expected=record.revision))
+            return
+
+
+async def succeeded(desk: Desk, user: User) -> User:
+    """Forget the failures of a user who has signed in."""
     if user.failures or user.locked:
         user = replace(user, failures=0, locked=0)
         await save_user(desk, user)
     return user
-
-
-def _failed(desk: Desk, user: User) -> User:
-    failures = user.failures + 1
-    if failures < desk.settings.sign_in_failures:
-        return replace(user, failures=failures)
-    return replace(user, failures=0, locked=desk.after(desk.settings.sign_in_lock))
 
 
 def _matches(hashed: str, password: str) -> bool:

@@ -1,19 +1,24 @@
 """Where the authorization server lies: beside the FHIR endpoint of each tenant."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from fhir_server.api.auth.account import Account
 from fhir_server.api.auth.admin import admin_routes
 from fhir_server.api.auth.browser import foreign
+from fhir_server.api.auth.emergency import emergency
 from fhir_server.api.auth.endpoints import Endpoints, Handler, guarded
+from fhir_server.api.auth.federation_pages import Federation
 from fhir_server.api.auth.flow import Flow
 from fhir_server.api.auth.limited import limited
 from fhir_server.api.auth.management import Management
 from fhir_server.api.auth.origins import Cors, Origins
+from fhir_server.api.auth.passkey_pages import Passkeys
 from fhir_server.api.auth.service import Service
 from fhir_server.api.auth.show import message
 from fhir_server.api.auth.watch import watched
@@ -32,6 +37,7 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
 
     Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html (CORS)
     """
+    account, keys, federation = Account(service), Passkeys(service), Federation(service)
     apps, flow, own, origins = Endpoints(service), Flow(service), Management(service), Origins(service)
     yield _open(
         f"{prefix}/fhir/.well-known",
@@ -45,10 +51,28 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("password", flow.password_page, flow.password),
         ("consent", flow.consent_page, flow.consent),
         ("manage", own.show, own.end),
+        ("account", account.show, account.change),
     ):
         yield Route(f"{prefix}/auth/{name}", guarded(show), methods=["GET"])
         taken = limited(service, "sign_in", guarded(_own(service, take)))
         yield Route(f"{prefix}/auth/{name}", watched(service, name, taken), methods=["POST"])
+    yield Route(f"{prefix}/auth/passkeys.js", keys.script, methods=["GET"])
+    for name, handler in (
+        ("passkeys/options", keys.options),
+        ("passkeys/register", keys.register),
+        ("passkeys/sign-in-options", keys.sign_in_options),
+        ("passkeys/sign-in", keys.sign_in),
+    ):
+        taken = limited(service, "sign_in", guarded(handler))
+        yield Route(f"{prefix}/auth/{name}", watched(service, name.removeprefix("passkeys/"), taken), methods=["POST"])
+    begun, ended = (limited(service, "sign_in", guarded(each)) for each in (federation.begin, federation.back))
+    yield Route(f"{prefix}/auth/federated/{{provider}}", begun, methods=["GET"])
+    yield Route(f"{prefix}/auth/federated/{{provider}}/back", watched(service, "sign-in", ended), methods=["GET"])
+    yield Route(
+        f"{prefix}/auth/emergency",
+        watched(service, "emergency", guarded(partial(emergency, service))),
+        methods=["POST"],
+    )
     yield from admin_routes(service, prefix)
     sign_out = watched(service, "sign-out", guarded(_own(service, own.sign_out)))
     yield Route(f"{prefix}/auth/sign-out", sign_out, methods=["POST"])

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_server.api.headers import base_url, mapping
+from fhir_server.api.decode import MOUNT, base_url_of
+from fhir_server.api.headers import mapping
+from fhir_server.api.places import place_of
 from fhir_server.audit.events import Agent, Event
 from fhir_server.auth.brands import Brands, load_brands
 from fhir_server.auth.desk import Desk
@@ -60,6 +63,8 @@ class Service:
     fetcher: JwksFetcher = field(init=False)
     brands: Brands | None = field(init=False)
     limits: Limits = field(init=False)
+    transport: httpx.AsyncBaseTransport | None = None
+    """How OpenID providers are reached, where not by the network."""
 
     def __post_init__(self) -> None:
         self.fetcher = JwksFetcher(inside=self.settings.jwks_inside)
@@ -72,10 +77,10 @@ class Service:
 
     def fhir_base(self, request: Request) -> str:
         """Return the URL of the FHIR endpoint that belongs to the authorization server of this URL."""
-        tenant = tenant_of(request)
+        place = place_of(request.scope)
         root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
-        mount = f"{root}{'' if tenant == 'default' else f'/t/{tenant}'}/fhir"
-        return base_url(request.scope, mapping(request.scope["headers"]), self.settings, mount)
+        mount = f"{root}{place.prefix if place else ''}{MOUNT}"
+        return base_url_of(place, (request.scope, mapping(request.scope["headers"])), self.settings, mount)
 
     def here(self, request: Request) -> str:
         """Return the URL of the authorization server itself."""
