@@ -1,6 +1,7 @@
 """The list of core operations."""
 
 from fhir_server.operations.audit_proofs import AUDIT_OPERATIONS
+from fhir_server.operations.deidentify import deidentify
 from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
@@ -41,6 +42,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         install_package,
         uninstall_package,
         list_packages,
+        deidentify,
         erase_operation,
         legal_hold,
         replay_erasures,

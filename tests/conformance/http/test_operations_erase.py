@@ -38,7 +38,8 @@ RECORD = (
     resource("Provenance", "p", target=[ref("Observation/o")], recorded="2020-01-01T00:00:00Z",
              agent=[{"who": {"display": "Dr. X"}}]),
     resource("Binary", "bin", contentType="text/plain", data="Wnln", securityContext=ref("Patient/a")),
-    resource("Group", "g", type="person", actual=True, member=[{"entity": ref("Patient/a")}, {"entity": ref("Patient/b")}]),
+    resource("Group", "g", type="person", actual=True, member=[
+        {"entity": ref("Patient/a")}, {"entity": ref("Patient/b")}]),
     resource("Appointment", "ap", status="proposed", participant=[
         {"status": "accepted", "actor": ref("Patient/a")}, {"status": "accepted", "actor": ref("Patient/b")}]),
     resource("List", "l", status="current", mode="working", text=NARRATIVE,
