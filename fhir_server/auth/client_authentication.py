@@ -14,6 +14,7 @@ from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError, invalid_client
 from fhir_server.auth.jwks import JwksFetcher
 from fhir_server.auth.secrets import digest, same
+from fhir_server.auth.tokens import client_of_token
 
 Form = Mapping[str, str]
 
@@ -37,7 +38,7 @@ async def authenticated(
     client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret"))
     if form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request", "client_id differs from that of the Authorization header")
-    client = await find_client(desk, client_id)
+    client = await find_client(desk, client_id) if client_id else await _bearing(desk, form)
     if client is None or client.kind == "asymmetric":
         raise invalid_client("there is no such client, or it authenticates in another way")
     if client.kind == "public" and secret is None:
@@ -45,6 +46,17 @@ async def authenticated(
     if client.kind == "public" or secret is None or not _is_secret(client, secret):
         raise invalid_client("there is no such client, or it authenticates in another way")
     return client
+
+
+async def _bearing(desk: Desk, form: Form) -> Client | None:
+    """Return whose refresh token this is: SMART lets a public app refresh without saying who it is.
+
+    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#refresh-access-token
+    """
+    if form.get("grant_type") != "refresh_token":
+        return None
+    owner = await client_of_token(desk, form.get("refresh_token", ""))
+    return await find_client(desk, owner) if owner else None
 
 
 async def _by_assertion(desk: Desk, form: Form, audiences: Iterable[str], fetcher: JwksFetcher) -> Client:

@@ -87,6 +87,13 @@ async def find_token(desk: Desk, token: str) -> Found | None:
     return Found(str(value["kind"]), grant, scopes, _int(value["expires"]), issued)
 
 
+async def client_of_token(desk: Desk, token: str) -> str | None:
+    """Return whose token this is, used or not."""
+    record = await desk.get(TOKENS.name, digest(token))
+    grant = await find_grant(desk, str(record.value["grant"])) if record else None
+    return grant.client if grant else None
+
+
 async def use_refresh(desk: Desk, token: str, client: str) -> Used | None:
     """Look at a refresh token that a client presents; None where it is good for nothing.
 

@@ -1,12 +1,10 @@
 """A server with SMART in the process, some patients, users and clients, and a browser to walk through its pages."""
 
-import re
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,12 +23,12 @@ from fhir_server.auth.tokens import new_tokens
 from fhir_server.auth.users import User, new_user, save_user, with_password
 from fhir_server.settings import Settings
 from tests.conformance.smart.signing import EC, RSA, assertion, public_keys
+from tests.conformance.smart.walking import PASSWORD, Walk
 
 ORIGIN = "http://ehr.example"
 BASE = f"{ORIGIN}/fhir"
 REDIRECT = "https://app.example/callback"
 LAUNCH_URI = "https://app.example/launch"
-PASSWORD = "correct horse battery"
 SECRET = "a secret of the confidential app"
 VERIFIER = "v" * 64
 CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
@@ -114,30 +112,8 @@ class Ehr:
 
     async def walked(self, answer: httpx.Response, name: str = "doc", **choices: str) -> dict[str, str]:
         """Follow the pages as a user who allows all; return what the app is told."""
-        for _ in range(12):
-            location = answer.headers.get("location", "")
-            if location.startswith(REDIRECT):
-                return dict(parse_qsl(urlsplit(location).query))
-            answer = await (self.http.get(location) if location else self._filled(answer, name, choices))
-        raise AssertionError(answer.text)
-
-    async def _filled(self, answer: httpx.Response, name: str, choices: dict[str, str]) -> httpx.Response:
-        text, fields = answer.text, dict[str, str]()
-        for tag in re.findall(r"<input[^>]*>", text):
-            found = dict(re.findall(r'(\w+)="([^"]*)"', tag))
-            if found.get("type") == "hidden" or "checked" in tag:
-                fields[found["name"]] = unescape(found.get("value", ""))
-        path = urlsplit(str(answer.url)).path
-        self.steps.append(path)
-        if path.endswith("sign-in"):
-            return await self.http.post(path, data=fields | {"name": name, "password": PASSWORD})
-        if "Whose record" in text:
-            shown = {"patient": choices["patient"]} if 'type="radio"' in text else {"find": choices["find"]}
-            return await self.http.get(path, params={"request": fields["request"]} | shown)
-        if "Which visit" in text:
-            return await self.http.get(path, params=fields | {"encounter": choices.get("encounter", "-")})
-        kept = {key: value for key, value in fields.items() if value not in choices.get("without", "").split()}
-        return await self.http.post(path, data=kept | {"decision": choices.get("decision", "allow")})
+        location = await Walk(self.http, REDIRECT, name, choices, self.steps).end(answer)
+        return dict(parse_qsl(urlsplit(location).query))
 
     async def token(self, form: dict[str, str], **headers: str) -> httpx.Response:
         return await self.http.post("/auth/token", data=form, headers=headers)
@@ -224,6 +200,14 @@ async def started(folder: Path, **settings: Any) -> AsyncIterator[Ehr]:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
             yield Ehr(http, desk, doctor, ann, app)
+
+
+async def prepared(folder: Path, clients: Iterable[Client]) -> None:
+    """Make the data folder of a server with users, records and clients, for a server that is started later."""
+    async with started(folder) as ehr:
+        await filled(ehr)
+        for client in clients:
+            await save_client(ehr.desk, client)
 
 
 async def filled(ehr: Ehr) -> None:

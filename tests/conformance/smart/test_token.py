@@ -111,6 +111,18 @@ async def test_refreshing_gives_what_the_launch_gave(ehr: Ehr) -> None:
     assert (await ehr.fhir("Patient/ann", second["access_token"])).status_code == 200
 
 
+async def test_a_public_app_may_refresh_without_saying_who_it_is(ehr: Ehr) -> None:
+    """SMART does not list client_id among the parameters, and its own JavaScript client leaves it out."""
+    first = await ehr.granted("user/*.rs offline_access")
+    answer = await ehr.token({"grant_type": "refresh_token", "refresh_token": first["refresh_token"]})
+    assert (answer.status_code, answer.json()["scope"]) == (200, first["scope"])
+    told = await ehr.walked(await ehr.asked("user/*.rs offline_access", SYMMETRIC))
+    secret = (await ehr.redeemed(told["code"], SYMMETRIC, client_secret=SECRET)).json()
+    refused = await ehr.token({"grant_type": "refresh_token", "refresh_token": secret["refresh_token"]})
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), "others have to prove it"
+    assert (await ehr.token({"grant_type": "refresh_token", "refresh_token": "guess"})).status_code == 401
+
+
 @requirement("104", "103")
 async def test_a_refresh_token_serves_its_client_and_its_scopes_alone(ehr: Ehr) -> None:
     first = await ehr.granted("user/Patient.rs user/Observation.rs offline_access")
