@@ -7,7 +7,9 @@ import pytest
 
 from fhir_server.cli import main
 
-PATIENT = b'{"resourceType":"Patient","birthDate":"1970-01-31","name":[{"given":["Ann","Bea"]}],"multipleBirthInteger":2}'
+PATIENT = (
+    b'{"resourceType":"Patient","birthDate":"1970-01-31","name":[{"given":["Ann","Bea"]}],"multipleBirthInteger":2}'
+)
 XML = b'<Patient xmlns="http://hl7.org/fhir"><birthDate value="1970-01-31"/></Patient>'
 
 
@@ -32,9 +34,7 @@ def test_variables_are_json_or_text(file: str, capsys: pytest.CaptureFixture[str
     assert (status, capsys.readouterr().out) == (0, '6\n"Bea"\n')
 
 
-def test_xml_is_read_from_standard_input(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_xml_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(XML)))
     assert main(["fhirpath", "--plain", "birthDate + 1 month", "-"]) == 0
     assert capsys.readouterr().out == '"1970-02-28"\n'

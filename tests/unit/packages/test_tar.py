@@ -78,6 +78,7 @@ def test_links_and_devices_are_refused(kind: bytes, says: str) -> None:
         (gzip.compress(tar({"a.txt": b"1" * 50_000})[:20_000]), "cut off"),
         (tgz({"a.json": b"1" * 50_000})[:100], "not whole gzip|cut off|no whole"),
     ],
+    ids=range(8),  # the bytes hold the time, and names of tests must not
 )
 def test_broken_archives_are_refused(data: bytes, says: str) -> None:
     with pytest.raises(PackageError, match=says):
