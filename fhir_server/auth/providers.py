@@ -34,7 +34,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     issuer: str
     client_id: str
-    client_secret_file: Path | None = None
+    client_secret_file: str = ""
     scope: str = "openid profile email"
     roles: dict[str, str] = {}
     role_claim: str = ""
@@ -46,7 +46,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def client_secret(self) -> str | None:
         """The secret, read when it is used."""
-        return self.client_secret_file.read_text().strip() if self.client_secret_file else None
+        return Path(self.client_secret_file).read_text().strip() if self.client_secret_file else None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ without scripts.
 Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-authorization-code
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -21,6 +22,7 @@ from fhir_server.auth.authorization import Unredirectable, issue_code, read_requ
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.grants import new_grant
 from fhir_server.auth.passwords import fault
+from fhir_server.auth.providers import Provider, providers_of
 from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.auth.secrets import digest
 from fhir_server.auth.sessions import close_session, find_session, open_session
@@ -58,8 +60,9 @@ class Flow:
         if handle and asked is None:
             return message("Too late", _GONE)
         if asked is None:
-            return page("sign_in", handle="", app="", name="")
-        return page("sign_in", leads_to=asked.redirect_uri, handle=handle, app=asked.client.name, name=asked.login_hint)
+            return page("sign_in", handle="", app="", name="", providers=self._providers)
+        values = {"handle": handle, "app": asked.client.name, "name": asked.login_hint}
+        return page("sign_in", leads_to=asked.redirect_uri, providers=self._providers, **values)
 
     async def sign_in(self, request: Request) -> Response:
         """Check name and password, and the code of who has an authenticator."""
@@ -72,13 +75,18 @@ class Flow:
             said = "Name, password or code are not right, or the account is locked for a while."
             app, leads_to = (asked.client.name, asked.redirect_uri) if asked else ("", "")
             name = form.get("name", "")
-            return page("sign_in", 403, leads_to=leads_to, handle=handle, app=app, name=name, fault=said)
+            values = {"handle": handle, "app": app, "name": name, "fault": said}
+            return page("sign_in", 403, leads_to=leads_to, providers=self._providers, **values)
         known(request, user=user.id, subject=user.subject)
         await close_session(desk, cookie_of(request, desk))
         cookie = await open_session(desk, user, request.headers.get("user-agent", ""))
         step = "password" if user.change else "consent" if handle else "manage"
         answer = go_to(f"{self.service.here(request)}/{step}?{urlencode({'request': handle})}")
         return with_cookie(answer, desk, cookie)
+
+    @property
+    def _providers(self) -> Collection[Provider]:
+        return providers_of(self.service.settings.providers_file).values()
 
     async def password_page(self, request: Request) -> Response:
         """Ask for a password of the user's own."""
