@@ -1,5 +1,6 @@
 """create_app(settings): the only place where the parts of the server meet."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +18,11 @@ from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.definitions import load
-from fhir_server.dispatch import Server, context_of, dispatch, known_base, record, run
+from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.interactions.patching import make_apply_patch
+from fhir_server.interactions.tenant import Tenant
+from fhir_server.interactions.tenant_administration import TenantAdministration
+from fhir_server.interactions.tenant_keeper import TenantKeeper
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.jobs.indexing import IndexKeeper
 from fhir_server.jobs.runner import Host, Runner
@@ -30,6 +34,8 @@ from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.tenancy.register import Register
+from fhir_server.tenancy.registration import DEFAULT, public_base
 
 _VERSION = 0x7 << 76 | 0b10 << 62
 _FREE = ~(0xF << 76 | 0b11 << 62)
@@ -49,11 +55,16 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     jobs = Runner(now)
     audited = settings.audit == "on" or (settings.audit == "auto" and settings.auth != "none")
     recorder = Recorder(now) if audited else None
+    watching: asyncio.Task[None] | None = None
     try:
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
-        tenants = Tenants(stores, settings, now, keeper.changed)
+        register = Register(settings, partial(stores.open, DEFAULT))
+        tenants = Tenants(stores, settings, now, keeper.changed, register)
         server = replace(_server(parts, tenants, operations, jobs), recorder=recorder)
-        store = (await tenants.of("default")).store
+        store = (await tenants.of(DEFAULT)).store
+        tenants.house.busy_by(jobs.uses)
+        tenants.house.when_closed(partial(_parted, server))
+        watching = asyncio.create_task(TenantKeeper(tenants, register, settings, now).watch())
         jobs.start(Host(partial(context_of, server), run, tenants.stores))
 
         async def ready() -> bool:
@@ -62,14 +73,28 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
         async def desk_of(name: str, base: str) -> Desk:
             gate = server.gate
             assert gate is not None
-            return await gate.desk(await server.tenants.of(name), settings.base_url.rstrip("/") or base)
+            own = settings.base_url.rstrip("/") if name == DEFAULT else ""
+            return await gate.desk(await server.tenants.of(name), own or base or public_base(settings, name))
 
-        yield Running(partial(dispatch, server), ready, desk_of, partial(record, server))
+        await register.refresh()
+        yield Running(
+            partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
+            TenantAdministration(tenants, register, stores, settings, now),
+        )  # fmt: skip
     finally:
+        if watching is not None:
+            watching.cancel()
         await jobs.close()
         if recorder is not None:
             await recorder.close()
         await stores.close()
+
+
+async def _parted(server: Server, tenant: Tenant) -> None:
+    """Let go of a tenant whose store is about to be closed."""
+    forget(server, tenant.name)
+    if server.recorder is not None:
+        await server.recorder.part(tenant.name)
 
 
 def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) -> Server:

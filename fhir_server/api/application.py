@@ -1,25 +1,33 @@
 """The application: FHIR paths go straight to the edge, all others through FastAPI."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from fhir_server.api.auth import Cors, Origins, Service, authorization_routes
 from fhir_server.api.auth.service import DeskOf, Record, closed, silent, unrecorded
 from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
+from fhir_server.api.headers import mapping
 from fhir_server.api.openapi import Shown, document
 from fhir_server.api.pages import ASSETS, assets, pages
+from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
+from fhir_server.api.tenants import missing, refused, tenant_routes
 from fhir_server.definitions import OperationFacts
+from fhir_server.errors import FhirError
+from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
@@ -28,15 +36,27 @@ _BELOW_LENGTH = len(_BELOW)
 _WELL_KNOWN = f"{MOUNT}/.well-known/"
 
 
+Hold = Callable[[str], AbstractAsyncContextManager[object]]
+
+
+def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
+    """There is no tenant but the default one."""
+    raise KeyError(tenant)
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
-    the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have."""
+    the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
+    open; `hosts` says which host serves which tenant; `tenants` administers them."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
     desk_of: DeskOf = closed
     record: Record = unrecorded
+    hold: Hold = nobody
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    tenants: TenantAdministration | None = None
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
@@ -50,25 +70,55 @@ class Application(FastAPI):
     door: ASGIApp
     running: Running | None = None
     authorization: Service | None = None
+    hosts: Mapping[str, str] = MappingProxyType({})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
-        if scope["type"] == "http" and _is_fhir(scope):
-            return await self.door(scope, receive, send)
+        if scope["type"] == "http":
+            if not self.hosts and _is_fhir(scope):
+                return await self.door(scope, receive, send)
+            there = placed(scope, mapping(scope["headers"]), self.hosts, self.settings)
+            if there is not None:
+                return await self._of_tenant(there, receive, send)
+            if _is_fhir(scope):
+                return await self.door(scope, receive, send)
         return await super().__call__(scope, receive, secured(send) if scope["type"] == "http" else send)
+
+    async def _of_tenant(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request to a tenant, which stays open meanwhile; FHIR ones are refused by the dispatcher."""
+        place, refusal = scope[PLACE], None
+        is_fhir = _is_fhir(scope, place.inside)
+        async with AsyncExitStack() as stack:
+            try:
+                if self.running is not None:
+                    await stack.enter_async_context(self.running.hold(place.tenant))
+            except KeyError:
+                refusal = missing(scope, self.settings)
+            except (FhirError, StoreError) as error:
+                refusal = refused(error)
+            if is_fhir:
+                await self.door(scope, receive, send)
+            elif refusal is not None:
+                await refusal(scope, receive, secured(send))
+            else:
+                await super().__call__(scope, receive, secured(send))
 
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
-        self.running, self.edge.dispatch = running, running.dispatch
+        self.running, self.edge.dispatch, self.hosts = running, running.dispatch, running.hosts
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
             self.authorization.record = running.record
 
     def stop(self) -> None:
         """Answer requests no more."""
-        self.running, self.edge.dispatch = None, not_open
+        self.running, self.edge.dispatch, self.hosts = None, not_open, {}
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = closed, silent
+
+    def administration(self) -> TenantAdministration | None:
+        """Return what administers tenants, once the server is open."""
+        return self.running.tenants if self.running else None
 
     async def ready(self) -> bool:
         """Tell whether requests are answered."""
@@ -99,20 +149,23 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
 
     application.settings = parts.settings
     application.door = application.edge = Edge(parts)
+    beside: list[BaseRoute] = []
     if parts.settings.auth == "smart":
         application.authorization = Service(parts.settings)
         if "*" not in parts.settings.cors_origins:
             application.door = Cors(application.edge, Origins(application.authorization))
-        application.router.routes.extend(authorization_routes(application.authorization))
+        beside = authorization_routes(application.authorization)
+    application.router.routes.extend(tenant_routes(application.administration, application.authorization))
+    application.router.routes.extend(beside)  # it has all else below /auth
     application.include_router(pages(described, application.ready))
     application.mount(ASSETS, assets())
     return application
 
 
-def _is_fhir(scope: Any) -> bool:
-    """Tell whether a path is the endpoint or below it. `/t/{tenant}/fhir` will be recognized here."""
+def _is_fhir(scope: Any, inside: str = "") -> bool:
+    """Tell whether a path is the endpoint or below it; `inside`: that of the tenant below `/t/`."""
     path: str = scope["path"]
     root = scope.get("root_path")
-    if root:
-        path = path.removeprefix(root)
+    if root or inside:
+        path = path.removeprefix(f"{root or ''}{inside}")
     return (path[:_BELOW_LENGTH] == _BELOW and not path.startswith(_WELL_KNOWN)) or path == MOUNT

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from fhir_server.api import formats, headers, query
 from fhir_server.api.binary import is_content
 from fhir_server.api.body import Receive, read
 from fhir_server.api.headers import Scope
+from fhir_server.api.places import Place, place_of
 from fhir_server.api.routes import Route, Router, check_ids
 from fhir_server.api.xml import xml_to_json
 from fhir_server.definitions import Definitions
@@ -21,7 +23,9 @@ from fhir_server.errors import BadJson, BadRequest, UnsupportedMediaType, UriToo
 from fhir_server.interactions.binary import wrapped
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.settings import Settings
+from fhir_server.tenancy.registration import public_base
 
+MOUNT = "/fhir"
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _BODIES = frozenset(("create", "update", "patch", "batch"))
 _PATCHES = frozenset((formats.JSON_PATCH, formats.XML_PATCH))
@@ -68,7 +72,25 @@ def head(scope: Scope, mount: str) -> Head:
     found = headers.mapping(scope["headers"])
     request_id, correlation_id = headers.request_id(found)
     raw = scope.get("raw_path") or scope["path"].encode()
-    return Head(scope, scope["method"], mount, raw[len(mount) :], found, request_id, correlation_id)
+    place = place_of(scope)
+    if place is None:
+        return Head(scope, scope["method"], mount, raw[len(mount) :], found, request_id, correlation_id)
+    root = scope.get("root_path") or ""
+    below, shown = raw[len(root) + len(place.inside) + len(MOUNT) :], f"{root}{place.prefix}{MOUNT}"
+    return Head(scope, scope["method"], shown, below, found, request_id, correlation_id, place.tenant)
+
+
+def base_of(head: Head, settings: Settings) -> str:
+    """Return the URL of the endpoint. Raises BadRequest: the Host header is no host."""
+    return base_url_of(place_of(head.scope), (head.scope, head.headers), settings, head.mount)
+
+
+def base_url_of(place: Place | None, asked: tuple[Scope, Mapping[str, str]], settings: Settings, mount: str) -> str:
+    """Return the URL of the endpoint at a place; a host of a tenant's own is what its clients say."""
+    if place is None:
+        return headers.base_url(*asked, settings, mount)
+    known = public_base(settings, place.tenant) if place.prefix else ""
+    return headers.base_url(*asked, settings, mount, known)
 
 
 def url_query(head: Head, settings: Settings) -> Query:

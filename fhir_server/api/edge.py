@@ -11,13 +11,13 @@ from fhir_server.api.body import ClientGone, Receive
 from fhir_server.api.decode import OPERATOR, Head, Parts
 from fhir_server.api.encode import Answer, answer, converted, plain
 from fhir_server.api.formats import Wanted
-from fhir_server.api.headers import Scope, base_url, client_address
+from fhir_server.api.headers import Scope, client_address
 from fhir_server.api.sending import Send, send_answer, sent_at_once
 from fhir_server.auth.limits import Limits
 from fhir_server.errors import Busy, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
 
-MOUNT = "/fhir"
+MOUNT = decode.MOUNT
 Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
 
 
@@ -47,7 +47,7 @@ class Edge:
         try:
             if self._limited:
                 self._spend(head)
-            base = base_url(head.scope, head.headers, parts.settings, head.mount)
+            base = decode.base_of(head, parts.settings)
             if head.method == "OPTIONS":
                 return self._options(head)
             query = decode.url_query(head, parts.settings)

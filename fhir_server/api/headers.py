@@ -89,14 +89,19 @@ class _Process:
 _process = _Process()
 
 
-def base_url(scope: Scope, headers: Mapping[str, str], settings: Settings, mount: str) -> str:
+def base_url(scope: Scope, headers: Mapping[str, str], settings: Settings, mount: str, known: str | None = None) -> str:
     """Return the absolute URL of the FHIR endpoint as the client sees it, without a final slash.
+
+    Args:
+        known: the public URL, where it does not depend on the request; that of the settings if nothing is said.
 
     Raises:
         BadRequest: the Host header is no host.
     """
-    if settings.base_url:
-        return settings.base_url.rstrip("/")
+    if known is None:
+        known = settings.base_url
+    if known:
+        return known.rstrip("/")
     if not headers.keys().isdisjoint(_FORWARDED) and _trusted(scope.get("client"), settings):
         return _forwarded_base(scope, headers, mount)
     return _base(scope.get("scheme", "http"), headers.get("host") or _address(scope), mount)
@@ -129,6 +134,14 @@ def _forwarded_base(scope: Scope, headers: Mapping[str, str], mount: str) -> str
     if scheme not in ("http", "https") or not _PREFIX.fullmatch(prefix):
         raise BadRequest("the X-Forwarded headers cannot be read", expression="http.X-Forwarded-Proto")
     return _base(scheme, host, prefix.rstrip("/") + mount)
+
+
+def named_host(scope: Scope, headers: Mapping[str, str], settings: Settings) -> str:
+    """Return the name of the host that a client asked for, folded and without its port."""
+    host = headers.get("host", "")
+    if not headers.keys().isdisjoint(_FORWARDED) and _trusted(scope.get("client"), settings):
+        host = _first(headers, "x-forwarded-host") or _standard(headers.get("forwarded", "")).get("host") or host
+    return host.rpartition("@")[2].partition(":")[0].lower().rstrip(".")
 
 
 def client_address(scope: Scope, headers: Mapping[str, str], settings: Settings) -> str:

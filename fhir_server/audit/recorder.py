@@ -29,12 +29,17 @@ _AGENTS: Final = 1_000
 
 @dataclass(slots=True)
 class Book:
-    """What waits to be recorded for one tenant, and the refusals of nobody that are counted."""
+    """What waits to be recorded for one tenant, and the refusals of nobody that are counted.
+
+    agents, patients: what was made lately of callers (text and keys of rows) and of versions (whom they are about).
+    """
 
     tenant: str
     log: AuditLog
     rows: deque[AuditRow] = field(default_factory=deque)
     refused: dict[tuple[str, int, Agent], int] = field(default_factory=dict)
+    agents: dict[tuple[object, ...], tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    patients: dict[int, tuple[str, ...]] = field(default_factory=dict)
     minute: int = 0
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
@@ -92,6 +97,18 @@ class Recorder:
             if book.task is not None:
                 await book.task
             await self._write(book)
+
+    async def part(self, tenant: str) -> None:
+        """Write what waits of one tenant and forget it: its store is about to be closed."""
+        book = self._books.pop(tenant, None)
+        if book is None:
+            return
+        self._sum_up(book)
+        if book.task is not None:
+            await book.task
+        await self._write(book)
+        if book.timer is not None:
+            book.timer.cancel()
 
     async def close(self) -> None:
         """Write what waits and forget the tenants."""

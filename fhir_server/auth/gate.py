@@ -31,6 +31,8 @@ class Housed(Protocol):
     @property
     def store(self) -> Store: ...
     @property
+    def settings(self) -> Settings: ...
+    @property
     def parameters(self) -> ParameterRegistry: ...
     @property
     def terminology(self) -> CodeExpander: ...
@@ -39,6 +41,7 @@ class Housed(Protocol):
 @dataclass(slots=True)
 class _Known:
     parameters: ParameterRegistry
+    settings: Settings
     tokens: Tokens
 
 
@@ -46,7 +49,7 @@ class Gate:
     """Looks at the tokens of requests."""
 
     def __init__(self, settings: Settings, facts: Definitions, now: Callable[[], int]) -> None:
-        self._settings, self._facts, self._now = settings, facts, now
+        self._facts, self._now = facts, now
         self._known: dict[str, _Known] = {}
         self._limits = Limits(settings, now)
         self._limited = self._limits.has("client", "user", "tenant")
@@ -79,10 +82,14 @@ class Gate:
         if known is None:
             for collection in COLLECTIONS:
                 await tenant.store.declare(collection)
-        if known is None or known.parameters is not tenant.parameters:
-            narrow = partial(narrowed_to, tenant, self._settings, self._now)
-            self._known[tenant.name] = _Known(tenant.parameters, Tokens(self._facts, narrow))
-        return Desk(tenant.store, self._settings, base, base, self._now)
+        if known is None or known.parameters is not tenant.parameters or known.settings is not tenant.settings:
+            narrow = partial(narrowed_to, tenant, tenant.settings, self._now)
+            self._known[tenant.name] = _Known(tenant.parameters, tenant.settings, Tokens(self._facts, narrow))
+        return Desk(tenant.store, tenant.settings, base, base, self._now)
+
+    def forget(self, tenant: str) -> None:
+        """Forget what is kept of a tenant, whose store is about to be closed."""
+        self._known.pop(tenant, None)
 
 
 def narrowed_to(tenant: Housed, settings: Settings, now: Callable[[], int], type_: str, query: str) -> Node:

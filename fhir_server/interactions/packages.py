@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhir_server.interactions.tenants import Tenant, Tenants
+from fhir_server.interactions.tenant import Tenant
+from fhir_server.interactions.tenants import Tenants
 from fhir_server.packages import Package
 from fhir_server.packages.installed import Installed
 

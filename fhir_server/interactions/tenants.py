@@ -6,18 +6,19 @@ commit that touches one changes a record, by which other workers notice, at most
 read them again.
 """
 
-import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from fhir_server.interactions.conformance import Conformance
+from fhir_server.interactions.house import House
+from fhir_server.interactions.tenant import Tenant, keep_to_limits, refused
 from fhir_server.model.json import decode
-from fhir_server.packages import CANONICAL_TYPES, Library, Package, installed, load_library
+from fhir_server.packages import CANONICAL_TYPES, Library, installed, load_library
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, Search
@@ -34,8 +35,8 @@ from fhir_server.storage.base import (
     Store,
     StoreProvider,
 )
-from fhir_server.terminology import Terminology
-from fhir_server.validation import Validator
+from fhir_server.tenancy.register import Register
+from fhir_server.tenancy.registration import DEFAULT, Registration
 
 _log = logging.getLogger("fhir_server.definitions")
 
@@ -53,70 +54,83 @@ _PAGE = 1_000
 _MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: CANONICAL_TYPES}
 """The record that a commit changes, and the types that make it do so."""
 
-Changed = Callable[["Tenant", ParameterRegistry, ParameterRegistry], None]
-
-
-@dataclass(slots=True)
-class Tenant:
-    """One tenant.
-
-    `parameters` and `extractor` are replaced together when a SearchParameter changes; `library`, `terminology` and
-    `validator` when a conformance resource or a package does.
-    """
-
-    name: str
-    store: Store
-    link_secret: bytes
-    parameters: ParameterRegistry
-    extractor: Extractor
-    library: Library
-    terminology: Terminology
-    validator: Validator
-    packages: tuple[Package, ...] = ()
-    token: str = ""
-    terms_token: str = ""
-    terms_revision: int = 0
-    packages_token: str = ""
-    generation: int = 0
-    checked: int = 0
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+Changed = Callable[[Tenant, ParameterRegistry, ParameterRegistry], None]
 
 
 class Tenants:
-    """The tenants that were asked for so far.
+    """The tenants that are open.
 
     Args:
         changed: told of the registry before and after, when it changes while serving: what has to be reindexed.
+        register: who is a tenant; without one, whoever has a store.
     """
 
     def __init__(
-        self, stores: StoreProvider, settings: Settings, now: Callable[[], int], changed: Changed | None = None
+        self,
+        stores: StoreProvider,
+        settings: Settings,
+        now: Callable[[], int],
+        changed: Changed | None = None,
+        register: Register | None = None,
     ) -> None:
         self._stores = stores
         self._now = now
+        self._settings = settings
+        self._register = register
+        self.house = House(stores, settings.tenants_open)
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
-        self._trusted = settings.validation != "off"
         self._changed = changed
         self.conformance = Conformance(settings)
-        self._open: dict[str, Tenant] = {}
-        self._turn = asyncio.Lock()
 
     async def of(self, name: str) -> Tenant:
-        """Return the tenant, its definitions up to date. Raises KeyError for an unknown one."""
-        tenant = self._open.get(name)
+        """Return the tenant, its definitions up to date.
+
+        Raises:
+            KeyError: there is none of this name.
+            Suspended: nobody is served by it now.
+            Busy: as many tenants as may be open are at work.
+        """
+        tenant = self.house.get(name)
         if tenant is None:
-            async with self._turn:
-                tenant = self._open.get(name) or await self._start(name)
+            async with self.house.turn:
+                tenant = self.house.get(name) or await self._start(name)
+        if tenant.registration is not None and tenant.registration.state != "active":
+            raise refused(tenant.registration)
         if self._now() - tenant.checked >= CHECK_EVERY and not tenant.turn.locked():
-            await self._refresh(tenant)  # who comes while it runs goes on with what is known
+            tenant.held += 1
+            try:
+                await self._refresh(tenant)  # who comes while it runs goes on with what is known
+            finally:
+                tenant.held -= 1
         return tenant
+
+    @asynccontextmanager
+    async def held(self, name: str) -> AsyncIterator[Tenant]:
+        """Keep a tenant open while the context lasts. Raises as `of` does."""
+        tenant = await self.of(name)
+        while self.house.get(name) is not tenant:
+            tenant = await self.of(name)  # it was closed while its definitions were looked at
+        tenant.held += 1
+        try:
+            yield tenant
+        finally:
+            tenant.held -= 1
+            tenant.used = self._now()
+
+    def take(self, tenant: Tenant, known: Registration) -> None:
+        """Have an open tenant as the register has it now."""
+        tenant.registration = known
+        tenant.settings = known.over(self._settings)
+        tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
 
     def stores(self) -> list[Store]:
         """Return the stores that are open."""
-        return [tenant.store for tenant in self._open.values()]
+        return [tenant.store for tenant in self.house.all()]
 
     async def commit(self, tenant: Tenant, changes: Sequence[Change], *, audit: Audit | None = None) -> CommitResult:
         """Commit; where SearchParameters or terminology change, all workers get to know."""
+        if tenant.registration is not None:
+            await keep_to_limits(tenant, changes, self._stores.size, self._now())
         types = {change.key.type for change in changes}
         names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
         if not names:
@@ -151,17 +165,38 @@ class Tenants:
         return found
 
     async def _start(self, name: str) -> Tenant:
+        registration = await self._registered(name)
+        if registration is not None:
+            await self.house.make_room()
         store = await self._stores.open(name)
         await store.declare(_STATE)
         await store.declare(installed.PACKAGES)
         standard = ParameterRegistry.standard()
-        extractor = Extractor(standard, zone=self._zone, trusted=self._trusted)
+        settings = registration.over(self._settings) if registration else self._settings
+        extractor = self._extractor(standard, settings)
         base = self.conformance.base
-        tenant = Tenant(name, store, await _secret(store), standard, extractor, base, *self.conformance.made_of(base))
+        tenant = Tenant(
+            name, store, settings, await _secret(store), standard, extractor, base, *self.conformance.made_of(base),
+            registration=registration, used=self._now(),
+        )  # fmt: skip
         await self._load_library(tenant, always=True)
         await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
-        self._open[name] = tenant
+        self.house.add(tenant)
         return tenant
+
+    def _extractor(self, parameters: ParameterRegistry, settings: Settings) -> Extractor:
+        return Extractor(parameters, zone=self._zone, trusted=settings.validation != "off")
+
+    async def _registered(self, name: str) -> Registration | None:
+        """Return what is known of a tenant, or nothing where all are served. Raises KeyError and Suspended."""
+        if name == DEFAULT or self._register is None:
+            return None
+        registration = await self._register.find(name)
+        if registration is None:
+            raise KeyError(name)
+        if registration.state != "active":
+            raise refused(registration)
+        return registration
 
     async def _refresh(self, tenant: Tenant) -> None:
         async with tenant.turn:
@@ -181,7 +216,7 @@ class Tenants:
         if record is not None:
             custom = await _custom(tenant.store)
             tenant.parameters = _registry(custom)
-            tenant.extractor = Extractor(tenant.parameters, zone=self._zone, trusted=self._trusted)
+            tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
         tenant.token, tenant.checked = _token(record), self._now()
 
     async def _load_library(self, tenant: Tenant, *, always: bool = False) -> None:

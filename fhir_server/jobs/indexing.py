@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 
 from fhir_server.context import Context
-from fhir_server.interactions.tenants import Tenant
+from fhir_server.interactions.tenant import Tenant
 from fhir_server.jobs.runner import Runner
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.json import encode

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from weakref import WeakSet
 
 from fhir_server.context import Context
 from fhir_server.errors import FhirError, Issue
@@ -46,7 +47,9 @@ class Runner:
         self.name = secrets.token_hex(8)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._declared: set[int] = set()
+        self._declared: WeakSet[Store] = WeakSet()
+        self._stores: dict[str, Store] = {}
+        self._looked_at: Store | None = None
         self._host: Host | None = None
         self._scan: asyncio.Task[None] | None = None
 
@@ -95,14 +98,22 @@ class Runner:
 
     async def declare(self, store: Store) -> None:
         """Make the collection known, once for each store."""
-        if id(store) not in self._declared:
+        if store not in self._declared:
             await store.declare(JOBS)
-            self._declared.add(id(store))
+            self._declared.add(store)
+
+    def uses(self, store: Store) -> bool:
+        """Tell whether a job of a store runs here, or is looked for."""
+        return store is self._looked_at or any(one is store for one in self._stores.values())
 
     def _go(self, running: Running, ctx: Context) -> None:
         task = asyncio.create_task(self._work(running, ctx))
-        self._tasks[running.job.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(running.job.id, None))
+        self._tasks[running.job.id], self._stores[running.job.id] = task, running.store
+        task.add_done_callback(lambda _: self._ended(running.job.id))
+
+    def _ended(self, job_id: str) -> None:
+        self._tasks.pop(job_id, None)
+        self._stores.pop(job_id, None)
 
     async def _work(self, running: Running, ctx: Context) -> None:
         task = asyncio.current_task()
@@ -138,10 +149,15 @@ class Runner:
         while True:
             assert self._host is not None
             for store in self._host.stores():
+                if store not in self._host.stores():
+                    continue  # its tenant was closed meanwhile
+                self._looked_at = store
                 try:
                     await self.scan(store)
                 except StoreError:  # the next look may get through
                     logger.warning("jobs could not be looked for")
+                finally:
+                    self._looked_at = None
             await asyncio.sleep(SCAN)
 
     async def scan(self, store: Store) -> None:
@@ -182,6 +198,7 @@ async def _finish(running: Running, now: int, response: FhirResponse, error: str
         status=response.status,
         blob=blob.id if blob else "",
         headers=dict(response.headers) if running.job.background else {},
+        media_type=(response.media_type or "") if running.job.background else "",
         error=error,
     )
 

@@ -44,7 +44,7 @@ class Admin:
 
     async def add_user(self, desk: Desk, request: Request) -> Answer:
         """Make one."""
-        user, once = await users.add_user(desk, await _body(request, users.UserAsked))
+        user, once = await users.add_user(desk, await body_as(request, users.UserAsked))
         return 201, users.shown_user(desk, user) | ({"oneTimePassword": once} if once else {})
 
     async def user(self, desk: Desk, request: Request) -> Answer:
@@ -53,7 +53,7 @@ class Admin:
 
     async def change_user(self, desk: Desk, request: Request) -> Answer:
         """Change what the body names."""
-        asked = await _body(request, users.UserAsked)
+        asked = await body_as(request, users.UserAsked)
         return 200, users.shown_user(desk, await users.change_user(desk, await _user(desk, request), asked))
 
     async def remove_user(self, desk: Desk, request: Request) -> Answer:
@@ -63,7 +63,7 @@ class Admin:
 
     async def password(self, desk: Desk, request: Request) -> Answer:
         """Set a password, or make one that is good once."""
-        user, asked = await _user(desk, request), await _body(request, _Password)
+        user, asked = await _user(desk, request), await body_as(request, _Password)
         once = await users.set_password(desk, user, asked.password)
         return 200, {"oneTimePassword": once} if once else {}
 
@@ -89,7 +89,7 @@ class Admin:
 
     async def add_client(self, desk: Desk, request: Request) -> Answer:
         """Register one."""
-        client, secret = await clients.add_client(desk, await _body(request, clients.ClientAsked))
+        client, secret = await clients.add_client(desk, await body_as(request, clients.ClientAsked))
         return 201, clients.shown_client(client) | ({"secret": secret} if secret else {})
 
     async def client(self, desk: Desk, request: Request) -> Answer:
@@ -98,7 +98,7 @@ class Admin:
 
     async def change_client(self, desk: Desk, request: Request) -> Answer:
         """Change what the body names."""
-        asked = await _body(request, clients.ClientAsked)
+        asked = await body_as(request, clients.ClientAsked)
         return 200, clients.shown_client(await clients.change_client(desk, await _client(desk, request), asked))
 
     async def remove_client(self, desk: Desk, request: Request) -> Answer:
@@ -149,7 +149,7 @@ def _guarded(own: Admin, handler: Handler) -> Callable[[Request], Awaitable[Resp
     async def answer(request: Request) -> Response:
         try:
             desk = await own.service.desk(request)
-            await _let_in(desk, request)
+            await let_in(desk, request)
             status, body = await handler(own, desk, request)
         except FhirError as error:
             issues = [issue.as_json() for issue in error.issues]
@@ -160,7 +160,7 @@ def _guarded(own: Admin, handler: Handler) -> Callable[[Request], Awaitable[Resp
     return answer
 
 
-async def _let_in(desk: Desk, request: Request) -> None:
+async def let_in(desk: Desk, request: Request) -> None:
     """Let in the operator, and the token of an administrator that may do everything with the record.
 
     A token with less was given to an app that was not meant to make users.
@@ -189,7 +189,8 @@ async def _client(desk: Desk, request: Request) -> Client:
     return await clients.found_client(desk, request.path_params["id"])
 
 
-async def _body(request: Request, wanted: type[Asked]) -> Asked:
+async def body_as(request: Request, wanted: type[Asked]) -> Asked:
+    """Return the body as what is wanted. Raises BadValue, BadJson or TooLarge."""
     body = b""
     async for part in request.stream():
         body += part

@@ -1,0 +1,1 @@
+"""Tenants: each with its own record, users and rules, and nothing of another."""
