@@ -27,14 +27,17 @@ _MANY: Final = frozenset(
 _METHODS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _LONGEST_QUERY: Final = 2_000
 _PURPOSE: Final = "x-purpose-of-use"
+_MOST_AGENTS: Final = 10_000
+_MOST_VERSIONS: Final = 20_000
 _PUBLIC: Final = frozenset(("capabilities",))
 
 
 @dataclass(slots=True)
 class _Trail:
-    """A request under way: who asks, and whether its events went with a commit."""
+    """A request under way: who asks, as text and as keys of rows, and whether its events went with a commit."""
 
-    agent: Agent
+    agent: str
+    keys: tuple[str, ...]
     request: FhirRequest
     purpose: str
     written: bool = False
@@ -88,33 +91,56 @@ class Auditor:
         return audited
 
     def _begin(self, request: FhirRequest) -> _Trail:
-        outer = _trail.get()
-        if outer is not None and not request.address:
-            return _Trail(outer.agent, request, request.headers.get(_PURPOSE, outer.purpose)[:64])
-        return _Trail(self.agent(request.address), request, request.headers.get(_PURPOSE, "")[:64])
-
-    def agent(self, address: str) -> Agent:
-        """Return the caller as agent of an event."""
-        return agent_of_caller(self._caller, address)
+        outer, address = _trail.get(), request.address
+        purpose = request.headers.get(_PURPOSE, "")[:64]
+        if outer is not None and not address:
+            return _Trail(outer.agent, outer.keys, request, purpose or outer.purpose)
+        caller = self._caller
+        # A tuple of texts is hashed faster than the Caller itself.
+        known = (caller.grant, caller.name, caller.client, caller.subject, caller.user, caller.roles, address)
+        found = self._book.agents.get(known)
+        if found is None:
+            agent = agent_of_caller(caller, address)
+            found = agent_text(agent), own_keys(agent)
+            if len(self._book.agents) >= _MOST_AGENTS:
+                self._book.agents.clear()
+            self._book.agents[known] = found
+        return _Trail(*found, request, purpose)
 
     def _add(self, trail: _Trail, event: Event) -> None:
-        row = row_of(self._recorder.now(), agent_text(trail.agent), event, own_keys(trail.agent))
-        self._recorder.add(self._book, row)
+        self._recorder.add(self._book, row_of(self._recorder.now(), trail.agent, event, trail.keys))
 
     def _event(self, trail: _Trail, status: int, response: FhirResponse | None) -> Event:
         request = trail.request
         version = response.version if response is not None else None
-        patients, count = self._patients(request, response)
+        if version is not None:
+            patients = self._patients_of(version)
+            if not request.operation and request.interaction not in _MANY:
+                type_, id_ = version.key
+                return Event(
+                    request.interaction, status, f"{type_}/{id_}", version.version, patients, request.request_id,
+                    "", trail.purpose,
+                )  # fmt: skip
+            count = 0
+        else:
+            patients, count = self._patients(request, response)
         return Event(
             request.interaction, status, _entity(request, version), version.version if version else 0, patients,
             request.request_id, _query(request), trail.purpose, request.operation or "", count,
         )  # fmt: skip
 
+    def _patients_of(self, version: Version) -> tuple[str, ...]:
+        """Return whom a version is about; those read lately are remembered, for versions never change."""
+        known = self._book.patients
+        found = known.get(version.pid)
+        if found is None:
+            if len(known) >= _MOST_VERSIONS:
+                known.clear()
+            found = known[version.pid] = patients_of(self._facts, version.key.type, version.body.data)
+        return found
+
     def _patients(self, request: FhirRequest, response: FhirResponse | None) -> tuple[tuple[str, ...], int]:
-        """Return whom the event is about: those of the resource, those asked for, and those in the answer."""
-        if response is not None and response.version is not None:
-            version = response.version
-            return patients_of(self._facts, version.key.type, version.body.data), 0
+        """Return whom the event is about: those asked for, and those in the answer; and how many, where not all."""
         asked = asked_for(request.type, request.query) if request.query else ()
         if request.compartment is not None and request.compartment.type == "Patient":
             asked = (request.compartment.id, *asked)
@@ -127,12 +153,11 @@ class Auditor:
 
     def _rows(self, trail: _Trail, of: Sequence["_Of"], written: Sequence[Written]) -> list[AuditRow]:
         """Return the events of a write: one for each resource, and one for the transaction that it came in."""
-        now, agent, keys = self._recorder.now(), agent_text(trail.agent), own_keys(trail.agent)
-        request = trail.request
+        now, request = self._recorder.now(), trail.request
         events = [_written(each, result, trail) for each, result in zip(of, written, strict=True)]
         if request.interaction == "transaction":
             events.append(Event("transaction", request=request.request_id, purpose=trail.purpose))
-        return [row_of(now, agent, event, keys) for event in events]
+        return [row_of(now, trail.agent, event, trail.keys) for event in events]
 
     async def _patients_written(self, store: Store, change: Change) -> tuple[str, ...]:
         """Return whom a change is about; for a deletion, whom the deleted was about."""
@@ -160,7 +185,7 @@ class CommitAudited(Protocol):
 
 def _own() -> _Trail:
     """Return the trail of what the server does by itself."""
-    return _Trail(Agent("server"), FhirRequest("POST", "transaction", ""), "")
+    return _Trail(agent_text(Agent("server")), (), FhirRequest("POST", "transaction", ""), "")
 
 
 def _written(of: "_Of", result: Written, trail: _Trail) -> Event:

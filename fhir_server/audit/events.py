@@ -94,9 +94,11 @@ _agent_decoder = msgspec.json.Decoder(Agent)
 def row_of(time: int, agent: str, event: Event, more: Sequence[str] = ()) -> AuditRow:
     """Return the row of an event; `agent` is a text of `agent_text`, `more` are further keys."""
     keys = [f"Patient/{id_}" for id_ in event.patients]
-    if event.version or "/" in event.entity:
+    if "/" in event.entity and event.entity not in keys:
         keys.append(event.entity)
-    return AuditRow(time, agent, _event_encoder.encode(event), tuple(dict.fromkeys((*keys, *more))))
+    if more:
+        keys += [key for key in more if key not in keys]
+    return AuditRow(time, agent, _event_encoder.encode(event), tuple(keys))
 
 
 @lru_cache(maxsize=4096)

@@ -36,8 +36,11 @@ def patients_of(facts: Definitions, type_: str, data: bytes) -> tuple[str, ...]:
     try:
         if type_ == "Patient":
             return (_owner.decode(data).id,)
-        reader = _reader(facts, type_)
-        return tuple(dict.fromkeys(_ids(*reader, data))) if reader else ()
+        reader = _readers(facts).get(type_)
+        if reader is None:
+            return ()
+        found = _ids(*reader, data)
+        return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))
     except msgspec.DecodeError:
         return mentioned(data)[0]  # misshapen, stored without validation
 
@@ -80,10 +83,6 @@ def _readers(facts: Definitions) -> Mapping[str, _Reader]:
     return {type_: reader for type_, reader in made.items() if reader is not None}
 
 
-def _reader(facts: Definitions, type_: str) -> _Reader | None:
-    return _readers(facts).get(type_)
-
-
 def _paths(facts: Definitions, type_: str) -> list[tuple[str, ...]]:
     links = facts.patient_links.get(type_, ())
     plain = [link for link in links if link.via is None and link.role == "subject"]
@@ -98,7 +97,7 @@ def _made(type_: str, paths: Sequence[tuple[str, ...]]) -> _Reader | None:
         node = tree
         for name in path:
             node = node.setdefault(name, {})
-    return msgspec.json.Decoder(_struct(type_, tree)), tuple(paths)
+    return msgspec.json.Decoder(_struct(type_, tree)), tuple(tuple(f"f_{name}" for name in path) for path in paths)
 
 
 def _struct(name: str, tree: _Tree) -> Any:
@@ -110,19 +109,28 @@ def _struct(name: str, tree: _Tree) -> Any:
     return msgspec.defstruct(name, fields, rename=lambda field: field[2:])
 
 
-def _ids(decoder: "msgspec.json.Decoder[Any]", paths: tuple[tuple[str, ...], ...], data: bytes) -> Iterable[str]:
+def _ids(decoder: "msgspec.json.Decoder[Any]", paths: tuple[tuple[str, ...], ...], data: bytes) -> list[str]:
     value = decoder.decode(data)
+    found: list[str] = []
     for path in paths:
-        for found in _at(value, path):
-            match = _REFERENCE.fullmatch(found.reference or "")
-            if match:
-                yield match[1]
+        _gather(value, path, 0, found)
+    return found
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Iterable[Any]:
-    if not path:
-        yield value
-        return
-    below = getattr(value, f"f_{path[0]}", None)
-    for each in below if isinstance(below, list) else (below,) if below is not None else ():
-        yield from _at(each, path[1:])
+def _gather(value: Any, path: tuple[str, ...], at: int, found: list[str]) -> None:
+    """Add the patients that stand at a path; nearly always it has one step and one reference."""
+    below = getattr(value, path[at])
+    for each in below if isinstance(below, list) else (below,):
+        if each is None:
+            continue
+        if at + 1 < len(path):
+            _gather(each, path, at + 1, found)
+        elif each.reference and (id_ := _patient(each.reference)):
+            found.append(id_)
+
+
+def _patient(reference: str) -> str:
+    if reference.startswith("Patient/") and reference.count("/") == 1:
+        return reference[8:]
+    match = _REFERENCE.fullmatch(reference) if "Patient/" in reference else None
+    return match[1] if match else ""

@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import growth, load, read, search, start
+from scripts.benchmarks import audit, growth, load, read, search, start
 
-_ALL = {"start": start, "read": read, "load": load, "search": search, "growth": growth}
+_ALL = {"start": start, "read": read, "load": load, "search": search, "growth": growth, "audit": audit}
 
 
 def main() -> None:
