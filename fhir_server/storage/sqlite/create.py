@@ -8,6 +8,7 @@ import apsw
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.log_check import need_whole_log
 from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.schema import FORMAT, TABLES
@@ -24,6 +25,7 @@ def prepare(folder: Path, settings: Settings) -> None:
             begin(folder, settings)
             connection = connect(folder / "record.db", settings, writer=True)
             try:
+                need_whole_log(connection, folder / "record.db")
                 _prepare(connection, folder, settings)
             finally:
                 connection.close()

@@ -171,6 +171,46 @@ async def test_a_flipped_bit_in_the_record_is_an_error_and_never_other_data(
     assert "damaged" in caplog.text
 
 
+@pytest.mark.parametrize("mode", ["on", "off"])
+async def test_a_flipped_bit_in_the_log_of_a_killed_server_loses_no_commit_silently(tmp_path: Path, mode: str) -> None:
+    settings, _ = ready(tmp_path / "data")
+    settings = settings.model_copy(update={"encryption": mode, "durable": True})
+    live, dead = (tmp_path / "data" / "tenants" / name for name in ("default", "dead"))
+    async with opened(live, settings) as store:
+        await filled(store)
+        shutil.copytree(live, dead)
+    log, dice, met = (dead / "record.db-wal").read_bytes(), random.Random(1), 0
+    for number in range(40):
+        place = dice.randrange(32) if number < 8 else dice.randrange(32, len(log))
+        (dead / "record.db-wal").write_bytes(log[:place] + bytes([log[place] ^ 8]) + log[place + 1 :])
+        (dead / "record.db-shm").unlink(missing_ok=True)
+        shutil.copytree(dead, tmp_path / "data" / "tenants" / f"t{number}")
+        try:
+            async with opened(tmp_path / "data" / "tenants" / f"t{number}", settings) as store:
+                # only the last commit cannot be told from one that a power cut stopped
+                assert await store.last_txid() >= 30
+        except StorageFault as error:
+            assert "record.db-wal is damaged" in str(error)
+            met += 1
+    assert met > 35
+
+
+async def test_a_log_that_a_power_cut_left_in_the_middle_of_a_commit_is_no_damage(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data")
+    live, dead = (tmp_path / "data" / "tenants" / name for name in ("default", "dead"))
+    async with opened(live, settings) as store:
+        await filled(store)
+        shutil.copytree(live, dead)
+    log = (dead / "record.db-wal").read_bytes()
+    for cut in (len(log) - 1, len(log) - 4121, len(log) - 10_000, 5_000, 33, 10, 0):
+        (dead / "record.db-wal").write_bytes(log[:cut])
+        (dead / "record.db-shm").unlink(missing_ok=True)
+        shutil.copytree(dead, tmp_path / "data" / "tenants" / f"t{cut}")
+        if cut > 100_000:
+            async with opened(tmp_path / "data" / "tenants" / f"t{cut}", settings) as store:
+                assert await store.last_txid() >= 29
+
+
 async def test_a_flipped_bit_in_a_blob_is_an_error_that_names_it(tmp_path: Path) -> None:
     settings, _ = ready(tmp_path / "data")
     folder = tmp_path / "data" / "tenants" / "default"
