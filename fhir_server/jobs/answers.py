@@ -64,7 +64,8 @@ def _said(job: Job) -> str:
 async def _result(ctx: Context, job: Job) -> FhirResponse:
     chunks = [chunk async for chunk in await ctx.store.blobs.open(job.blob)] if job.blob else []
     status = job.status if job.background or job.state == "failed" else 200
-    return FhirResponse(status, tuple(chunks), headers={**job.headers, **_expires(job)})
+    media_type = job.media_type or None
+    return FhirResponse(status, tuple(chunks), headers={**job.headers, **_expires(job)}, media_type=media_type)
 
 
 def _expires(job: Job) -> Mapping[str, str]:

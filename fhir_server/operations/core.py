@@ -1,11 +1,13 @@
 """The list of core operations."""
 
 from fhir_server.operations.audit_proofs import AUDIT_OPERATIONS
+from fhir_server.operations.consent_decision import consent_decision
 from fhir_server.operations.deidentify import deidentify
 from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.erase import erase_operation, legal_hold, replay_erasures
+from fhir_server.operations.export_subject import export_subject
 from fhir_server.operations.fhirpath import fhirpath
 from fhir_server.operations.install_package import install_package, list_packages, uninstall_package
 from fhir_server.operations.lastn import lastn
@@ -39,11 +41,13 @@ def core_operations() -> tuple[CoreOperation, ...]:
         document,
         lastn,
         stats,
+        consent_decision,
         install_package,
         uninstall_package,
         list_packages,
         deidentify,
         erase_operation,
+        export_subject,
         legal_hold,
         replay_erasures,
         *TERMINOLOGY_OPERATIONS,

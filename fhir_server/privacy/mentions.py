@@ -66,6 +66,11 @@ def names(data: bytes, named: Named, base: bytes) -> bool:
     return any(text in data for text in named.texts) or any(key in named.keys for key in _keys(data, base))
 
 
+def referred_to(data: bytes, base: str) -> frozenset[ResourceKey]:
+    """Return the resources of this server that bytes name."""
+    return frozenset(_keys(data, base.encode()))
+
+
 def key_of(text: str, base: str) -> ResourceKey | None:
     """Return the resource of this server that a reference is to; None for any other text."""
     match = _REFERENCE.fullmatch(b'"' + text.encode() + b'"')

@@ -9,7 +9,6 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.privacy.mentions import key_of
 from fhir_server.privacy.person import Person
 
-ERASED: Final[Mapping[str, Any]] = {"display": "[erased]"}
 _REFERENCE_PARTS: Final = frozenset(("reference", "type", "identifier", "display", "id", "extension"))
 _GONE: Final = object()
 
@@ -22,12 +21,13 @@ _MEMBERS: Final = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What is cut out: references to these resources, and logical ones to the person."""
+    """What is cut out: references to these resources, and logical ones to the person; `word` stands instead."""
 
     keys: frozenset[ResourceKey]
     person: Person
     base: str
     facts: Definitions
+    word: str = "[erased]"
 
     def cut(self, resource: Mapping[str, Any]) -> dict[str, Any]:
         """Return the resource without them. A narrative that names the person goes too.
@@ -42,7 +42,7 @@ class Redaction:
                 continue
             left = self._members(type_, name, value) if isinstance(value, list) else self._cut(value)
             if left is _GONE:
-                left = dict(ERASED)
+                left = self._instead()
             if left == [] and value != []:
                 if not self._required(type_, name):
                     continue
@@ -70,9 +70,9 @@ class Redaction:
             if left is _GONE and isinstance(below, str):
                 continue  # the URL of an attachment: its title says enough
             if left == [] and below != []:
-                left = [dict(ERASED)] if self._is_reference(below[0]) else []
+                left = [self._instead()] if self._is_reference(below[0]) else []
             if left != [] or below == []:
-                found[name] = dict(ERASED) if left is _GONE else left
+                found[name] = self._instead() if left is _GONE else left
         return found
 
     def _items(self, value: list[Any]) -> list[Any]:
@@ -99,6 +99,9 @@ class Redaction:
             return False
         return identifier.get("value") in self.person.identifiers
 
+    def _instead(self) -> dict[str, Any]:
+        return {"display": self.word}
+
     def _is_gone(self, text: str) -> bool:
         return "/" in text and key_of(text, self.base) in self.keys
 
@@ -110,5 +113,5 @@ class Redaction:
     def _placeholder(self, item: Any) -> Any:
         """Return what stands in a list that may not be empty."""
         if self._is_reference(item):
-            return dict(ERASED)
+            return self._instead()
         return self._cut(item)

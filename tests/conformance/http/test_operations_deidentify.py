@@ -75,3 +75,12 @@ async def test_it_needs_something_to_work_on(http: httpx.AsyncClient) -> None:
     assert (await http.post("$de-identify")).status_code == 400
     assert (await http.get("Patient/nobody/$de-identify")).status_code == 404
     assert (await http.get("Patient/jane/$de-identify?profile=none")).status_code == 400
+
+
+async def test_as_a_job_it_answers_lines_too(http: httpx.AsyncClient) -> None:
+    started = await http.get("Observation/$de-identify", headers={"prefer": "respond-async"})
+    assert started.status_code == 202
+    while (answer := await http.get(started.headers["content-location"])).status_code == 202:
+        pass
+    assert answer.headers["content-type"].startswith("application/fhir+ndjson")
+    assert json.loads(answer.text)["resourceType"] == "Observation"
