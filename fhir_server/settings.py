@@ -18,6 +18,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def __hash__(self) -> int:
+        """Some are mappings, which have no hash; those that tell tenants and servers apart are enough for one."""
+        return hash((self.data_dir, self.base_url, self.port, self.auth, self.page_size, self.validation))
+
     # --- where and how it serves
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -126,6 +130,24 @@ class Settings(BaseModel):
     tls_self_signed: bool = Field(False, description="Make a certificate of its own, for trials.")
     tls_minimum: Literal["1.3", "1.2"] = Field("1.3", description="Oldest version of TLS that is spoken.")
     hsts: Count = Field(31_536_000, description="Seconds that browsers stay with HTTPS once they saw it; 0: not told.")
+    consent: Literal["on", "off"] = Field("on", description="Whether Consents and security labels limit what is seen.")
+    consent_default: Literal["permit", "deny"] = Field(
+        "permit", description="What holds for patients without a Consent."
+    )
+    consent_purposes: dict[str, tuple[str, ...]] = Field(
+        {"*": ("TREAT",), "clerk": ("TREAT", "HOPERAT"), "billing": ("HPAYMT",), "auditor": ("HOPERAT",)},
+        description="Purposes for which users act, by role; `*` is everybody else, services included.",
+    )
+    label_roles: dict[str, tuple[str, ...]] = Field(
+        {
+            "R": ("clinician", "nurse", "admin"), "V": ("clinician", "admin"),
+            **dict.fromkeys(("PSY", "SUD", "ETH", "HIV", "SDV", "SEX", "STD"), ("clinician", "admin")),
+        },
+        description="Security labels, and the roles whose users may see what carries them.",
+    )
+    label_removers: tuple[str, ...] = Field(
+        ("admin",), description="Roles whose users may take security labels off, by $meta-delete."
+    )
     shared_types: tuple[str, ...] = Field(
         (
             "Practitioner", "PractitionerRole", "Organization", "OrganizationAffiliation", "Location",

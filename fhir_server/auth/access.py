@@ -7,8 +7,9 @@ Spec: https://www.rfc-editor.org/rfc/rfc6750
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fhir_server.auth.consents import Consents
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import Grant, find_grant
 from fhir_server.auth.restriction import Granted, Narrow, Reach
@@ -41,6 +42,7 @@ class Tokens:
         self._facts = facts
         self._narrow = narrow
         self._seen: OrderedDict[str, tuple[int, Access]] = OrderedDict()
+        self.consents = Consents(facts, narrow)
 
     async def access(self, desk: Desk, header: str | None) -> Access:
         """Return what the value of an Authorization header stands for.
@@ -52,19 +54,26 @@ class Tokens:
         key = digest(token)
         known = self._seen.get(key)
         if known is not None and desk.now() < known[0]:
-            return known[1]
+            return await self._limited(desk, known[1])
         found = await find_token(desk, token)
         if found is None or found.kind != "access":
             self._seen.pop(key, None)
             raise _not_good()
-        return self._remembered(desk, key, found)
+        return await self._limited(desk, self._remembered(desk, key, found))
 
     async def under(self, desk: Desk, grant_id: str) -> Access:
         """Return what a grant gives, for work that goes on without its token. Raises Unauthorized: it has ended."""
         grant = await find_grant(desk, grant_id)
         if grant is None:
             raise refused("what this work was granted has ended", "invalid_token")
-        return self._made(desk, grant, grant.scopes)
+        return await self._limited(desk, self._made(desk, grant, grant.scopes))
+
+    async def _limited(self, desk: Desk, access: Access) -> Access:
+        """Return the access as far as consent and labels let it be at this moment."""
+        limits = await self.consents.limits(desk, access.grant)
+        if limits is None:
+            return access
+        return replace(access, restriction=access.restriction.within(limits))
 
     def _remembered(self, desk: Desk, key: str, found: Found) -> Access:
         until = min(found.expires, desk.after(desk.settings.token_check))

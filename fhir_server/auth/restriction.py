@@ -78,10 +78,13 @@ class Granted:
         self._shared = frozenset(shared)
         self._narrow = narrow
         self._limits = limits
+        self._last: Granted | None = None
 
-    def within(self, limits: Limits | None) -> "Granted":
-        """Return the same restriction with other limits."""
-        return Granted(self.reach, self._facts, self._shared, self._narrow, limits)
+    def within(self, limits: Limits) -> "Granted":
+        """Return the same restriction within limits; the same one again as long as they stay the same."""
+        if self._last is None or self._last._limits is not limits:
+            self._last = Granted(self.reach, self._facts, self._shared, self._narrow, limits)
+        return self._last
 
     @cached_property
     def visibility(self) -> Visibility:
@@ -90,7 +93,9 @@ class Granted:
         mark = query_hash(self.reach.holder, self.reach.patients, self.reach.represented, str(self.reach.scopes))
         if searched == read:
             return Visibility(NOTHING, searched, mark=mark)
-        beside = {type_: any_of([searched.get(type_, NOTHING), read.get(type_, NOTHING)]) for type_ in (*searched, *read)}
+        beside = {
+            type_: any_of([searched.get(type_, NOTHING), read.get(type_, NOTHING)]) for type_ in (*searched, *read)
+        }
         by_id = Visibility(NOTHING, read, mark=mark)
         return Visibility(NOTHING, searched, by_id, Visibility(NOTHING, beside), mark)
 

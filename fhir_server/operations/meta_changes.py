@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fhir_server.context import Context, Planned
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, Forbidden
 from fhir_server.interactions.preconditions import if_match
 from fhir_server.interactions.prepare import prepare
 from fhir_server.interactions.write import commit
@@ -46,10 +46,12 @@ async def _write(ctx: Context, call: Call, given: Mapping[str, Any], changed: Ch
         new = changed(old, given)
         if new == old:
             return Planned((), version.key, found=version)
+        removed = _labels_removed(ctx, old, new)
         prepared = await prepare(ctx, _with_meta(version.body.data, new), version.key, same_id=True)
         change = Change(
-            version.key, "PUT", prepared.body, prepared.entries, version.version, requires=prepared.requires
-        )
+            version.key, "PUT", prepared.body, prepared.entries, version.version,
+            requires=prepared.requires, unlabels=removed,
+        )  # fmt: skip
         return Planned((change,), version.key, guessed=if_match(call.request) is None)
 
     planned, result = await commit(ctx, plan)
@@ -57,6 +59,15 @@ async def _write(ctx: Context, call: Call, given: Mapping[str, Any], changed: Ch
     if version is None:
         raise AssertionError("there is a version, written or found")
     return version
+
+
+def _labels_removed(ctx: Context, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Tell whether security labels go. Raises Forbidden for who may not take them off."""
+    removed = len(new.get("security", ())) < len(old.get("security", ()))
+    caller = ctx.caller
+    if removed and not caller.admin and set(caller.roles).isdisjoint(ctx.settings.label_removers):
+        raise Forbidden("security labels are taken off by who is trusted with that", expression="Meta.security")
+    return removed
 
 
 def _with_meta(data: bytes, meta: Mapping[str, Any]) -> bytes:

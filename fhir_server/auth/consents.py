@@ -1,0 +1,149 @@
+"""The Consents in force in one tenant, and what they and security labels hide from each caller.
+
+A worker looks once in a second whether one has changed, so a Consent takes effect within a second of its commit.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+
+from fhir_server.auth.consent import Directive, read_consent
+from fhir_server.auth.desk import Desk
+from fhir_server.auth.grants import Grant
+from fhir_server.auth.limits_of_consent import Bounds, Narrow, Who, boundaries, hidden_labels
+from fhir_server.definitions import Definitions
+from fhir_server.model.json import JsonError, decode
+from fhir_server.model.version import Version
+from fhir_server.search.query import EVERYTHING, And, Node, Reference, ReferenceValue, Search, Token, TokenValue
+from fhir_server.settings import Settings
+
+_log = logging.getLogger("fhir_server.consent")
+
+CHECK_EVERY = 500
+"""Milliseconds after which a worker looks whether a Consent, or who works where, has changed."""
+
+_WATCHED = ("Consent", "PractitionerRole")
+_PAGE = 1_000
+_MOST = 1_000
+
+
+class Consents:
+    """What a worker knows of the Consents of one tenant."""
+
+    def __init__(self, facts: Definitions, narrow: Narrow) -> None:
+        self._facts, self._narrow = facts, narrow
+        self._state: tuple[object, ...] | None = None
+        self._directives: tuple[Directive, ...] = ()
+        self._checked = 0
+        self._until = 0
+        self._bounds: dict[tuple[str, ...], Bounds | None] = {}
+
+    async def limits(self, desk: Desk, grant: Grant) -> Bounds | None:
+        """Return what is hidden from the holder of a grant; None where nothing is.
+
+        Patients see their own record whatever they forbade others, and an emergency goes before all of it.
+        """
+        if desk.settings.consent == "off" or grant.emergency or grant.represented is not None:
+            return None
+        await self.refresh(desk)
+        key = (grant.subject, grant.client, "user" if grant.user else "", *grant.roles)
+        if key not in self._bounds:
+            if len(self._bounds) >= _MOST:
+                self._bounds.clear()
+            bounds = self.bounds(desk, await who(desk, grant))
+            self._bounds[key] = None if bounds.empty else bounds
+        return self._bounds[key]
+
+    def bounds(self, desk: Desk, who: Who) -> Bounds:
+        """Return what is hidden from somebody."""
+        permits = desk.settings.consent_default == "permit"
+        return Bounds(who, self._directives, self._facts, self._narrow, permits, desk.now())
+
+    def of(self, patient: str) -> tuple[Directive, ...]:
+        """Return the Consents of a patient that are in force or will be."""
+        return tuple(directive for directive in self._directives if directive.patient == patient)
+
+    async def refresh(self, desk: Desk) -> None:
+        """Read all again if something changed, or a period began or ended."""
+        now = desk.now()
+        if self._state is not None and 0 <= now - self._checked < CHECK_EVERY and now < self._until:
+            return
+        state = await _state(desk)
+        if state != self._state or now >= self._until:
+            self._directives = tuple([found async for found in _directives(desk)])
+            self._until = min((instant for instant in boundaries(self._directives) if instant > now), default=1 << 62)
+            self._bounds.clear()
+        self._state, self._checked = state, now
+
+
+async def who(desk: Desk, grant: Grant) -> Who:
+    """Return the caller as Consents know them: a practitioner acts for the organizations they work for too."""
+    actors = {grant.subject, f"|{grant.client}"} | {f"Device/{grant.client}"}
+    actors |= await _acts_for(desk, grant.subject)
+    purposes = purposes_of(desk.settings, grant.roles)
+    return Who(frozenset(filter(None, actors)), purposes, hidden_labels(desk.settings.label_roles, grant.roles))
+
+
+def purposes_of(settings: Settings, roles: Iterable[str]) -> frozenset[str]:
+    """Return the purposes for which the users of some roles act."""
+    table = settings.consent_purposes
+    found = {purpose for role in roles for purpose in table.get(role, ())}
+    return frozenset(found or table.get("*", ()))
+
+
+async def acting(desk: Desk, actor: str, purposes: frozenset[str]) -> Who:
+    """Return somebody else as Consents know them, for explanations; labels do not count."""
+    return Who(frozenset((actor, *await _acts_for(desk, actor))), purposes)
+
+
+async def _state(desk: Desk) -> tuple[object, ...]:
+    """Return what differs as soon as a watched resource does: how many there are, and the newest of them."""
+    counts = await desk.store.statistics()
+    found: list[object] = []
+    for type_ in _WATCHED:
+        newest = await desk.store.search(Search({type_: EVERYTHING}, count=1)) if counts.get(type_) else None
+        found += [counts.get(type_, 0), newest.versions[0].pid if newest and newest.versions else 0]
+    return tuple(found)
+
+
+async def _directives(desk: Desk) -> AsyncIterator[Directive]:
+    active = Token("status", (TokenValue(None, "active"),))
+    async for version in _all(desk, "Consent", active):
+        directive = _read(version)
+        if directive is not None:
+            if directive.fault:
+                _log.error("%s cannot be read and denies all: %s", version.key, directive.fault)
+            yield directive
+
+
+def _read(version: Version) -> Directive | None:
+    try:
+        resource = decode(version.stamped())
+    except JsonError as error:
+        return Directive(version.key.id, "", False, fault=str(error))
+    return read_consent(resource)
+
+
+async def _acts_for(desk: Desk, subject: str) -> set[str]:
+    """Return the active PractitionerRoles of a practitioner, and their organizations."""
+    type_, _, id_ = subject.partition("/")
+    if type_ != "Practitioner":
+        return set()
+    of_them = Reference("practitioner", (ReferenceValue(type_, id_),), ("Practitioner",))
+    found: set[str] = set()
+    async for version in _all(desk, "PractitionerRole", of_them):
+        role = decode(version.stamped())
+        if role.get("active", True):
+            found |= {str(version.key), str(role.get("organization", {}).get("reference", version.key))}
+    return found
+
+
+async def _all(desk: Desk, type_: str, node: Node) -> AsyncIterator[Version]:
+    search = Search({type_: And((node,))}, count=_PAGE)
+    while True:
+        page = await desk.store.search(search)
+        for version in page.versions:
+            yield version
+        if page.next is None:
+            return
+        search = replace(search, after=page.next)

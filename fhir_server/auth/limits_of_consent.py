@@ -1,0 +1,238 @@
+"""What Consents and security labels hide from one caller, as predicates that stand inside every query.
+
+Explicit denials go before explicit permissions, these before what the bases say; without a Consent the setting decides.
+Everything that is linked to a patient who opted out is hidden, and so is what belongs to it, or is its content.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fhir_server.auth.consent import Coding, Directive, Provision
+from fhir_server.auth.links import CONTENTS, any_of, of_patients, reaches_patients
+from fhir_server.definitions import Definitions
+from fhir_server.search.parameters_links import CONTENT, LINK, VIA, link_parameters
+from fhir_server.search.query import (
+    EVERYTHING,
+    NOTHING,
+    And,
+    Chain,
+    Has,
+    Ids,
+    Missing,
+    Node,
+    Not,
+    Reference,
+    ReferenceValue,
+    Token,
+    TokenValue,
+)
+
+Narrow = Callable[[str, str], Node]
+
+_CODED = ("code", "type", "vaccine-code", "class", "service-type", "reason-code")
+_DATES = (
+    "date", "period", "authoredon", "effective-time", "onset-date", "performed", "whenprepared", "whenhandedover",
+    "sent", "created", "authored-on", "authored", "started", "issued", "recorded", "recorded-date", "occurrence",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A caller as Consents know them: `Practitioner/1` and what they act for, and the purposes of use."""
+
+    actors: frozenset[str]
+    purposes: frozenset[str]
+    hidden_labels: frozenset[str] = frozenset()
+
+
+class Bounds:
+    """The limits of one caller at one time.
+
+    Args:
+        narrow: reads `name=value` of a search into a predicate; NOTHING for a parameter that the type has not.
+        permits: what holds for patients without a Consent.
+    """
+
+    def __init__(
+        self, who: Who, directives: Sequence[Directive], facts: Definitions, narrow: Narrow, permits: bool, now: int
+    ) -> None:
+        self._who, self._facts, self._narrow, self._permits, self._now = who, facts, narrow, permits, now
+        self._by_patient: dict[str, list[Directive]] = {}
+        for directive in directives:
+            if _within(directive.period, now):
+                self._by_patient.setdefault(directive.patient, []).append(directive)
+        self._out = tuple(sorted(p for p, found in self._by_patient.items() if self._denied_whole(found)))
+        self._partly = tuple(sorted(p for p, found in self._by_patient.items() if any(d.exceptions for d in found)))
+        self._nodes: dict[str, Node] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is hidden."""
+        return self._permits and not (self._out or self._partly or self._who.hidden_labels)
+
+    def of(self, type_: str) -> Node:
+        """Return what must hold of a resource of the type for the caller to see it."""
+        node = self._nodes.get(type_)
+        if node is None:
+            node = self._nodes[type_] = self._made(type_)
+        return node
+
+    def refused(self, patient: str, type_: str) -> Node:
+        """Return what is hidden of the resources of one patient."""
+        if patient in self._by_patient:
+            return EVERYTHING if patient in self._out else self._refused(patient, type_)
+        return NOTHING if self._permits else EVERYTHING
+
+    def conditions(self, provision: Provision, type_: str) -> Node:
+        """Return what must hold of a resource for a provision to be about it and this caller."""
+        if not self._applies(provision) or (provision.types and type_ not in provision.types):
+            return NOTHING
+        parts: list[Node] = []
+        if provision.codes:
+            parts.append(any_of([self._asked(type_, code, provision.codes) for code in _CODED]))
+        if provision.labels:
+            parts.append(Token("_security", tuple(TokenValue(s or None, code) for s, code in provision.labels)))
+        if any(provision.care):
+            parts.append(self._dated(type_, provision.care))
+        if provision.data:
+            parts.append(self._named(type_, provision.data))
+        return EVERYTHING if not parts else parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def _made(self, type_: str) -> Node:
+        hidden = [self._hidden(type_), *self._through(type_)]
+        nodes: list[Node] = [Not(node) for node in dict.fromkeys(hidden) if node != NOTHING]
+        if not self._permits and reaches_patients(type_, self._facts):
+            nodes.insert(0, self._known(type_))
+        return EVERYTHING if not nodes else nodes[0] if len(nodes) == 1 else And(tuple(nodes))
+
+    def _hidden(self, type_: str) -> Node:
+        """What is hidden for its own sake."""
+        parts = [self._partial(type_)]
+        if self._out:
+            parts.append(of_patients(type_, self._out, self._facts))
+        if self._who.hidden_labels:
+            parts.append(Token("_security", tuple(TokenValue(None, code) for code in sorted(self._who.hidden_labels))))
+        return any_of(parts)
+
+    def _partial(self, type_: str) -> Node:
+        """What is hidden of those whose Consents have exceptions."""
+        parts = []
+        for patient in self._partly:
+            whose, refused = of_patients(type_, (patient,), self._facts), self._refused(patient, type_)
+            parts.append(_both(whose, refused))
+        return any_of(parts)
+
+    def _through(self, type_: str) -> Iterable[Node]:
+        """Yield what is hidden for the sake of what it belongs to, or what it is content of."""
+        via = {link.via for link in self._facts.patient_links.get(type_, ()) if link.via} if self._partly else set()
+        for target in sorted(self._facts.resource_types if "Resource" in via else via):
+            if (hidden := self._partial(target)) != NOTHING:
+                yield Chain(VIA, target, hidden)
+        if type_ == CONTENTS:
+            for source, table in link_parameters(self._facts).items():
+                if CONTENT in table and (hidden := self._hidden(source)) != NOTHING:
+                    yield Has(source, CONTENT, hidden)
+
+    def _known(self, type_: str) -> Node:
+        """Where silence denies: what is nobody's, or of patients who said something."""
+        nobodys: list[Node] = [Missing(LINK, True), Missing(VIA, True)]
+        known = of_patients(type_, tuple(sorted(self._by_patient)), self._facts) if self._by_patient else NOTHING
+        return known if type_ == "Patient" else any_of([And(tuple(nobodys)), known])
+
+    def _denied_whole(self, found: Collection[Directive]) -> bool:
+        return not any(d.exceptions for d in found) and not all(d.permit for d in found)
+
+    def _refused(self, patient: str, type_: str) -> Node:
+        """What of one patient is hidden, of those with exceptions."""
+        found = self._by_patient[patient]
+        denied = any_of([self._exceptions(d.exceptions, type_, permit=False) for d in found])
+        if all(d.permit for d in found):
+            return denied
+        permitted = any_of([self._exceptions(d.exceptions, type_, permit=True) for d in found])
+        return EVERYTHING if denied == EVERYTHING else any_of([denied, _opposite(permitted)])
+
+    def _exceptions(self, provisions: Iterable[Provision], type_: str, *, permit: bool) -> Node:
+        """Return what provisions permit, or deny, in so many words."""
+        parts = []
+        for provision in provisions:
+            about = self.conditions(provision, type_)
+            if about == NOTHING:
+                continue
+            if provision.permit == permit:
+                said = _opposite(self._exceptions(provision.inner, type_, permit=not permit))
+            else:
+                said = self._exceptions(provision.inner, type_, permit=permit)
+            parts.append(_both(about, said))
+        return EVERYTHING if EVERYTHING in parts else any_of(parts)
+
+    def _applies(self, provision: Provision) -> bool:
+        who = self._who
+        return (
+            provision.reads
+            and _within(provision.period, self._now)
+            and (not provision.actors or not provision.actors.isdisjoint(who.actors))
+            and (not provision.purposes or not provision.purposes.isdisjoint(who.purposes))
+        )
+
+    def _asked(self, type_: str, code: str, values: Iterable[Coding]) -> Node:
+        texts = [f"{_escaped(system)}|{_escaped(value)}" if system else _escaped(value) for system, value in values]
+        return self._narrow(type_, f"{code}={quote(','.join(texts))}")
+
+    def _dated(self, type_: str, care: tuple[str, str]) -> Node:
+        start, end = care
+        for code in _DATES:
+            bounds = [(f"ge{start}" if start else ""), (f"le{end}" if end else "")]
+            query = "&".join(f"{code}={quote(bound)}" for bound in bounds if bound)
+            if (node := self._narrow(type_, query)) != NOTHING:
+                return node
+        return NOTHING
+
+    def _named(self, type_: str, data: Iterable[str]) -> Node:
+        pairs = [(kind, id_) for kind, _, id_ in (each.partition("/") for each in sorted(data))]
+        ids = tuple(id_ for kind, id_ in pairs if kind == type_)
+        nodes: list[Node] = [Ids(ids)] if ids else []
+        if any(link.via for link in self._facts.patient_links.get(type_, ())):
+            nodes.append(Reference(VIA, tuple(ReferenceValue(kind, id_) for kind, id_ in pairs)))
+        return any_of(nodes)
+
+
+def _within(period: tuple[int | None, int | None], now: int) -> bool:
+    start, end = period
+    return (start is None or start <= now) and (end is None or now < end)
+
+
+def _both(one: Node, other: Node) -> Node:
+    if NOTHING in (one, other):
+        return NOTHING
+    return other if one == EVERYTHING else one if other == EVERYTHING else And((one, other))
+
+
+def _opposite(node: Node) -> Node:
+    if node == NOTHING:
+        return EVERYTHING
+    return NOTHING if node == EVERYTHING else Not(node)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(",", "\\,").replace("|", "\\|").replace("$", "\\$")
+
+
+def boundaries(directives: Iterable[Directive]) -> list[int]:
+    """Return the instants at which something begins or ends to hold."""
+    found: set[int | None] = set()
+    for directive in directives:
+        found.update(directive.period)
+        _gather(directive.exceptions, found)
+    return sorted(instant for instant in found if instant is not None)
+
+
+def _gather(provisions: Iterable[Provision], found: set[int | None]) -> None:
+    for provision in provisions:
+        found.update(provision.period)
+        _gather(provision.inner, found)
+
+
+def hidden_labels(table: Mapping[str, Collection[str]], roles: Collection[str]) -> frozenset[str]:
+    """Return the labels that none of the roles may see behind."""
+    return frozenset(code for code, may in table.items() if not set(may) & set(roles))
