@@ -1,5 +1,6 @@
 """`$de-identify` over HTTP: of a resource, a Bundle, a patient and a type."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -81,6 +82,6 @@ async def test_as_a_job_it_answers_lines_too(http: httpx.AsyncClient) -> None:
     started = await http.get("Observation/$de-identify", headers={"prefer": "respond-async"})
     assert started.status_code == 202
     while (answer := await http.get(started.headers["content-location"])).status_code == 202:
-        pass
+        await asyncio.sleep(0.05)
     assert answer.headers["content-type"].startswith("application/fhir+ndjson")
     assert json.loads(answer.text)["resourceType"] == "Observation"

@@ -1,5 +1,6 @@
 """`$erase`: nothing of the patient is left, others keep theirs, a hold vetoes, a restored backup does not revive."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ async def test_results_of_jobs_about_the_patient_go(http: httpx.AsyncClient) -> 
     started = await http.get("Patient/a/$everything", headers={"prefer": "respond-async"})
     status = started.headers["content-location"].removeprefix(f"{BASE}/")
     while (await http.get(status)).status_code == 202:
-        pass
+        await asyncio.sleep(0.05)
     assert (await erased(http))["before"]["records"] == 1
     assert (await http.get(status)).status_code == 404
 
