@@ -17,6 +17,7 @@ from fhir_server.operations.operation import CoreOperation
 from fhir_server.operations.patient_everything import patient_everything
 from fhir_server.operations.purge import purge
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.retention import retention
 from fhir_server.operations.snapshot import snapshot_operation
 from fhir_server.operations.stats import stats
 from fhir_server.operations.terminology import TERMINOLOGY_OPERATIONS
@@ -50,6 +51,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         export_subject,
         legal_hold,
         replay_erasures,
+        retention,
         *TERMINOLOGY_OPERATIONS,
         *AUDIT_OPERATIONS,
     )
