@@ -9,7 +9,8 @@ from typing import Protocol
 import httpx
 
 from fhir_server.commands import (
-    audit, backup,
+    audit,
+    backup,
     clients,
     export,
     fhirpath,
@@ -18,6 +19,7 @@ from fhir_server.commands import (
     packages,
     reindex,
     serve,
+    tenants,
     terminology,
     users,
 )  # fmt: skip
@@ -50,6 +52,7 @@ _COMMANDS: Mapping[str, Command] = {
     "terminology": terminology,
     "users": users,
     "clients": clients,
+    "tenants": tenants,
     "keys": keys,
     "audit": audit,
 }

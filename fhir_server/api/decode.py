@@ -23,7 +23,7 @@ from fhir_server.errors import BadJson, BadRequest, UnsupportedMediaType, UriToo
 from fhir_server.interactions.binary import wrapped
 from fhir_server.model.exchange import FhirRequest, Query
 from fhir_server.settings import Settings
-from fhir_server.tenancy.registration import public_base
+from fhir_server.tenancy.registration import DEFAULT, public_base
 
 MOUNT = "/fhir"
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -82,6 +82,8 @@ def head(scope: Scope, mount: str) -> Head:
 
 def base_of(head: Head, settings: Settings) -> str:
     """Return the URL of the endpoint. Raises BadRequest: the Host header is no host."""
+    if head.tenant == DEFAULT:
+        return headers.base_url(head.scope, head.headers, settings, head.mount)
     return base_url_of(place_of(head.scope), (head.scope, head.headers), settings, head.mount)
 
 

@@ -1,6 +1,7 @@
 """`fhir-server backup` and `restore`: a consistent copy while the server runs, and back into an empty folder."""
 
 import argparse
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 
 from fhir_server.commands.progress import progress
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
-from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore
+from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
 from fhir_server.settings import Settings
 
 HELP = "Copy the store, consistently, while it serves."
@@ -17,11 +18,12 @@ HELP = "Copy the store, consistently, while it serves."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name the target."""
     parser.add_argument("target", type=Path, help="new or empty folder for the copy")
+    parser.add_argument("--tenant", default="", help="this tenant alone; without it, all")
 
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Ask the owner for a backup and show its progress."""
-    request = {"target": str(flags.target.resolve())}
+    request = {"target": str(flags.target.resolve()), "tenant": flags.tenant}
     with (
         open_door(settings) as folder,
         client(folder / CONTROL_SOCKET) as door,
@@ -40,9 +42,12 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 
 
 def _restore(settings: Settings, flags: argparse.Namespace) -> int:
-    """Restore into the data folder, which must be empty and without an owner."""
+    """Restore into the data folder, which must be without an owner, and empty unless it is for one tenant."""
     try:
-        restore(flags.source, settings.data_dir)
+        if flags.tenant:
+            asyncio.run(restore_one(flags.source, settings, flags.tenant))
+        else:
+            restore(flags.source, settings.data_dir)
     except (AlreadyOwned, BackupRefused, OSError) as error:
         raise CommandFailed(str(error)) from None
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
@@ -51,6 +56,7 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder that `backup` wrote")
+    parser.add_argument("--tenant", default="", help="this tenant alone, into a data folder without its files")
 
 
 restoring = SimpleNamespace(

@@ -19,13 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, help="folder for the files; made if missing")
     parser.add_argument("--type", action="append", dest="types", metavar="TYPE", help="only this type (repeatable)")
     parser.add_argument("--gzip", action="store_true", help="pack the files")
+    parser.add_argument("--tenant", default="default")
 
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Export; each file appears under its name only when it is whole."""
     flags.target.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, client(folder / CONTROL_SOCKET) as door:
-        totals: dict[str, int] = door.get("/status").json()["resources"]
+        status = door.get("/status", params={"tenant": flags.tenant}).json()
+        if "error" in status:
+            raise CommandFailed(status["error"])
+        totals: dict[str, int] = status["resources"]
         for type_ in sorted(flags.types or totals):
             if totals.get(type_, 0):
                 _export_type(door, flags, type_)
@@ -38,7 +42,8 @@ def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str) -> N
     name = f"{type_}.ndjson" + (".gz" if flags.gzip else "")
     partial = flags.target / (name + ".part")
     lines = 0
-    with _open(partial, packed=flags.gzip) as stream, door.stream("GET", "/export", params={"type": type_}) as answer:
+    asked = {"type": type_, "tenant": flags.tenant}
+    with _open(partial, packed=flags.gzip) as stream, door.stream("GET", "/export", params=asked) as answer:
         if answer.is_error:
             raise CommandFailed(f"export of {type_} failed with status {answer.status_code}")
         for chunk in answer.iter_bytes():

@@ -14,8 +14,8 @@ class Journal:
     Requests of one file are answered in any order, so spans are kept, and a load goes on after the first gap.
     """
 
-    def __init__(self, folder: Path, *, forget: bool) -> None:
-        self._path = folder / NAME
+    def __init__(self, folder: Path, *, forget: bool, tenant: str = "") -> None:
+        self._path = folder / (f"{tenant}-{NAME}" if tenant else NAME)
         self._spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._names: dict[Path, str] = {}
         if forget:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder")
     parser.add_argument("--report", type=Path, default=Path("load-report.ndjson"), help="where refusals are written")
     parser.add_argument("--again", action="store_true", help="load files that an earlier run has already loaded")
+    parser.add_argument("--tenant", default="default")
     parser.add_argument("--parallel", type=int, default=4, help="requests under way at once")
 
 
@@ -46,6 +47,7 @@ class Loading:
     loaded: int = 0
     refused: int = 0
     failures: list[str] = field(default_factory=list)
+    endpoint: str = "/fhir"
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def refuse(self, source: Path, place: int | None, status: str, outcome: object) -> None:
@@ -64,7 +66,10 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     flags.report.unlink(missing_ok=True)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, progress(" resources") as bar:
-        loading = Loading(Journal(folder, forget=flags.again), flags.report, bar)
+        own = flags.tenant != "default"
+        journal = Journal(folder, forget=flags.again, tenant=flags.tenant if own else "")
+        loading = Loading(journal, flags.report, bar, endpoint=f"/t/{flags.tenant}/fhir" if own else "/fhir")
+        _check(loading, folder / FHIR_SOCKET)
         _send_all(loading, folder / FHIR_SOCKET, _work(loading, files), flags.parallel)
     _say(f"{loading.loaded} resources loaded, {loading.refused} refused, {len(loading.failures)} files unreadable")
     for failure in loading.failures:
@@ -114,7 +119,7 @@ def _send_all(loading: Loading, socket_path: Path, work: Iterator[Parcel], paral
 
 
 def _send(loading: Loading, door: httpx.Client, parcel: Parcel) -> None:
-    answer = _post(door, parcel) if parcel.places else None
+    answer = _post(door, loading.endpoint, parcel) if parcel.places else None
     with loading.lock:
         for place, text in parcel.faults:
             loading.refuse(parcel.source, place, "", {"text": text})
@@ -125,7 +130,15 @@ def _send(loading: Loading, door: httpx.Client, parcel: Parcel) -> None:
         loading.bar.update(parcel.size)
 
 
-def _post(door: httpx.Client, parcel: Parcel) -> httpx.Response:
+def _check(loading: Loading, socket_path: Path) -> None:
+    """Raise CommandFailed where there is no such tenant, before all of a load is refused."""
+    with client(socket_path) as door:
+        answer = door.get(f"{loading.endpoint}/metadata", params={"_elements": "status"})
+    if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+        raise CommandFailed(f"the tenant is not served ({answer.status_code}): {answer.text[:300]}")
+
+
+def _post(door: httpx.Client, endpoint: str, parcel: Parcel) -> httpx.Response:
     """Send a parcel. A busy server is asked again for a while; one without room ends the load.
 
     Raises:
@@ -133,7 +146,7 @@ def _post(door: httpx.Client, parcel: Parcel) -> httpx.Response:
     """
     headers = {"content-type": "application/fhir+json", "prefer": "return=minimal"}
     for pause in _PAUSES:
-        answer = door.post("/fhir", content=parcel.body, headers=headers)
+        answer = door.post(endpoint, content=parcel.body, headers=headers)
         if answer.status_code not in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE):
             break
         time.sleep(pause)

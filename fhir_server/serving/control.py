@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from fhir_server.serving.maintenance import Maintenance
+from fhir_server.tenancy.registration import DEFAULT
 
 Progress = Callable[[int, int], None]
 
@@ -19,14 +20,18 @@ def control_app(maintenance: Maintenance) -> Starlette:
     """Build the application behind the control socket; whoever can open the socket may do all of this."""
 
     async def status(request: Request) -> Response:
-        return JSONResponse(await maintenance.status())
+        try:
+            return JSONResponse(await maintenance.status(_tenant(request)))
+        except KeyError:
+            return JSONResponse({"error": f"there is no tenant {_tenant(request)!r}"}, 404)
 
     async def backup(request: Request) -> Response:
-        target = Path((await request.json())["target"])
-        return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress)))
+        asked = await request.json()
+        target, tenant = Path(asked["target"]), asked.get("tenant", "")
+        return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant)))
 
     async def export(request: Request) -> Response:
-        lines = maintenance.export(request.query_params["type"])
+        lines = maintenance.export(request.query_params["type"], _tenant(request))
         return StreamingResponse(lines, media_type="application/fhir+ndjson")
 
     return Starlette(
@@ -36,6 +41,10 @@ def control_app(maintenance: Maintenance) -> Starlette:
             Route("/export", export),
         ]
     )
+
+
+def _tenant(request: Request) -> str:
+    return request.query_params.get("tenant", DEFAULT)
 
 
 async def _lines(work: Callable[[Progress], Awaitable[object]]) -> AsyncIterator[bytes]:
@@ -50,6 +59,8 @@ async def _lines(work: Callable[[Progress], Awaitable[object]]) -> AsyncIterator
     async def run() -> None:
         try:
             queue.put_nowait({"result": await work(progress)})
+        except KeyError as error:
+            queue.put_nowait({"error": f"there is no tenant {error.args[0]!r}"})
         except Exception as error:  # the command must hear of every failure; it shows this line to its user
             queue.put_nowait({"error": str(error) or type(error).__name__})
         queue.put_nowait(None)

@@ -2,15 +2,20 @@
 
 import asyncio
 import itertools
+import json
 import logging
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fhir_server.app import extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper, sinks_of
+from fhir_server.errors import FhirError
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
@@ -18,20 +23,27 @@ from fhir_server.storage.sqlite.backup import BackupRefused
 from fhir_server.storage.sqlite.backup import restore as restore_tenant
 from fhir_server.storage.sqlite.ownership import AlreadyOwned, Owner, own, owner_of
 from fhir_server.storage.sqlite.provider import SqliteProvider
-from fhir_server.storage.sqlite.store import milliseconds
+from fhir_server.storage.sqlite.store import SqliteStore, milliseconds
+from fhir_server.tenancy.register import Register
+from fhir_server.tenancy.registration import DEFAULT, Registration, is_name, read_registration
 
-__all__ = ["AlreadyOwned", "BackupRefused", "Maintenance", "Owner", "own", "owner_of", "restore"]
+__all__ = ["AlreadyOwned", "BackupRefused", "Maintenance", "Owner", "own", "owner_of", "restore", "restore_one"]
 
 logger = logging.getLogger(__name__)
 _SWEEP_EVERY = 60.0
 _EXPORT_PAGE = 1_000
+REGISTER = "tenants.json"
+"""The file of a backup that says what its tenants are, beside their stores."""
 
 
 class Maintenance:
     """The owner's handle on every tenant of a data folder."""
 
-    def __init__(self, provider: SqliteProvider, reseal: Resealing) -> None:
-        self._provider, self._reseal = provider, reseal
+    def __init__(self, provider: SqliteProvider, settings: Settings) -> None:
+        self._provider, self._reseal = provider, Resealing(settings)
+        self._register = Register(settings, partial(provider.open, DEFAULT))
+        self._working: Counter[str] = Counter()
+        self._turn = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -41,57 +53,81 @@ class Maintenance:
         await asyncio.to_thread(catch_up, settings)
         provider = SqliteProvider(settings.data_dir, settings, extract=extract_by(settings))
         try:
-            await provider.open("default")
-            yield cls(provider, Resealing(settings))
+            await provider.open(DEFAULT)
+            yield cls(provider, settings)
         finally:
             await provider.close()
 
     async def empty(self) -> bool:
         """Tell whether nothing was ever written."""
-        return await (await self._provider.open("default")).last_txid() == 0
+        return await (await self._provider.open(DEFAULT)).last_txid() == 0
 
-    async def status(self) -> dict[str, Any]:
-        """Return what commands show: tenants and the number of current resources by type of the default one."""
-        store = await self._provider.open("default")
-        return {
-            "tenants": self._provider.tenants(),
-            "txid": await store.last_txid(),
-            "resources": dict(await store.statistics()),
-        }
+    async def status(self, tenant: str = DEFAULT) -> dict[str, Any]:
+        """Return what commands show: all tenants, and the number of current resources by type of one.
 
-    async def backup(self, target: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
-        """Copy every tenant into a new or empty folder while the server goes on."""
+        Raises:
+            KeyError: there is no such tenant.
+        """
+        async with self._lent(tenant) as store:
+            return {
+                "tenants": self._provider.tenants(),
+                "txid": await store.last_txid(),
+                "resources": dict(await store.statistics()),
+            }
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None], tenant: str = "") -> dict[str, Any]:
+        """Copy every tenant, or one, into a new or empty folder while the server goes on."""
         done: dict[str, Any] = {}
-        for tenant in self._provider.tenants():
-            store = await self._provider.open(tenant)
-            done[tenant] = asdict(await store.backup(target / "tenants" / tenant, progress))
+        for name in [tenant] if tenant else self._provider.tenants():
+            async with self._lent(name) as store:
+                done[name] = asdict(await store.backup(target / "tenants" / name, progress))
+        await self._register.refresh()
+        known = [asdict(self._register.known[name]) for name in done if name in self._register.known]
+        (target / REGISTER).write_text(json.dumps(known, indent=1))
         return done
 
-    async def export(self, type_: str) -> AsyncIterator[bytes]:
+    async def export(self, type_: str, tenant: str = DEFAULT) -> AsyncIterator[bytes]:
         """Yield the current resources of one type as NDJSON, all of one instant."""
-        store = await self._provider.open("default")
-        search = Search({type_: EVERYTHING}, count=_EXPORT_PAGE)
-        while True:
-            page = await store.search(search)
-            yield b"".join(version.stamped() + b"\n" for version in page.versions)
-            if page.next is None:
-                return
-            search = Search({type_: EVERYTHING}, count=_EXPORT_PAGE, after=page.next)
+        async with self._lent(tenant) as store:
+            search: Search | None = Search({type_: EVERYTHING}, count=_EXPORT_PAGE)
+            while search is not None:
+                page = await store.search(search)
+                yield b"".join(version.stamped() + b"\n" for version in page.versions)
+                search = replace(search, after=page.next) if page.next else None
 
     async def upkeep(self) -> None:
-        """Sweep what page links can no longer ask for, for as long as this runs."""
+        """Sweep what page links can no longer ask for, for as long as this runs.
+
+        Only tenants that were written since the last round are opened, and closed again.
+        """
+        seen = {name: time.time() for name in self._provider.tenants() if name != DEFAULT}
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
-            for tenant in self._provider.tenants():
+            for name in self._provider.tenants():
                 try:
-                    await (await self._provider.open(tenant)).sweep()
-                    await asyncio.to_thread(self._reseal, tenant)
+                    await self._look_after(name, seen)
                 except Exception:  # upkeep must outlive one bad round; the next one tries again
-                    logger.exception("sweep of tenant %s failed", tenant)
+                    logger.exception("sweep of tenant %s failed", name)
+
+    async def _look_after(self, name: str, seen: dict[str, float]) -> None:
+        known = await self._register.find(name)
+        if known is not None and known.state == "erased":
+            await self._provider.remove(name)  # whoever erased it was cut off, or a late request made files anew
+            return
+        if name == DEFAULT or self._provider.written(name) > seen.get(name, 0):
+            async with self._lent(name) as store:
+                await store.sweep()
+            seen[name] = self._provider.written(name)
+        await asyncio.to_thread(self._reseal, name)
 
     async def keep_audit(self, settings: Settings) -> None:
         """Sign the audit logs and send what is new in them, for as long as this runs; idle tenants are left alone."""
-        keeper, seen = Keeper(sinks_of(settings), milliseconds), dict[tuple[str, str], int]()
+        sinks = sinks_of(settings)
+        keeper, seen = Keeper(sinks, milliseconds), dict[tuple[str, str], int]()
+        for tenant in self._provider.tenants():
+            if tenant != DEFAULT:  # not opened before it is written again, unless a sink may wait for what it has
+                changed = _changed(settings.data_dir / "tenants" / tenant)
+                seen.update({(tenant, name): changed for name in (("sign",) if sinks else ("sign", "send"))})
         for number in itertools.count(1):
             await asyncio.sleep(SENT_EVERY)
             work = [("send", keeper.look)] + ([("sign", keeper.sign)] if number % SIGNED_EVERY == 0 else [])
@@ -101,16 +137,27 @@ class Maintenance:
                     if seen.get((tenant, name)) == changed:
                         continue
                     try:
-                        await step(tenant, await self._provider.open(tenant))
+                        async with self._lent(tenant) as store:
+                            await step(tenant, store)
                         seen[tenant, name] = changed
+                    except KeyError:
+                        continue  # erased meanwhile
                     except Exception:  # as above
                         logger.exception("the audit of tenant %s cannot be kept", tenant)
 
-
-def _changed(folder: Path) -> int:
-    """Return when a record was last written to, in nanoseconds."""
-    files = (folder / "record.db", folder / "record.db-wal")
-    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+    @asynccontextmanager
+    async def _lent(self, name: str) -> AsyncIterator[SqliteStore]:
+        """Give the store of a tenant; all but the default one are closed when nobody here works with them."""
+        async with self._turn:
+            store = await self._provider.open(name)
+            self._working[name] += 1
+        try:
+            yield store
+        finally:
+            async with self._turn:
+                self._working[name] -= 1
+                if name != DEFAULT and not self._working[name]:
+                    await self._provider.shut(name)
 
 
 def restore(source: Path, data_dir: Path) -> list[str]:
@@ -122,7 +169,54 @@ def restore(source: Path, data_dir: Path) -> list[str]:
     tenants = sorted(folder.name for folder in (source / "tenants").glob("*") if folder.is_dir())
     if not tenants:
         raise BackupRefused(f"{source} is not a backup: it has no tenants")
+    if DEFAULT not in tenants:
+        raise BackupRefused(f"{source} holds {', '.join(tenants)[:200]} alone: restore with --tenant")
     with own(data_dir, "a restore"):
         for tenant in tenants:
             restore_tenant(source / "tenants" / tenant, data_dir / "tenants" / tenant)
     return tenants
+
+
+def _changed(folder: Path) -> int:
+    """Return when a record was last written to, in nanoseconds."""
+    files = (folder / "record.db", folder / "record.db-wal")
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+
+
+async def restore_one(source: Path, settings: Settings, tenant: str) -> None:
+    """Put one tenant of a backup back into a data folder that nobody owns; it must have no files there.
+
+    One that the folder does not know is registered as it was when the backup was made.
+
+    Raises:
+        BackupRefused: there is no backup of it, it has files, it was erased, or its hosts serve others.
+    """
+    folder = settings.data_dir / "tenants" / tenant
+    if not is_name(tenant) or not (source / "tenants" / tenant).is_dir():
+        raise BackupRefused(f"{source} holds no backup of the tenant {tenant!r}")
+    with own(settings.data_dir, "a restore"):
+        provider = SqliteProvider(settings.data_dir, settings, extract=extract_by(settings))
+        try:
+            if tenant == DEFAULT:
+                restore_tenant(source / "tenants" / tenant, folder)
+                return
+            register = Register(settings, partial(provider.open, DEFAULT))
+            known = await register.find(tenant)
+            if known is not None and known.state == "erased":
+                raise BackupRefused(f"the tenant {tenant!r} was erased; a backup does not bring it back")
+            restore_tenant(source / "tenants" / tenant, folder)
+            if known is None:
+                await register.add(replace(_registered(source, tenant), state="active"))
+        except FhirError as error:
+            raise BackupRefused(str(error)) from None
+        finally:
+            await provider.close()
+
+
+def _registered(source: Path, tenant: str) -> Registration:
+    """Return what a backup says of a tenant."""
+    try:
+        found = [read_registration(each) for each in json.loads((source / REGISTER).read_text())]
+    except (OSError, ValueError) as error:
+        raise BackupRefused(f"{source / REGISTER} cannot be read: {error}") from None
+    return next((each for each in found if each.name == tenant), Registration(tenant))
