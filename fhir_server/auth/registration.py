@@ -147,8 +147,8 @@ def _check_jwks(jwks: dict[str, Any] | None) -> None:
 
 def _text(asked: dict[str, Any], name: str) -> str:
     value = asked.get(name, "")
-    if not isinstance(value, str):
-        raise _bad(f"{name} is not a string")
+    if not isinstance(value, str) or not value.isprintable():
+        raise _bad(f"{name} is not a plain string")
     return value
 
 

@@ -25,7 +25,7 @@ from fhir_server.auth.passwords import fault
 from fhir_server.auth.providers import Provider, providers_of
 from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.auth.secrets import digest
-from fhir_server.auth.sessions import close_session, find_session, open_session
+from fhir_server.auth.sessions import close_all, close_session, find_session, open_session
 from fhir_server.auth.totp import code_holds
 from fhir_server.auth.users import User, save_user, sign_in, with_password
 from fhir_server.auth.waiting import decided, keep_waiting, waiting
@@ -109,6 +109,7 @@ class Flow:
             values = {"handle": handle, "form": session.form, "fault": said or "Give the same password twice."}
             return page("new_password", 400, length=desk.settings.password_length, **values)
         await save_user(desk, await with_password(session.user, new))
+        await close_all(desk, session.user.id, but=cookie_of(request, desk))
         step = "consent" if handle else "manage"
         return go_to(f"{self.service.here(request)}/{step}?{urlencode({'request': handle})}")
 
@@ -175,8 +176,8 @@ class Flow:
         if subject.patient:
             about = await people.patient(self.service, visit.tenant, visit.desk.base, subject.patient)
         offered = _for_user(asked.scopes, visit.session.user)
-        scopes = [{"text": name, "words": of_other(name)} for name in sorted(offered.others)]
-        scopes += [{"text": scope.text, "words": of_scope(scope)} for scope in offered.resources]
+        scopes = [{"text": scope.text, "words": of_scope(scope)} for scope in offered.resources]
+        scopes += [{"text": name, "words": of_other(name)} for name in sorted(offered.others)]
         return page(
             "consent",
             leads_to=asked.redirect_uri,

@@ -1,5 +1,6 @@
 """What the endpoints of the authorization server share: the desk of the tenant that a URL names, and its rules."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from fhir_server.settings import Settings
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _LARGEST_FORM = 100_000
 _MOST_FIELDS = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 DeskOf = Callable[[str, str], Awaitable[Desk]]
 
@@ -117,6 +119,8 @@ async def form_of(request: Request) -> dict[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise OAuthError("invalid_request", "a parameter is given twice")
+    if any(_CONTROL.search(value) for value in found.values()):
+        raise OAuthError("invalid_request", "a parameter holds control characters")
     return found
 
 

@@ -190,6 +190,21 @@ async def test_what_is_too_large_or_malformed_is_refused(ehr: Ehr, url: str) -> 
         await ehr.http.post(url, content=b"client_id=\x00&name=\x00", headers=kind),
     ]
     assert all(400 <= answer.status_code < 500 for answer in answers), [a.status_code for a in answers]
+    controls = [await ehr.http.post(url, content=f"name=a%{n:02x}b".encode(), headers=kind) for n in (0, 10, 27, 127)]
+    assert [answer.status_code for answer in controls] == [400] * 4
+
+
+async def test_nothing_that_is_sent_to_a_page_spoils_the_audit(ehr: Ehr) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    for field in ("name", "password", "client_id", "code", "request"):
+        await ehr.http.post(
+            "/auth/sign-in", content=f"name=x&{field}x=1&{field}=%00%ff%ed%a0%80".encode(), headers=kind
+        )
+    await ehr.http.get("/auth/authorize?client_id=%ff%00%ed%a0%80")
+    await ehr.http.post("/auth/sign-in", data={"name": "\ud7ff\uffff<script>\u202e", "password": "x"})
+    await asyncio.sleep(0.3)
+    answer = await ehr.fhir("AuditEvent?_count=100", await ehr.bearer("system/*.rs"))
+    assert (answer.status_code, answer.json()["resourceType"]) == (200, "Bundle")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ async def test_no_other_challenge_is_taken(ehr: Ehr, method: str) -> None:
 
 
 @requirement("31")
-@pytest.mark.parametrize("verifier", ["", "w" * 64, "v" * 42, CHALLENGE, "v" * 129, "v" * 63 + "\n"])
+@pytest.mark.parametrize("verifier", ["", "w" * 64, "v" * 42, CHALLENGE, "v" * 129, "v" * 63 + "!"])
 async def test_a_code_is_nothing_without_its_verifier(ehr: Ehr, verifier: str) -> None:
     code = (await ehr.walked(await ehr.asked("user/*.rs")))["code"]
     refused = await ehr.redeemed(code, code_verifier=verifier)

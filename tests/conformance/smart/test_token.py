@@ -9,6 +9,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from fhir_server.auth import keys
 from fhir_server.auth.clients import Client, save_client
 from fhir_server.auth.records import SESSIONS, TOKENS
 from fhir_server.auth.secrets import digest
@@ -244,3 +245,19 @@ async def test_who_is_nobody_in_the_record_is_no_fhir_user(ehr: Ehr) -> None:
     payload = body["id_token"].split(".")[1]
     claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     assert "fhirUser" not in claims and claims["sub"]
+
+
+async def test_a_key_that_was_replaced_is_published_as_long_as_it_is_needed(ehr: Ehr) -> None:
+    before = await ehr.granted("openid")
+    old = {key["kid"] for key in (await keys.published(ehr.desk))["keys"]}
+    fresh = await keys.rotate(ehr.desk)
+    after = await ehr.granted("openid")
+    told = (await ehr.http.get("/auth/jwks")).json()
+    assert {key["kid"] for key in told["keys"]} == old | {fresh}
+    for body in (before, after):
+        jwt.decode(body["id_token"], KeySet.import_key_set(told), algorithms=["RS256"])
+    assert jwt.decode(after["id_token"], KeySet.import_key_set(told), algorithms=["RS256"]).header["kid"] == fresh
+    later = replace(ehr.desk, now=lambda: ehr.desk.now() + (ehr.desk.settings.key_life + 60) * 1000)
+    await keys.rotate(later)
+    assert fresh in {key["kid"] for key in (await keys.published(ehr.desk))["keys"]}
+    assert not old & {key["kid"] for key in (await keys.published(ehr.desk))["keys"]}
