@@ -180,6 +180,12 @@ class Unauthorized(FhirError):
     status, code = 401, "login"
 
 
+class TooManyRequests(FhirError):
+    """Somebody asks more often than they may; `Retry-After` says when to ask again. Spec: RFC 6585, section 4"""
+
+    status, code = 429, "throttled"
+
+
 class Busy(FhirError):
     """The server cannot take the request now; try again."""
 

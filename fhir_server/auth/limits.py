@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 from limits import RateLimitItem, parse_many
 
-from fhir_server.errors import FhirError
+from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
 
 FILE = "limits.db"
@@ -22,12 +22,6 @@ _PARTS = 100
 _EXACT = 200
 """Limits up to this many are taken one by one."""
 _CLEAN_EVERY = 1_000
-
-
-class TooManyRequests(FhirError):
-    """Somebody asks more often than they may; `Retry-After` says when to ask again. Spec: RFC 6585, section 4"""
-
-    status, code = 429, "throttled"
 
 
 class BadLimit(Exception):

@@ -8,7 +8,7 @@ from fhir_server.api.auth.service import Service, answered
 from fhir_server.api.auth.show import message
 from fhir_server.api.decode import OPERATOR
 from fhir_server.api.headers import client_address, mapping
-from fhir_server.auth.limits import TooManyRequests
+from fhir_server.errors import TooManyRequests
 
 
 def limited(service: Service, kind: str, handler: Handler) -> Handler:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.auth.limits import BadLimit, Limits, TooManyRequests, rules_of
+from fhir_server.auth.limits import BadLimit, Limits, rules_of
+from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
 
 START = 1_800_000_000_000
