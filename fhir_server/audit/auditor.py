@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
-from fhir_server.audit.events import Agent, Event, agent_text, own_keys, row_of
+from fhir_server.audit.events import Agent, Event, agent_text, own_keys, plain, row_of
 from fhir_server.audit.patients import asked_for, mentioned, patients_of
 from fhir_server.audit.recorder import Book, Recorder
 from fhir_server.context import Caller, Context
@@ -92,7 +92,7 @@ class Auditor:
 
     def _begin(self, request: FhirRequest) -> _Trail:
         outer, address = _trail.get(), request.address
-        purpose = request.headers.get(_PURPOSE, "")[:64]
+        purpose = plain(request.headers.get(_PURPOSE, "")[:64])
         if outer is not None and not address:
             return _Trail(outer.agent, outer.keys, request, purpose or outer.purpose)
         caller = self._caller
@@ -126,7 +126,7 @@ class Auditor:
             patients, count = self._patients(request, response)
         return Event(
             request.interaction, status, _entity(request, version), version.version if version else 0, patients,
-            request.request_id, _query(request), trail.purpose, request.operation or "", count,
+            request.request_id, _query(request), trail.purpose, plain(request.operation or ""), count,
         )  # fmt: skip
 
     def _patients_of(self, version: Version) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class Auditor:
 def agent_of_caller(caller: Caller, address: str) -> Agent:
     """Return a caller as agent of an event; who has not signed in has no name."""
     user = caller.user or ("" if caller.name in ("anonymous", caller.client) else caller.name)
-    return Agent(user, caller.subject, caller.client, caller.grant.strip("*"), address, caller.roles)
+    return Agent(plain(user), caller.subject, plain(caller.client), caller.grant.strip("*"), address, caller.roles)
 
 
 Commit = Callable[[Sequence[Change]], Awaitable[CommitResult]]
@@ -204,7 +204,7 @@ def _entity(request: FhirRequest, version: Version | None) -> str:
     if version is not None:
         return str(version.key)
     if request.id is not None and request.type is not None:
-        return str(request.key)
+        return plain(str(request.key))
     return request.type or ""
 
 
@@ -215,5 +215,5 @@ def _query(request: FhirRequest) -> str:
     path = "/".join(part for part in (str(request.compartment or ""), request.type or "", request.id or "") if part)
     if request.operation:
         path = f"{path}/${request.operation}" if path else f"${request.operation}"
-    text = f"{path}?{urlencode(request.query)}" if request.query else path
-    return text[:_LONGEST_QUERY]
+    text = f"{path}?{urlencode(request.query, errors='replace')}" if request.query else path
+    return plain(text[:_LONGEST_QUERY])

@@ -3,6 +3,7 @@
 Spec: https://hl7.org/fhir/R4/auditevent.html
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
@@ -86,6 +87,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         return "0" if self.status < 400 else "4" if self.status < 500 else "8"
 
 
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _agent_decoder = msgspec.json.Decoder(Agent)
@@ -110,12 +113,31 @@ def agent_text(agent: Agent) -> str:
 @lru_cache(maxsize=4096)
 def agent_of(text: str) -> Agent:
     """Return the agent of a row."""
-    return _agent_decoder.decode(text)
+    agent = _agent_decoder.decode(text)
+    if text.isascii() and "\\u" not in text:
+        return agent  # JSON escapes what FHIR forbids
+    return Agent(
+        plain(agent.user), plain(agent.subject), plain(agent.client), plain(agent.grant), plain(agent.address),
+        tuple(map(plain, agent.roles)), agent.others,
+    )  # fmt: skip
 
 
 def event_of(entry: AuditEntry) -> Event:
     """Return the event of a row."""
-    return _event_decoder.decode(entry.body)
+    event = _event_decoder.decode(entry.body)
+    if event.entity.isprintable() and event.note.isprintable() and event.purpose.isprintable():
+        return event
+    return msgspec.structs.replace(
+        event, entity=plain(event.entity), note=plain(event.note), purpose=plain(event.purpose)
+    )
+
+
+def plain(text: str) -> str:
+    """Return a text that a client has sent without the characters that FHIR forbids.
+
+    Spec: https://hl7.org/fhir/R4/datatypes.html#string
+    """
+    return text if text.isprintable() else _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def own_keys(agent: Agent) -> tuple[str, ...]:

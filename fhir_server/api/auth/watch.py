@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from fhir_server.api.auth.service import Service, tenant_of
 from fhir_server.api.headers import client_address, mapping
-from fhir_server.audit.events import REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event
+from fhir_server.audit.events import REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event, plain
 
 _Handler = Callable[[Request], Awaitable[Response]]
 _CODES: Final[Mapping[str, str]] = {
@@ -26,7 +26,7 @@ _LONGEST: Final = 100
 def known(request: Request, **who: str) -> None:
     """Note who asks, as far as an endpoint has found out: `user`, `subject`, `client`."""
     for name, value in who.items():
-        setattr(request.state, f"audit_{name}", value[:_LONGEST])
+        setattr(request.state, f"audit_{name}", plain(value[:_LONGEST]))
 
 
 def watched(service: Service, name: str, handler: _Handler) -> _Handler:

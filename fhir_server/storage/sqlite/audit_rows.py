@@ -1,6 +1,7 @@
 """Appending to the audit log inside a commit group."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +14,7 @@ from fhir_server.storage.sqlite.connection import fetch
 _MASK = (1 << 47) - 1  # six bytes in a row; two texts share a key once in a hundred million million
 
 
+@lru_cache(maxsize=16_384)
 def key_of(text: str) -> int:
     """Return the number that stands for a text in the index, one or more."""
     return int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) & _MASK or 1
