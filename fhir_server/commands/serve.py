@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 
+from fhir_server.auth.brands import BadBrands
 from fhir_server.auth.limits import BadLimit
 from fhir_server.auth.providers import BadProviders
 from fhir_server.auth.roles import BadRoles
@@ -36,7 +37,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         _say(f"Tokens and data go over {settings.host} unencrypted: set tls_cert and tls_key, or a proxy before it.")
     try:
         serve(settings, say=_say)
-    except (AlreadyOwned, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders) as error:
+    except (AlreadyOwned, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders, BadBrands) as error:
         raise CommandFailed(str(error)) from None
     except StoreError as error:
         raise CommandFailed(f"the store in {settings.data_dir} cannot be opened: {error}") from None

@@ -63,7 +63,7 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("passkeys/sign-in-options", keys.sign_in_options),
         ("passkeys/sign-in", keys.sign_in),
     ):
-        taken = limited(service, "sign_in", guarded(handler))
+        taken = limited(service, "sign_in", guarded(_own(service, handler)))
         yield Route(f"{prefix}/auth/{name}", watched(service, name.removeprefix("passkeys/"), taken), methods=["POST"])
     begun, ended = (limited(service, "sign_in", guarded(each)) for each in (federation.begin, federation.back))
     yield Route(f"{prefix}/auth/federated/{{provider}}", begun, methods=["GET"])
