@@ -17,6 +17,7 @@ from fhir_server.commands import (
     keys,
     load,
     packages,
+    privacy,
     reindex,
     serve,
     tenants,
@@ -55,6 +56,7 @@ _COMMANDS: Mapping[str, Command] = {
     "tenants": tenants,
     "keys": keys,
     "audit": audit,
+    "privacy": privacy,
 }
 
 
