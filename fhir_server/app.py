@@ -53,8 +53,7 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     settings = parts.settings
     stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
     jobs = Runner(now)
-    audited = settings.audit == "on" or (settings.audit == "auto" and settings.auth != "none")
-    recorder = Recorder(now) if audited else None
+    recorder = Recorder(now) if settings.audited else None
     watching: asyncio.Task[None] | None = None
     try:
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))

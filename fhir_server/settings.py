@@ -140,7 +140,8 @@ class Settings(BaseModel):
     )
     label_roles: dict[str, tuple[str, ...]] = Field(
         {
-            "R": ("clinician", "nurse", "admin"), "V": ("clinician", "admin"),
+            "R": ("clinician", "nurse", "admin"),
+            "V": ("clinician", "admin"),
             **dict.fromkeys(("PSY", "SUD", "ETH", "HIV", "SDV", "SEX", "STD"), ("clinician", "admin")),
         },
         description="Security labels, and the roles whose users may see what carries them.",
@@ -197,3 +198,8 @@ class Settings(BaseModel):
     )
     durable: bool = Field(True, description="fsync each commit group; only tests switch it off.")
     max_text_lag: Positive = Field(5, description="Seconds that a full-text search waits for its index to catch up.")
+
+    @property
+    def audited(self) -> bool:
+        """Whether requests are audited."""
+        return self.audit == "on" or (self.audit == "auto" and self.auth != "none")

@@ -61,6 +61,12 @@ _DOCUMENTATION = (
 _SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _MOST_BASES = 16
+_AUDITED = ("read", "vread", "history-instance", "create", "search-type")
+_OF_THE_AUDIT: dict[str, Any] = {
+    "interaction": [{"code": code} for code in _AUDITED], "versioning": "versioned", "updateCreate": False,
+    "conditionalCreate": False, "conditionalUpdate": False, "conditionalDelete": "not-supported",
+    "searchInclude": [], "searchRevInclude": [],
+}  # fmt: skip
 _of_terminologies: "WeakKeyDictionary[Terminology, dict[str, Stated]]" = WeakKeyDictionary()
 
 
@@ -97,14 +103,16 @@ class Parts(NamedTuple):
     store: Capabilities
     profiles: Supported
     guides: tuple[str, ...]
+    audited: bool
 
 
 def _parts(ctx: Context) -> Parts:
     guides = tuple(package.guide for package in ctx.packages.all if package.guide)
     profiles = supported_profiles(ctx.library)
     return Parts(
-        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, profiles, guides
-    )
+        ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, profiles, guides,
+        ctx.auditor is not None,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=16)
@@ -221,6 +229,8 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iter
         "searchParam": _search_parameters(own),
         "operation": _operations(facts for facts in operations.facts if _is_for(facts, type_)),
     }
+    if type_ == "AuditEvent" and parts.audited:
+        resource |= _OF_THE_AUDIT
     return {name: value for name, value in resource.items() if value != []}
 
 

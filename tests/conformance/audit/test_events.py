@@ -190,3 +190,12 @@ async def test_a_report_is_found_by_the_time_at_which_it_came(busy: Audited) -> 
     made = (await busy.ehr.fhir("AuditEvent", token, "POST", REPORT)).json()
     found = await busy.events(f"date=ge{made['meta']['lastUpdated']}")
     assert made["id"] in [event["id"] for event in found]
+
+
+async def test_metadata_says_what_can_be_done_with_events(busy: Audited) -> None:
+    rest = (await busy.ehr.fhir("metadata")).json()["rest"][0]
+    found = next(resource for resource in rest["resource"] if resource["type"] == "AuditEvent")
+    assert {each["code"] for each in found["interaction"]} == {
+        "read", "vread", "history-instance", "create", "search-type",
+    }  # fmt: skip
+    assert {"tree-head", "consistency-proof"} <= {each["name"] for each in found["operation"]}
