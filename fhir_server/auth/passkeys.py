@@ -6,7 +6,7 @@ Spec: https://www.w3.org/TR/webauthn-3/
 """
 
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ import msgspec
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import LAUNCHES
 from fhir_server.auth.secrets import digest, new_handle
-from fhir_server.auth.users import User, find_user, save_user
+from fhir_server.auth.users import User, find_user, update_user
 from fhir_server.storage.base import RecordChange, RecordChanged
 
 _PATIENCE = 300
@@ -73,9 +73,7 @@ async def register(desk: Desk, user: User, handle: str, credential: Mapping[str,
         "name": name.strip()[:_LONGEST_NAME] or "passkey",
         "created": desk.now(),
     }
-    user = replace(user, passkeys={**user.passkeys, _text(found.credential_id): kept})
-    await save_user(desk, user)
-    return user
+    return await _changed(desk, user, lambda keys: {**keys, _text(found.credential_id): kept})
 
 
 async def sign_in_options(desk: Desk) -> dict[str, Any]:
@@ -107,16 +105,22 @@ async def signed_in(desk: Desk, handle: str, credential: Mapping[str, Any]) -> U
         )
     except (WebAuthnException, ValueError, TypeError, KeyError) as error:
         raise BadPasskey(str(error)) from None
-    user = replace(user, passkeys={**user.passkeys, id_: {**kept, "count": found.new_sign_count}})
-    await save_user(desk, user)
+    user = await _changed(desk, user, lambda keys: {**keys, id_: {**kept, "count": found.new_sign_count}})
+    if not user.active:
+        raise BadPasskey("this user was switched off a moment ago")
     return user
 
 
 async def forget(desk: Desk, user: User, id_: str) -> User:
     """Remove a passkey of a user."""
-    user = replace(user, passkeys={each: kept for each, kept in user.passkeys.items() if each != id_})
-    await save_user(desk, user)
-    return user
+    return await _changed(desk, user, lambda keys: {each: kept for each, kept in keys.items() if each != id_})
+
+
+async def _changed(desk: Desk, user: User, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> User:
+    now = await update_user(desk, user.id, lambda now: replace(now, passkeys=change(now.passkeys)))
+    if now is None:
+        raise BadPasskey("this user was removed a moment ago")
+    return now
 
 
 async def _owner(desk: Desk, credential: Mapping[str, Any]) -> tuple[User, str]:

@@ -14,7 +14,7 @@ import segno
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import ONCE
 from fhir_server.auth.secrets import digest
-from fhir_server.auth.users import User, failed, save_user, succeeded
+from fhir_server.auth.users import User, failed, succeeded, update_user
 
 _PERIOD = 30
 _CODES = 10
@@ -56,9 +56,10 @@ async def code_holds(desk: Desk, user: User, code: str) -> bool:
     if await _is_right(desk, user, code):
         await succeeded(desk, user)
         return True
-    left = await _without(desk, user, code)
-    await (failed(desk, user) if left is None else save_user(desk, replace(left, failures=0, locked=0)))
-    return left is not None
+    if not await _recovers(desk, user, code):
+        await failed(desk, user)
+        return False
+    return True
 
 
 async def _is_right(desk: Desk, user: User, code: str) -> bool:
@@ -68,12 +69,16 @@ async def _is_right(desk: Desk, user: User, code: str) -> bool:
     return await desk.first(ONCE.name, digest(f"totp {user.id} {given}"), 3 * _PERIOD)
 
 
-async def _without(desk: Desk, user: User, code: str) -> User | None:
-    """Return the user without the recovery code that was given; None for one that they do not have."""
+async def _recovers(desk: Desk, user: User, code: str) -> bool:
+    """Take a recovery code, which is used up by that."""
     kept = _digest(code)
     if kept not in user.recovery or not await desk.first(ONCE.name, digest(f"recovery {user.id} {kept}"), 86_400):
-        return None
-    return replace(user, recovery=tuple(each for each in user.recovery if each != kept))
+        return False
+
+    def without(now: User) -> User:
+        return replace(now, recovery=tuple(each for each in now.recovery if each != kept), failures=0, locked=0)
+
+    return await update_user(desk, user.id, without) is not None
 
 
 def _digest(code: str) -> str:

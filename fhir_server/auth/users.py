@@ -1,7 +1,7 @@
 """Users: people who sign in, and who they are in the record."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import COUNTERS, USERS
 from fhir_server.auth.secrets import digest, new_handle
+from fhir_server.errors import Busy
 from fhir_server.storage.base import Record, RecordChange, RecordChanged, Where
 
 _TRIES = 20
@@ -110,6 +111,19 @@ async def save_user(desk: Desk, user: User) -> None:
         raise NameTaken(f"there is a user {user.name!r} already") from None
 
 
+async def update_user(desk: Desk, user_id: str, change: Callable[[User], User]) -> User | None:
+    """Change a user as they are at that moment, so that nothing that others change is lost; None: there is none."""
+    for _ in range(_TRIES):
+        record = await desk.get(USERS.name, user_id)
+        if record is None:
+            return None
+        user = change(_read(record))
+        with suppress(RecordChanged):
+            await desk.put(RecordChange(USERS.name, user_id, asdict(user), expected=record.revision))
+            return user
+    raise Busy("others change this user all the time; try again")
+
+
 async def with_password(user: User, password: str, *, change: bool = False) -> User:
     """Return the user with another password."""
     return replace(user, password=await asyncio.to_thread(_hasher.hash, password), change=change)
@@ -130,34 +144,29 @@ async def sign_in(desk: Desk, name: str, password: str) -> User | None:
         await failed(desk, user)
         return None
     if _hasher.check_needs_rehash(user.password):
-        user = await with_password(user, password, change=user.change)
-        await save_user(desk, user)
+        hashed = (await with_password(user, password)).password
+        await update_user(desk, user.id, lambda now: replace(now, password=hashed))
     return user if user.totp else await succeeded(desk, user)
 
 
 async def failed(desk: Desk, user: User) -> None:
     """Count a failed sign-in, of several at the same time each one."""
-    for _ in range(_TRIES):
-        record = await desk.get(USERS.name, user.id)
-        if record is None:
-            return
-        now = _read(record)
+
+    def counted(now: User) -> User:
         failures = now.failures + 1
-        locked = now.locked
-        if failures >= desk.settings.sign_in_failures:
-            failures, locked = 0, desk.after(desk.settings.sign_in_lock)
-        value = asdict(replace(now, failures=failures, locked=locked))
-        with suppress(RecordChanged):
-            await desk.put(RecordChange(USERS.name, user.id, value, expected=record.revision))
-            return
+        if failures < desk.settings.sign_in_failures:
+            return replace(now, failures=failures)
+        return replace(now, failures=0, locked=desk.after(desk.settings.sign_in_lock))
+
+    await update_user(desk, user.id, counted)
 
 
-async def succeeded(desk: Desk, user: User) -> User:
-    """Forget the failures of a user who has signed in."""
-    if user.failures or user.locked:
-        user = replace(user, failures=0, locked=0)
-        await save_user(desk, user)
-    return user
+async def succeeded(desk: Desk, user: User) -> User | None:
+    """Forget the failures of a user who has signed in; None where they were switched off meanwhile."""
+    if not (user.failures or user.locked):
+        return user
+    now = await update_user(desk, user.id, lambda now: replace(now, failures=0, locked=0))
+    return now if now and now.active else None
 
 
 def _matches(hashed: str, password: str) -> bool:

@@ -17,7 +17,7 @@ from fhir_server.auth import passkeys, totp
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.roles import counting
 from fhir_server.auth.sessions import Session, close_all, find_session, sessions_of
-from fhir_server.auth.users import User, save_user
+from fhir_server.auth.users import User, update_user
 
 FRESH = 900
 """Seconds after a sign-in in which it can be changed how one signs in."""
@@ -81,20 +81,19 @@ class Account:
             again = secret if len(secret) == 32 and secret.isalnum() else totp.new_secret()
             return self._enrolment(desk, session, again, "The code is not right.")
         codes, digests = totp.recovery_codes()
-        await self._kept(desk, replace(session.user, totp=secret, recovery=digests), cookie)
+        await _kept(desk, session.user, cookie, totp=secret, recovery=digests)
         return page("recovery", codes=codes)
 
     async def _codes(self, desk: Desk, session: Session, form: Form, cookie: str | None) -> Response:
         if not session.user.totp:
             return await self._page(desk, session)
         codes, digests = totp.recovery_codes()
-        await self._kept(desk, replace(session.user, recovery=digests), cookie)
+        await _kept(desk, session.user, cookie, recovery=digests)
         return page("recovery", codes=codes)
 
     async def _remove(self, desk: Desk, session: Session, form: Form, cookie: str | None) -> Response:
-        user = replace(session.user, totp="", recovery=())
-        await self._kept(desk, user, cookie)
-        return await self._page(desk, replace(session, user=user))
+        await _kept(desk, session.user, cookie, totp="", recovery=())
+        return await self._page(desk, replace(session, user=replace(session.user, totp="", recovery=())))
 
     async def _forget(self, desk: Desk, session: Session, form: Form, cookie: str | None) -> Response:
         user = await passkeys.forget(desk, session.user, form.get("passkey", ""))
@@ -104,10 +103,11 @@ class Account:
         await close_all(desk, session.user.id, but=cookie)
         return await self._page(desk, session)
 
-    async def _kept(self, desk: Desk, user: User, cookie: str | None) -> None:
-        """Keep how a user signs in from now on; other browsers have to sign in anew."""
-        await save_user(desk, user)
-        await close_all(desk, user.id, but=cookie)
+
+async def _kept(desk: Desk, user: User, cookie: str | None, **changes: Any) -> None:
+    """Keep how a user signs in from now on; other browsers have to sign in anew."""
+    await update_user(desk, user.id, lambda now: replace(now, **changes))
+    await close_all(desk, user.id, but=cookie)
 
 
 _Action = Callable[[Account, Desk, Session, Form, str | None], Awaitable[Response]]

@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-author
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -27,7 +27,7 @@ from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.auth.secrets import digest
 from fhir_server.auth.sessions import close_all, close_session, find_session, open_session
 from fhir_server.auth.totp import code_holds
-from fhir_server.auth.users import User, save_user, sign_in, with_password
+from fhir_server.auth.users import User, sign_in, update_user, with_password
 from fhir_server.auth.waiting import decided, keep_waiting, waiting
 from fhir_server.auth.words import of_other, of_scope
 
@@ -108,7 +108,8 @@ class Flow:
         if said or new != form.get("again"):
             values = {"handle": handle, "form": session.form, "fault": said or "Give the same password twice."}
             return page("new_password", 400, length=desk.settings.password_length, **values)
-        await save_user(desk, await with_password(session.user, new))
+        hashed = (await with_password(session.user, new)).password
+        await update_user(desk, session.user.id, lambda now: replace(now, password=hashed, change=False))
         await close_all(desk, session.user.id, but=cookie_of(request, desk))
         step = "consent" if handle else "manage"
         return go_to(f"{self.service.here(request)}/{step}?{urlencode({'request': handle})}")

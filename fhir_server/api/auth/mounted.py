@@ -68,11 +68,6 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
     begun, ended = (limited(service, "sign_in", guarded(each)) for each in (federation.begin, federation.back))
     yield Route(f"{prefix}/auth/federated/{{provider}}", begun, methods=["GET"])
     yield Route(f"{prefix}/auth/federated/{{provider}}/back", watched(service, "sign-in", ended), methods=["GET"])
-    yield Route(
-        f"{prefix}/auth/emergency",
-        watched(service, "emergency", guarded(partial(emergency, service))),
-        methods=["POST"],
-    )
     yield from admin_routes(service, prefix)
     sign_out = watched(service, "sign-out", guarded(_own(service, own.sign_out)))
     yield Route(f"{prefix}/auth/sign-out", sign_out, methods=["POST"])
@@ -83,6 +78,7 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         _get("/style.json", apps.style),
         _get(f"/{BRANDS}", apps.brands),
         _post(service, "/launch", apps.launch),
+        _post(service, "/emergency", partial(emergency, service)),
         _post(service, "/token", apps.token),
         _post(service, "/introspect", apps.introspect),
         _post(service, "/revoke", apps.revoke),

@@ -1,5 +1,6 @@
 """How people sign in: passwords, authenticators, recovery codes, passkeys, lockout; and how it ends."""
 
+import asyncio
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -16,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fhir_server.auth import users
 from fhir_server.auth.user_administration import UserAsked, change_user, lock
 from fhir_server.auth.users import find_user, save_user
 from tests.conformance.smart.conftest import ORIGIN, PASSWORD, Ehr
@@ -88,8 +90,6 @@ async def test_a_locked_account_an_unknown_one_and_a_wrong_password_look_and_tak
 
 
 async def test_failures_at_the_same_time_are_all_counted(ehr: Ehr) -> None:
-    import asyncio
-
     await asyncio.gather(*(_sign_in(ehr, "ann", "wrong password") for _ in range(4)))
     user = await find_user(ehr.desk, ehr.ann.id)
     assert user is not None and user.failures == 4
@@ -230,6 +230,19 @@ async def test_who_is_switched_off_loses_sessions_and_tokens_at_once(ehr: Ehr) -
     time.sleep(1.1)
     assert (await ehr.fhir("Patient", grant["access_token"])).status_code == 401
     assert (await _sign_in(ehr)).status_code == 403
-    with pytest.raises(AssertionError):
-        await lock(ehr.desk, ehr.doctor)
-        raise AssertionError
+
+
+async def test_a_sign_in_under_way_does_not_undo_that_one_is_switched_off(
+    ehr: Ehr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _sign_in(ehr, password="wrong password")
+    check = users._matches
+
+    def slow(hashed: str, password: str) -> bool:
+        time.sleep(0.3)
+        return check(hashed, password)
+
+    monkeypatch.setattr(users, "_matches", slow)
+    answer, _ = await asyncio.gather(_sign_in(ehr), lock(ehr.desk, ehr.doctor))
+    assert answer.status_code == 403
+    assert await find_user(ehr.desk, ehr.doctor.id) is None
