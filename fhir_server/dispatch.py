@@ -292,4 +292,11 @@ async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:
     operation = ctx.operations.find(request.operation or "", request.type, level)
     if operation is None:
         raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")
+    if operation.facts.affects_state and not _may_change(ctx, request.type or operation.facts.resources[0]):
+        raise Forbidden(f"${request.operation} changes what may not be changed", expression="http.url")
     return await operation.run(ctx, request)
+
+
+def _may_change(ctx: Context, type_: str) -> bool:
+    """Tell whether the caller may write some resources of a type; what each write comes to is looked at in `admit`."""
+    return any(ctx.restriction.may(interaction, type_) for interaction in ("create", "update", "delete"))

@@ -11,7 +11,8 @@ from fhir_server.settings import Settings
 
 Json = dict[str, Any]
 PATIENTS = ("ann", "bob", "cas")
-CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
+TERMS = "http://terminology.hl7.org/CodeSystem"
+CATEGORIES = f"{TERMS}/observation-category"
 SHARED = frozenset(Settings().shared_types)
 _LINKS = load().patient_links
 
@@ -83,7 +84,7 @@ def _clinical(world: World, dice: Random) -> None:
         world.add("Observation", f"o{number}", **observation(patient, dice))
     for number in range(4):
         world.add("Encounter", f"e{number}", status="finished", subject=ref("Patient", dice.choice(PATIENTS)),
-                  **{"class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}})  # fmt: skip
+                  **{"class": {"system": f"{TERMS}/v3-ActCode", "code": "AMB"}})  # fmt: skip
         world.add("Condition", f"c{number}", subject=ref("Patient", dice.choice(PATIENTS)),
                   encounter=ref("Encounter", f"e{dice.randint(0, 3)}"))  # fmt: skip
     for number in range(3):
@@ -138,7 +139,8 @@ def _contents(world: World, dice: Random) -> None:
         urls = [f"Binary/x{dice.randint(0, 4)}" for _ in range(2)]
         world.add("DocumentReference", f"dr{number}", status="current", subject=ref("Patient", dice.choice(PATIENTS)),
                   content=[{"attachment": {"url": url}} for url in urls])  # fmt: skip
-    world.add("DiagnosticReport", "r0", status="final", code={"text": "x"}, subject=ref("Patient", dice.choice(PATIENTS)),
+    subject = ref("Patient", dice.choice(PATIENTS))
+    world.add("DiagnosticReport", "r0", status="final", code={"text": "x"}, subject=subject,
               presentedForm=[{"url": f"Binary/x{dice.randint(0, 4)}"}], result=[ref("Observation", "o0")])  # fmt: skip
 
 
