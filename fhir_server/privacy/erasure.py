@@ -89,7 +89,7 @@ async def find(
     linked = await reach(ctx, patient.id)
     person = who or await person_of(ctx.store, patient)
     own = tuple(sorted({patient, *linked.own, *known}))
-    named = Named(frozenset(own), person.texts())
+    named = Named(frozenset(own), person, person.texts())
     found = await mentions(ctx.store, named, ctx.base, KEPT)
     current = await ctx.store.read_many(own)
     there = sum(not version.deleted for version in current.values())

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
+from fhir_server.privacy.person import Person
 from fhir_server.storage.base import Store
 
 _REFERENCE: Final = re.compile(
@@ -17,9 +19,10 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What is looked for: resources, and texts that stand for the patient (identifiers, quoted as in JSON)."""
+    """What is looked for: resources by reference, and the person by identifier; `texts` are those, as JSON has them."""
 
     keys: frozenset[ResourceKey]
+    person: Person
     texts: Sequence[bytes] = ()
 
 
@@ -62,8 +65,10 @@ async def mentions(store: Store, named: Named, base: str, kept: Collection[str] 
 
 
 def names(data: bytes, named: Named, base: bytes) -> bool:
-    """Tell whether the bytes of a resource name one of the keys or hold one of the texts."""
-    return any(text in data for text in named.texts) or any(key in named.keys for key in _keys(data, base))
+    """Tell whether the bytes of a resource refer to one of the keys or, by identifier, to the person."""
+    if any(key in named.keys for key in _keys(data, base)):
+        return True
+    return any(text in data for text in named.texts) and named.person.refers(decode(data))
 
 
 def referred_to(data: bytes, base: str) -> frozenset[ResourceKey]:

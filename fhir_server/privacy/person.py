@@ -10,21 +10,44 @@ from fhir_server.storage.base import HistoryQuery, Store
 
 _LONG_ENOUGH: Final = 6
 """Characters from which a value counts as one person's own; shorter ones stand in much else."""
+_REFERENCE_PARTS: Final = frozenset(("reference", "type", "identifier", "display", "id", "extension"))
 _WORD: Final = 4
 _MOST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`identifiers` and `contacts` are values, `words` the folded parts of names."""
+    """`logical` are (system, value) of identifiers, `contacts` values, `words` the folded parts of names."""
 
-    identifiers: frozenset[str] = frozenset()
+    logical: frozenset[tuple[str, str]] = frozenset()
     contacts: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
 
+    @property
+    def identifiers(self) -> frozenset[str]:
+        """The values of the identifiers."""
+        return frozenset(value for _, value in self.logical)
+
+    def is_meant(self, identifier: Mapping[str, Any]) -> bool:
+        """Tell whether a reference by this identifier is to the person."""
+        return (str(identifier.get("system", "")), identifier.get("value")) in self.logical
+
+    def refers(self, value: Any) -> bool:
+        """Tell whether any reference below is by an identifier of the person; others may have one of the same value."""
+        if isinstance(value, list):
+            return any(self.refers(each) for each in value)
+        if not isinstance(value, dict):
+            return False
+        return self.is_reference(value) or any(self.refers(each) for each in value.values())
+
+    def is_reference(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an element is a Reference by an identifier of the person."""
+        identifier = value.get("identifier")
+        return isinstance(identifier, dict) and _REFERENCE_PARTS.issuperset(value) and self.is_meant(identifier)
+
     def texts(self) -> tuple[bytes, ...]:
         """Return the identifiers as they stand in JSON, quotes included."""
-        return tuple(sorted(encode(value) for value in self.identifiers if len(value) >= _LONG_ENOUGH))
+        return tuple(sorted(encode(value) for value in self.identifiers))
 
     def probes(self, key: ResourceKey) -> tuple[bytes, ...]:
         """Return what must not be left in any file, as bytes."""
@@ -43,7 +66,7 @@ async def person_of(store: Store, key: ResourceKey) -> Person:
     page = await store.history(HistoryQuery(key=key, count=_MOST))
     found = [decode(version.body.data) for version in page.versions if not version.deleted]
     return Person(
-        frozenset(_values(found, "identifier", "value")),
+        frozenset(_identifiers(found)),
         frozenset((*_values(found, "telecom", "value"), *_values(found, "address", "line"))),
         frozenset(
             part.casefold() for field in ("family", "given") for part in _values(found, "name", field) if _is_word(part)
@@ -53,6 +76,13 @@ async def person_of(store: Store, key: ResourceKey) -> Person:
 
 def _is_word(part: str) -> bool:
     return len(part) >= _WORD
+
+
+def _identifiers(resources: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for resource in resources:
+        for each in resource.get("identifier", ()):
+            if isinstance(each, dict) and isinstance(each.get("value"), str):
+                yield str(each.get("system", "")), each["value"]
 
 
 def _values(resources: Iterable[Mapping[str, Any]], element: str, field: str) -> Iterator[str]:

@@ -9,7 +9,6 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.privacy.mentions import key_of
 from fhir_server.privacy.person import Person
 
-_REFERENCE_PARTS: Final = frozenset(("reference", "type", "identifier", "display", "id", "extension"))
 _GONE: Final = object()
 
 _MEMBERS: Final = frozenset((
@@ -94,10 +93,7 @@ class Redaction:
         literal = value.get("reference")
         if isinstance(literal, str) and self._is_gone(literal):
             return True
-        identifier = value.get("identifier")
-        if not isinstance(identifier, dict) or not _REFERENCE_PARTS.issuperset(value):
-            return False
-        return identifier.get("value") in self.person.identifiers
+        return self.person.is_reference(value)
 
     def _instead(self) -> dict[str, Any]:
         return {"display": self.word}

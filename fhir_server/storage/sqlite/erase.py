@@ -72,6 +72,8 @@ def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, 
         drop_versions(connection, pids)
         if current in pids:
             forget_resource(connection, rid, list(dict.fromkeys(values)))
+        elif pids:
+            _forget_values(connection, list(dict.fromkeys(values)))
     finally:
         fetch(connection, "PRAGMA secure_delete = off")
     return pids

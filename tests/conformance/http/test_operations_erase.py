@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import fhir_server.dispatch
 from tests.builders import identifier, observation, patient, resource
 from tests.conformance.http.operated import operated, parameters, parts_of, said, value_of
 from tests.conformance.http.over_http import BASE
@@ -32,7 +34,7 @@ def ref(key: str) -> dict[str, str]:
 
 RECORD = (
     zyglinde(),
-    patient("b", name=[{"family": "Muster"}]),
+    patient("b", name=[{"family": "Muster"}], identifier=identifier(MRN, "urn:family-insurance")),
     resource("Encounter", "e", status="finished", subject=ref("Patient/a"), **{"class": {"code": "AMB"}}),
     observation("o", subject="Patient/a", text=NARRATIVE),
     observation("ob", subject="Patient/b", performer=[ref("Patient/a"), ref("Patient/b")]),
@@ -86,13 +88,31 @@ async def test_all_that_is_linked_is_gone_with_its_history(http: httpx.AsyncClie
         assert (await http.get(key)).status_code == 410, key
         assert (await http.get(f"{key}/_history/1")).status_code == 404, key
     for query in (f"identifier={MRN}", "name=quastenflosser", "_text=zyglinde", "_content=quastenflosser"):
-        assert "entry" not in (await http.get(f"Patient?{query}")).json(), query
+        assert "Patient/a" not in (await http.get(f"Patient?{query}")).text, query
     everything = (await http.get("_history?_count=1000")).text
-    for text in (MRN, PHONE, "Quastenflosser", "Zyglinde", '"reference":"Patient/a"'):
+    for text in (f'"urn:test","value":"{MRN}"', PHONE, "Quastenflosser", "Zyglinde", '"reference":"Patient/a"'):
         assert text not in everything, text
 
 
+async def test_who_has_an_identifier_of_the_same_value_keeps_it(http: httpx.AsyncClient) -> None:
+    await http.put("Patient/b", json=patient("b", active=True, identifier=identifier(MRN, "urn:family-insurance")))
+    await erased(http)
+    assert (await http.get("Patient/b/_history/1")).status_code == 200
+    assert len((await http.get(f"Patient?identifier={MRN}")).json()["entry"]) == 1
+
+
+async def test_others_may_not_erase(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fhir_server.dispatch
+    monkeypatch.setattr(server, "_EVERYBODY", replace(server._EVERYBODY, admin=False))
+    http.base_url = httpx.URL("http://other.example/fhir/")  # contexts are kept by base
+    for path in ("Patient/a/$erase", "Patient/a/$legal-hold", "$replay-erasures", "$retention"):
+        assert (await http.post(path)).status_code == 403, path
+    assert (await http.get("Patient/a/$de-identify")).status_code == 403
+
+
 async def test_nothing_is_left_in_the_files(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    await http.put("Patient/b", json=patient("b"))
+    await http.post("Patient/b/$purge", json=parameters(history__boolean=True))
     assert (await http.get("Patient?_content=zyglinde")).json()["total"] == 1  # the text index has it
     certificate = await erased(http)
     assert certificate["residue"] == 0
@@ -170,7 +190,7 @@ async def test_a_deleted_patient_is_erased_too(http: httpx.AsyncClient) -> None:
     certificate = await erased(http)
     assert certificate["outcome"] == "erased"
     assert (await http.get("Observation/o/_history/1")).status_code == 404
-    assert MRN not in (await http.get("_history?_count=1000")).text
+    assert "Quastenflosser" not in (await http.get("_history?_count=1000")).text
 
 
 async def test_results_of_jobs_about_the_patient_go(http: httpx.AsyncClient) -> None:
