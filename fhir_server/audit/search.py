@@ -13,7 +13,7 @@ from fhir_server.audit.events import event_of
 from fhir_server.audit.render import TYPE, View, version_of
 from fhir_server.audit.sight import sight_of
 from fhir_server.context import Context
-from fhir_server.errors import BadRequest, Issue
+from fhir_server.errors import BadRequest, Issue, TooCostly
 from fhir_server.interactions.bundle import Link, write_bundle
 from fhir_server.interactions.outcome import outcome
 from fhir_server.interactions.search import parsed
@@ -30,6 +30,9 @@ from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery
 
 _CLOSE_LOOKS: Final = 3_000
 """Rows that are rendered for one page; a page that finds little in so many ends early, with a link to go on."""
+
+_COUNTED: Final = 20_000
+"""Rows that are rendered to count matches."""
 
 _ROWS: Final = 200_000
 _ALL: Final = 1 << 60
@@ -85,7 +88,7 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     total = None
     if asked.search.total is not Total.NONE:
         whole = _bounded(found.query(), None, end, ascending=ascending)
-        total = len((await _page(ctx, replace(finder, looks=_ALL), whole, (_ALL, found.seqs))).entries)
+        total = end if node == And() else await _counted(ctx, replace(finder, looks=_COUNTED), whole, found.seqs)
     elif cursor is None and page.next is None:
         total = len(page.entries)
     versions = [version_of(entry, view) for entry in page.entries]
@@ -114,7 +117,7 @@ async def _page(
     if seqs is not None:
         return await _by_id(ctx, finder, query, sorted(seqs, reverse=not query.ascending))
     entries: list[AuditEntry] = []
-    looked, most = 0, _ALL if finder.looks == _ALL else _ROWS
+    looked, most = 0, _ROWS
     while True:
         slice_ = _CLOSE_LOOKS if not finder.tests else most
         page = await ctx.store.audit.find(
@@ -125,6 +128,13 @@ async def _page(
         if page.next is None or len(entries) >= count or finder.looks <= 0 or looked >= most:
             return AuditPage(tuple(entries), page.next)
         query = replace(query, above=page.next) if query.ascending else replace(query, below=page.next)
+
+
+async def _counted(ctx: Context, finder: _Finder, query: AuditQuery, seqs: frozenset[int] | None) -> int:
+    page = await _page(ctx, finder, query, (_ALL, seqs))
+    if page.next is not None:
+        raise TooCostly("too many events to be counted: narrow the search by patient, entity, agent or date")
+    return len(page.entries)
 
 
 async def _by_id(ctx: Context, finder: _Finder, query: AuditQuery, seqs: list[int]) -> AuditPage:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fhir_server.context import Caller, Context
 from fhir_server.search.parameters_links import LINK
-from fhir_server.search.query import NOTHING, Node, Or, Reference, ReferenceValue
+from fhir_server.search.query import NOTHING, Node, Reference, ReferenceValue
 
 _ROLES = frozenset(("admin", "auditor"))
 
@@ -28,13 +28,12 @@ def sight_of(ctx: Context) -> Sight:
     if sees_all(caller):
         return Sight(None, None)
     bound = bound_to(caller)
-    nodes: list[Node] = []
-    if bound:
-        nodes.append(Reference(LINK, tuple(ReferenceValue("Patient", id_) for id_ in bound), ("Patient",)))
+    if bound:  # one reference, which the log can look up; it covers what a patient did themselves
+        values = tuple(ReferenceValue("Patient", id_) for id_ in bound)
+        return Sight(Reference(LINK, values, ("Patient",)), frozenset(bound))
     type_, _, id_ = caller.subject.partition("/")
-    if id_:
-        nodes.append(Reference("agent", (ReferenceValue(type_, id_),), (type_,)))
-    return Sight(Or(tuple(nodes)) if nodes else NOTHING, frozenset(bound))
+    own = Reference("agent", (ReferenceValue(type_, id_),), (type_,)) if id_ else NOTHING
+    return Sight(own, frozenset())
 
 
 def sees_all(caller: Caller) -> bool:
