@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from fhir_server.commands import privacy
+from fhir_server.commands.keys import recover
 from fhir_server.commands.progress import progress
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
@@ -52,6 +53,8 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     except (AlreadyOwned, BackupRefused, OSError) as error:
         raise CommandFailed(str(error)) from None
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
+    if flags.recovery_file is not None:
+        recover(settings, flags.recovery_file)
     privacy.replay(settings, flags.erasures)
     return 0
 
@@ -59,6 +62,7 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder that `backup` wrote")
     parser.add_argument("--tenant", default="", help="this tenant alone, into a data folder without its files")
+    parser.add_argument("--recovery-file", type=Path, default=None, help="recovery key, if the master key is lost")
     parser.add_argument("--erasures", type=Path, default=None, help="register of erasures; who it names goes again")
 
 

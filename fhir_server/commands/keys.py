@@ -40,6 +40,12 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     return 0
 
 
+def recover(settings: Settings, recovery_file: Path) -> None:
+    """Wrap the keys of a folder that was just restored by its master key. Raises CommandFailed."""
+    flags = argparse.Namespace(action="recover", recovery_file=recovery_file)
+    run(settings, flags)
+
+
 def _init(settings: Settings, flags: argparse.Namespace) -> None:
     path: Path | None = flags.recovery_file
     if path is not None and path.absolute().is_relative_to(settings.data_dir.absolute()):

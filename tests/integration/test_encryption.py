@@ -93,6 +93,9 @@ def test_a_backup_and_the_recovery_file_bring_an_empty_machine_back(tmp_path: Pa
     shutil.rmtree(folder)
     (tmp_path / "data.master.key").unlink()
 
+    third = tmp_path / "third"
+    _run("restore", copy, "--data-dir", third, *ON, "--recovery-file", safe)
+    assert "record up to date" in _run("keys", "status", "--data-dir", third)
     again = tmp_path / "again"
     _run("restore", copy, "--data-dir", again, *ON)
     assert "master key" in _run("serve", "--data-dir", again, "--auth", "none", "--no-demo", *ON, status=1)
