@@ -49,6 +49,8 @@ class Way:
     def client(self) -> "AsyncOAuth2Client":
         """Return a client of the provider."""
         with warnings.catch_warnings():  # it would rather have a successor of httpx, and does not need it
+            import authlib.deprecate  # type: ignore[import-untyped]  # noqa: F401  shows its warnings whatever is set
+
             warnings.simplefilter("ignore")
             from authlib.integrations.httpx_client import AsyncOAuth2Client
 
