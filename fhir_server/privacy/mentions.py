@@ -68,7 +68,7 @@ def names(data: bytes, named: Named, base: bytes) -> bool:
     """Tell whether the bytes of a resource refer to one of the keys or, by identifier, to the person."""
     if any(key in named.keys for key in _keys(data, base)):
         return True
-    return any(text in data for text in named.texts) and named.person.refers(decode(data))
+    return any(text in data for text in named.texts) and named.person.refers(list(decode(data).values()))
 
 
 def referred_to(data: bytes, base: str) -> frozenset[ResourceKey]:

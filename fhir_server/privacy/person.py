@@ -33,12 +33,21 @@ class Person:
         return (str(identifier.get("system", "")), identifier.get("value")) in self.logical
 
     def refers(self, value: Any) -> bool:
-        """Tell whether any reference below is by an identifier of the person; others may have one of the same value."""
+        """Tell whether below is a reference by an identifier of the person, or a copy of the Patient.
+
+        Others may have an identifier of the same value.
+        """
         if isinstance(value, list):
             return any(self.refers(each) for each in value)
         if not isinstance(value, dict):
             return False
-        return self.is_reference(value) or any(self.refers(each) for each in value.values())
+        return self.is_reference(value) or self.is_copy(value) or any(self.refers(each) for each in value.values())
+
+    def is_copy(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether a resource within another is a Patient with an identifier of the person."""
+        identifiers = value.get("identifier") if value.get("resourceType") == "Patient" else None
+        found = identifiers if isinstance(identifiers, list) else []
+        return any(self.is_meant(each) for each in found if isinstance(each, dict))
 
     def is_reference(self, value: Mapping[str, Any]) -> bool:
         """Tell whether an element is a Reference by an identifier of the person."""

@@ -63,6 +63,8 @@ class Redaction:
             return _GONE if isinstance(value, str) and self._is_gone(value) else value
         if self._is_reference(value):
             return _GONE
+        if self.person.is_copy(value):
+            return {name: value[name] for name in ("resourceType", "id") if name in value}
         found: dict[str, Any] = {}
         for name, below in value.items():
             left = self._cut(below)
@@ -85,7 +87,7 @@ class Redaction:
         if not isinstance(resource, dict):
             return False
         key = ResourceKey(str(resource.get("resourceType")), str(resource.get("id")))
-        return key in self.keys or self._is_gone(str(entry.get("fullUrl", "")))
+        return key in self.keys or self.person.is_copy(resource) or self._is_gone(str(entry.get("fullUrl", "")))
 
     def _is_reference(self, value: Any) -> bool:
         if not isinstance(value, dict):

@@ -101,6 +101,23 @@ async def test_who_has_an_identifier_of_the_same_value_keeps_it(http: httpx.Asyn
     assert len((await http.get(f"Patient?identifier={MRN}")).json()["entry"]) == 1
 
 
+async def test_copies_of_the_patient_within_others_go(http: httpx.AsyncClient) -> None:
+    within = observation("c", contained=[{**zyglinde(), "id": "p"}])
+    within["subject"] = ref("#p")
+    bundle = {"resourceType": "Bundle", "id": "bu", "type": "collection", "entry": [
+        {"fullUrl": "urn:uuid:7b8f3d5e-3b1c-4c0e-8d3a-111111111111", "resource": zyglinde()},
+        {"fullUrl": "urn:uuid:7b8f3d5e-3b1c-4c0e-8d3a-222222222222", "resource": patient("b")}]}  # fmt: skip
+    for one in (within, bundle):
+        answer = await http.put(f"{one['resourceType']}/{one['id']}", json=one)
+        assert answer.status_code == 201, answer.text
+    double = patient("double", identifier=identifier(MRN), active=True)
+    await http.put("Patient/double", json=double)
+    assert (await erased(http))["outcome"] == "erased"
+    assert (await http.get("Observation/c")).json()["contained"] == [{"resourceType": "Patient", "id": "p"}]
+    assert len((await http.get("Bundle/bu")).json()["entry"]) == 1
+    assert (await http.get("Patient/double")).json()["identifier"] == identifier(MRN)
+
+
 async def test_others_may_not_erase(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     server = fhir_server.dispatch
     monkeypatch.setattr(server, "_EVERYBODY", replace(server._EVERYBODY, admin=False))
