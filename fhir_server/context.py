@@ -63,6 +63,7 @@ class Caller:
     user: str = ""
     roles: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
+    emergency: bool = False
 
 
 class ApplyPatch(Protocol):

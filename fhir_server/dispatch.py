@@ -159,7 +159,7 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
     name = grant.subject or grant.user or grant.client
     caller = Caller(
         name, "admin" in grant.roles and access.restriction.whole, grant.id, grant.client, grant.subject, grant.user,
-        grant.roles, (grant.patient,) if grant.patient else (),
+        grant.roles, (grant.patient,) if grant.patient else (), bool(grant.emergency),
     )  # fmt: skip
     return caller, access.restriction
 

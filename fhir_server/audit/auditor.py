@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
-from fhir_server.audit.events import Agent, Event, agent_text, own_keys, plain, row_of
+from fhir_server.audit.events import BREAKING, Agent, Event, agent_text, own_keys, plain, row_of
 from fhir_server.audit.patients import asked_for, mentioned, patients_of
 from fhir_server.audit.recorder import Book, Recorder
 from fhir_server.context import Caller, Context
@@ -92,7 +92,7 @@ class Auditor:
 
     def _begin(self, request: FhirRequest) -> _Trail:
         outer, address = _trail.get(), request.address
-        purpose = plain(request.headers.get(_PURPOSE, "")[:64])
+        purpose = BREAKING if self._caller.emergency else plain(request.headers.get(_PURPOSE, "")[:64])
         if outer is not None and not address:
             return _Trail(outer.agent, outer.keys, request, purpose or outer.purpose)
         caller = self._caller

@@ -6,7 +6,7 @@ Spec: https://profiles.ihe.net/ITI/BALP/, https://dicom.nema.org/medical/dicom/c
 from collections.abc import Mapping
 from typing import Final
 
-from fhir_server.audit.events import REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
+from fhir_server.audit.events import BREAK_GLASS, REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
 
 Coding = Mapping[str, str]
 
@@ -29,7 +29,7 @@ AUTHENTICATION: Final = _coding(_DCM, "110114", "User Authentication")
 
 _SECURITY: Final[Mapping[str, tuple[Coding, Coding]]] = {
     REFUSED: (ALERT, _coding(_DCM, "110132", "Use of Restricted Function")),
-    "break-glass": (ALERT, _coding(_DCM, "110127", "Emergency Override Started")),
+    BREAK_GLASS: (ALERT, _coding(_DCM, "110127", "Emergency Override Started")),
     SIGN_IN: (AUTHENTICATION, _coding(_DCM, "110122", "Login")),
     SIGN_OUT: (AUTHENTICATION, _coding(_DCM, "110123", "Logout")),
     TOKEN: (AUTHENTICATION, _coding(_IHE, "ITI-71", "Get Access Token")),

@@ -34,6 +34,9 @@ REFUSED = "refused"
 SIGN_IN, SIGN_OUT, TOKEN, REVOKED, SECURITY = "login", "logout", "token", "revoke", "security"
 """Codes of what the authorization server does; the last is for whatever changes users, apps and what they may do."""
 
+BREAK_GLASS, BREAKING = "break-glass", "BTG"
+"""The code of opening a record in an emergency, and the purpose of what is done under it (v3-ActReason)."""
+
 REPORTED = "reported"
 """The code of an AuditEvent that an app has sent."""
 

@@ -27,6 +27,7 @@ async def emergency(service: Service, request: Request) -> Response:
         raise OAuthError("invalid_request", str(error)) from None
     try:
         grant, pair = await open_record(desk, found.grant, asked.patient, asked.reason)
+        known(request, patient=grant.patient)
     except FhirError as error:
         outcome = {"resourceType": "OperationOutcome", "issue": [issue.as_json() for issue in error.issues]}
         return JSONResponse(outcome, error.status, {"cache-control": "no-store"})

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from fhir_server.api.auth.service import Service, tenant_of
 from fhir_server.api.headers import client_address, mapping
-from fhir_server.audit.events import REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event, plain
+from fhir_server.audit.events import BREAK_GLASS, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event, plain
 
 _Handler = Callable[[Request], Awaitable[Response]]
 _CODES: Final[Mapping[str, str]] = {
@@ -18,13 +18,14 @@ _CODES: Final[Mapping[str, str]] = {
     "introspect": "",
     "revoke": REVOKED,
     "manage": REVOKED,
+    "emergency": BREAK_GLASS,
 }
 _WHO: Final = ("user", "subject", "client")
 _LONGEST: Final = 100
 
 
 def known(request: Request, **who: str) -> None:
-    """Note who asks, as far as an endpoint has found out: `user`, `subject`, `client`."""
+    """Note who asks, as far as an endpoint has found out: `user`, `subject`, `client`, `patient`."""
     for name, value in who.items():
         setattr(request.state, f"audit_{name}", plain(value[:_LONGEST]))
 
@@ -39,7 +40,8 @@ def watched(service: Service, name: str, handler: _Handler) -> _Handler:
             user, subject, client = (str(getattr(request.state, f"audit_{each}", "")) for each in _WHO)
             address = client_address(request.scope, mapping(request.scope["headers"]), service.settings)
             note = "" if code in (SIGN_IN, SIGN_OUT, TOKEN) else name
-            event = Event(code or SECURITY, response.status_code, note=note)
+            patient = str(getattr(request.state, "audit_patient", ""))
+            event = Event(code or SECURITY, response.status_code, patients=(patient,) if patient else (), note=note)
             await service.record(tenant_of(request), Agent(user, subject, client, address=address), event)
         return response
 

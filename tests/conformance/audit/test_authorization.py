@@ -37,3 +37,18 @@ async def test_a_refused_token_request_is_recorded(audited: Audited) -> None:
     assert answer.status_code == 400
     event = (await audited.events("subtype=ITI-71&outcome=4"))[0]
     assert "public-app" in who(event)
+
+
+async def test_emergency_access_is_recorded_with_the_patient_and_so_is_what_follows(audited: Audited) -> None:
+    token = await audited.ehr.bearer("user/*.rs", user=audited.ehr.doctor)
+    asked = {"patient": "bob", "reason": "found unconscious in the street"}
+    headers = {"authorization": f"Bearer {token}"}
+    answer = await audited.ehr.http.post("/auth/emergency", json=asked, headers=headers)
+    assert answer.status_code == 200, answer.text
+    await audited.ehr.fhir("Observation/bob-pulse", answer.json()["access_token"])
+    opened = (await audited.events("subtype=110127"))[0]
+    assert opened["entity"][0]["what"]["reference"] == "Patient/bob"
+    assert "Practitioner/doc" in str(opened["agent"])
+    read = (await audited.events("subtype=read&entity=Observation/bob-pulse&_count=1"))[0]
+    assert read["agent"][2]["purposeOfUse"][0]["coding"][0]["code"] == "BTG"
+    assert "unconscious" not in str(opened) + str(read)
