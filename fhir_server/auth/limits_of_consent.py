@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fhir_server.auth.consent import Coding, Directive, Provision
 from fhir_server.auth.links import CONTENTS, any_of, of_patients, reaches_patients
 from fhir_server.definitions import Definitions
-from fhir_server.search.parameters_links import CONTENT, LINK, VIA, link_parameters
+from fhir_server.search.parameters_links import CONTENT, LINK, VIA, pointing_types
 from fhir_server.search.query import (
     EVERYTHING,
     NOTHING,
@@ -130,8 +130,8 @@ class Bounds:
             if (hidden := self._partial(target)) != NOTHING:
                 yield Chain(VIA, target, hidden)
         if type_ == CONTENTS:
-            for source, table in link_parameters(self._facts).items():
-                if CONTENT in table and (hidden := self._hidden(source)) != NOTHING:
+            for source in pointing_types(self._facts):
+                if (hidden := self._hidden(source)) != NOTHING:
                     yield Has(source, CONTENT, hidden)
 
     def _known(self, type_: str) -> Node:

@@ -7,7 +7,7 @@ something that belongs to the patient (a Provenance to its target).
 from collections.abc import Callable, Collection
 
 from fhir_server.definitions import Definitions
-from fhir_server.search.parameters_links import CONTENT, LINK, VIA, link_parameters
+from fhir_server.search.parameters_links import CONTENT, LINK, VIA, pointing_types
 from fhir_server.search.query import NOTHING, And, Chain, Has, Ids, Missing, Node, Or, Reference, ReferenceValue
 
 CONTENTS = "Binary"
@@ -29,7 +29,7 @@ def pointed_to(facts: Definitions, holds: Callable[[str], Node]) -> Node:
 
     Spec: https://hl7.org/fhir/R4/binary.html#security
     """
-    sources = [(type_, holds(type_)) for type_, table in link_parameters(facts).items() if CONTENT in table]
+    sources = [(type_, holds(type_)) for type_ in pointing_types(facts)]
     has = [Has(type_, CONTENT, node) for type_, node in sources if node != NOTHING]
     return And((Missing(VIA, True), any_of(has))) if has else NOTHING
 

@@ -112,6 +112,8 @@ async def holds(ctx: Context, predicate: Node, version: Version) -> bool:
     if version.deleted:
         before = await ctx.store.read_version(version.key, version.version - 1)
         return before is not None and not before.deleted and await holds(ctx, predicate, before)
+    if isinstance(predicate, Or) and any(isinstance(n, Ids) and version.key.id in n.values for n in predicate.nodes):
+        return True  # the patient themselves: nothing needs to be parsed
     settled = await _settled(ctx, version.key, predicate)
     return await holds_of(ctx, settled, version, _entries(ctx, version, _codes(_within(settled))))
 

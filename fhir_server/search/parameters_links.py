@@ -30,6 +30,18 @@ def link_parameters(facts: Definitions) -> Mapping[str, Mapping[str, Parameter]]
     return {type_: table for type_ in facts.resource_types if (table := _of_type(type_, facts))}
 
 
+_pointing: dict[int, tuple[Definitions, tuple[str, ...]]] = {}
+
+
+def pointing_types(facts: Definitions) -> tuple[str, ...]:
+    """Return the types that can point to content, found out once."""
+    known = _pointing.get(id(facts))
+    if known is None:
+        types = tuple(type_ for type_, table in link_parameters(facts).items() if CONTENT in table)
+        known = _pointing[id(facts)] = (facts, types)
+    return known[1]
+
+
 def is_internal(code: str) -> bool:
     """Tell whether a code is one of these, which searches never follow by themselves."""
     return code.startswith("~")
