@@ -53,6 +53,7 @@ class Caller:
 
     grant: what they were granted, by id; `*` where nothing is asked for. client: the app. subject: who the user is in
     the record, `Practitioner/1`. user: id of the account. patients: ids of those to whom the grant is bound.
+    emergency: whether the grant opens a record past consent and labels.
     """
 
     name: str = "anonymous"
