@@ -15,7 +15,6 @@ _NOBODY: Final = "?"
 """No tenant is called so."""
 
 
-
 class Place(NamedTuple):
     """A tenant, and the path below which its clients know it: `/t/{tenant}`, or nothing on a host of its own.
 
