@@ -160,7 +160,7 @@ class Settings(BaseModel):
     )  # fmt: skip
 
     # --- tenants
-    tenant_hosts: tuple[str, ...] = Field(
+    tenant_hosts: tuple[Annotated[str, Field(pattern=r"^[^=\s:]+=[a-z0-9][a-z0-9_-]{0,62}$")], ...] = Field(
         (), description="Hosts that serve a tenant at `/fhir`, as `clinic.example=clinic`, besides those of its own."
     )
     tenants_open: Positive = Field(32, description="Most tenants, beside the default one, open at once in a process.")
