@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.api import formats
-from fhir_server.api.openapi_parts import COMPONENTS, SEARCH_CONTROLS, answers, body, parameter, responses, use
+from fhir_server.api.openapi_parts import (
+    COMPONENTS,
+    SEARCH_CONTROLS,
+    answers,
+    body,
+    operated,
+    parameter,
+    responses,
+    use,
+)
 from fhir_server.api.openapi_schemas import Schema, ref, schemas
 from fhir_server.definitions import Definitions, OperationFacts, SearchParameterDefinition
 
@@ -238,7 +247,7 @@ def _operations(shown: Shown, mount: str, tag: str, type_: str | None) -> Paths:
 def _invocations(facts: OperationFacts, tag: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "post": {
-            **_operation(tag, f"post_{name}", facts.name, _READ, responses("Resource", 200)),
+            **_operation(tag, f"post_{name}", facts.name, _READ, operated()),
             "requestBody": {**body(ref("Parameters")), "required": False},
         }
     }
@@ -248,7 +257,7 @@ def _invocations(facts: OperationFacts, tag: str, name: str) -> dict[str, Any]:
             for p in facts.parameters
             if p.use == "in" and not p.parts
         ]
-        found["get"] = _operation(tag, f"get_{name}", facts.name, (*_READ, *given), responses("Resource", 200))
+        found["get"] = _operation(tag, f"get_{name}", facts.name, (*_READ, *given), operated())
     return found
 
 

@@ -48,6 +48,10 @@ def use(*names: str) -> list[Schema]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
+_RAW = ("application/fhir+ndjson", "application/zip", "text/html")
+"""What operations answer with that give no resource: a whole type, a package of files, a page."""
+
+
 def responses(type_: str, *statuses: int) -> Schema:
     """Describe the answers of an interaction that gives resources of a type; each refusal is an OperationOutcome."""
     found: Schema = {str(status): _answer(status, type_) for status in statuses}
@@ -69,10 +73,22 @@ def answers(types: Iterable[str]) -> dict[str, Schema]:
     found = {str(status): {"description": text} for status, text in _EMPTY.items()}
     found["refused"] = _outcome("The request is refused; the outcome says why")
     found["failed"] = _outcome("The server cannot do this, now or ever; the outcome says why")
+    found["operation"] = _operated()
     for type_ in types:
         found[type_] = _resource("Done", type_)
         found[f"{type_}-created"] = _resource("Created", type_, "Location")
     return found
+
+
+def operated() -> Schema:
+    """Describe the answers of an operation: a resource, or what some of them give instead."""
+    return {"200": _response("operation"), "4XX": _response("refused"), "5XX": _response("failed")}
+
+
+def _operated() -> Schema:
+    found = _resource("Done", "Resource")
+    raw = {name: {"schema": {"type": "string"}} for name in _RAW}
+    return {**found, "content": {**found["content"], **raw}}
 
 
 def _resource(description: str, type_: str, *headers: str) -> Schema:

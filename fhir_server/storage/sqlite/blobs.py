@@ -27,7 +27,7 @@ class SqliteBlobs:
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Write the bytes durably under a new random id."""
         blob_id = secrets.token_hex(16)
-        file: FileIO | SealedWriter = await _on_disk(self._files.begin, blob_id)
+        file = await self._begun(blob_id)
         try:
             digest, size = sha256(), 0
             async for chunk in chunks:
@@ -40,6 +40,21 @@ class SqliteBlobs:
             self._files.settle((), (blob_id,))
             raise
         return ref
+
+    async def _begun(self, blob_id: str) -> FileIO | SealedWriter:
+        """Open the file; a caller who is cancelled meanwhile leaves nothing behind."""
+        opening = asyncio.ensure_future(_on_disk(self._files.begin, blob_id))
+        try:
+            file: FileIO | SealedWriter = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda done: self._abandoned(done, blob_id))
+            raise
+        return file
+
+    def _abandoned(self, done: "asyncio.Future[FileIO | SealedWriter]", blob_id: str) -> None:
+        if not done.cancelled() and done.exception() is None:
+            done.result().close()
+            self._files.settle((), (blob_id,))
 
     async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""

@@ -10,6 +10,7 @@ from fhir_server.definitions import OperationFacts
 from fhir_server.dispatch import HANDLERS, run
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.keys import ResourceKey
+from fhir_server.settings import Settings
 from fhir_server.storage import base
 from tests.builders import bundle, entry, observation, patient
 from tests.conformance.http.fhir import Fhir, memory
@@ -73,8 +74,7 @@ async def test_a_commit_that_fails_with_the_store_full_keeps_nothing(
 
 
 async def test_a_condition_that_never_settles_gives_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    fhir = memory()
-    fhir.server = replace(fhir.server, settings=fhir.server.settings.model_copy(update={"conditional_retries": 2}))
+    fhir = memory(Settings(conditional_retries=2))
     tries = 0
 
     async def fail(*arguments: object, **more: object) -> None:
