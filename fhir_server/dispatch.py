@@ -31,7 +31,7 @@ from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.search.query import EVERYTHING, Node, Visibility
+from fhir_server.search.query import EVERYTHING, NOTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Change, CommitResult, ConditionChanged, StoreError, VersionChanged
 from fhir_server.tenancy.registration import DEFAULT, public_base
@@ -103,7 +103,32 @@ class Open:
         return self.visibility
 
 
+@dataclass(frozen=True, slots=True)
+class Public:
+    """The Restriction of who has no token: the statement of what the server can do, and no data."""
+
+    visibility: Visibility = field(default_factory=lambda: Visibility(NOTHING))
+
+    def may(self, interaction: str, type_: str | None) -> bool:
+        """Allow nothing but the statement."""
+        return interaction == "capabilities"
+
+    def writable(self, letter: str, type_: str) -> Node:
+        """Nothing may be written."""
+        return NOTHING
+
+    def permitted(self, type_: str) -> Node:
+        """Nothing is permitted."""
+        return NOTHING
+
+    @property
+    def nameable(self) -> Visibility:
+        """Nothing may be named."""
+        return self.visibility
+
+
 _OPEN = Open()
+_PUBLIC = Public()
 _MOST_CONTEXTS = 100
 _EVERYBODY = Caller(admin=True)
 
@@ -150,7 +175,7 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
     if gate is None or request.grant == "*":
         return authorize(server, request)
     if request.interaction == "capabilities":
-        return Caller(grant=""), _OPEN  # public, and about no data
+        return Caller(grant=""), _PUBLIC
     if request.grant:
         access = await gate.under(tenant, base, request.grant)
     else:
@@ -281,10 +306,13 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
 
 
 def _is_to_be_job(ctx: Context, request: FhirRequest) -> bool:
-    """Tell whether the client asks for a job, and not from within one or about one."""
+    """Tell whether the client asks for a job, and not from within one or about one.
+
+    What everybody may ask without a token is never one: strangers would fill the record with jobs.
+    """
     if request.preference("respond-async") is None:
         return False
-    return not ctx.in_job and request.interaction not in ("job-status", "job-cancel")
+    return not ctx.in_job and request.interaction not in ("job-status", "job-cancel", "capabilities")
 
 
 async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:

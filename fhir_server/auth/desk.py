@@ -1,10 +1,10 @@
 """Desk: what every step of authorization needs of one tenant."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Record, RecordChange, RecordChanged, Store, Where
+from fhir_server.storage.base import Record, RecordChange, RecordChanged, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,3 @@ class Desk:
     def after(self, seconds: float) -> int:
         """Return the time some seconds from now."""
         return self.now() + int(seconds * 1000)
-
-    async def sweep(self, collections: Sequence[str], most: int = 1_000) -> int:
-        """Remove what has expired a day ago; return how much."""
-        return sum([await self._swept(collection, most) for collection in collections])
-
-    async def _swept(self, collection: str, most: int) -> int:
-        old = await self.store.records.find(
-            collection, (Where("expires", "<", self.now() - 86_400_000), Where("expires", ">", 0)), limit=most
-        )
-        if old:
-            await self.put(*(RecordChange(collection, record.key, None) for record in old))
-        return len(old)

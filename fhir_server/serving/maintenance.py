@@ -15,6 +15,7 @@ from typing import Any
 
 from fhir_server.app import extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper, sinks_of
+from fhir_server.auth.expired import sweep_expired
 from fhir_server.errors import FhirError
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.serving.encryption import Resealing, catch_up
@@ -40,7 +41,7 @@ class Maintenance:
     """The owner's handle on every tenant of a data folder."""
 
     def __init__(self, provider: SqliteProvider, settings: Settings) -> None:
-        self._provider, self._reseal = provider, Resealing(settings)
+        self._provider, self._settings, self._reseal = provider, settings, Resealing(settings)
         self._register = Register(settings, partial(provider.open, DEFAULT))
         self._working: Counter[str] = Counter()
         self._turn = asyncio.Lock()
@@ -117,6 +118,8 @@ class Maintenance:
         if name == DEFAULT or self._provider.written(name) > seen.get(name, 0):
             async with self._lent(name) as store:
                 await store.sweep()
+                if self._settings.auth == "smart":
+                    await sweep_expired(store, milliseconds())
             seen[name] = self._provider.written(name)
         await asyncio.to_thread(self._reseal, name)
 

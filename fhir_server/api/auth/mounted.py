@@ -33,19 +33,24 @@ def authorization_routes(service: Service) -> list[BaseRoute]:
 
 
 def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
-    """Discovery and what apps call may be called from any page: they carry no cookies.
+    yield from _discovery(service, prefix)
+    yield from _pages(service, prefix)
+    yield from _passkeys(service, prefix)
+    yield from _federation(service, prefix)
+    yield from admin_routes(service, prefix)
+    yield _endpoints(service, prefix)  # last: it takes all that is left below /auth
 
-    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html (CORS)
-    """
-    account, keys, federation = Account(service), Passkeys(service), Federation(service)
-    apps, flow, own, origins = Endpoints(service), Flow(service), Management(service), Origins(service)
-    yield _open(
-        f"{prefix}/fhir/.well-known",
-        origins,
-        _get("/smart-configuration", apps.smart),
-        _get("/openid-configuration", apps.openid),
-    )
-    yield Route(f"{prefix}/auth/authorize", guarded(flow.authorize), methods=["GET", "POST"])
+
+def _discovery(service: Service, prefix: str) -> Iterator[BaseRoute]:
+    apps = Endpoints(service)
+    known = (_get("/smart-configuration", apps.smart), _get("/openid-configuration", apps.openid))
+    yield _open(f"{prefix}/fhir/.well-known", Origins(service), *known)
+
+
+def _pages(service: Service, prefix: str) -> Iterator[BaseRoute]:
+    account, flow, own = Account(service), Flow(service), Management(service)
+    asked = limited(service, "token", guarded(flow.authorize))
+    yield Route(f"{prefix}/auth/authorize", asked, methods=["GET", "POST"])
     for name, show, take in (
         ("sign-in", flow.sign_in_page, flow.sign_in),
         ("password", flow.password_page, flow.password),
@@ -54,26 +59,40 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         ("account", account.show, account.change),
     ):
         yield Route(f"{prefix}/auth/{name}", guarded(show), methods=["GET"])
-        taken = limited(service, "sign_in", guarded(_own(service, take)))
-        yield Route(f"{prefix}/auth/{name}", watched(service, name, taken), methods=["POST"])
-    yield Route(f"{prefix}/auth/passkeys.js", keys.script, methods=["GET"])
-    for name, handler in (
-        ("passkeys/options", keys.options),
-        ("passkeys/register", keys.register),
-        ("passkeys/sign-in-options", keys.sign_in_options),
-        ("passkeys/sign-in", keys.sign_in),
-    ):
-        taken = limited(service, "sign_in", guarded(_own(service, handler)))
-        yield Route(f"{prefix}/auth/{name}", watched(service, name.removeprefix("passkeys/"), taken), methods=["POST"])
-    begun, ended = (limited(service, "sign_in", guarded(each)) for each in (federation.begin, federation.back))
-    yield Route(f"{prefix}/auth/federated/{{provider}}", begun, methods=["GET"])
-    yield Route(f"{prefix}/auth/federated/{{provider}}/back", watched(service, "sign-in", ended), methods=["GET"])
-    yield from admin_routes(service, prefix)
+        yield Route(f"{prefix}/auth/{name}", _taken(service, name, take), methods=["POST"])
     sign_out = watched(service, "sign-out", guarded(_own(service, own.sign_out)))
     yield Route(f"{prefix}/auth/sign-out", sign_out, methods=["POST"])
-    yield _open(
+
+
+def _passkeys(service: Service, prefix: str) -> Iterator[BaseRoute]:
+    keys = Passkeys(service)
+    yield Route(f"{prefix}/auth/passkeys.js", keys.script, methods=["GET"])
+    for name, handler in (
+        ("options", keys.options),
+        ("register", keys.register),
+        ("sign-in-options", keys.sign_in_options),
+        ("sign-in", keys.sign_in),
+    ):
+        yield Route(f"{prefix}/auth/passkeys/{name}", _taken(service, name, handler), methods=["POST"])
+
+
+def _federation(service: Service, prefix: str) -> Iterator[BaseRoute]:
+    """The way to an OpenID provider and back; these are links, so they are GETs."""
+    pages = Federation(service)
+    begun, ended = (limited(service, "sign_in", guarded(each)) for each in (pages.begin, pages.back))
+    yield Route(f"{prefix}/auth/federated/{{provider}}", begun, methods=["GET"])
+    yield Route(f"{prefix}/auth/federated/{{provider}}/back", watched(service, "sign-in", ended), methods=["GET"])
+
+
+def _endpoints(service: Service, prefix: str) -> BaseRoute:
+    """What apps call may be called from their pages: it carries no cookies.
+
+    Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html (CORS)
+    """
+    apps = Endpoints(service)
+    return _open(
         f"{prefix}/auth",
-        origins,
+        Origins(service),
         _get("/jwks", apps.jwks),
         _get("/style.json", apps.style),
         _get(f"/{BRANDS}", apps.brands),
@@ -84,6 +103,11 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
         _post(service, "/revoke", apps.revoke),
         _post(service, "/register", apps.registration),
     )
+
+
+def _taken(service: Service, name: str, handler: Handler) -> Handler:
+    """Return the handler of a form of ours: from our own pages only, limited, and recorded."""
+    return watched(service, name, limited(service, "sign_in", guarded(_own(service, handler))))
 
 
 def _own(service: Service, handler: Handler) -> Handler:

@@ -129,3 +129,9 @@ async def test_five_wrong_passwords_lock_the_account(ehr: Ehr) -> None:
         assert answer.status_code == 403
     right = await ehr.http.post("/auth/sign-in", data={"name": "locked", "password": PASSWORD})
     assert right.status_code == 403
+
+
+async def test_nobody_makes_jobs_without_a_token(ehr: Ehr) -> None:
+    answer = await ehr.http.get("/fhir/metadata", headers={"prefer": "respond-async"})
+    assert (answer.status_code, answer.json()["resourceType"]) == (200, "CapabilityStatement")
+    assert (await ehr.http.get("/fhir/Patient", headers={"prefer": "respond-async"})).status_code == 401
