@@ -52,21 +52,24 @@ class Shape:
 UNKNOWN = Shape()
 BOOLEAN = Shape(frozenset({"System.Boolean"}))
 INTEGER = Shape(frozenset({"System.Integer"}))
+STRING = Shape(frozenset({"System.String"}))
 
 
 class _WrongType(FhirPathError):
     """A path that starts with a type which the input does not have; harmless as one branch of a union."""
 
 
-def check(tree: ast.Expr, expression: str, model: TypeModel, root: str) -> None:
+def check(tree: ast.Expr, expression: str, model: TypeModel, root: str) -> frozenset[str] | None:
     """Refuse an expression that cannot mean anything on a resource or element of the type `root`.
+
+    Returns the types that its results may have, System types as `System.String`; None when that is not known.
 
     Raises:
         FhirPathError: with the position of the name that cannot be there.
     """
     shape = Shape(frozenset({root}))
     resource = shape if model.is_resource(root) else UNKNOWN
-    _Checker(expression, model, resource).shape(tree, shape)
+    return _Checker(expression, model, resource).shape(tree, shape).types
 
 
 class _Checker:
@@ -84,6 +87,9 @@ class _Checker:
             "children": lambda call, focus, this: Shape(None, ordered=False),
             "descendants": lambda call, focus, this: Shape(None, ordered=False),
             "count": lambda call, focus, this: INTEGER,
+            "join": lambda call, focus, this: STRING,
+            "getResourceKey": lambda call, focus, this: STRING,
+            "getReferenceKey": lambda call, focus, this: STRING,
         }
 
     def shape(self, tree: ast.Expr, this: Shape) -> Shape:

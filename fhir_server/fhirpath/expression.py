@@ -10,12 +10,14 @@ from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.checker import check
 from fhir_server.fhirpath.compiler import compile_tree
 from fhir_server.fhirpath.conditions import compile_for, guarded
+from fhir_server.fhirpath.constants import is_built_in
 from fhir_server.fhirpath.context import DEFAULT_OPTIONS, Options, Resolve, Run
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Collection, Item, Node, root
 from fhir_server.fhirpath.parser import parse
 from fhir_server.fhirpath.paths import Walk
+from fhir_server.fhirpath.substitution import substituted, variables
 from fhir_server.fhirpath.types import TypeModel, default_model
 from fhir_server.fhirpath.values import plain, typed
 
@@ -25,17 +27,24 @@ class Expression:
 
     Attributes:
         source: the expression as written.
-        tree: its syntax tree.
+        tree: its syntax tree, constants put in.
         model: the types that it is compiled for.
     """
 
     __slots__ = ("_checked", "_plain", "_step", "_walks", "model", "source", "tree")
 
-    def __init__(self, source: str, model: TypeModel, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        source: str,
+        model: TypeModel,
+        limits: Limits = DEFAULT_LIMITS,
+        constants: Mapping[str, ast.LiteralValue] | None = None,
+    ) -> None:
         self.source = source
         self.model = model
-        self.tree: ast.Expr = parse(source, limits)
-        self._checked: set[str] = set()
+        tree = parse(source, limits)
+        self.tree: ast.Expr = substituted(tree, constants) if constants else tree
+        self._checked: dict[str, frozenset[str] | None] = {}
         self._plain: dict[str, Walk | None] = {}
         self._walks: dict[Any, Walk] = {}
         try:
@@ -73,15 +82,22 @@ class Expression:
             run.variables = {name: _collection(value, self.model) for name, value in variables.items()}
         return [typed(item) for item in self._run(run)]
 
-    def check(self, type_name: str) -> None:
+    def check(self, type_name: str) -> frozenset[str] | None:
         """Refuse what cannot mean anything on elements of a type, such as names that it does not have.
+
+        Returns the types that results may have (`HumanName`, `System.Boolean`); None when that is not known.
 
         Raises:
             FhirPathError: with the position of the name at fault.
         """
         if type_name not in self._checked:
-            check(self.tree, self.source, self.model, type_name)
-            self._checked.add(type_name)
+            self._checked[type_name] = check(self.tree, self.source, self.model, type_name)
+        return self._checked[type_name]
+
+    @property
+    def undefined(self) -> frozenset[str]:
+        """The names of `%name` that must be given as variables: neither constants of it nor built in."""
+        return frozenset(name for name in variables(self.tree) if not is_built_in(name))
 
     def values(self, resource: Any, variables: Mapping[str, Any] | None = None) -> list[Any]:
         """Evaluate to plain JSON values, without types and places; the fast way for plain paths.
@@ -172,13 +188,19 @@ def _compiled(expression: str, model: TypeModel, limits: Limits) -> Expression:
 
 
 def compile_expression(
-    expression: str, *, model: TypeModel | None = None, limits: Limits = DEFAULT_LIMITS
+    expression: str,
+    *,
+    model: TypeModel | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    constants: Mapping[str, ast.LiteralValue] | None = None,
 ) -> Expression:
-    """Compile an expression, or find it compiled: the last 4096 are kept.
+    """Compile an expression, or find it compiled: the last 4096 are kept, those with constants not.
 
     Raises:
         FhirPathError: it cannot be parsed, or names a function or type that does not exist; has the position.
     """
+    if constants:
+        return Expression(expression, model or default_model(), limits, constants)
     return _compiled(expression, model or default_model(), limits)
 
 

@@ -31,6 +31,8 @@ _PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS, start=
 _RESERVED = frozenset({"and", "or", "xor", "implies", "div", "mod", "true", "false"})
 _MAX_DIGITS = 64
 _TYPE_FUNCTIONS = frozenset({"is", "as", "ofType"})
+# Functions whose argument is the name of a type, which then is a string to them.
+_TYPE_ARGUMENTS = frozenset({"getReferenceKey"})
 _TEMPORAL = {"date": parse_date, "datetime": parse_datetime, "time": parse_time}
 
 
@@ -189,6 +191,8 @@ class _Parser:
         self._expect(")")
         if name.text in _TYPE_FUNCTIONS:
             return self._type_call(source, name, arguments)
+        if name.text in _TYPE_ARGUMENTS:
+            arguments = [_named(argument) for argument in arguments]
         return ast.Call(source, name.text, tuple(arguments), name.at)
 
     # --- types
@@ -247,3 +251,11 @@ class _Parser:
         if follower.kind == "word" and follower.text in CALENDAR_UNITS:
             return Quantity(Decimal(token.text), CALENDAR_UNITS[self._take().text], calendar=True)
         return Decimal(token.text) if "." in token.text else int(token.text)
+
+
+def _named(argument: ast.Expr) -> ast.Expr:
+    """`Patient` or `FHIR.Patient` as the string 'Patient'; anything else as it is."""
+    match argument:
+        case ast.Member(source=None | ast.Member(source=None, name="FHIR"), name=name):
+            return ast.Literal(name, argument.at)
+    return argument

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.equality import frozen
+from fhir_server.fhirpath.functions.keys import reference_key, resource_key
 from fhir_server.fhirpath.types import QUANTITIES, SYSTEM_OF_PRIMITIVE, Child, TypeModel
 
 # A value of the input to the list of values that are found below it.
@@ -102,6 +103,11 @@ class Paths:
                 return self._select(self.path(tree.source), projection)
             case ast.Call(name="extension", arguments=(ast.Literal(value=str(url)),)):
                 return self._extension(self.path(tree.source), url)
+            case ast.Call(name="getResourceKey", arguments=()):
+                return self._keys(self.path(tree.source), resource_key)
+            case ast.Call(name="getReferenceKey", arguments=() | (ast.Literal(value=str()),) as of):
+                wanted = of[0].value if of else None
+                return self._keys(self.path(tree.source), lambda value: reference_key(value, wanted, self._model))
         raise NotPlain
 
     def _member(self, tree: ast.Member) -> Path:
@@ -150,6 +156,16 @@ class Paths:
             return [part for part in found if part.get("url") == url] if found else []
 
         return Path(self._chained(source, walk), ("Extension",))
+
+    def _keys(self, source: Path, key: Callable[[Any], str | None]) -> Path:
+        if not source.types:
+            return EMPTY
+
+        def walk(value: Any) -> list[Any]:
+            found = key(value)
+            return [] if found is None else [found]
+
+        return Path(self._chained(source, walk), ("id",))
 
     def filtered(self, source: Path, criteria: ast.Expr) -> Path:
         """`where(criteria)`."""

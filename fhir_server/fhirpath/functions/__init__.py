@@ -9,6 +9,7 @@ from fhir_server.fhirpath.functions import (
     existence,
     fhir,
     filtering,
+    keys,
     math,
     patterns,
     strings,
@@ -26,6 +27,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **math.FUNCTIONS,
     **boundaries.FUNCTIONS,
     **fhir.FUNCTIONS,
+    **keys.FUNCTIONS,
     **utility.FUNCTIONS,
 }
 
