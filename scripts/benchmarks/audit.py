@@ -3,6 +3,7 @@
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psutil
 
 from scripts.benchmarks.client import Result, get, post
 from scripts.benchmarks.client import run as send
+from scripts.benchmarks.processor import cost
 from scripts.benchmarks.read import PATIENT
 from scripts.benchmarks.servers import ours
 
@@ -38,28 +40,14 @@ def _created(port: int) -> str:
 
 def _compare(name: str, servers: Sequence[tuple[int, psutil.Process]], send_to: Callable[[int], Result]) -> None:
     """Print rates, and the time of processors that a request takes, which others on the machine change less."""
-    rounds = [[_measured(owner, send_to, port) for port, owner in servers] for _ in range(_ROUNDS)]
+    rounds = [[cost(owner, partial(send_to, port)) for port, owner in servers] for _ in range(_ROUNDS)]
     rates = [statistics.median(each[at][0] for each in rounds) for at in (0, 1)]
     times = [statistics.median(each[at][1] for each in rounds) for at in (0, 1)]
-    cost = 1 - statistics.median(on[0] / off[0] for off, on in rounds)
+    costs = 1 - statistics.median(on[0] / off[0] for off, on in rounds)
     more = statistics.median(on[1] / off[1] for off, on in rounds) - 1
-    print(f"  {name}: {rates[0]:,.0f}/s off, {rates[1]:,.0f}/s on, cost {cost:.0%}; ", end="")
+    print(f"  {name}: {rates[0]:,.0f}/s off, {rates[1]:,.0f}/s on, cost {costs:.0%}; ", end="")
     print(f"{times[0]:.0f} us of processor off, {times[1]:.0f} us on, {more:.0%} more")
 
 
-def _measured(owner: psutil.Process, send_to: Callable[[int], Result], port: int) -> tuple[float, float]:
-    """Return answers a second and microseconds of processor for each."""
-    before = _processor(owner)
-    result = send_to(port)
-    return result.rate, (_processor(owner) - before) / len(result.latencies) * 1e6
-
-
-def _processor(owner: psutil.Process) -> float:
-    return float(sum(sum(each.cpu_times()[:2]) for each in (owner, *owner.children(recursive=True))))
-
-
 def _sent(port: int, request: bytes) -> Result:
-    result = send(port, repeat(request), connections=_CONNECTIONS, seconds=_SECONDS)
-    if result.failed:
-        raise SystemExit(f"requests failed: {result.first_failure!r}")
-    return result
+    return send(port, repeat(request), connections=_CONNECTIONS, seconds=_SECONDS)

@@ -28,15 +28,28 @@ class Result:
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def get(path: str) -> bytes:
+def get(path: str, authorization: str = "") -> bytes:
     """Build a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/fhir+json\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\n{_host(authorization)}Accept: application/fhir+json\r\n\r\n".encode()
 
 
-def post(path: str, body: bytes) -> bytes:
+def post(path: str, body: bytes, authorization: str = "") -> bytes:
     """Build a POST request with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n"
+    return _with_body("POST", path, body, authorization)
+
+
+def put(path: str, body: bytes, authorization: str = "") -> bytes:
+    """Build a PUT request with a JSON body."""
+    return _with_body("PUT", path, body, authorization)
+
+
+def _with_body(method: str, path: str, body: bytes, authorization: str) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\n{_host(authorization)}Content-Type: application/fhir+json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _host(authorization: str) -> str:
+    return f"Host: localhost\r\nAuthorization: {authorization}\r\n" if authorization else "Host: localhost\r\n"
 
 
 def run(port: int, requests: Iterable[bytes], *, connections: int, seconds: float = 0) -> Result:

@@ -52,7 +52,7 @@ def ours(folder: Path, *, workers: int = 2, flags: tuple[str, ...] = ()) -> Iter
 
 
 @contextmanager
-def bare(body: bytes, folder: Path, *, workers: int = 2) -> Iterator[int]:
+def bare(body: bytes, folder: Path, *, workers: int = 2) -> Iterator[tuple[int, psutil.Process]]:
     """Run a bare ASGI app under the same HTTP server with as many workers, answering everything with `body`."""
     port = free_port()
     (folder / "bare.py").write_text(
@@ -63,7 +63,7 @@ def bare(body: bytes, folder: Path, *, workers: int = 2) -> Iterator[int]:
     process = subprocess.Popen(command, cwd=folder)
     try:
         _wait(f"http://127.0.0.1:{port}/")
-        yield port
+        yield port, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()
