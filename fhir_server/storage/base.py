@@ -4,7 +4,9 @@ Every engine (memory, SQLite, MongoDB) implements `Store`; nothing above `storag
 lacks is said in its `Capabilities`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -38,6 +40,7 @@ class Change:
     requires: resources that must exist when the commit is done (referential integrity), else `MissingTargets`.
     keep_referenced: for DELETE: raise `StillReferenced` if a current resource that is not itself deleted in
         this commit refers to it.
+    heeding: whose references count for that: what the caller cannot know of must not stand in their way.
     force: write a new version even if the content is the same as the current one.
     unlabels: security labels that the new version lacks are meant to go, by somebody who may; else they stay.
     Deleting what does not exist, or is deleted already, is no change.
@@ -51,6 +54,7 @@ class Change:
     conditions: tuple[Condition, ...] = ()
     requires: tuple[ResourceKey, ...] = ()
     keep_referenced: bool = False
+    heeding: Visibility = field(default_factory=Visibility)
     force: bool = False
     unlabels: bool = False
 
@@ -394,12 +398,51 @@ class Store(Protocol):
     async def statistics(self) -> Mapping[str, int]:
         """Return the number of current resources by type; free."""
 
+    async def revived(self, versions: Sequence[Version]) -> frozenset[int]:
+        """Return the pids of those of these versions that came after a deletion of their resource."""
+
+    async def count_changes(self, after: int) -> int:
+        """Return how many versions there are with txid > after."""
+
     async def close(self) -> None:
         """Finish what is running and close."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Leadership, for as long as `lost` is not set."""
+
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class StoreProvider(Protocol):
-    """Opens the Store of each tenant."""
+    """Opens the Store of each tenant, and lets the processes that share them find each other.
+
+    Each commit that changes a resource rings, and so may anybody who wants a tenant looked at. A ring is a hint:
+    several may become one, and one may be lost, so who listens also looks now and then.
+    """
+
+    def ring(self, tenant: str) -> None:
+        """Have whoever listens, in any process, look at a tenant."""
+
+    def listen(self, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Have `heard(tenant)` called on the event loop for each ring; in the process that leads `background`."""
+
+    def lead(self, name: str) -> AbstractAsyncContextManager[Lead]:
+        """Wait until nobody else leads under this name, then lead while the context lasts.
+
+        One process leads at a time. When it ends, however it ends, another that waits takes over at once, or when its
+        lease has run out. Who sees `lost` set must stop; its writes are refused by the revisions that they expect.
+        """
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have a store, sorted."""
+
+    def written(self, tenant: str) -> float:
+        """Return when a tenant was last written to, in seconds since 1970, without opening it; 0 for never."""
+
+    async def head(self, tenant: str) -> int:
+        """Return the txid of a tenant's newest version, without keeping it open; 0 for none."""
 
     async def open(self, tenant: str) -> Store:
         """Return the tenant's handle (the same one each time). Raises KeyError for an unknown tenant."""

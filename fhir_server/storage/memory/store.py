@@ -39,12 +39,12 @@ class MemoryStore:
     No method awaits anything between reading and writing, so each is atomic.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], int], changed: Callable[[], None] | None = None) -> None:
         self.capabilities = Capabilities("memory", durable=False)
         self.records = MemoryRecords()
         self.blobs = MemoryBlobs(clock)
         self.audit = MemoryAudit()
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._changed = settings, clock, changed
         self._log = Log()
 
     async def read(self, key: ResourceKey) -> Version | None:
@@ -86,6 +86,8 @@ class MemoryStore:
         self._log.next_pid += len(plan.rows)
         for row in plan.rows:
             self._log.append(row)
+        if plan.rows and self._changed is not None:
+            self._changed()
         return CommitResult(txid, last_updated, plan.written)
 
     async def search(self, search: Search) -> Page:
@@ -147,6 +149,24 @@ class MemoryStore:
                 break
             found += commit
         return found
+
+    async def revived(self, versions: Sequence[Version]) -> frozenset[int]:
+        """Return the pids of those that came after a deletion."""
+        before = [(each.pid, await self.read_version(each.key, each.version - 1)) for each in versions]
+        return frozenset(pid for pid, found in before if found is not None and found.deleted)
+
+    async def count_changes(self, after: int) -> int:
+        """Return how many versions there are with txid > after."""
+        return sum(row.version.txid > after for row in self._log.rows)
+
+    async def head(self) -> int:
+        """Return the txid of the newest version."""
+        return max((row.version.txid for row in self._log.rows), default=0)
+
+    @property
+    def written(self) -> int:
+        """When it was last written to, in milliseconds."""
+        return self._log.last_updated
 
     async def last_txid(self) -> int:
         """Return the txid of the newest commit."""

@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/http.html#history
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,6 +68,27 @@ def changes(connection: apsw.Connection, after: int, limit: int) -> list[Version
         # All of these were purged, or wrote records alone: go on, lest the reader take it for the end.
         after = max(txid for txid, first in commits if first < high or first == commits[0][1])
     return []
+
+
+def revived(connection: apsw.Connection, versions: Sequence[Version]) -> frozenset[int]:
+    """Return the pids of those that came after a deletion of their resource."""
+    sql = (
+        "SELECT v.pid FROM json_each(?) k CROSS JOIN version v ON v.pid=k.value "
+        "CROSS JOIN version p ON p.rid=v.rid AND p.version=v.version-1 WHERE p.deleted"
+    )
+    pids = [version.pid for version in versions if version.version > 1 and not version.deleted]
+    return frozenset(pid for (pid,) in fetch(connection, sql, (str(pids),))) if pids else frozenset()
+
+
+def count_changes(connection: apsw.Connection, after: int) -> int:
+    """Return how many versions came after a commit."""
+    first = _first_pid(connection, "txid > ?", after)
+    return _one(connection, "SELECT count(*) FROM version WHERE pid >= ?", (first,)) or 0
+
+
+def head(connection: apsw.Connection) -> int:
+    """Return the txid of the newest version, 0 for none."""
+    return _one(connection, "SELECT from_txid FROM version ORDER BY pid DESC LIMIT 1", ()) or 0
 
 
 def _end(connection: apsw.Connection, commits: list[tuple[int, int]], limit: int) -> int:

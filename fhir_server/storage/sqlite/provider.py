@@ -6,10 +6,17 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from fhir_server.settings import Settings
+from fhir_server.storage.base import Lead
+from fhir_server.storage.sqlite.bell import Bell
+from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.history import head
+from fhir_server.storage.sqlite.leading import lead
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
@@ -35,6 +42,33 @@ class SqliteProvider:
         self._clock, self._extract = clock or milliseconds, extract
         self._stores: dict[str, SqliteStore] = {}
         self._opening = asyncio.Lock()
+        self._folder, self._bell = data_dir, Bell(data_dir)
+
+    def ring(self, tenant: str) -> None:
+        """Have the process that listens look at a tenant."""
+        self._bell.ring(tenant)
+
+    def listen(self, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Have `heard(tenant)` called for each ring; in the process that leads `background`."""
+        return self._bell.listen(heard)
+
+    def lead(self, name: str) -> AbstractAsyncContextManager[Lead]:
+        """Lead under a name while the context lasts; the kernel passes it on when the process dies."""
+        return lead(self._folder, name)
+
+    async def head(self, tenant: str) -> int:
+        """Return the txid of a tenant's newest version; a store that is closed stays so. Raises KeyError."""
+        if not self.exists(tenant):
+            raise KeyError(tenant)
+        return await asyncio.to_thread(self._head, tenant)
+
+    def _head(self, tenant: str) -> int:
+        with faults():
+            connection = connect(self._tenants / tenant / "record.db", self._settings, writer=False)
+            try:
+                return head(connection)
+            finally:
+                connection.close()
 
     def tenants(self) -> list[str]:
         """Return the tenants that have a record, and `default`."""
@@ -102,10 +136,13 @@ class SqliteProvider:
         for store in self._stores.values():
             await store.close()
         self._stores.clear()
+        self._bell.close()
 
     async def _opened(self, tenant: str) -> SqliteStore:
         settings = self._settings if tenant == _DEFAULT else self._others
-        return await open_store(self._tenants / tenant, settings, self._clock, self._extract)
+        store = await open_store(self._tenants / tenant, settings, self._clock, self._extract)
+        store.changed = partial(self._bell.ring, tenant)
+        return store
 
 
 def _remove(tenants: Path, tenant: str) -> None:

@@ -52,19 +52,28 @@ T = TypeVar("T")
 Extract = Callable[[str, bytes], IndexEntries]
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 def milliseconds() -> int:
     """Return the time in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
 
 
 class SqliteStore:
-    """A handle of one record. Several processes may hold one each on the same folder."""
+    """A handle of one record. Several processes may hold one each on the same folder.
+
+    Attributes:
+        changed: called after each commit of versions.
+    """
 
     capabilities = Capabilities("sqlite")
 
     def __init__(
         self, folder: Path, settings: Settings, clock: Callable[[], int], extract: Extract | None = None
     ) -> None:
+        self.changed: Callable[[], None] = _nobody
         self._folder, self._settings, self._clock, self._extract = folder, settings, clock, extract
         self._inline = connect(folder / "record.db", settings, writer=False)
         self._readers: LifoQueue[apsw.Connection] = LifoQueue()
@@ -109,6 +118,8 @@ class SqliteStore:
         outcome: Outcome = await self._writer.submit(Work(changes, records, blobs, audit))
         if isinstance(outcome.result, StoreError):
             raise outcome.result
+        if any(each.changed for each in outcome.result.written):
+            self.changed()
         return outcome.result
 
     async def search(self, search: Search) -> Page:
@@ -137,6 +148,14 @@ class SqliteStore:
     async def changes(self, after: int, limit: int = 1000) -> list[Version]:
         """Return the versions with txid > after in the order of the log, whole commits only."""
         return await self._read(lambda connection: history.changes(connection, after, limit))
+
+    async def revived(self, versions: Sequence[Version]) -> frozenset[int]:
+        """Return the pids of those of these versions that came after a deletion of their resource."""
+        return await self._read(lambda connection: history.revived(connection, versions))
+
+    async def count_changes(self, after: int) -> int:
+        """Return how many versions there are with txid > after."""
+        return await self._read(lambda connection: history.count_changes(connection, after))
 
     async def last_txid(self) -> int:
         """Return the txid of the newest visible commit (0 for an empty store)."""
