@@ -4,16 +4,18 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from fhir_server.alerts import listening
 from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
+from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
@@ -76,10 +78,11 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
             return await gate.desk(await server.tenants.of(name), own or base or public_base(settings, name))
 
         await register.refresh()
-        yield Running(
-            partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
-            TenantAdministration(tenants, register, stores, settings, now),
-        )  # fmt: skip
+        with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():
+            yield Running(
+                partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
+                TenantAdministration(tenants, register, stores, settings, now),
+            )  # fmt: skip
     finally:
         if watching is not None:
             watching.cancel()

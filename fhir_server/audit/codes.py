@@ -6,7 +6,7 @@ Spec: https://profiles.ihe.net/ITI/BALP/, https://dicom.nema.org/medical/dicom/c
 from collections.abc import Mapping
 from typing import Final
 
-from fhir_server.audit.events import BREAK_GLASS, REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
+from fhir_server.audit.events import ALARM, BREAK_GLASS, REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
 
 Coding = Mapping[str, str]
 
@@ -35,6 +35,7 @@ _SECURITY: Final[Mapping[str, tuple[Coding, Coding]]] = {
     TOKEN: (AUTHENTICATION, _coding(_IHE, "ITI-71", "Get Access Token")),
     REVOKED: (ALERT, _coding(_DCM, "110137", "User Security Attributes Changed")),
     SECURITY: (ALERT, _coding(_DCM, "110129", "Security Configuration")),
+    ALARM: (ALERT, _coding("http://fhir-server.org/CodeSystem/audit-event", "alarm", "Alarm of the server")),
 }
 
 _INTERACTIONS: Final = {"search-compartment": "search-type", "job-status": "operation", "job-cancel": "operation"}

@@ -37,6 +37,9 @@ SIGN_IN, SIGN_OUT, TOKEN, REVOKED, SECURITY = "login", "logout", "token", "revok
 BREAK_GLASS, BREAKING = "break-glass", "BTG"
 """The code of opening a record in an emergency, and the purpose of what is done under it (v3-ActReason)."""
 
+ALARM = "alarm"
+"""The code of what the server noticed of itself (`fhir_server.alerts`); the note begins with the kind and a colon."""
+
 REPORTED = "reported"
 """The code of an AuditEvent that an app has sent."""
 

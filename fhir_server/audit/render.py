@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_server.audit import codes
-from fhir_server.audit.events import REPORTED, Agent, Event, agent_of, event_of
+from fhir_server.audit.events import ALARM, REPORTED, Agent, Event, agent_of, event_of
 from fhir_server.model.json import encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version, instant
@@ -80,7 +80,7 @@ def _meta(event: Event, patients: int, view: View) -> dict[str, Any]:
 
 
 def _said(event: Event) -> str:
-    parts = [] if event.status < 400 else [f"HTTP {event.status}"]
+    parts = [] if event.status < 400 or event.code == ALARM else [f"HTTP {event.status}"]
     if event.note and event.code != "operation":
         parts.append(event.note)
     if event.count and event.status >= 400:

@@ -1,8 +1,10 @@
 """What is recorded: an event for each request and each entry of a Bundle, with who, what, whose, from where, how."""
 
+import asyncio
 from base64 import b64decode
 from typing import Any
 
+from fhir_server.alerts import Alert, raise_alert
 from tests.conformance.audit.conftest import Audited
 from tests.conformance.smart.conftest import BASE, observation
 
@@ -115,3 +117,19 @@ async def test_nothing_of_the_content_is_recorded(audited: Audited) -> None:
     rows = await audited.ehr.desk.store.audit.span(1, 1000)
     assert rows
     assert not any(b"Able" in row.body or b"8867-4" in row.body for row in rows)
+
+
+async def test_an_alarm_of_the_server_is_recorded_once_with_its_patient(audited: Audited) -> None:
+    alert = Alert("unreadable-consent", "default", "a consent cannot be read, and denies", "Consent/broken", "ann")
+    await asyncio.to_thread(raise_alert, alert)
+    raise_alert(alert)
+    (event,) = await audited.events("type=110113&subtype=alarm&patient=Patient/ann")
+    assert event["outcomeDesc"] == "unreadable-consent: a consent cannot be read, and denies"
+    assert event["outcome"] == "8"
+    assert event["entity"][0]["what"]["reference"] == "Consent/broken"
+
+
+async def test_an_alarm_of_a_tenant_that_cannot_be_opened_is_recorded_with_the_default_one(audited: Audited) -> None:
+    raise_alert(Alert("wrong-key", "gone", "the key does not fit"))
+    (event,) = await audited.events("subtype=alarm")
+    assert event["outcomeDesc"] == "wrong-key: the key does not fit (in tenant gone)"
