@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from fhir_server.alerts import listening
 from fhir_server.api.application import Application, Running, make_application
 from fhir_server.api.decode import Parts
+from fhir_server.api.plugin_routes import plugin_routes
 from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.audit.alarms import Alarms
@@ -25,12 +26,14 @@ from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.interactions.tenant_keeper import TenantKeeper
-from fhir_server.interactions.tenants import Tenants
+from fhir_server.interactions.tenants import Added, Tenants
 from fhir_server.jobs.indexing import IndexKeeper
 from fhir_server.jobs.runner import Host, Runner
 from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
 from fhir_server.operations.registry import Registry
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugins import load_plugins
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
@@ -45,13 +48,15 @@ _FREE = ~(0xF << 76 | 0b11 << 62)
 
 def create_app(settings: Settings) -> Application:
     """Build the application; its lifespan opens the store and closes it."""
-    definitions, operations = load(), Registry(core_operations())
+    assembly = Assembly(load_plugins(settings))
+    definitions, operations = load(), Registry(assembly.operations(core_operations()))
     parts = Parts(definitions, settings, Router(definitions))
-    return make_application(parts, partial(_opened, parts, operations), operations.facts)
+    served = plugin_routes(assembly.routes(), settings, assembly.faults)
+    return make_application(parts, partial(_opened, parts, operations, assembly), operations.facts, served)
 
 
 @asynccontextmanager
-async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
+async def _opened(parts: Parts, operations: Registry, assembly: Assembly) -> AsyncIterator[Running]:
     settings = parts.settings
     stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
     jobs = Runner(now)
@@ -60,8 +65,13 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
     try:
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
         register = Register(settings, partial(stores.open, DEFAULT))
-        tenants = Tenants(stores, settings, now, keeper.changed, register)
-        server = replace(_server(parts, tenants, operations, jobs), recorder=recorder)
+        added = Added(assembly.values("register_search_parameters"), tuple(assembly.collections()))
+        tenants = Tenants(stores, settings, now, keeper.changed, register, added)
+        server = replace(
+            _server(parts, tenants, operations, jobs), recorder=recorder, deciders=assembly.deciders(),
+            plugin_scopes=assembly.scopes(),
+        )  # fmt: skip
+        assembly.server = server
         store = (await tenants.of(DEFAULT)).store
         tenants.house.busy_by(jobs.uses)
         tenants.house.when_closed(partial(_parted, server))
@@ -78,12 +88,15 @@ async def _opened(parts: Parts, operations: Registry) -> AsyncIterator[Running]:
             return await gate.desk(await server.tenants.of(name), own or base or public_base(settings, name))
 
         await register.refresh()
+        await assembly.observe("on_start")
         with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():
             yield Running(
                 partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
                 TenantAdministration(tenants, register, stores, settings, now),
             )  # fmt: skip
     finally:
+        if assembly.server is not None:
+            await assembly.observe("on_stop")
         if watching is not None:
             watching.cancel()
         await jobs.close()

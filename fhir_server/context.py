@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fhir_server.search.parameters import ParameterRegistry
     from fhir_server.search.query import Node, Visibility
     from fhir_server.settings import Settings
-    from fhir_server.storage.base import Change, CommitResult, Condition, Store
+    from fhir_server.storage.base import BlobChange, Change, CommitResult, Condition, RecordChange, Store
     from fhir_server.validation import Validator
 
 
@@ -131,6 +131,38 @@ class Operations(Protocol):
         """Return the operation `$name` as called on the system, a type or an instance; None if there is none."""
 
 
+class Commit(Protocol):
+    """The way to write resources; records and blobs go with them, all or nothing."""
+
+    def __call__(
+        self, changes: Sequence[Change], records: Sequence[RecordChange] = (), blobs: Sequence[BlobChange] = (), /
+    ) -> Awaitable[CommitResult]: ...
+
+
+class Deciders(Protocol):
+    """What plugins decide within requests."""
+
+    @property
+    def checks(self) -> bool:
+        """Tell whether there is anything that looks at writes."""
+
+    async def check(self, ctx: Context, changes: Sequence[Change]) -> Sequence[Change]:
+        """Return the changes as they shall be written. Raises InvalidResource: one is refused."""
+
+    @property
+    def shows(self) -> bool:
+        """Tell whether there is anything that changes what is shown."""
+
+    async def show(self, ctx: Context, response: FhirResponse) -> FhirResponse:
+        """Return the answer as the caller may see it."""
+
+    async def version(self, ctx: Context, version: Version) -> Version:
+        """Return one version as the caller may see it, for what goes out beside answers."""
+
+    def amend(self, statement: dict[str, Any]) -> dict[str, Any]:
+        """Return the CapabilityStatement with what plugins add to it."""
+
+
 class Auditor(Protocol):
     """Records what a caller does."""
 
@@ -212,6 +244,7 @@ class Context:
     link_secret: signs page links, the same in all workers.
     jobs: None where nothing runs jobs; then `respond-async` is ignored.
     auditor: records each request; None where nothing is audited.
+    tenant: its name. deciders: what plugins decide; None where no plugin does.
     progress: within a job, says how far the work came: `progress(done, of)`.
     """
 
@@ -232,11 +265,13 @@ class Context:
     now: Callable[[], int]
     new_id: Callable[[], str]
     execute: Callable[[FhirRequest], Awaitable[FhirResponse]]
-    commit: Callable[[Sequence[Change]], Awaitable[CommitResult]]
+    commit: Commit
     base: str
     link_secret: bytes
     jobs: Jobs | None = None
     auditor: Auditor | None = None
+    tenant: str = "default"
+    deciders: Deciders | None = None
     progress: Callable[[int, int], None] = _unheard
 
     @property

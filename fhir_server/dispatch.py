@@ -4,13 +4,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from fhir_server.audit.auditor import Auditor, Commit
+from fhir_server.audit.auditor import Auditor
 from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.access import stranger
 from fhir_server.auth.gate import Gate
-from fhir_server.context import ApplyPatch, Caller, Context, Jobs, Level, Operations, Restriction, Router
+from fhir_server.context import (
+    ApplyPatch,
+    Caller,
+    Commit,
+    Context,
+    Deciders,
+    Jobs,
+    Level,
+    Operations,
+    Restriction,
+    Router,
+)  # fmt: skip
 from fhir_server.definitions import Definitions
 from fhir_server.errors import FhirError, Forbidden, Unauthorized, UnknownPath
 from fhir_server.interactions.admission import admit
@@ -33,9 +44,19 @@ from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.search.query import EVERYTHING, NOTHING, Node, Visibility
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Change, CommitResult, ConditionChanged, StoreError, VersionChanged
+from fhir_server.storage.base import (
+    BlobChange,
+    Change,
+    CommitResult,
+    ConditionChanged,
+    RecordChange,
+    StoreError,
+    VersionChanged,
+)  # fmt: skip
 from fhir_server.tenancy.registration import DEFAULT, public_base
 
+PLUGIN = "plugin:"
+"""What the grant of a plugin begins with; only the server itself makes requests under it."""
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
 HANDLERS: Mapping[str, Handler] = {
@@ -62,7 +83,7 @@ HANDLERS: Mapping[str, Handler] = {
 @dataclass(frozen=True, slots=True)
 class Server:
     """The long-lived parts of one process; app.py makes it. Without a gate everybody is let in;
-    without a recorder nothing is audited."""
+    without a recorder nothing is audited. plugin_scopes: what each plugin may do by itself."""
 
     settings: Settings
     definitions: Definitions
@@ -75,6 +96,8 @@ class Server:
     jobs: Jobs | None = None
     gate: Gate | None = None
     recorder: Recorder | None = None
+    deciders: Deciders | None = None
+    plugin_scopes: Mapping[str, str] = field(default_factory=dict)
     contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
     """Contexts of callers who see everything, by tenant and base URL."""
 
@@ -176,7 +199,9 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
         return authorize(server, request)
     if request.interaction == "capabilities":
         return Caller(grant=""), _PUBLIC
-    if request.grant:
+    if request.grant.startswith(PLUGIN):
+        access = await gate.of_plugin(tenant, base, request.grant, server.plugin_scopes)
+    elif request.grant:
         access = await gate.under(tenant, base, request.grant)
     else:
         access = await gate.access(tenant, base, request.headers.get("authorization"))
@@ -249,14 +274,20 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         auditor = Auditor(server.recorder, book, server.definitions, caller)
         commit = auditor.around(tenant.store, partial(server.tenants.commit, tenant))
 
-    async def guarded(changes: Sequence[Change]) -> CommitResult:
+    async def decided(
+        changes: Sequence[Change], records: Sequence[RecordChange] = (), blobs: Sequence[BlobChange] = (), /
+    ) -> CommitResult:
+        checked = changes if deciders is None else await deciders.check(ctx, changes)
+        if restriction is _OPEN:
+            return await commit(checked, records, blobs)
         try:
-            return await commit(await admit(ctx, changes))
+            return await commit(await admit(ctx, checked), records, blobs)
         except VersionChanged as error:
             if any(change.key == error.key and change.expected is None for change in changes):
                 raise ConditionChanged(f"{error.key} was changed after it was looked at") from error
             raise
 
+    deciders = server.deciders if server.deciders is not None and server.deciders.checks else None
     ctx = Context(
         store=tenant.store,
         settings=tenant.settings,
@@ -275,11 +306,13 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         now=server.now,
         new_id=server.new_id,
         execute=lambda inner: run(ctx, inner),
-        commit=commit if restriction is _OPEN else guarded,
+        commit=commit if restriction is _OPEN and deciders is None else decided,
         base=base,
         link_secret=tenant.link_secret,
         jobs=server.jobs,
         auditor=auditor,
+        tenant=tenant.name,
+        deciders=server.deciders,
     )
     return ctx
 
@@ -300,9 +333,12 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
     if ctx.auditor is not None and request.type == "AuditEvent":
         handler = AUDIT_HANDLERS.get(request.interaction, handler)
     try:
-        return await handler(ctx, request)
+        response = await handler(ctx, request)
     except StoreError as error:
         raise await translate(ctx, error) from error
+    if ctx.deciders is None or not ctx.deciders.shows:
+        return response
+    return await ctx.deciders.show(ctx, response)
 
 
 def _is_to_be_job(ctx: Context, request: FhirRequest) -> bool:

@@ -5,7 +5,7 @@ environment. docs/settings.md is held to this file by a test.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -166,6 +166,39 @@ class Settings(BaseModel):
     tenants_open: Positive = Field(32, description="Most tenants, beside the default one, open at once in a process.")
     tenant_idle: Positive = Field(300, description="Seconds without a request after which a tenant is closed.")
 
+    # --- plugins
+    plugins_dir: Path | None = Field(None, description="Folder of plugins, each a package with a MANIFEST.")
+    plugins_enabled: tuple[str, ...] = Field((), description="Plugins in force that are not so by themselves.")
+    plugins_disabled: tuple[str, ...] = Field((), description="Installed plugins that are not loaded.")
+    plugins: dict[str, dict[str, Any]] = Field({}, description="Settings of plugins by their names: `[plugins.NAME]`.")
+    plugin_scopes: dict[str, tuple[str, ...]] = Field(
+        {}, description="Scopes that plugins are granted, by their names; one not named has those it asks for."
+    )
+
+    # --- change feed, scheduled work, jobs
+    background: Literal["auto", "own", "inside"] = Field(
+        "auto",
+        description="Where feed consumers, scheduled work and background jobs run: a process of their `own`, or `inside` "
+        "the one that answers requests; `auto`: of their own if there are several workers.",
+    )
+    feed_timeout: float = Field(60, gt=0, description="Seconds that a consumer may take for a batch, if it names none.")
+    feed_retry_first: float = Field(
+        1, gt=0, description="Seconds after which what a consumer failed at is tried again; doubled at each failure."
+    )
+    feed_retry_longest: float = Field(900, gt=0, description="Most seconds between two tries of a delivery.")
+    feed_retry_for: Positive = Field(
+        86_400, description="Seconds for which a delivery is tried before it becomes a dead letter."
+    )
+    feed_waiting: Positive = Field(
+        1_000, description="Most changes that wait for another try beside the stream, for each partition of a consumer."
+    )
+    feed_fallback: Positive = Field(
+        60, description="Seconds between looks for written tenants, should a wake-up have been lost."
+    )
+    feed_linger: Positive = Field(5, description="Seconds for which a tenant without changes is kept open by the feed.")
+    feed_tenants: Positive = Field(8, description="Tenants whose changes are delivered at the same time.")
+    schedule_timeout: Positive = Field(3_600, description="Seconds that a scheduled run may take, if it names none.")
+
     # --- rules of the record
     validation: Literal["off", "structure", "full"] = Field(
         "full", description="What is checked before a write: shape alone, or also rules, codes and profiles."
@@ -186,6 +219,15 @@ class Settings(BaseModel):
         "",
         description="Master key: `file:PATH`, `env:NAME`, `aws-kms:KEY`, `vault:MOUNT/KEY` or `pkcs11:URI`; empty: "
         "a file beside the data folder.",
+    )
+    envelopes: Literal["on", "off"] = Field(
+        "on", description="Whether an encrypted store seals each resource under the key of its patient too."
+    )
+    patient_keys: Path | None = Field(
+        None, description="Folder of the keys of patients, which no backup may hold; empty: one beside the data folder."
+    )
+    patient_keys_copy: Path | None = Field(
+        None, description="Folder, on another machine, of their only copy: backups and erasures keep it up to date."
     )
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")

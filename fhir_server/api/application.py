@@ -125,7 +125,9 @@ class Application(FastAPI):
         return self.running is not None and await self.running.ready()
 
 
-def make_application(parts: Parts, opened: Opened, operations: Iterable[OperationFacts] = ()) -> Application:
+def make_application(
+    parts: Parts, opened: Opened, operations: Iterable[OperationFacts] = (), plugins: Iterable[BaseRoute] = ()
+) -> Application:
     """Put the application together; its lifespan opens and closes the server."""
 
     @asynccontextmanager
@@ -157,6 +159,7 @@ def make_application(parts: Parts, opened: Opened, operations: Iterable[Operatio
         beside = authorization_routes(application.authorization)
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
     application.router.routes.extend(beside)  # it has all else below /auth
+    application.router.routes.extend(plugins)
     application.include_router(pages(described, application.ready))
     application.mount(ASSETS, assets())
     return application

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 from fhir_server.audit.events import BREAKING, Agent, Event, agent_text, own_keys, plain, row_of
 from fhir_server.audit.patients import asked_for, mentioned, patients_of
 from fhir_server.audit.recorder import Book, Recorder
-from fhir_server.context import Caller, Context
+from fhir_server.context import Caller, Commit, Context
 from fhir_server.definitions import Definitions
 from fhir_server.errors import FhirError
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.version import Version
 from fhir_server.storage.audit import AuditRow
-from fhir_server.storage.base import Audit, Change, CommitResult, Store, Written
+from fhir_server.storage.base import Audit, BlobChange, Change, CommitResult, RecordChange, Store, Written
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -78,13 +78,15 @@ class Auditor:
             if not (trail.written and request.interaction in _WRITES):
                 self._add(trail, self._event(trail, status, response))
 
-    def around(self, store: Store, commit: "CommitAudited") -> "Commit":
+    def around(self, store: Store, commit: "CommitAudited") -> Commit:
         """Return a commit that records the write in its own transaction."""
 
-        async def audited(changes: Sequence[Change]) -> CommitResult:
+        async def audited(
+            changes: Sequence[Change], records: Sequence[RecordChange] = (), blobs: Sequence[BlobChange] = (), /
+        ) -> CommitResult:
             trail = _trail.get() or _own()
             of = [(change, await self._patients_written(store, change)) for change in changes]
-            result = await commit(changes, audit=lambda written: self._rows(trail, of, written))
+            result = await commit(changes, records, blobs, audit=lambda written: self._rows(trail, of, written))
             trail.written = True
             return result
 
@@ -173,14 +175,21 @@ def agent_of_caller(caller: Caller, address: str) -> Agent:
     return Agent(plain(user), caller.subject, plain(caller.client), caller.grant.strip("*"), address, caller.roles)
 
 
-Commit = Callable[[Sequence[Change]], Awaitable[CommitResult]]
 _Of = tuple[Change, tuple[str, ...]]
 
 
 class CommitAudited(Protocol):
     """A commit that takes its events along."""
 
-    def __call__(self, changes: Sequence[Change], /, *, audit: Audit) -> Awaitable[CommitResult]: ...
+    def __call__(
+        self,
+        changes: Sequence[Change],
+        records: Sequence[RecordChange] = (),
+        blobs: Sequence[BlobChange] = (),
+        /,
+        *,
+        audit: Audit,
+    ) -> Awaitable[CommitResult]: ...
 
 
 def _own() -> _Trail:

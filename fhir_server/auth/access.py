@@ -68,6 +68,10 @@ class Tokens:
             raise refused("what this work was granted has ended", "invalid_token")
         return await self._limited(desk, self._made(desk, grant, grant.scopes))
 
+    async def made(self, desk: Desk, grant: Grant) -> Access:
+        """Return what a grant gives that is in no store."""
+        return await self._limited(desk, self._made(desk, grant, grant.scopes))
+
     async def _limited(self, desk: Desk, access: Access) -> Access:
         """Return the access as far as consent and labels let it be at this moment."""
         limits = await self.consents.limits(desk, access.grant)

@@ -1,6 +1,6 @@
 """Gate: lets requests in, or refuses them, for all tenants of a process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -75,6 +75,12 @@ class Gate:
         """Return what a grant gives, for work that goes on by itself. Raises Unauthorized: it has ended."""
         desk = await self.desk(tenant, base)
         return await self._known[tenant.name].tokens.under(desk, grant_id)
+
+    async def of_plugin(self, tenant: Housed, base: str, grant_id: str, scopes: Mapping[str, str]) -> Access:
+        """Return what a plugin may do by itself: what its scopes give, as far as consent and labels let it be."""
+        desk = await self.desk(tenant, base)
+        grant = Grant(grant_id, client=grant_id, scopes=scopes.get(grant_id, ""))
+        return await self._known[tenant.name].tokens.made(desk, grant)
 
     async def desk(self, tenant: Housed, base: str) -> Desk:
         """Return the desk of a tenant, whose clients know it under a base URL."""

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from fhir_server.context import Context, Operations
+from fhir_server.context import Context, Deciders, Operations
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
 from fhir_server.interactions.subset import asked, cut_resource
@@ -104,6 +104,7 @@ class Parts(NamedTuple):
     profiles: Supported
     guides: tuple[str, ...]
     audited: bool
+    deciders: Deciders | None
 
 
 def _parts(ctx: Context) -> Parts:
@@ -111,7 +112,7 @@ def _parts(ctx: Context) -> Parts:
     profiles = supported_profiles(ctx.library)
     return Parts(
         ctx.definitions, ctx.parameters, ctx.operations, ctx.settings, ctx.store.capabilities, profiles, guides,
-        ctx.auditor is not None,
+        ctx.auditor is not None, ctx.deciders,
     )  # fmt: skip
 
 
@@ -121,6 +122,8 @@ def statement(parts: Parts, base: str, mode: str) -> Stated:
     types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
     made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types, base)
     made["software"] |= {"releaseDate": _DATE}
+    if parts.deciders is not None and mode == "full":
+        made = parts.deciders.amend(made)
     return _stated(made)
 
 

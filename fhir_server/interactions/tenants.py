@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,7 @@ from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
     Audit,
+    BlobChange,
     Change,
     Collection,
     CommitResult,
@@ -57,12 +58,23 @@ _MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: CANONICAL_TYPES}
 Changed = Callable[[Tenant, ParameterRegistry, ParameterRegistry], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What plugins add to each tenant: SearchParameter resources, and collections of records."""
+
+    parameters: Sequence[Mapping[str, object]] = ()
+    collections: Sequence[Collection] = ()
+
+
+_NOTHING_ADDED = Added()
+
+
 class Tenants:
     """The tenants that are open.
 
     Args:
         changed: told of the registry before and after, when it changes while serving: what has to be reindexed.
-        register: who is a tenant; without one, whoever has a store.
+        register: who is a tenant; without one, whoever has a store. added: what plugins add.
     """
 
     def __init__(
@@ -72,11 +84,14 @@ class Tenants:
         now: Callable[[], int],
         changed: Changed | None = None,
         register: Register | None = None,
+        added: Added = _NOTHING_ADDED,
     ) -> None:
         self._stores = stores
         self._now = now
         self._settings = settings
         self._register = register
+        self._added = added
+        self._standard = _registry(added.parameters) if added.parameters else ParameterRegistry.standard()
         self.house = House(stores, settings.tenants_open)
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._changed = changed
@@ -127,17 +142,26 @@ class Tenants:
         """Return the stores that are open."""
         return [tenant.store for tenant in self.house.all()]
 
-    async def commit(self, tenant: Tenant, changes: Sequence[Change], *, audit: Audit | None = None) -> CommitResult:
+    async def commit(
+        self,
+        tenant: Tenant,
+        changes: Sequence[Change],
+        records: Sequence[RecordChange] = (),
+        blobs: Sequence[BlobChange] = (),
+        /,
+        *,
+        audit: Audit | None = None,
+    ) -> CommitResult:
         """Commit; where SearchParameters or terminology change, all workers get to know."""
         if tenant.registration is not None:
             await keep_to_limits(tenant, changes, self._stores.size, self._now())
         types = {change.key.type for change in changes}
         names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
         if not names:
-            return await tenant.store.commit(changes, audit=audit)
+            return await tenant.store.commit(changes, records, blobs, audit=audit)
         token = secrets.token_hex(8)
         marks = [RecordChange(_STATE.name, name, {"token": token}) for name in names]
-        result = await tenant.store.commit(changes, marks, audit=audit)
+        result = await tenant.store.commit(changes, [*records, *marks], blobs, audit=audit)
         if _TERMS in names:
             await self._take_terms(tenant, changes, token)
         tenant.checked = 0
@@ -171,7 +195,9 @@ class Tenants:
         store = await self._stores.open(name)
         await store.declare(_STATE)
         await store.declare(installed.PACKAGES)
-        standard = ParameterRegistry.standard()
+        for collection in self._added.collections:
+            await store.declare(collection)
+        standard = self._standard
         settings = registration.over(self._settings) if registration else self._settings
         extractor = self._extractor(standard, settings)
         base = self.conformance.base
@@ -215,7 +241,7 @@ class Tenants:
     async def _load(self, tenant: Tenant, record: Record | None) -> None:
         if record is not None:
             custom = await _custom(tenant.store)
-            tenant.parameters = _registry(custom)
+            tenant.parameters = _registry([*self._added.parameters, *custom])
             tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
         tenant.token, tenant.checked = _token(record), self._now()
 

@@ -35,7 +35,11 @@ def own_definition(name: str) -> Mapping[str, Any]:
 
 def own(name: str) -> OperationFacts:
     """Return the facts of one of our OperationDefinitions."""
-    definition = own_definition(name)
+    return facts_of(own_definition(name))
+
+
+def facts_of(definition: Mapping[str, Any]) -> OperationFacts:
+    """Return the facts of an OperationDefinition."""
     return OperationFacts(
         code=definition["code"],
         name=definition["name"],

@@ -1,0 +1,201 @@
+"""Routes of plugins as HTTP: the caller is let in, what is done is recorded, errors are OperationOutcomes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import Route as HttpRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from fhir_server.api.auth.service import tenant_of
+from fhir_server.api.decode import MOUNT, OPERATOR, base_url_of
+from fhir_server.api.errors import response_to
+from fhir_server.api.headers import client_address, mapping, request_id
+from fhir_server.api.places import place_of
+from fhir_server.context import Context
+from fhir_server.errors import FhirError, Forbidden, TooLarge
+from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.plugin_host.context import Host
+from fhir_server.plugin_host.faults import Faults
+from fhir_server.plugins.registrations import Page, Route, RouteResponse, SocketRoute
+from fhir_server.settings import Settings
+
+PREFIXES: Final = ("", "/t/{tenant}")
+Served = Sequence[tuple[Host, Route | SocketRoute | Page]]
+
+
+class _Asked:
+    """RouteRequest over Starlette's request or WebSocket."""
+
+    def __init__(self, http: Request | WebSocket, settings: Settings, base: str) -> None:
+        self._http, self._settings = http, settings
+        self.base, self.root = base, base.removesuffix(MOUNT)
+        self.tenant = str(http.path_params.get("tenant", "default"))
+        self.method = str(http.scope.get("method", "GET"))
+        self.path: Mapping[str, str] = {k: str(v) for k, v in http.path_params.items() if k != "tenant"}
+        self.headers: Mapping[str, str] = mapping(http.scope["headers"])
+        self.query = tuple((name, value) for name, value in http.query_params.multi_items())
+        self.address = client_address(http.scope, mapping(http.scope["headers"]), settings)
+        place = place_of(http.scope)
+        below = http.scope["path"].removeprefix(http.scope.get("root_path") or "")
+        self.url = self.root + below.removeprefix(place.inside if place else "")
+
+    async def body(self) -> bytes:
+        """Return the whole body. Raises TooLarge."""
+        chunks = bytearray()
+        async for chunk in self.stream():
+            chunks += chunk
+            if len(chunks) > self._settings.max_body:
+                raise TooLarge(f"the body is larger than {self._settings.max_body} bytes", expression="http.body")
+        return bytes(chunks)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes."""
+        assert isinstance(self._http, Request)
+        async for chunk in self._http.stream():
+            if chunk:
+                yield chunk
+
+
+class _Open:
+    """Socket over Starlette's WebSocket."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None when the other side has closed."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        text: str | bytes | None = message.get("text")
+        return message.get("bytes") if text is None else text
+
+    async def send(self, message: str | bytes) -> None:
+        """Send. Raises ConnectionError."""
+        try:
+            if isinstance(message, str):
+                await self._socket.send_text(message)
+            else:
+                await self._socket.send_bytes(message)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            raise ConnectionError("nobody is there any more") from error
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it, if it is open."""
+        if self._socket.application_state is not WebSocketState.DISCONNECTED:
+            await self._socket.close(code, reason)
+
+
+def plugin_routes(served: Served, settings: Settings, faults: Faults) -> list[BaseRoute]:
+    """Return the routes of plugins, below the root of each tenant."""
+    return [_route(prefix, host, each, settings, faults) for prefix in PREFIXES for host, each in served]
+
+
+def _route(prefix: str, host: Host, each: Any, settings: Settings, faults: Faults) -> BaseRoute:
+    if isinstance(each, SocketRoute):
+        return WebSocketRoute(f"{prefix}{each.path}", _socket(host, each, settings, faults))
+    methods = list(each.methods) if isinstance(each, Route) else ["GET"]
+    return HttpRoute(f"{prefix}{each.path}", _http(host, each, settings, faults), methods=methods)
+
+
+def _http(
+    host: Host, route: Route | Page, settings: Settings, faults: Faults
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(http: Request) -> Response:
+        number, _ = request_id(mapping(http.scope["headers"]))
+        try:
+            if faults.is_off(host.plugin.name):
+                raise _Off(f"the plugin {host.plugin.name} is switched off")
+            return await _answered(host, route, http, settings)
+        except Exception as error:
+            if not isinstance(error, FhirError):
+                faults.note(host.plugin.name, f"route {route.path}", error)
+            return _refusal(response_to(error, number))
+
+    return answer
+
+
+class _Off(FhirError):
+    status, code = 503, "not-supported"
+
+
+async def _answered(host: Host, route: Route | Page, http: Request, settings: Settings) -> Response:
+    base = base_url_of(place_of(http.scope), (http.scope, mapping(http.scope["headers"])), settings, _mount(http))
+    asked = _Asked(http, settings, base)
+    request = _as_fhir(host, route, http, asked, base)
+    ctx = await host.context_for(request)
+    answers: list[RouteResponse] = []
+
+    async def run(inside: Context, request: FhirRequest) -> FhirResponse:
+        for interaction, type_ in route.asks:
+            if not inside.restriction.may(interaction, type_):
+                raise Forbidden(f"{interaction} of {type_ or 'the system'} is not allowed")
+        answers.append(await route.handler(host.within(inside), asked))
+        return FhirResponse(answers[-1].status)
+
+    if ctx.auditor is not None and not route.public:
+        await ctx.auditor.watch(ctx, request, run)
+    else:
+        await run(ctx, request)
+    return _response(answers[-1])
+
+
+def _as_fhir(host: Host, route: Route | Page, http: Request, asked: _Asked, base: str) -> FhirRequest:
+    """Return the request as authority and audit see it: an operation called after the plugin and its path."""
+    operator = OPERATOR in http.scope.get("state", ())
+    return FhirRequest(
+        method=asked.method,
+        interaction="capabilities" if route.public else "operation",
+        base=base,
+        operation=f"{host.plugin.name}{route.path}",
+        query=asked.query,
+        headers=asked.headers,
+        tenant=tenant_of(http),
+        request_id=request_id(mapping(http.scope["headers"]))[0],
+        grant="*" if operator else "",
+        address=asked.address,
+    )
+
+
+def _mount(http: Request | WebSocket) -> str:
+    place = place_of(http.scope)
+    root = http.scope.get("app_root_path", http.scope.get("root_path", ""))
+    return f"{root}{place.prefix if place else ''}{MOUNT}"
+
+
+def _response(found: RouteResponse) -> Response:
+    headers = dict(found.headers)
+    if isinstance(found.body, bytes):
+        return Response(found.body, found.status, headers, found.media_type or None)
+    return StreamingResponse(found.body, found.status, headers, found.media_type or None)
+
+
+def _refusal(response: FhirResponse) -> Response:
+    return Response(b"".join(response.body), response.status, dict(response.headers), "application/fhir+json")
+
+
+def _socket(
+    host: Host, route: SocketRoute, settings: Settings, faults: Faults
+) -> Callable[[WebSocket], Awaitable[None]]:
+    async def serve(socket: WebSocket) -> None:
+        base = base_url_of(
+            place_of(socket.scope), (socket.scope, mapping(socket.scope["headers"])), settings, _mount(socket)
+        )
+        wanted = [name for name in socket.scope.get("subprotocols", ()) if name in route.protocols]
+        await socket.accept(subprotocol=wanted[0] if wanted else None)
+        opened = _Open(socket)
+        asked = _Asked(socket, settings, base.replace("ws", "http", 1) if base.startswith("ws") else base)
+        try:
+            if not faults.is_off(host.plugin.name):
+                await route.handler(host, asked, opened)
+        except (ConnectionError, FhirError):
+            pass  # nobody is there, or was let in
+        except Exception as error:
+            faults.note(host.plugin.name, f"socket {route.path}", error)
+        finally:
+            await opened.close()
+
+    return serve

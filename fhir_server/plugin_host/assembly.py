@@ -1,0 +1,150 @@
+"""Puts what plugins register in the places where the server takes it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fhir_server.context import Context
+from fhir_server.dispatch import PLUGIN, Server
+from fhir_server.feed import Consumer, FeedChange, Scheduled
+from fhir_server.operations.operation import CoreOperation
+from fhir_server.plugin_host.context import Host, PluginContext, own_operations
+from fhir_server.plugin_host.deciders import PluginDeciders
+from fhir_server.plugin_host.faults import Faults
+from fhir_server.plugins import Loaded, PluginFault, Plugins
+from fhir_server.plugins.registrations import Background, Page, Route, SocketRoute
+from fhir_server.storage.base import Collection
+
+
+@dataclass(slots=True)
+class Assembly:
+    """All that plugins add to one process; `server` is set once it is open."""
+
+    plugins: Plugins
+    faults: Faults = field(default_factory=Faults)
+    server: Server | None = None
+    hosts: dict[str, Host] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the hosts, each with the services that it requires."""
+        services: dict[str, object] = {}
+        for plugin in self.plugins.loaded:
+            wanted = {name: services[name] for name in plugin.manifest.requires}
+            self.hosts[plugin.name] = Host(self._open_server, plugin, wanted)
+            services |= self._provided(plugin)
+
+    def _open_server(self) -> Server:
+        if self.server is None:
+            raise RuntimeError("the server is not open yet: plugins work in on_start and later")
+        return self.server
+
+    def _provided(self, plugin: Loaded) -> Mapping[str, object]:
+        provided: Mapping[str, object] = plugin.register("register_services") or {}
+        if set(provided) != set(plugin.manifest.provides):
+            raise PluginFault(
+                f"plugin {plugin.name}: its manifest says it provides {sorted(plugin.manifest.provides)}, "
+                f"register_services gives {sorted(provided)}"
+            )
+        return provided
+
+    def _each(self, hook: str) -> Iterable[tuple[Host, Any]]:
+        return ((self.hosts[plugin.name], each) for plugin, each in self.plugins.registered(hook))
+
+    def operations(self, core: Sequence[CoreOperation]) -> tuple[CoreOperation, ...]:
+        """Return the operations of the core and of plugins. Raises PluginFault: two would answer one call."""
+        taken = {place: "the server" for each in core for place in _places(each)}
+        found = list(core)
+        for host, operation in self._each("register_operations"):
+            for place in _places(operation):
+                if place in taken:
+                    code, type_, level = place
+                    where = f"{type_} ({level})" if type_ else "the system"
+                    said = f"${code} on {where} is that of {taken[place]}"
+                    raise PluginFault(f"plugin {host.plugin.name}, hook register_operations: {said}")
+                taken[place] = f"the plugin {host.plugin.name}"
+            found += own_operations(host, [operation])
+        return tuple(found)
+
+    def deciders(self) -> PluginDeciders | None:
+        """Return what plugins decide within requests; None where none does."""
+        found = PluginDeciders(
+            list(self._each("register_write_checks")),
+            list(self._each("register_interceptors")),
+            self.faults,
+            [plugin for plugin in self.plugins.loaded if "amend_capabilities" in plugin.manifest.hooks],
+        )
+        return found if found.checks or found.shows or found.amending else None
+
+    def routes(self) -> list[tuple[Host, Route | SocketRoute | Page]]:
+        """Return the routes and pages."""
+        return [*self._each("register_routes"), *self._each("register_pages")]
+
+    def collections(self) -> list[Collection]:
+        """Return the collections of records. Raises PluginFault: one is not named after its plugin."""
+        found = []
+        for host, collection in self._each("register_collections"):
+            if not collection.name.startswith(f"{host.plugin.name}."):
+                raise PluginFault(
+                    f"plugin {host.plugin.name}: name the collection {host.plugin.name}.{collection.name}"
+                )
+            found.append(collection)
+        return found
+
+    def consumers(self) -> list[Consumer]:
+        """Return the consumers of the feed; each works as its plugin."""
+        return [_consumer(host, each) for host, each in self._each("register_consumers")]
+
+    def scheduled(self) -> list[Scheduled]:
+        """Return the work on the clock; each works as its plugin."""
+        return [_scheduled(host, each) for host, each in self._each("register_scheduled_jobs")]
+
+    def background(self) -> list[tuple[Host, Background]]:
+        """Return what goes on beside."""
+        return list(self._each("register_background"))
+
+    def scopes(self) -> dict[str, str]:
+        """Return what each plugin may do by itself, by its grant."""
+        return {f"{PLUGIN}{plugin.name}": " ".join(plugin.scopes) for plugin in self.plugins.loaded}
+
+    def values(self, hook: str) -> list[Any]:
+        """Return what a hook gives where the server takes it as it is."""
+        return [each for _, each in self._each(hook)]
+
+    async def observe(self, hook: str) -> None:
+        """Call an observe hook of all plugins; failures are noted."""
+        for plugin in self.plugins.loaded:
+            if hook in plugin.manifest.hooks:
+                try:
+                    await getattr(plugin.module, hook)(self.hosts[plugin.name])
+                except Exception as error:  # an observer must not harm what it observes
+                    self.faults.note(plugin.name, hook, error)
+
+
+def _places(operation: CoreOperation) -> list[tuple[str, str, str]]:
+    """Return the calls that an operation answers: code, type, level."""
+    facts = operation.facts
+    levels = [level for level, there in (("type", facts.type_level), ("instance", facts.instance)) if there]
+    system = [(facts.code, "", "system")] if facts.system else []
+    return system + [(facts.code, type_, level) for type_ in facts.resources for level in levels]
+
+
+def _consumer(host: Host, consumer: Consumer) -> Consumer:
+    async def handle(ctx: Context, changes: Sequence[FeedChange]) -> None:
+        await consumer.handler(await _as_plugin(host, ctx), changes)
+
+    return replace(consumer, name=_named(host, consumer.name), handler=handle)
+
+
+def _scheduled(host: Host, scheduled: Scheduled) -> Scheduled:
+    async def handle(ctx: Context) -> None:
+        await scheduled.handler(await _as_plugin(host, ctx))
+
+    return replace(scheduled, name=_named(host, scheduled.name), handler=handle)
+
+
+async def _as_plugin(host: Host, ctx: Context) -> PluginContext:
+    return await host.context(ctx.tenant, ctx.base)
+
+
+def _named(host: Host, name: str) -> str:
+    return name if name.startswith(host.plugin.name) else f"{host.plugin.name}.{name}"

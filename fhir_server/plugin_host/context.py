@@ -1,0 +1,170 @@
+"""What plugins work with: PluginContext within a request, a job or a batch of changes; Host for what runs beside."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from fhir_server.context import Caller, Context
+from fhir_server.dispatch import PLUGIN, Server, context_of
+from fhir_server.model.exchange import FhirRequest
+from fhir_server.plugin_host.client import Client
+from fhir_server.plugins import Loaded
+from fhir_server.storage.base import BlobRef, Record, RecordChange, Store, Where
+
+
+class PluginStore:
+    """Records and blobs of one plugin in one tenant; its collections are `NAME.something`, and no others."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._prefix = store, f"{name}."
+
+    async def get(self, collection: str, key: str) -> Record | None:
+        """Return one record."""
+        return await self._store.records.get(self._own(collection), key)
+
+    async def find(
+        self, collection: str, where: Sequence[Where] = (), *, order: str = "key", after: str | None = None,
+        limit: int = 100,
+    ) -> list[Record]:  # fmt: skip
+        """Return records in the order of a declared field (or key), `-field` for descending; `after` a key."""
+        return await self._store.records.find(self._own(collection), where, order=order, after=after, limit=limit)
+
+    async def put(self, *changes: RecordChange) -> None:
+        """Write records, all or nothing. Raises RecordChanged where one is not at the revision that is expected."""
+        for change in changes:
+            self._own(change.collection)
+        await self._store.commit((), changes)
+
+    async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
+        """Write a large object; it stays once a commit attaches it (`Beside(blobs=[BlobChange(id, attach=True)])`)."""
+        return await self._store.blobs.stage(chunks)
+
+    async def keep(self, *blobs: Any, records: Sequence[RecordChange] = ()) -> None:
+        """Attach or release blobs (BlobChange), and write records with that."""
+        for change in records:
+            self._own(change.collection)
+        await self._store.commit((), records, blobs)
+
+    async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Read a range [start, end) of a large object. Raises KeyError: there is none."""
+        return await self._store.blobs.open(blob_id, start, end)
+
+    async def stat(self, blob_id: str) -> BlobRef | None:
+        """Return size and digest of a large object."""
+        return await self._store.blobs.stat(blob_id)
+
+    def _own(self, collection: str) -> str:
+        if not collection.startswith(self._prefix):
+            raise ValueError(
+                f"the plugin {self._prefix[:-1]} has no collection {collection}: name it {self._prefix}..."
+            )
+        return collection
+
+
+@dataclass(frozen=True, slots=True)
+class PluginContext:
+    """One piece of work of a plugin, in one tenant.
+
+    client: FHIR under the authority of the caller; in consumers, jobs and background work of the plugin itself.
+    own: FHIR under the plugin's own scopes, audited as the plugin.
+    caller: who asks. base: URL of the FHIR endpoint. settings: the plugin's. core: the server's own context.
+    """
+
+    tenant: str
+    base: str
+    caller: Caller
+    client: Client
+    own: Client
+    settings: Any
+    store: PluginStore
+    core: Context
+    services: Mapping[str, object]
+
+    def service(self, name: str) -> Any:
+        """Return a service of another plugin that the manifest requires."""
+        return self.services[name]
+
+    def now(self) -> int:
+        """Return the time as milliseconds since 1970 UTC."""
+        return self.core.now()
+
+    def new_id(self) -> str:
+        """Return a fresh logical id."""
+        return self.core.new_id()
+
+    def progress(self, done: int, of: int = 0) -> None:
+        """Say how far a job came."""
+        self.core.progress(done, of)
+
+
+class Host:
+    """The server as one plugin sees it outside of any request.
+
+    Args:
+        server: gives the dispatcher's parts, once they are there.
+        services: of the plugins that this one requires.
+    """
+
+    def __init__(self, server: Callable[[], Server], plugin: Loaded, services: Mapping[str, object]) -> None:
+        self._server, self.plugin, self._services = server, plugin, services
+
+    @property
+    def settings(self) -> Any:
+        """The plugin's settings."""
+        return self.plugin.settings
+
+    async def context(self, tenant: str = "default", base: str = "") -> PluginContext:
+        """Return a context in which the plugin works for itself. Raises UnknownPath: there is no such tenant."""
+        return self.within(await self._own(tenant, base))
+
+    async def let_in(self, tenant: str, authorization: str, base: str = "") -> PluginContext:
+        """Return the context of a caller by an Authorization header. Raises Unauthorized."""
+        request = FhirRequest(
+            "GET", "operation", base, tenant=tenant, headers={"authorization": authorization} if authorization else {}
+        )
+        return self.within(await self.context_for(request))
+
+    async def context_for(self, request: FhirRequest) -> Context:
+        """Return the server's context of a request, its caller let in. Raises Unauthorized."""
+        return await context_of(self._server(), request)
+
+    def within(self, ctx: Context, tenant: str = "") -> PluginContext:
+        """Return the plugin's view of a context of the server."""
+        name = tenant or ctx.tenant
+
+        async def same() -> Context:
+            return ctx
+
+        return PluginContext(
+            tenant=name,
+            base=ctx.base,
+            caller=ctx.caller,
+            client=Client(same, name, ctx.base),
+            own=Client(partial(self._own, name, ctx.base), name, ctx.base),
+            settings=self.plugin.settings,
+            store=PluginStore(ctx.store, self.plugin.name),
+            core=ctx,
+            services=self._services,
+        )
+
+    async def _own(self, tenant: str, base: str) -> Context:
+        request = FhirRequest("GET", "operation", base, tenant=tenant, grant=f"{PLUGIN}{self.plugin.name}")
+        return await context_of(self._server(), request)
+
+
+Handler = Callable[[PluginContext, Any], Awaitable[Any]]
+
+
+def adapted(host: Host, handler: Handler) -> Callable[[Context, Any], Awaitable[Any]]:
+    """Return a handler of the plugin as the core calls its own: with the server's context."""
+
+    async def handle(ctx: Context, call: Any) -> Any:
+        return await handler(host.within(ctx), call)
+
+    return handle
+
+
+def own_operations(host: Host, operations: Sequence[Any]) -> list[Any]:
+    """Return the operations of a plugin, their handlers adapted."""
+    return [replace(each, handler=adapted(host, each.handler)) for each in operations]

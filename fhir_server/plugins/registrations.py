@@ -1,0 +1,218 @@
+"""What register hooks return: values that say which part of the server a plugin adds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fhir_server.plugin_host.context import Host, PluginContext
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class RouteRequest(Protocol):
+    """An HTTP request to a route of a plugin, known to no web framework.
+
+    path: the parts of the path that the route names. url: the whole URL as the client knows it, without its query.
+    root: the URL below which the routes of the tenant lie, without a final slash; base: that of its FHIR endpoint.
+    headers: names in lower case.
+    """
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> Mapping[str, str]: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def query(self) -> Pairs: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def address(self) -> str: ...
+
+    async def body(self) -> bytes:
+        """Return the whole body. Raises TooLarge beyond `max_body`."""
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, of any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResponse:
+    """The answer of a route: bytes, or chunks of them as they become ready."""
+
+    status: int = 200
+    body: bytes | AsyncIterator[bytes] = b""
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+RouteHandler = Callable[["PluginContext", RouteRequest], Awaitable[RouteResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Paths of HTTP below the root of each tenant: `/cds-services/{id}`, `/dicomweb/{rest:path}`.
+
+    methods: `GET` answers HEAD too.
+    asks: interactions that the caller must be allowed, as (code, resource type): `("search-type", "ImagingStudy")`.
+    public: answered without a token; its context sees nothing, and what it does is its plugin's alone.
+    """
+
+    path: str
+    handler: RouteHandler
+    methods: tuple[str, ...] = ("GET",)
+    asks: tuple[tuple[str, str | None], ...] = ()
+    public: bool = False
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None when the other side has closed."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message. Raises ConnectionError when nobody is there any more."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it."""
+
+
+SocketHandler = Callable[["Host", RouteRequest, Socket], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRoute:
+    """A path of WebSockets. The handler lets its caller in: `host.let_in(tenant, token)`."""
+
+    path: str
+    handler: SocketHandler
+    protocols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page for people, in the list of pages on the server's first one.
+
+    path: below the root of the tenant, `/console/claims`. handler: answers with HTML. public: see Route.
+    """
+
+    path: str
+    title: str
+    handler: RouteHandler
+    asks: tuple[tuple[str, str | None], ...] = ()
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A resource about to be written.
+
+    resource: as it will be stored; None for a deletion. before: the current version, None where there is none.
+    """
+
+    type: str
+    id: str
+    method: Literal["POST", "PUT", "PATCH", "DELETE"]
+    resource: Mapping[str, Any] | None
+    before: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is to be said of a write; those of severity `error` and `fatal` refuse it.
+
+    code: of https://hl7.org/fhir/R4/valueset-issue-type.html. expression: FHIRPath of the place.
+    """
+
+    text: str
+    expression: str = ""
+    severity: Literal["fatal", "error", "warning", "information"] = "error"
+    code: str = "business-rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of a write comes to; `resource`, where there is one, is stored instead."""
+
+    findings: Sequence[Finding] = ()
+    resource: Mapping[str, Any] | None = None
+
+
+Check = Callable[["PluginContext", Write], Awaitable["Verdict | None"]]
+Show = Callable[["PluginContext", dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCheck:
+    """Looks at each write of some types (all, if empty) before it is committed; may refuse or amend it."""
+
+    check: Check
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interceptor:
+    """Changes what callers see of resources of some types (all, if empty); it may add labels and remove elements."""
+
+    show: Show
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Work that goes on for as long as the server runs, in one process of the installation alone (a broker's client,
+    a DIMSE listener). When it fails it is begun again, later each time."""
+
+    name: str
+    run: Callable[[Host], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Tells whether something works: `check` returns nothing, or raises or returns what is wrong."""
+
+    name: str
+    check: Callable[[Host], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number for Prometheus; `read` is called when it is asked for and gives values by label values."""
+
+    name: str
+    help: str
+    read: Callable[[], Mapping[tuple[str, ...], float]]
+    kind: Literal["counter", "gauge"] = "gauge"
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand of `fhir-server`. `run` gets the settings of the server and returns the exit status."""
+
+    name: str
+    help: str
+    run: Callable[[Any, argparse.Namespace], int]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeWords:
+    """A scope beyond FHIR's own that clients may ask for, and its plain words for the consent page."""
+
+    name: str
+    words: str
