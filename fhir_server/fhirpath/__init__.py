@@ -6,7 +6,8 @@ from fhir_server.fhirpath.expression import Expression, compile_expression, eval
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Node
 from fhir_server.fhirpath.parser import parse
-from fhir_server.fhirpath.types import TypeModel
+from fhir_server.fhirpath.types import TypeModel, default_model
+from fhir_server.fhirpath.values import system as system_value
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -20,6 +21,8 @@ __all__ = [
     "Services",
     "TypeModel",
     "compile_expression",
+    "default_model",
     "evaluate",
     "parse",
+    "system_value",
 ]

@@ -159,7 +159,9 @@ class _Checker:
         wanted = self._model.resolve(tree.type)
         names = {"System": {f"System.{wanted.name}"}, "FHIR": {wanted.name}}
         either = {wanted.name, f"System.{wanted.name}"}
-        return Shape(frozenset(names.get(wanted.namespace or "", either)), source.ordered)
+        # A name that FHIR and System share means the one that the source can have.
+        found = names.get(wanted.namespace or "") or either & (source.types or either) or either
+        return Shape(frozenset(found), source.ordered)
 
     def _binary(self, tree: ast.Binary, this: Shape) -> Shape:
         if tree.operator == "|":

@@ -95,6 +95,11 @@ class Expression:
         return self._checked[type_name]
 
     @property
+    def function(self) -> str:
+        """The name of the function whose result the expression gives; empty when it ends in something else."""
+        return self.tree.name if isinstance(self.tree, ast.Call) else ""
+
+    @property
     def undefined(self) -> frozenset[str]:
         """The names of `%name` that must be given as variables: neither constants of it nor built in."""
         return frozenset(name for name in variables(self.tree) if not is_built_in(name))

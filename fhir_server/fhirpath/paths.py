@@ -103,10 +103,12 @@ class Paths:
                 return self._select(self.path(tree.source), projection)
             case ast.Call(name="extension", arguments=(ast.Literal(value=str(url)),)):
                 return self._extension(self.path(tree.source), url)
+            case ast.Call(name="join", arguments=arguments):
+                return self._join(self.path(tree.source), _optional_text(arguments) or "")
             case ast.Call(name="getResourceKey", arguments=()):
                 return self._keys(self.path(tree.source), resource_key)
-            case ast.Call(name="getReferenceKey", arguments=() | (ast.Literal(value=str()),) as of):
-                wanted = of[0].value if of else None
+            case ast.Call(name="getReferenceKey", arguments=arguments):
+                wanted = _optional_text(arguments)
                 return self._keys(self.path(tree.source), lambda value: reference_key(value, wanted, self._model))
         raise NotPlain
 
@@ -157,6 +159,17 @@ class Paths:
 
         return Path(self._chained(source, walk), ("Extension",))
 
+    def _join(self, source: Path, separator: str) -> Path:
+        walk = source.walk
+        if not all(self._model.is_primitive(name) and name not in SYSTEM_OF_PRIMITIVE for name in source.types):
+            raise NotPlain
+
+        def joined(value: Any) -> list[Any]:
+            found = walk(value)
+            return [separator.join(found)] if found else found
+
+        return Path(joined, ("string",))
+
     def _keys(self, source: Path, key: Callable[[Any], str | None]) -> Path:
         if not source.types:
             return EMPTY
@@ -196,6 +209,16 @@ class Paths:
             return [part for item in found for part in step(item)]
 
         return walk
+
+
+def _optional_text(arguments: tuple[ast.Expr, ...]) -> str | None:
+    """The literal string that is the only argument, if any is given."""
+    match arguments:
+        case ():
+            return None
+        case (ast.Literal(value=str(text)),):
+            return text
+    raise NotPlain
 
 
 # --- steps
