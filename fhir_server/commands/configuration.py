@@ -1,6 +1,7 @@
 """Settings from a TOML file, then FHIR_SERVER_* variables, then flags; later ones win."""
 
 import argparse
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from fhir_server.settings import Settings
 
 PREFIX = "FHIR_SERVER_"
+PLUGIN = "plugin__"
 
 
 class ConfigurationError(Exception):
@@ -39,7 +41,10 @@ def read_settings(flags: argparse.Namespace, environment: Mapping[str, str]) -> 
     values: dict[str, Any] = {}
     if flags.config is not None:
         values.update(_from_file(flags.config))
-    values.update(_from_environment(environment))
+    told = _from_environment(environment)
+    if isinstance(told.get("plugins"), dict):
+        told["plugins"] = _merged(values.get("plugins"), told["plugins"])
+    values.update(told)
     values.update({name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None})
     try:
         return Settings(**{name: _shape(name, value) for name, value in values.items()})
@@ -55,9 +60,28 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found = {name[len(PREFIX) :].lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
-    return {name: value for name, value in found.items() if not name.startswith("test_")}
+    plain = {name: value for name, value in found.items() if not name.startswith(("test_", PLUGIN))}
+    of_plugins = _of_plugins({name: value for name, value in found.items() if name.startswith(PLUGIN)})
+    return {**plain, "plugins": of_plugins} if of_plugins else plain
+
+
+def _of_plugins(found: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Read `FHIR_SERVER_PLUGIN__NAME__FIELD`."""
+    settings: dict[str, dict[str, str]] = {}
+    for name, value in found.items():
+        plugin, _, field = name[len(PLUGIN) :].partition("__")
+        settings.setdefault(plugin, {})[field] = value
+    return settings
+
+
+def _merged(below: Any, above: Any) -> dict[str, Any]:
+    """Put settings of plugins over those of the file, field by field."""
+    both = {**(below if isinstance(below, dict) else {})}
+    for name, fields in above.items():
+        both[name] = {**both.get(name, {}), **fields}
+    return both
 
 
 def _shape(name: str, value: Any) -> Any:
@@ -65,4 +89,13 @@ def _shape(name: str, value: Any) -> Any:
     field = Settings.model_fields.get(name)
     if field is not None and isinstance(field.default, tuple) and isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    if field is not None and isinstance(field.default, dict) and isinstance(value, str):
+        return _json(name, value)
     return value
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: not JSON: {error}") from None
