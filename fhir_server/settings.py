@@ -143,6 +143,7 @@ class Settings(BaseModel):
             "R": ("clinician", "nurse", "admin"),
             "V": ("clinician", "admin"),
             **dict.fromkeys(("PSY", "SUD", "ETH", "HIV", "SDV", "SEX", "STD"), ("clinician", "admin")),
+            "BREACH": ("auditor", "admin"),
         },
         description="Security labels, and the roles whose users may see what carries them.",
     )

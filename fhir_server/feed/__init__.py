@@ -1,4 +1,4 @@
-"""The change feed: every commit in the order of the log, to consumers that go on where they were; and work on the clock.
+"""The change feed: every commit in the order of the log, to consumers that go on where they were. Work on the clock.
 
 Everything here runs in one process of a data folder at a time (docs/feed.md).
 """
