@@ -13,6 +13,7 @@ from fhir_server.definitions.model import (
     SearchParameterDefinition,
     TypeDefinition,
 )
+from fhir_server.definitions.structures import LoadedType, WrongStructure, read_structure, with_structures
 
 __all__ = [
     "Binding",
@@ -20,11 +21,15 @@ __all__ = [
     "Element",
     "ElementType",
     "Invariant",
+    "LoadedType",
     "OperationFacts",
     "OperationParameter",
     "PatientLink",
     "SearchParameterDefinition",
     "TypeDefinition",
+    "WrongStructure",
     "load",
     "locate",
+    "read_structure",
+    "with_structures",
 ]

@@ -94,8 +94,10 @@ class Definitions:
         types: Iterable[TypeDefinition],
         search_parameters: Iterable[SearchParameterDefinition] = (),
         patient_links: Mapping[str, tuple[PatientLink, ...]] | None = None,
+        invariants: Mapping[str, Invariant] | None = None,
     ) -> "Definitions":
-        """New definitions with these types, parameters and links added or put in the place of those of one name.
+        """New definitions with these types, parameters, links and invariants added or put in the place of those of one
+        name.
 
         Resources that are not abstract get an endpoint. A resource without links has an empty tuple of them.
         """
@@ -109,6 +111,7 @@ class Definitions:
             resource_types=tuple(sorted({*self.resource_types, *resources})),
             search_parameters=tuple(by_url[url] for url in sorted(by_url)),
             patient_links=links,
+            invariants={**self.invariants, **invariants} if invariants else self.invariants,
         )
 
     def _type_below(self, element: Element, name: str) -> TypeDefinition | None:

@@ -6,7 +6,7 @@ from fhir_server.fhirpath.expression import Expression, compile_expression, eval
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
 from fhir_server.fhirpath.node import Node
 from fhir_server.fhirpath.parser import parse
-from fhir_server.fhirpath.types import TypeModel, default_model
+from fhir_server.fhirpath.types import TypeModel, default_model, model_of
 from fhir_server.fhirpath.values import system as system_value
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "compile_expression",
     "default_model",
     "evaluate",
+    "model_of",
     "parse",
     "system_value",
 ]

@@ -122,9 +122,14 @@ class TypeModel:
 
 
 @cache
+def model_of(facts: Definitions) -> TypeModel:
+    """The model of these definitions, made once for each."""
+    return TypeModel(facts)
+
+
 def default_model() -> TypeModel:
     """The model of the installed R4 definitions."""
-    return TypeModel(definitions.load())
+    return model_of(definitions.load())
 
 
 def system_type(value: object) -> str:

@@ -1,16 +1,20 @@
 """What all tenants share of conformance resources, and what is made of those of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from fhir_server.definitions import load
-from fhir_server.packages import Library, Limits, Package, core_library, folder_packages, installed
+from fhir_server.definitions import Definitions, load
+from fhir_server.model.json import encode
+from fhir_server.packages import Entry, Library, Limits, Package, core_library, entry_of, folder_packages, installed
 from fhir_server.settings import Settings
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.kept_expansions import KeptExpansions
 from fhir_server.terminology.systems import installed_systems
 from fhir_server.validation import Validator
+
+_PLUGINS = "plugins"
+"""The source that conformance resources of plugins are said to have."""
 
 
 class Conformance:
@@ -19,13 +23,19 @@ class Conformance:
     Attributes:
         limits: what a package may hold.
         packages: those that are in force for all tenants.
-        base: R4's own resources under those packages.
+        base: R4's own resources, under those of plugins, under those packages.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Definitions | None = None,
+        added: Sequence[Mapping[str, object]] = (),
+    ) -> None:
         self.limits = _limits(settings)
         self.packages: Sequence[Package] = folder_packages(settings.package_dir, self.limits)
-        self.base = shared_library(settings)
+        self.base = _with(added, shared_library(settings))
+        self._definitions = definitions or load()
         self._systems = installed_systems(settings.data_dir)
         self._most_codes = settings.max_or_values
         self._most_expanded = settings.max_expansion
@@ -43,7 +53,18 @@ class Conformance:
     def made_of(self, library: Library) -> tuple[Terminology, Validator]:
         """Return what answers and checks by a library; neither reads of it what nobody asks for."""
         terminology = Terminology(library, self._most_codes, self._systems, self._most_expanded, self._expansions)
-        return terminology, Validator(load(), library, terminology)
+        return terminology, Validator(self._definitions, library, terminology)
+
+
+def _with(resources: Sequence[Mapping[str, object]], below: Library) -> Library:
+    """Return a library with the resources of plugins in it."""
+    if not resources:
+        return below
+    return Library((_entry(str(each["resourceType"]), each) for each in resources), below)
+
+
+def _entry(type_: str, resource: Mapping[str, object]) -> Entry:
+    return entry_of(f"{_PLUGINS}/{type_}/{resource.get('id') or resource['url']}", type_, encode(resource), _PLUGINS)
 
 
 def shared_library(settings: Settings) -> Library:

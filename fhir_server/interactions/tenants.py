@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
+from fhir_server.definitions import Definitions, load
 from fhir_server.interactions.conformance import Conformance
 from fhir_server.interactions.house import House
 from fhir_server.interactions.tenant import Tenant, keep_to_limits, refused
@@ -60,10 +61,15 @@ Changed = Callable[[Tenant, ParameterRegistry, ParameterRegistry], None]
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What plugins add to each tenant: SearchParameter resources, and collections of records."""
+    """What plugins add to each tenant: SearchParameter resources, collections of records, conformance resources.
+
+    definitions: those of R4, with the resource types that plugins add; R4's alone if None.
+    """
 
     parameters: Sequence[Mapping[str, object]] = ()
     collections: Sequence[Collection] = ()
+    definitions: Definitions | None = None
+    conformance: Sequence[Mapping[str, object]] = ()
 
 
 _NOTHING_ADDED = Added()
@@ -91,11 +97,13 @@ class Tenants:
         self._settings = settings
         self._register = register
         self._added = added
-        self._standard = _registry(added.parameters) if added.parameters else ParameterRegistry.standard()
+        definitions = added.definitions or load()
+        self._facts = ParameterRegistry.of_definitions(definitions)
+        self._standard = _registry(self._facts, added.parameters) if added.parameters else self._facts
         self.house = House(stores, settings.tenants_open)
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._changed = changed
-        self.conformance = Conformance(settings)
+        self.conformance = Conformance(settings, definitions, added.conformance)
 
     async def of(self, name: str) -> Tenant:
         """Return the tenant, its definitions up to date.
@@ -241,7 +249,7 @@ class Tenants:
     async def _load(self, tenant: Tenant, record: Record | None) -> None:
         if record is not None:
             custom = await _custom(tenant.store)
-            tenant.parameters = _registry([*self._added.parameters, *custom])
+            tenant.parameters = _registry(self._facts, [*self._added.parameters, *custom])
             tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
         tenant.token, tenant.checked = _token(record), self._now()
 
@@ -283,10 +291,9 @@ def _mark(name: str) -> RecordChange:
     return RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)})
 
 
-def _registry(custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
+def _registry(standard: ParameterRegistry, custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
     """Return the parameters in force. A definition that an older release took and this one does not is left out and
     named in the log, so that the server starts all the same."""
-    standard = ParameterRegistry.standard()
     try:
         return standard.with_custom(custom)
     except ValueError as error:

@@ -22,7 +22,7 @@ from fhir_server.fhirpath import (
     TypeModel,
     compile_expression,
 )
-from fhir_server.fhirpath.types import default_model
+from fhir_server.fhirpath.types import model_of
 from fhir_server.model.json import decode, encode
 from fhir_server.operations.facts import own
 from fhir_server.operations.operation import Call, CoreOperation
@@ -50,7 +50,7 @@ class _Evaluation:
 
     def __init__(self, ctx: Context, call: Call) -> None:
         self._ctx, self._inputs = ctx, call.inputs
-        self._model: TypeModel = default_model()
+        self._model: TypeModel = model_of(ctx.definitions)
         self._forms = Forms(ctx.definitions)
         self._variables = _variables(call, self._model)
         self._deadline = monotonic() + DEFAULT_LIMITS.seconds
@@ -83,7 +83,9 @@ class _Evaluation:
         services = Services(now=lambda: datetime.fromtimestamp(self._ctx.now() / 1000, UTC))
         options = Options(services, replace(DEFAULT_LIMITS, seconds=left), strict=True)
         try:
-            return compile_expression(text).evaluate(resource, self._variables, context=context, options=options)
+            return compile_expression(text, model=self._model).evaluate(
+                resource, self._variables, context=context, options=options
+            )
         except FhirPathError as error:
             raise _refused(name, error) from None
         except (TypeError, AttributeError, KeyError):

@@ -35,12 +35,12 @@ class ParameterRegistry:
     @staticmethod
     def standard() -> "ParameterRegistry":
         """Return the parameters of R4, made once for each process."""
-        return _standard()
+        return _made(definitions.load())
 
     @staticmethod
     def of_definitions(facts: Definitions) -> "ParameterRegistry":
-        """Return the parameters of these definitions, which may have types that R4 has not."""
-        return ParameterRegistry(facts, standard_parameters(facts))
+        """Return the parameters of these definitions, which may have types that R4 has not; made once for each."""
+        return _made(facts)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ class ParameterRegistry:
 
 
 @cache
-def _standard() -> ParameterRegistry:
-    return ParameterRegistry.of_definitions(definitions.load())
+def _made(facts: Definitions) -> ParameterRegistry:
+    return ParameterRegistry(facts, standard_parameters(facts))
 
 
 def _hash(parts: Iterable[str]) -> str:

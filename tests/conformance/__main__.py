@@ -15,7 +15,7 @@ import pytest
 
 from tests.conformance.score import Score
 
-SUITES = ("fhirpath", "snapshot", "packages", "validator", "terminology")
+SUITES = ("fhirpath", "views", "snapshot", "packages", "validator", "terminology")
 
 
 def main() -> int:

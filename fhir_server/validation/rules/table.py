@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from fhir_server.definitions import Definitions, Element, ElementType, TypeDefinition, load
-from fhir_server.fhirpath import TypeModel
-from fhir_server.fhirpath.types import default_model
+from fhir_server.definitions import Definitions, Element, ElementType, TypeDefinition
+from fhir_server.fhirpath.types import model_of
 from fhir_server.validation import profiles
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.attachment import check as check_attachment
@@ -37,7 +36,7 @@ class Rules:
     def __init__(self, definitions: Definitions, *, errors_only: bool = False) -> None:
         self._definitions = definitions
         self._errors_only = errors_only
-        model = default_model() if definitions is load() else TypeModel(definitions)
+        model = model_of(definitions)
         self._invariants = Invariants(definitions, model, errors_only=errors_only)
         self._kinds: dict[str, Kind] = {}
 
