@@ -179,8 +179,8 @@ class Settings(BaseModel):
     # --- change feed, scheduled work, jobs
     background: Literal["auto", "own", "inside"] = Field(
         "auto",
-        description="Where feed consumers, scheduled work and background jobs run: a process of their `own`, or `inside` "
-        "the one that answers requests; `auto`: of their own if there are several workers.",
+        description="Where feed consumers, scheduled work and background jobs run: in a process of their `own`, or "
+        "`inside` the one that answers requests; `auto`: of their own if there are several workers.",
     )
     feed_timeout: float = Field(60, gt=0, description="Seconds that a consumer may take for a batch, if it names none.")
     feed_retry_first: float = Field(
