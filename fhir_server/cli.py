@@ -17,6 +17,7 @@ from fhir_server.commands import (
     keys,
     load,
     packages,
+    plugins,
     privacy,
     reindex,
     serve,
@@ -25,6 +26,8 @@ from fhir_server.commands import (
     users,
 )  # fmt: skip
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
+from fhir_server.plugins import PluginFault, load_plugins
+from fhir_server.plugins.registrations import Command as PluginsCommand
 from fhir_server.serving.door import CommandFailed
 from fhir_server.settings import Settings
 
@@ -50,6 +53,7 @@ _COMMANDS: Mapping[str, Command] = {
     "restore": backup.restoring,
     "fhirpath": fhirpath,
     "packages": packages,
+    "plugins": plugins,
     "terminology": terminology,
     "users": users,
     "clients": clients,
@@ -60,19 +64,44 @@ _COMMANDS: Mapping[str, Command] = {
 }
 
 
+class PluginCommand:
+    """A command of a plugin, as a module of `commands`."""
+
+    def __init__(self, command: PluginsCommand) -> None:
+        self.HELP, self.add_arguments, self.run = command.help, command.add_arguments, command.run
+
+
+def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:
+    """Return the commands. Those of plugins are only looked for where none of ours is meant: loading takes a while."""
+    if arguments and arguments[0] in _COMMANDS:
+        return _COMMANDS
+    settings = read_settings(argparse.Namespace(config=None), os.environ)
+    found: dict[str, Command] = dict(_COMMANDS)
+    for plugin, command in load_plugins(settings).registered("register_commands"):
+        if command.name in found:
+            raise PluginFault(f"plugin {plugin.name}: there is a command {command.name} already")
+        found[command.name] = PluginCommand(command)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage)."""
+    try:
+        commands = _commands(sys.argv[1:] if arguments is None else arguments)
+    except (ConfigurationError, PluginFault) as error:
+        print(f"fhir-server: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     parser = argparse.ArgumentParser(prog="fhir-server", description="A FHIR R4 server that is the system of record.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in _COMMANDS.items():
+    for name, module in commands.items():
         sub = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
         add_flags(sub)
     flags = parser.parse_args(arguments)
     try:
         settings = read_settings(flags, os.environ)
-        return _COMMANDS[flags.command].run(settings, flags)
-    except (ConfigurationError, CommandFailed) as error:
+        return commands[flags.command].run(settings, flags)
+    except (ConfigurationError, CommandFailed, PluginFault) as error:
         print(f"fhir-server {flags.command}: {error}", file=sys.stderr)  # noqa: T201
         return 2 if isinstance(error, ConfigurationError) else 1
     except httpx.TransportError as error:

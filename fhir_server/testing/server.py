@@ -1,0 +1,60 @@
+"""TestServer: the whole application on a store in memory, for tests that are plain functions."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from fhir_server.api.application import Application
+from fhir_server.app import create_app
+from fhir_server.definitions import Definitions
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreProvider
+from fhir_server.storage.memory import MemoryProvider
+from fhir_server.testing.builders import build
+from fhir_server.testing.clock import FakeClock
+
+
+class TestServer:
+    """A server in memory.
+
+    Attributes:
+        client: asks it, as httpx does: `server.client.get("/fhir/Patient")`.
+        clock: its time.
+    """
+
+    __test__ = False
+
+    def __init__(self, app: Application, client: TestClient, clock: FakeClock) -> None:
+        self.app, self.client, self.clock = app, client, clock
+
+    def settle(self) -> None:
+        """Wait until the consumers of the change feed have seen all that is written."""
+        assert self.app.running is not None and self.client.portal is not None
+        self.client.portal.call(self.app.running.settled)
+
+    def patient(self, **members: Any) -> dict[str, Any]:
+        """Return a valid Patient."""
+        return build("Patient", **members)
+
+    def build(self, type_: str, **members: Any) -> dict[str, Any]:
+        """Return a valid resource of a type; see `builders`."""
+        return build(type_, **members)
+
+
+def _memory(settings: Settings, clock: Any, definitions: Definitions) -> StoreProvider:
+    return MemoryProvider(settings, clock)
+
+
+@contextmanager
+def serving(**settings: Any) -> Iterator[TestServer]:
+    """Start a server, open to everybody unless `auth` says otherwise; the plugins that are installed are in force."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = {"data_dir": Path(folder), "auth": "none", "demo": False, "durable": False, **settings}
+        clock = FakeClock()
+        app = create_app(Settings(**chosen), engine=_memory, clock=clock)
+        with TestClient(app) as client:
+            yield TestServer(app, client, clock)
