@@ -47,6 +47,7 @@ async def admit(ctx: Context, changes: Sequence[Change]) -> list[Change]:
             raise Forbidden(f"{change.key.type}: this write is outside of what was granted", expression=change.key.type)
         await _check_named(ctx, change, current, beside)
         kept = change if current is None else keeping_labels(ctx, change, current)
+        kept = _heeding_the_visible(ctx, kept)
         admitted.append(_bound(ctx, kept, current))
     return admitted
 
@@ -114,6 +115,13 @@ async def _known(ctx: Context, key: ResourceKey, beside: Mapping[ResourceKey, Fo
         return True
     version = await ctx.store.read(key)
     return version is not None and not version.deleted and await holds(ctx, predicate, version)
+
+
+def _heeding_the_visible(ctx: Context, change: Change) -> Change:
+    """A delete is refused for what the caller can know of: a refusal for anything else would tell that it is there."""
+    visibility = ctx.restriction.visibility
+    seen = visibility.beside or visibility
+    return replace(change, heeding=seen) if change.keep_referenced and not seen.unrestricted else change
 
 
 def _bound(ctx: Context, change: Change, current: Version | None) -> Change:

@@ -55,6 +55,8 @@ async def collect(ctx: Context, wanted: Wanted) -> Package:
                 package.withheld += 1
                 continue
             async for each in _versions(ctx, version, history=wanted.history):
+                if not _is_about(ctx, each, key):
+                    continue  # what stood in the wrong record once is another's
                 package.items.append((_url(ctx, each, version), _shown(ctx, each, key)))
         ctx.progress(len(package.items), len(package.items))
     package.items.sort(key=lambda item: not item[0].startswith(f"{ctx.base}/Patient/"))
@@ -73,11 +75,11 @@ def _is_about(ctx: Context, version: Version, key: ResourceKey) -> bool:
 
 
 async def _versions(ctx: Context, current: Version, *, history: bool) -> AsyncIterator[Version]:
-    """Yield the current version, and those before it that were about the same patient."""
+    """Yield the current version, and those before it that the caller may see."""
     yield current
     if not history or current.version == 1:
         return
-    page = await ctx.store.history(HistoryQuery(key=current.key, count=_PAGE))
+    page = await ctx.store.history(HistoryQuery(key=current.key, count=_PAGE, visible=ctx.restriction.visibility.read))
     for version in page.versions:
         if version.version < current.version and not version.deleted:
             yield version

@@ -14,7 +14,7 @@ PATIENTS = ("ann", "bob", "cas")
 TERMS = "http://terminology.hl7.org/CodeSystem"
 CATEGORIES = f"{TERMS}/observation-category"
 SHARED = frozenset(Settings().shared_types)
-_LINKS = load().patient_links
+LINKS = load().patient_links
 
 
 def ref(type_: str, id_: str) -> Json:
@@ -159,13 +159,21 @@ def _past(world: World, dice: Random) -> None:
 
 @dataclass(frozen=True)
 class Model:
-    """What a caller may see: scopes, the patient of the launch, the patients represented (None: staff)."""
+    """What a caller may see: scopes, the patient of the launch, the patients represented (None: staff).
+
+    said: the Consents that limit them. half: they see what belongs to something that they do not see, so that a server
+    of visible resources cannot tell whose it is.
+    """
 
     scopes: str
     patient: str = ""
     represented: tuple[str, ...] | None = None
+    said: Any = None
+    half: bool = False
 
     def sees(self, world: World, resource: Json, letters: str = "rs") -> bool:
+        if self.said is not None and self.said.hides(world, resource):
+            return False
         return any(self._by(world, resource, letter) for letter in letters)
 
     def _by(self, world: World, resource: Json, letter: str) -> bool:
@@ -180,7 +188,7 @@ class Model:
         if scope.level == "system" or patients is None:
             return True
         type_ = resource["resourceType"]
-        if type_ != "Patient" and not _LINKS.get(type_):
+        if type_ != "Patient" and not LINKS.get(type_):
             return type_ in SHARED
         if belongs(world, resource, patients):
             return True
@@ -217,8 +225,8 @@ def belongs(world: World, resource: Json, patients: Iterable[str]) -> bool:
     own = {f"Patient/{id_}" for id_ in patients}
     if f"{type_}/{resource['id']}" in own:
         return True
-    for link in _LINKS.get(type_, ()):
-        for target in _references(resource, link.expression):
+    for link in LINKS.get(type_, ()):
+        for target in references(resource, link.expression):
             if target in own:
                 return True
             other = world.current(target) if link.via else None
@@ -228,11 +236,11 @@ def belongs(world: World, resource: Json, patients: Iterable[str]) -> bool:
 
 
 def _direct(resource: Json, own: set[str]) -> bool:
-    links = [link for link in _LINKS.get(resource["resourceType"], ()) if link.via is None]
-    return any(target in own for link in links for target in _references(resource, link.expression))
+    links = [link for link in LINKS.get(resource["resourceType"], ()) if link.via is None]
+    return any(target in own for link in links for target in references(resource, link.expression))
 
 
-def _references(resource: Json, expression: str) -> Iterator[str]:
+def references(resource: Json, expression: str) -> Iterator[str]:
     values: list[Any] = [resource]
     for step in expression.split("."):
         if step.startswith("ofType("):

@@ -7,6 +7,7 @@ from fhir_server.model.json import same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.entries import IndexEntries
+from fhir_server.search.query import And, Ids, Search
 from fhir_server.storage.base import Change, ConditionChanged, MissingTargets, StillReferenced, VersionChanged, Written
 from fhir_server.storage.memory.log import Log, Row
 from fhir_server.storage.memory.search import found_keys
@@ -82,15 +83,25 @@ def _answer(log: Log, change: Change, row: Row | None) -> Written:
 def _check_after(log: Log, changes: Sequence[Change], rows: Sequence[Row]) -> None:
     """Check references against the state that the commit would leave."""
     after = {row.key: row for row in log.at(log.last_txid).rows()} | {row.key: row for row in rows}
+    by_key = {change.key for change in changes}
     existing = {key: row for key, row in after.items() if not row.version.deleted}
     for change in changes:
         missing = [key for key in change.requires if key not in existing]
         if missing:
             raise MissingTargets(change.key, missing)
         if change.method == "DELETE" and change.keep_referenced:
-            referrers = sorted(key for key, row in existing.items() if change.key in references(row.entries))
+            named = sorted(key for key, row in existing.items() if change.key in references(row.entries))
+            referrers = [key for key in named if key in by_key or _heeded(log, change, key)]
             if referrers and log.at(log.last_txid).row(change.key):
                 raise StillReferenced(change.key, referrers[:20])
+
+
+def _heeded(log: Log, change: Change, key: ResourceKey) -> bool:
+    """Tell whether a reference of this resource counts for a delete."""
+    if change.heeding.unrestricted:
+        return True
+    search = Search({key.type: And((Ids((key.id,)), change.heeding.of(key.type)))})
+    return bool(found_keys(log.at(log.last_txid), search))
 
 
 def references(entries: IndexEntries) -> set[ResourceKey]:

@@ -1,12 +1,13 @@
 """What must hold before a commit writes anything, evaluated inside the write transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import apsw
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.query import Search
+from fhir_server.search.query import And, Ids, Search, Visibility
 from fhir_server.storage.base import Change, ConditionChanged, MissingTargets, StillReferenced, VersionChanged
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.heads import Heads
@@ -42,7 +43,8 @@ def check(
         if change.requires:
             _check_requires(heads, change, by_key)
         if change.keep_referenced and change.method == "DELETE":
-            _check_unreferenced(connection, heads, change.key, by_key)
+            heeded = partial(_heeded, partial(search_keys, connection), change.heeding)
+            _check_unreferenced(connection, heads, change.key, (by_key, heeded))
 
 
 def _check_expected(heads: Heads, change: Change, expected: int) -> None:
@@ -63,8 +65,13 @@ def _check_requires(heads: Heads, change: Change, by_key: dict[ResourceKey, Chan
 
 
 def _check_unreferenced(
-    connection: apsw.Connection, heads: Heads, key: ResourceKey, by_key: dict[ResourceKey, Change]
+    connection: apsw.Connection,
+    heads: Heads,
+    key: ResourceKey,
+    others: tuple[dict[ResourceKey, Change], Callable[[ResourceKey], bool]],
 ) -> None:
+    """`others`: the changes of this commit, and whether a resource beside them counts."""
+    by_key, heeded = others
     head = heads.get(key)
     if head is None or head.version.deleted:
         return
@@ -75,10 +82,14 @@ def _check_unreferenced(
     for type_, id_ in fetch(connection, _REFERRERS, (head.rid,)):
         if len(referrers) == _MOST_REFERRERS:
             break
-        if ResourceKey(type_, id_) not in by_key:
-            referrers.append(ResourceKey(type_, id_))
+        if (other := ResourceKey(type_, id_)) not in by_key and heeded(other):
+            referrers.append(other)
     if referrers:
         raise StillReferenced(key, sorted(referrers)[:_MOST_REFERRERS])
+
+
+def _heeded(search_keys: Callable[[Search], set[ResourceKey]], heeding: Visibility, key: ResourceKey) -> bool:
+    return heeding.unrestricted or bool(search_keys(Search({key.type: And((Ids((key.id,)), heeding.of(key.type)))})))
 
 
 def _refers(entries: IndexEntries, key: ResourceKey) -> bool:

@@ -102,8 +102,8 @@ class Answer:
 class Fhir:
     """A client of one server."""
 
-    def __init__(self, server: Server, clock: Clock) -> None:
-        self.server, self.clock = server, clock
+    def __init__(self, server: Server, clock: Clock, tenant: str = "default") -> None:
+        self.server, self.clock, self.tenant = server, clock, tenant
         self._router = Router(server.definitions)
 
     async def __call__(
@@ -120,6 +120,7 @@ class Fhir:
             method, interaction, BASE, route.type, route.id, route.vid, route.operation, route.compartment,
             tuple(parse_qsl(parts.query, keep_blank_values=True)),
             {name.replace("_", "-").lower(): value for name, value in headers.items()}, raw, content_type,
+            self.tenant,
         )  # fmt: skip
         try:
             response = await dispatch(self.server, request)
