@@ -97,6 +97,7 @@ class Tenants:
         self._settings = settings
         self._register = register
         self._added = added
+        self._told: list[Callable[[Tenant], None]] = []
         definitions = added.definitions or load()
         self._facts = ParameterRegistry.of_definitions(definitions)
         self._standard = _registry(self._facts, added.parameters) if added.parameters else self._facts
@@ -145,6 +146,12 @@ class Tenants:
         tenant.registration = known
         tenant.settings = known.over(self._settings)
         tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
+        for told in self._told:
+            told(tenant)
+
+    def when_changed(self, told: Callable[[Tenant], None]) -> None:
+        """Have it told of each open tenant whose registration has changed."""
+        self._told.append(told)
 
     def stores(self) -> list[Store]:
         """Return the stores that are open."""

@@ -1,0 +1,69 @@
+"""What goes on beside requests, put together: the feed, the schedule, the background work of plugins."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fhir_server.context import Context
+from fhir_server.dispatch import Server, context_of, known_base
+from fhir_server.feed.background import Background, Part
+from fhir_server.feed.feed import Feed
+from fhir_server.feed.schedule import Scheduler
+from fhir_server.interactions.tenant import Tenant
+from fhir_server.model.exchange import FhirRequest
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.storage.base import Store, StoreProvider
+from fhir_server.tenancy.registration import DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A tenant that is kept open; see feed/tenant_feed.py."""
+
+    store: Store
+    created: int
+
+
+class Stage:
+    """The server as feed and schedule see it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @asynccontextmanager
+    async def held(self, tenant: str) -> AsyncIterator[Held]:
+        """Keep a tenant open. Raises KeyError: there is none; FhirError: it is not served now."""
+        async with self._server.tenants.held(tenant) as found:
+            yield Held(found.store, found.registration.created if found.registration else 0)
+
+    async def context_of(self, tenant: str, name: str) -> Context:
+        """Return the server's own context of a tenant."""
+        base = known_base(self._server, tenant) or _local(self._server, tenant)
+        return await context_of(self._server, FhirRequest("GET", "operation", base, grant="*", tenant=tenant))
+
+
+def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: Sequence[Part] = ()) -> Background:
+    """Put it together. Raises ValueError: two consumers, or two scheduled works, have one name."""
+    stage, settings = Stage(server), server.settings
+    feed = Feed(stores, stage, settings, server.now, assembly.consumers())
+    scheduler = Scheduler(stores, stage, settings, server.now, assembly.scheduled())
+
+    def parted(tenant: Tenant) -> None:
+        if tenant.registration is not None and tenant.registration.state != "active":
+            feed.let_go(tenant.name)
+
+    server.tenants.when_changed(parted)
+    parts = [Part("the feed", feed.run), Part("the schedule", scheduler.run), *more]
+    for host, each in assembly.background():
+        noted = partial(assembly.faults.note, host.plugin.name, each.name)
+        parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
+    return Background(stores, parts)
+
+
+def _local(server: Server, tenant: str) -> str:
+    """Return the URL of a tenant's endpoint on this machine, where no other is known."""
+    settings = server.settings
+    scheme = "https" if settings.tls_cert or settings.tls_self_signed else "http"
+    root = f"{scheme}://{settings.host}:{settings.port}"
+    return f"{root}/fhir" if tenant == DEFAULT else f"{root}/t/{tenant}/fhir"
