@@ -20,7 +20,7 @@ from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
-from fhir_server.definitions import load
+from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenant import Tenant
@@ -33,49 +33,84 @@ from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
 from fhir_server.operations.registry import Registry
 from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.switch import Switch, administration
 from fhir_server.plugins import load_plugins
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, public_base
+
+Clock = Callable[[], int]
+Engine = Callable[[Settings, Clock, Definitions], StoreProvider]
 
 _VERSION = 0x7 << 76 | 0b10 << 62
 _FREE = ~(0xF << 76 | 0b11 << 62)
 
 
-def create_app(settings: Settings) -> Application:
-    """Build the application; its lifespan opens the store and closes it."""
+def now() -> int:
+    """Return the time as milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def sqlite(settings: Settings, clock: Clock, definitions: Definitions) -> StoreProvider:
+    """Return the embedded engine."""
+    return SqliteProvider(settings.data_dir, settings, clock, extract_by(settings, definitions))
+
+
+def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = now) -> Application:
+    """Build the application; its lifespan opens the store and closes it.
+
+    Args:
+        engine: makes the stores; tests take the one in memory. clock: milliseconds since 1970 UTC.
+
+    Raises:
+        PluginFault: a plugin cannot be used; the message names it, its hook and the line.
+    """
     assembly = Assembly(load_plugins(settings))
-    definitions, operations = load(), Registry(assembly.operations(core_operations()))
-    parts = Parts(definitions, settings, Router(definitions))
+    core = (*core_operations(), *administration(assembly, Switch(assembly)))
+    definitions, operations = assembly.definitions(load()), Registry(assembly.operations(core))
+    free = frozenset(each.facts.code for each in operations.operations if each.any_format)
+    parts = Parts(definitions, settings, Router(definitions), free)
     served = plugin_routes(assembly.routes(), settings, assembly.faults)
-    return make_application(parts, partial(_opened, parts, operations, assembly), operations.facts, served)
+    opened = partial(_opened, parts, operations, assembly, (engine, clock))
+    app = make_application(parts, opened, operations.facts, served)
+    app.assembly = assembly
+    return app
 
 
 @asynccontextmanager
-async def _opened(parts: Parts, operations: Registry, assembly: Assembly) -> AsyncIterator[Running]:
-    settings = parts.settings
-    stores = SqliteProvider(settings.data_dir, settings, now, extract_by(settings))
+async def _opened(
+    parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock]
+) -> AsyncIterator[Running]:
+    settings, (engine, now) = parts.settings, made
+    stores = engine(settings, now, parts.definitions)
     jobs = Runner(now)
     recorder = Recorder(now) if settings.audited else None
-    watching: asyncio.Task[None] | None = None
+    watching: list[asyncio.Task[None]] = []
     try:
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
         register = Register(settings, partial(stores.open, DEFAULT))
-        added = Added(assembly.values("register_search_parameters"), tuple(assembly.collections()))
+        added = Added(
+            assembly.values("register_search_parameters"), tuple(assembly.collections()), parts.definitions,
+            assembly.conformance(),
+        )  # fmt: skip
         tenants = Tenants(stores, settings, now, keeper.changed, register, added)
         server = replace(
-            _server(parts, tenants, operations, jobs), recorder=recorder, deciders=assembly.deciders(),
+            _server(parts, tenants, operations, jobs, now), recorder=recorder, deciders=assembly.deciders(),
             plugin_scopes=assembly.scopes(),
         )  # fmt: skip
         assembly.server = server
         store = (await tenants.of(DEFAULT)).store
         tenants.house.busy_by(jobs.uses)
         tenants.house.when_closed(partial(_parted, server))
-        watching = asyncio.create_task(TenantKeeper(tenants, register, settings, now).watch())
+        watching = [
+            asyncio.create_task(TenantKeeper(tenants, register, settings, now).watch()),
+            asyncio.create_task(Switch(assembly).watch()),
+        ]
         jobs.start(Host(partial(context_of, server), run, tenants.stores))
 
         async def ready() -> bool:
@@ -97,8 +132,8 @@ async def _opened(parts: Parts, operations: Registry, assembly: Assembly) -> Asy
     finally:
         if assembly.server is not None:
             await assembly.observe("on_stop")
-        if watching is not None:
-            watching.cancel()
+        for task in watching:
+            task.cancel()
         await jobs.close()
         if recorder is not None:
             await recorder.close()
@@ -112,7 +147,7 @@ async def _parted(server: Server, tenant: Tenant) -> None:
         await server.recorder.part(tenant.name)
 
 
-def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) -> Server:
+def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner, now: Clock) -> Server:
     return Server(
         settings=parts.settings,
         definitions=parts.definitions,
@@ -127,11 +162,6 @@ def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner) 
     )
 
 
-def now() -> int:
-    """Return the time as milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
-
-
 def new_id() -> str:
     """Return a fresh logical id: a UUID of version 7, whose order is that of time, so new keys lie beside each other.
 
@@ -142,10 +172,14 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def extract_by(settings: Settings) -> Callable[[str, bytes], IndexEntries]:
-    """Return what makes the index rows of stored bytes anew, by the standard parameters."""
+def extract_by(settings: Settings, definitions: Definitions | None = None) -> Callable[[str, bytes], IndexEntries]:
+    """Return what makes the index rows of stored bytes anew, by the standard parameters.
+
+    Without definitions they are those of R4 with the types of the plugins that are there.
+    """
     zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
-    extractor = Extractor(ParameterRegistry.standard(), zone=zone)
+    facts = definitions or Assembly(load_plugins(settings)).definitions(load())
+    extractor = Extractor(ParameterRegistry.of_definitions(facts), zone=zone)
 
     def extract(type_: str, data: bytes) -> IndexEntries:
         return extractor.extract(type_, decode(data))

@@ -200,6 +200,10 @@ class Settings(BaseModel):
     feed_tenants: Positive = Field(8, description="Tenants whose changes are delivered at the same time.")
     schedule_timeout: Positive = Field(3_600, description="Seconds that a scheduled run may take, if it names none.")
 
+    watchdog: Positive = Field(
+        5, description="Seconds for which a plugin may block the event loop before it is broken off."
+    )
+
     # --- rules of the record
     validation: Literal["off", "structure", "full"] = Field(
         "full", description="What is checked before a write: shape alone, or also rules, codes and profiles."

@@ -26,6 +26,7 @@ from fhir_server.api.tenants import missing, refused, tenant_routes
 from fhir_server.definitions import OperationFacts
 from fhir_server.errors import FhirError
 from fhir_server.interactions.tenant_administration import TenantAdministration
+from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 
@@ -71,6 +72,7 @@ class Application(FastAPI):
     running: Running | None = None
     authorization: Service | None = None
     hosts: Mapping[str, str] = MappingProxyType({})
+    assembly: Assembly | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""

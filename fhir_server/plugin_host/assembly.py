@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fhir_server.context import Context
+from fhir_server.definitions import Definitions, WrongStructure, with_structures
 from fhir_server.dispatch import PLUGIN, Server
 from fhir_server.feed import Consumer, FeedChange, Scheduled
 from fhir_server.operations.operation import CoreOperation
@@ -30,10 +31,11 @@ class Assembly:
         services: dict[str, object] = {}
         for plugin in self.plugins.loaded:
             wanted = {name: services[name] for name in plugin.manifest.requires}
-            self.hosts[plugin.name] = Host(self._open_server, plugin, wanted)
+            self.hosts[plugin.name] = Host(self.open_server, plugin, wanted)
             services |= self._provided(plugin)
 
-    def _open_server(self) -> Server:
+    def open_server(self) -> Server:
+        """Return the parts of the server, once it is open."""
         if self.server is None:
             raise RuntimeError("the server is not open yet: plugins work in on_start and later")
         return self.server
@@ -64,6 +66,19 @@ class Assembly:
                 taken[place] = f"the plugin {host.plugin.name}"
             found += own_operations(host, [operation])
         return tuple(found)
+
+    def definitions(self, core: Definitions) -> Definitions:
+        """Return the definitions with the resource types of plugins. Raises PluginFault: one cannot be used."""
+        for plugin, structure in self.plugins.registered("register_resource_types"):
+            try:
+                core = with_structures(core, [structure])
+            except WrongStructure as error:
+                raise PluginFault(f"plugin {plugin.name}, hook register_resource_types: {error}") from error
+        return core
+
+    def conformance(self) -> list[Mapping[str, Any]]:
+        """Return the conformance resources that are in force in every tenant, those of resource types included."""
+        return [*self.values("register_resource_types"), *self.values("register_conformance")]
 
     def deciders(self) -> PluginDeciders | None:
         """Return what plugins decide within requests; None where none does."""

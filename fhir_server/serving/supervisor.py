@@ -27,7 +27,7 @@ from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.tls import context_of, with_certificate
-from fhir_server.serving.worker import WorkerServer, make_server, serve_until
+from fhir_server.serving.worker import WorkerServer, make_server, serve_until, watchdog_of
 from fhir_server.serving.workers import Workers
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
@@ -96,7 +96,8 @@ class Supervisor:
 
     async def _serve_here(self, sockets: list[socket.socket]) -> None:
         announced = asyncio.create_task(self._announce(sockets))
-        await serve_until(make_server(self._app, lifespan=True, settings=self._settings), sockets, self.stop)
+        server = make_server(self._app, lifespan=True, settings=self._settings)
+        await serve_until(server, sockets, self.stop, watchdog_of(self._app, end=False))
         announced.cancel()
 
     async def _serve_by_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:

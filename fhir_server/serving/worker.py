@@ -17,6 +17,7 @@ from fhir_server.api.application import Application
 from fhir_server.app import create_app
 from fhir_server.serving.http import WholeProtocol
 from fhir_server.serving.tls import context_of
+from fhir_server.serving.watchdog import Watchdog, end_worker, folders_of
 from fhir_server.settings import Settings
 
 _KEEP_ALIVE = 75
@@ -83,14 +84,27 @@ def make_server(app: FastAPI, *, lifespan: bool, settings: Settings | None = Non
     return WorkerServer(config, tls)
 
 
-async def serve_until(server: WorkerServer, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
+async def serve_until(
+    server: WorkerServer, sockets: Sequence[socket.socket], stop: asyncio.Event, watchdog: Watchdog | None = None
+) -> None:
     """Answer requests until `stop` is set, then finish those under way."""
+    watching = asyncio.create_task(watchdog.run()) if watchdog is not None else None
     task = asyncio.create_task(server.serve(sockets=list(sockets)))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     waiting.cancel()
     await task
+    if watching is not None:
+        watching.cancel()
+
+
+def watchdog_of(app: Application, *, end: bool) -> Watchdog | None:
+    """Return what watches the loop of the process; `end`: somebody starts another when this one ends."""
+    if app.assembly is None:
+        return None
+    folders = folders_of(app.assembly.plugins)
+    return Watchdog(app.assembly.faults, folders, app.settings.watchdog, end_worker if end else None)
 
 
 async def _work(app: Application, sockets: Sequence[socket.socket], pipe: int) -> None:
@@ -100,7 +114,8 @@ async def _work(app: Application, sockets: Sequence[socket.socket], pipe: int) -
     loop.add_reader(pipe, stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set if number == signal.SIGTERM else lambda: None)
-    await serve_until(make_server(app, lifespan=True, settings=app.settings), sockets, stop)
+    server = make_server(app, lifespan=True, settings=app.settings)
+    await serve_until(server, sockets, stop, watchdog_of(app, end=True))
 
 
 def run(app: Application, sockets: Sequence[socket.socket], pipe: int) -> None:
