@@ -37,11 +37,12 @@ _BUNDLE_TYPE = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Bundle"\s*,\s*"type"\
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What decoding needs of the server."""
+    """What decoding needs of the server; `any_format` are the operations that answer in media types of their own."""
 
     definitions: Definitions
     settings: Settings
     router: Router
+    any_format: frozenset[str] = frozenset()
 
 
 class Head(NamedTuple):

@@ -57,7 +57,7 @@ class Edge:
                 wanted, refusal = _wanted(head, request.query)
             else:
                 request = decode.request(head, base, query, parts)
-            if refusal is not None and not _may_be_raw(request):
+            if refusal is not None and not _may_be_raw(request, parts):
                 raise refusal
             response = await self.dispatch(request)
             if not wanted.as_stored:
@@ -109,6 +109,8 @@ def _wanted(head: Head, query: Query) -> tuple[Wanted, NotAcceptable | None]:
         return Wanted(formats.DEFAULT.format, pretty), refusal
 
 
-def _may_be_raw(request: FhirRequest) -> bool:
+def _may_be_raw(request: FhirRequest, parts: Parts) -> bool:
     """Tell whether the answer may be of any media type. Spec: https://hl7.org/fhir/R4/binary.html#rest"""
+    if request.interaction == "operation":
+        return request.operation in parts.any_format
     return request.type == "Binary" and request.interaction in ("read", "vread")

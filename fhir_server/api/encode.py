@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,7 +41,7 @@ _DENSE = ("image/", "video/", "audio/", "application/zip", "application/gzip", "
 class Answer(NamedTuple):
     """What goes over the wire; `length` is that of all chunks, `gzip` says that they have yet to be compressed.
 
-    That is so for large bodies, which have no Content-Length then, as it is not known yet.
+    That is so for large bodies, which have no Content-Length then, as it is not known yet. `stream` stands for `chunks`.
     """
 
     status: int
@@ -49,6 +49,7 @@ class Answer(NamedTuple):
     chunks: Sequence[bytes] = ()
     length: int = 0
     gzip: bool = False
+    stream: AsyncIterator[bytes] | None = None
 
 
 def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, parts: Parts) -> Answer:
@@ -110,6 +111,9 @@ def _is_known(response: FhirResponse, head: Head, headers: RawHeaders) -> bool:
 def _with_body(response: FhirResponse, wanted: Wanted, headers: RawHeaders, head: Head, parts: Parts) -> Answer:
     chunks = response.body
     media_type = response.media_type
+    if response.stream is not None:
+        headers += ((b"content-type", _clean(media_type or "application/octet-stream")), _NO_SCRIPTS)
+        return Answer(response.status, headers, stream=response.stream)
     if chunks and media_type is None:
         headers.append((b"content-type", wanted.format.content_type))
         if wanted.format.kind == "xml":

@@ -18,7 +18,7 @@ def sent_at_once(answer: Answer, method: str, send: Send) -> bool:
 
     A refusal may close the connection, which only ASGI's own way knows how to do.
     """
-    if answer.status >= 400 or answer.length > SLAB:
+    if answer.status >= 400 or answer.length > SLAB or answer.stream is not None:
         return False
     send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
     return send_whole is not None and send_whole(answer.status, answer.headers, _whole(answer, method))
@@ -30,7 +30,7 @@ async def send_answer(answer: Answer, method: str, send: Send, patience: float) 
     Raises:
         ClientGone: the reader was cut off.
     """
-    if answer.length > SLAB and method != "HEAD":
+    if (answer.length > SLAB or answer.stream is not None) and method != "HEAD":
         await _send_slabs(answer, send, patience)
         return
     last = {"type": "http.response.body", "body": _whole(answer, method)}
@@ -50,8 +50,7 @@ def _whole(answer: Answer, method: str) -> bytes:
 
 async def _send_slabs(answer: Answer, send: Send, patience: float) -> None:
     await _guarded(send, _start(answer), patience)
-    slabs = _compressed(answer.chunks) if answer.gzip else _uncompressed(answer.chunks)
-    async for slab in slabs:
+    async for slab in answer.stream or (_compressed if answer.gzip else _uncompressed)(answer.chunks):
         await _guarded(send, {"type": "http.response.body", "body": slab, "more_body": True}, patience)
     await _guarded(send, {"type": "http.response.body", "body": b""}, patience)
 

@@ -1,6 +1,6 @@
 """FhirRequest and FhirResponse: one FHIR interaction, known to no web framework."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -73,6 +73,8 @@ class FhirResponse(msgspec.Struct, frozen=True):
 
     `version` is the version that a read or write ended in (ETag, Last-Modified, Location come from it);
     `media_type` is set only when the body is not a FHIR resource in JSON (a raw Binary, NDJSON).
+    `stream` is a body of any length in the place of `body`, with a `media_type`; it is read while it is sent, so what
+    goes wrong then can only break the connection off.
     """
 
     status: int = 200
@@ -80,6 +82,7 @@ class FhirResponse(msgspec.Struct, frozen=True):
     version: Version | None = None
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     media_type: str | None = None
+    stream: AsyncIterator[bytes] | None = None
 
     @classmethod
     def of_version(cls, version: Version, status: int = 200) -> "FhirResponse":

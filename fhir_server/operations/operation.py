@@ -30,6 +30,7 @@ class CoreOperation:
     searches: it also takes the search parameters of its type.
     links: names in the query that only its own page links have.
     lenient: parameters that its definition does not have are ignored in a body.
+    any_format: it answers in media types of its own, so what `Accept` and `_format` ask for is for it to judge.
     background: what its job ends in is its answer as it is, and another process may run it again from the start.
     """
 
@@ -40,6 +41,7 @@ class CoreOperation:
     links: frozenset[str] = field(default_factory=frozenset)
     background: bool = False
     lenient: bool = False
+    any_format: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call.
