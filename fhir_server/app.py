@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import partial
@@ -20,6 +20,7 @@ from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
+from fhir_server.backstage import backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.interactions.patching import make_apply_patch
@@ -76,7 +77,10 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
     free = frozenset(each.facts.code for each in operations.operations if each.any_format)
     parts = Parts(definitions, settings, Router(definitions), free)
     served = plugin_routes(assembly.routes(), settings, assembly.faults)
-    opened = partial(_opened, parts, operations, assembly, (engine, clock))
+
+    def opened() -> AbstractAsyncContextManager[Running]:
+        return _opened(parts, operations, assembly, (engine, clock), background=app.background)
+
     app = make_application(parts, opened, operations.facts, served)
     app.assembly = assembly
     return app
@@ -84,7 +88,7 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
 
 @asynccontextmanager
 async def _opened(
-    parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock]
+    parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock], *, background: bool
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
     stores = engine(settings, now, parts.definitions)
@@ -101,7 +105,7 @@ async def _opened(
         tenants = Tenants(stores, settings, now, keeper.changed, register, added)
         server = replace(
             _server(parts, tenants, operations, jobs, now), recorder=recorder, deciders=assembly.deciders(),
-            plugin_scopes=assembly.scopes(),
+            plugin_grants=assembly.grants(),
         )  # fmt: skip
         assembly.server = server
         store = (await tenants.of(DEFAULT)).store
@@ -124,16 +128,19 @@ async def _opened(
 
         await register.refresh()
         await assembly.observe("on_start")
+        if background:
+            watching.append(asyncio.create_task(backstage(server, assembly, stores).run()))
         with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():
             yield Running(
                 partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
                 TenantAdministration(tenants, register, stores, settings, now),
             )  # fmt: skip
     finally:
-        if assembly.server is not None:
-            await assembly.observe("on_stop")
         for task in watching:
             task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        if assembly.server is not None:
+            await assembly.observe("on_stop")
         await jobs.close()
         if recorder is not None:
             await recorder.close()

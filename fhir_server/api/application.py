@@ -70,6 +70,8 @@ class Application(FastAPI):
     settings: Settings
     door: ASGIApp
     running: Running | None = None
+    background: bool = True
+    """Whether this process may run the feed, scheduled work and the like; read when the lifespan begins."""
     authorization: Service | None = None
     hosts: Mapping[str, str] = MappingProxyType({})
     assembly: Assembly | None = None
