@@ -8,7 +8,7 @@ from fhir_server.audit.auditor import Auditor
 from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
-from fhir_server.auth.access import stranger
+from fhir_server.auth.access import Access, stranger
 from fhir_server.auth.gate import Gate
 from fhir_server.context import (
     ApplyPatch,
@@ -18,6 +18,7 @@ from fhir_server.context import (
     Deciders,
     Jobs,
     Level,
+    Operation,
     Operations,
     Restriction,
     Router,
@@ -42,6 +43,7 @@ from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
 from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.plugins import PluginGrant
 from fhir_server.search.query import EVERYTHING, NOTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
@@ -83,7 +85,7 @@ HANDLERS: Mapping[str, Handler] = {
 @dataclass(frozen=True, slots=True)
 class Server:
     """The long-lived parts of one process; app.py makes it. Without a gate everybody is let in;
-    without a recorder nothing is audited. plugin_scopes: what each plugin may do by itself."""
+    without a recorder nothing is audited. plugin_grants: what each plugin may do by itself."""
 
     settings: Settings
     definitions: Definitions
@@ -97,9 +99,9 @@ class Server:
     gate: Gate | None = None
     recorder: Recorder | None = None
     deciders: Deciders | None = None
-    plugin_scopes: Mapping[str, str] = field(default_factory=dict)
-    contexts: dict[tuple[str, str], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
-    """Contexts of callers who see everything, by tenant and base URL."""
+    plugin_grants: Mapping[str, PluginGrant] = field(default_factory=dict)
+    contexts: dict[tuple[str, str, int], Context] = field(init=False, default_factory=dict, repr=False, compare=False)
+    """Contexts made lately, by tenant, base URL and the identity of their restriction, which they keep alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,9 @@ class Public:
 
 _OPEN = Open()
 _PUBLIC = Public()
-_MOST_CONTEXTS = 100
+MOST_CONTEXTS = 1_000
 _EVERYBODY = Caller(admin=True)
+_NOBODY = Caller(grant="")
 
 
 async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
@@ -170,20 +173,17 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
     tenant = await _tenant(server, request)
     base = request.base if tenant.registration else server.settings.base_url.rstrip("/") or request.base
     try:
-        caller, restriction = await _let_in(server, tenant, base, request)
+        return await _let_in(server, tenant, base, request)
     except FhirError as error:
         if server.recorder is not None:
             book = server.recorder.book(tenant.name, tenant.store.audit)
             server.recorder.refused(book, Agent(address=request.address), error.status)
         raise
-    if restriction is _OPEN:
-        return _open_context(server, tenant, base)
-    return _context(server, tenant, base, caller, restriction)
 
 
 def known_base(server: Server, tenant: str) -> str:
     """Return the URL under which clients know a tenant, for work that no request has asked for."""
-    seen = [base for name, base in server.contexts if name == tenant]
+    seen = [base for name, base, restriction in server.contexts if name == tenant and restriction == id(_OPEN)]
     return public_base(server.settings, tenant) or (seen[-1] if seen else "")
 
 
@@ -192,26 +192,30 @@ def authorize(server: Server, request: FhirRequest) -> tuple[Caller, Restriction
     return _EVERYBODY, _OPEN
 
 
-async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirRequest) -> tuple[Caller, Restriction]:
-    """Return who asks and what they may see. Raises Unauthorized."""
+async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirRequest) -> Context:
+    """Return the context of who asks. Raises Unauthorized."""
     gate = server.gate
     if gate is None or request.grant == "*":
-        return authorize(server, request)
+        caller, restriction = authorize(server, request)
+        return _kept(server, tenant, base, restriction, lambda: caller)
     if request.interaction == "capabilities":
-        return Caller(grant=""), _PUBLIC
+        return _kept(server, tenant, base, _PUBLIC, lambda: _NOBODY)
     if request.grant.startswith(PLUGIN):
-        access = await gate.of_plugin(tenant, base, request.grant, server.plugin_scopes)
+        access = await gate.of_plugin(tenant, base, request.grant, server.plugin_grants)
     elif request.grant:
         access = await gate.under(tenant, base, request.grant)
     else:
         access = await gate.access(tenant, base, request.headers.get("authorization"))
+    return _kept(server, tenant, base, access.restriction, partial(_caller_of, access))
+
+
+def _caller_of(access: Access) -> Caller:
     grant = access.grant
     name = grant.subject or grant.user or grant.client
-    caller = Caller(
+    return Caller(
         name, "admin" in grant.roles and access.restriction.whole, grant.id, grant.client, grant.subject, grant.user,
         grant.roles, (grant.patient,) if grant.patient else (), bool(grant.emergency),
     )  # fmt: skip
-    return caller, access.restriction
 
 
 async def record(server: Server, tenant: str, agent: Agent, event: Event) -> None:
@@ -250,19 +254,20 @@ def forget(server: Server, tenant: str) -> None:
         server.gate.forget(tenant)
 
 
-def _open_context(server: Server, tenant: Tenant, base: str) -> Context:
-    """Return the context of everybody. It is kept as long as definitions and terminology stay; few are, for a client
-    may name any host in its base."""
-    ctx = server.contexts.get((tenant.name, base))
+def _kept(server: Server, tenant: Tenant, base: str, restriction: Restriction, caller: Callable[[], Caller]) -> Context:
+    """Return the context of a restriction, which belongs to one caller. It is kept as long as definitions and
+    terminology stay; not too many are, for a client may name any host in its base."""
+    key = tenant.name, base, id(restriction)
+    ctx = server.contexts.get(key)
     if (
         ctx is None
         or ctx.extractor is not tenant.extractor
         or ctx.terminology is not tenant.terminology
         or ctx.settings is not tenant.settings
     ):
-        if len(server.contexts) >= _MOST_CONTEXTS:
+        if len(server.contexts) >= MOST_CONTEXTS:
             server.contexts.clear()
-        ctx = server.contexts[tenant.name, base] = _context(server, tenant, base, _EVERYBODY, _OPEN)
+        ctx = server.contexts[key] = _context(server, tenant, base, caller(), restriction)
     return ctx
 
 
@@ -346,14 +351,21 @@ def _is_to_be_job(ctx: Context, request: FhirRequest) -> bool:
 
     What everybody may ask without a token is never one: strangers would fill the record with jobs.
     """
-    if request.preference("respond-async") is None:
+    if request.preference("respond-async") is None or ctx.in_job:
         return False
-    return not ctx.in_job and request.interaction not in ("job-status", "job-cancel", "capabilities")
+    if request.interaction == "operation":
+        operation = _operation(ctx, request)
+        return operation is None or not operation.makes_job
+    return request.interaction not in ("job-status", "job-cancel", "capabilities")
+
+
+def _operation(ctx: Context, request: FhirRequest) -> Operation | None:
+    level: Level = "instance" if request.id else "type" if request.type else "system"
+    return ctx.operations.find(request.operation or "", request.type, level)
 
 
 async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:
-    level: Level = "instance" if request.id else "type" if request.type else "system"
-    operation = ctx.operations.find(request.operation or "", request.type, level)
+    operation = _operation(ctx, request)
     if operation is None:
         raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")
     if operation.facts.affects_state and not _may_change(ctx, request.type or operation.facts.resources[0]):

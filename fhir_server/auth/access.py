@@ -8,13 +8,13 @@ Spec: https://www.rfc-editor.org/rfc/rfc6750
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from fhir_server.auth.consents import Consents
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import Grant, find_grant
 from fhir_server.auth.restriction import Granted, Narrow, Reach
 from fhir_server.auth.scopes import Scopes, parse_scopes
-from fhir_server.auth.secrets import digest
 from fhir_server.auth.tokens import Found, find_token
 from fhir_server.definitions import Definitions
 from fhir_server.errors import Unauthorized
@@ -22,13 +22,27 @@ from fhir_server.errors import Unauthorized
 _MOST = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Access:
     """One token that is good: its grant, its scopes, and the restriction that follows."""
 
     grant: Grant
     scopes: Scopes
     restriction: Granted
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A token that was seen.
+
+    until: milliseconds; the store need not be asked before. access: what it gives. limited: what consent and labels
+    leave of that, as found out in a generation of the Consents; None where it has to be found out.
+    """
+
+    until: int
+    access: Access
+    limited: Access | None = None
+    generation: int = -1
 
 
 class Tokens:
@@ -41,7 +55,7 @@ class Tokens:
     def __init__(self, facts: Definitions, narrow: Narrow) -> None:
         self._facts = facts
         self._narrow = narrow
-        self._seen: OrderedDict[str, tuple[int, Access]] = OrderedDict()
+        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self.consents = Consents(facts, narrow)
 
     async def access(self, desk: Desk, header: str | None) -> Access:
@@ -51,15 +65,20 @@ class Tokens:
             Unauthorized: there is none, or it is not good; with the challenge that RFC 6750 asks for.
         """
         token = _bearer(header)
-        key = digest(token)
-        known = self._seen.get(key)
-        if known is not None and desk.now() < known[0]:
-            return await self._limited(desk, known[1])
-        found = await find_token(desk, token)
-        if found is None or found.kind != "access":
-            self._seen.pop(key, None)
-            raise _not_good()
-        return await self._limited(desk, self._remembered(desk, key, found))
+        key, now = sha256(token.encode()).digest(), desk.now()
+        seen = self._seen.get(key)
+        if seen is None or now >= seen.until:
+            found = await find_token(desk, token)
+            if found is None or found.kind != "access":
+                self._seen.pop(key, None)
+                raise _not_good()
+            seen = self._remembered(desk, key, found)
+        elif seen.limited is not None and seen.generation == self.consents.generation and self.consents.fresh(now):
+            return seen.limited
+        generation = self.consents.generation  # that of before: if it grows meanwhile, this is found out anew
+        limited = await self._limited(desk, seen.access)
+        seen.limited, seen.generation = limited, generation
+        return limited
 
     async def under(self, desk: Desk, grant_id: str) -> Access:
         """Return what a grant gives, for work that goes on without its token. Raises Unauthorized: it has ended."""
@@ -68,9 +87,10 @@ class Tokens:
             raise refused("what this work was granted has ended", "invalid_token")
         return await self._limited(desk, self._made(desk, grant, grant.scopes))
 
-    async def made(self, desk: Desk, grant: Grant) -> Access:
-        """Return what a grant gives that is in no store."""
-        return await self._limited(desk, self._made(desk, grant, grant.scopes))
+    async def made(self, desk: Desk, grant: Grant, *, limited: bool) -> Access:
+        """Return what a grant gives that is in no store; `limited`: by consent and labels."""
+        access = self._made(desk, grant, grant.scopes)
+        return await self._limited(desk, access) if limited else access
 
     async def _limited(self, desk: Desk, access: Access) -> Access:
         """Return the access as far as consent and labels let it be at this moment."""
@@ -79,15 +99,16 @@ class Tokens:
             return access
         return replace(access, restriction=access.restriction.within(limits))
 
-    def _remembered(self, desk: Desk, key: str, found: Found) -> Access:
+    def _remembered(self, desk: Desk, key: bytes, found: Found) -> _Seen:
         until = min(found.expires, desk.after(desk.settings.token_check))
-        known = self._seen.get(key)
-        access = known[1] if known and known[1].grant == found.grant else self._made(desk, found.grant, found.scopes)
-        self._seen[key] = (until, access)
+        seen = self._seen.get(key)
+        if seen is None or seen.access.grant != found.grant:
+            seen = self._seen[key] = _Seen(until, self._made(desk, found.grant, found.scopes))
+        seen.until = until
         self._seen.move_to_end(key)
         if len(self._seen) > _MOST:
             self._seen.popitem(last=False)
-        return access
+        return seen
 
     def _made(self, desk: Desk, grant: Grant, granted: str) -> Access:
         scopes = parse_scopes(granted)

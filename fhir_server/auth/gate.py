@@ -1,7 +1,7 @@
 """Gate: lets requests in, or refuses them, for all tenants of a process."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -15,6 +15,7 @@ from fhir_server.auth.records import COLLECTIONS
 from fhir_server.auth.roles import roles_of
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
+from fhir_server.plugins import PluginGrant
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.parser import parse_search
@@ -43,6 +44,15 @@ class _Known:
     parameters: ParameterRegistry
     settings: Settings
     tokens: Tokens
+    desk: Desk
+
+    def fits(self, tenant: Housed) -> bool:
+        """Tell whether the tenant is as it was when this was made."""
+        return (
+            self.parameters is tenant.parameters
+            and self.settings is tenant.settings
+            and self.desk.store is tenant.store
+        )
 
 
 class Gate:
@@ -58,8 +68,8 @@ class Gate:
 
     async def access(self, tenant: Housed, base: str, header: str | None) -> Access:
         """Return what the caller was granted. Raises Unauthorized."""
-        desk = await self.desk(tenant, base)
-        access = await self._known[tenant.name].tokens.access(desk, header)
+        known = await self._of(tenant, base)
+        access = await known.tokens.access(known.desk, header)
         if self._limited:
             self._spend(tenant.name, access.grant)
         return access
@@ -76,22 +86,30 @@ class Gate:
         desk = await self.desk(tenant, base)
         return await self._known[tenant.name].tokens.under(desk, grant_id)
 
-    async def of_plugin(self, tenant: Housed, base: str, grant_id: str, scopes: Mapping[str, str]) -> Access:
+    async def of_plugin(self, tenant: Housed, base: str, grant_id: str, given: Mapping[str, PluginGrant]) -> Access:
         """Return what a plugin may do by itself: what its scopes give, as far as consent and labels let it be."""
         desk = await self.desk(tenant, base)
-        grant = Grant(grant_id, client=grant_id, scopes=scopes.get(grant_id, ""))
-        return await self._known[tenant.name].tokens.made(desk, grant)
+        allowed = given.get(grant_id, PluginGrant())
+        grant = Grant(grant_id, client=grant_id, scopes=allowed.scopes)
+        return await self._known[tenant.name].tokens.made(desk, grant, limited=not allowed.past_consent)
 
     async def desk(self, tenant: Housed, base: str) -> Desk:
         """Return the desk of a tenant, whose clients know it under a base URL."""
+        return (await self._of(tenant, base)).desk
+
+    async def _of(self, tenant: Housed, base: str) -> _Known:
         known = self._known.get(tenant.name)
         if known is None:
             for collection in COLLECTIONS:
                 await tenant.store.declare(collection)
-        if known is None or known.parameters is not tenant.parameters or known.settings is not tenant.settings:
+        if known is None or not known.fits(tenant):
             narrow = partial(narrowed_to, tenant, tenant.settings, self._now)
-            self._known[tenant.name] = _Known(tenant.parameters, tenant.settings, Tokens(self._facts, narrow))
-        return Desk(tenant.store, tenant.settings, base, base, self._now)
+            desk = Desk(tenant.store, tenant.settings, base, base, self._now)
+            known = _Known(tenant.parameters, tenant.settings, Tokens(self._facts, narrow), desk)
+            self._known[tenant.name] = known
+        elif known.desk.base != base:
+            known = self._known[tenant.name] = replace(known, desk=replace(known.desk, base=base, issuer=base))
+        return known
 
     def forget(self, tenant: str) -> None:
         """Forget what is kept of a tenant, whose store is about to be closed."""

@@ -42,7 +42,8 @@ def _list(settings: Settings) -> int:
     for each in found:
         manifest = each.manifest
         _say(f"{manifest.name} {manifest.version}  {_state(each, settings)}  {manifest.summary}")
-        for what, value in (("asks for", " ".join(manifest.scopes)), ("sends out", manifest.sends)):
+        past = "what Consents and security labels hide" if manifest.past_consent else ""
+        for what, value in (("asks for", " ".join(manifest.scopes)), ("sends out", manifest.sends), ("sees", past)):
             if value:
                 _say(f"    {what}: {value}")
         if each.missing:

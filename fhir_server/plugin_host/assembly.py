@@ -12,7 +12,7 @@ from fhir_server.operations.operation import CoreOperation
 from fhir_server.plugin_host.context import Host, PluginContext, own_operations
 from fhir_server.plugin_host.deciders import PluginDeciders
 from fhir_server.plugin_host.faults import Faults
-from fhir_server.plugins import Loaded, PluginFault, Plugins
+from fhir_server.plugins import Loaded, PluginFault, PluginGrant, Plugins
 from fhir_server.plugins.registrations import Background, Page, Route, SocketRoute
 from fhir_server.storage.base import Collection
 
@@ -117,9 +117,12 @@ class Assembly:
         """Return what goes on beside."""
         return list(self._each("register_background"))
 
-    def scopes(self) -> dict[str, str]:
-        """Return what each plugin may do by itself, by its grant."""
-        return {f"{PLUGIN}{plugin.name}": " ".join(plugin.scopes) for plugin in self.plugins.loaded}
+    def grants(self) -> dict[str, PluginGrant]:
+        """Return what each plugin may do by itself, by the id of its grant."""
+        return {
+            f"{PLUGIN}{plugin.name}": PluginGrant(" ".join(plugin.scopes), plugin.manifest.past_consent)
+            for plugin in self.plugins.loaded
+        }
 
     def values(self, hook: str) -> list[Any]:
         """Return what a hook gives where the server takes it as it is."""

@@ -31,6 +31,8 @@ class Manifest:
     provides, requires: names of services that it offers to other plugins, or uses of them.
     sends: which data it sends out of the server, and where; empty for none.
     enabled: whether it works without being named in `plugins_enabled`.
+    past_consent: its own work is not limited by Consents and security labels, as that of an auditor; `plugins list`
+        says so.
     """
 
     name: str
@@ -47,3 +49,12 @@ class Manifest:
     requires: tuple[str, ...] = ()
     sends: str = ""
     enabled: bool = True
+    past_consent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PluginGrant:
+    """What a plugin may do by itself: its scopes, and whether Consents and labels limit them."""
+
+    scopes: str = ""
+    past_consent: bool = False

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from starlette.testclient import TestClient
+import httpx
+from anyio.from_thread import BlockingPortal
 
 from fhir_server.api.application import Application
 from fhir_server.app import create_app
@@ -15,6 +16,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreProvider
 from fhir_server.storage.memory import MemoryProvider
 from fhir_server.testing.builders import build
+from fhir_server.testing.client import client_of, loop
 from fhir_server.testing.clock import FakeClock
 
 
@@ -28,13 +30,13 @@ class TestServer:
 
     __test__ = False
 
-    def __init__(self, app: Application, client: TestClient, clock: FakeClock) -> None:
-        self.app, self.client, self.clock = app, client, clock
+    def __init__(self, app: Application, client: httpx.Client, clock: FakeClock, portal: BlockingPortal) -> None:
+        self.app, self.client, self.clock, self._portal = app, client, clock, portal
 
     def settle(self) -> None:
         """Wait until the consumers of the change feed have seen all that is written."""
-        assert self.app.running is not None and self.client.portal is not None
-        self.client.portal.call(self.app.running.settled)
+        assert self.app.running is not None
+        self._portal.call(self.app.running.settled)
 
     def patient(self, **members: Any) -> dict[str, Any]:
         """Return a valid Patient."""
@@ -56,5 +58,9 @@ def serving(**settings: Any) -> Iterator[TestServer]:
         chosen = {"data_dir": Path(folder), "auth": "none", "demo": False, "durable": False, **settings}
         clock = FakeClock()
         app = create_app(Settings(**chosen), engine=_memory, clock=clock)
-        with TestClient(app) as client:
-            yield TestServer(app, client, clock)
+        with (
+            loop() as portal,
+            portal.wrap_async_context_manager(app.router.lifespan_context(app)),
+            client_of(app, portal) as client,
+        ):
+            yield TestServer(app, client, clock, portal)
