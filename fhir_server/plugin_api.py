@@ -43,6 +43,7 @@ from fhir_server.model.json import decode, encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version, instant
 from fhir_server.operations.facts import facts_of
+from fhir_server.operations.facts import r4 as r4_operation
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.operation import Call
 from fhir_server.operations.operation import CoreOperation as Operation
@@ -162,6 +163,7 @@ __all__ = [
     "hookimpl",
     "instant",
     "outcome",
+    "r4_operation",
     "system_value",
     "write_bundle",
 ]
