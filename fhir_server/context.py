@@ -116,6 +116,10 @@ class Operation(Protocol):
     def background(self) -> bool:
         """Whether its job may be run again from the start by another process."""
 
+    @property
+    def makes_job(self) -> bool:
+        """Whether calls that ask to be a job come to its handler, which makes one itself."""
+
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call of it."""
 

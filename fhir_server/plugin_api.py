@@ -50,6 +50,7 @@ from fhir_server.operations.operation import CoreOperation as Operation
 from fhir_server.operations.outputs import Outputs, Typed
 from fhir_server.plugin_host.client import Beside, Client, Criteria, Resource
 from fhir_server.plugin_host.context import Host, PluginContext, PluginStore
+from fhir_server.plugin_host.snapshot import Rows, Snapshot, Wanted
 from fhir_server.plugins.manifest import API_VERSION, Manifest, NoSettings
 from fhir_server.plugins.registrations import (
     Background,
@@ -139,7 +140,9 @@ __all__ = [
     "RouteResponse",
     "Scheduled",
     "ScopeWords",
+    "Rows",
     "Services",
+    "Snapshot",
     "Socket",
     "SocketRoute",
     "TooCostly",
@@ -151,6 +154,7 @@ __all__ = [
     "UnknownPath",
     "Verdict",
     "Version",
+    "Wanted",
     "Where",
     "Write",
     "WriteCheck",
