@@ -30,6 +30,7 @@ class CoreOperation:
     searches: it also takes the search parameters of its type.
     links: names in the query that only its own page links have.
     lenient: parameters that its definition does not have are ignored in a body.
+    makes_job: calls that ask to be a job (`Prefer: respond-async`) come to its handler, which makes one itself.
     any_format: it answers in media types of its own, so what `Accept` and `_format` ask for is for it to judge.
     background: what its job ends in is its answer as it is, and another process may run it again from the start.
     """
@@ -41,6 +42,7 @@ class CoreOperation:
     links: frozenset[str] = field(default_factory=frozenset)
     background: bool = False
     lenient: bool = False
+    makes_job: bool = False
     any_format: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
