@@ -5,6 +5,16 @@ from fhir_server.plugins.loading import Loaded, Plugins, load_found, load_plugin
 from fhir_server.plugins.manifest import API_VERSION, GROUP, Manifest, NoSettings, PluginGrant
 
 __all__ = [
-    "API_VERSION", "GROUP", "Found", "Loaded", "Manifest", "NoSettings", "PluginFault", "PluginGrant", "Plugins", "find",
-    "load_found", "load_plugins",
-]  # fmt: skip
+    "API_VERSION",
+    "GROUP",
+    "Found",
+    "Loaded",
+    "Manifest",
+    "NoSettings",
+    "PluginFault",
+    "PluginGrant",
+    "Plugins",
+    "find",
+    "load_found",
+    "load_plugins",
+]
