@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fhir_server.context import Context
 from fhir_server.definitions import OperationFacts
@@ -20,7 +21,8 @@ class Call:
     search: Query = ()
 
 
-Handler = Callable[[Context, Call], Awaitable[Outputs | FhirResponse]]
+Handler = Callable[[Any, Call], Awaitable[Outputs | FhirResponse]]
+"""Takes the Context, or of a plugin the PluginContext."""
 
 
 @dataclass(frozen=True, slots=True)
