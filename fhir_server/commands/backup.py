@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from fhir_server.commands import privacy
 from fhir_server.commands.keys import recover
 from fhir_server.commands.progress import progress
+from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.encryption import place_patient_keys
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
 from fhir_server.settings import Settings
 
@@ -25,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Ask the owner for a backup and show its progress."""
-    request = {"target": str(flags.target.resolve()), "tenant": flags.tenant}
+    keys = str(settings.patient_keys_copy.resolve()) if settings.patient_keys_copy else ""
+    request = {"target": str(flags.target.resolve()), "tenant": flags.tenant, "patient_keys": keys}
     with (
         open_door(settings) as folder,
         client(folder / CONTROL_SOCKET) as door,
@@ -46,11 +49,12 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     """Restore into the data folder, which must be without an owner, and empty unless it is for one tenant."""
     try:
+        place_patient_keys(flags.source, settings, settings.patient_keys_copy, flags.tenant)
         if flags.tenant:
             asyncio.run(restore_one(flags.source, settings, flags.tenant))
         else:
             restore(flags.source, settings.data_dir)
-    except (AlreadyOwned, BackupRefused, OSError) as error:
+    except (AlreadyOwned, BackupRefused, EncryptionFault, OSError) as error:
         raise CommandFailed(str(error)) from None
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
     if flags.recovery_file is not None:

@@ -10,6 +10,7 @@ from fhir_server.encryption.files import changing
 from fhir_server.encryption.keyring import Keyring, Wrap, read_keyring
 from fhir_server.encryption.masters.base import MasterKey
 from fhir_server.encryption.masters.chosen import made_or_found, name_of
+from fhir_server.encryption.patient_keys import folder_of
 from fhir_server.encryption.primitives import KEY_SIZE
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.encryption.unlocked import master_of, unlocked
@@ -61,7 +62,8 @@ def rotate(settings: Settings, *, to: str = "", data_keys: bool = True) -> list[
     """
     with changing(settings.data_dir):
         escrow = need_escrow(settings.data_dir)
-        known = [(folder, ring, _data_keys(folder, settings)) for folder, ring in rings(settings.data_dir)]
+        stores, patients = rings(settings.data_dir), patient_rings(settings)
+        known = [(folder, ring, _data_keys(folder, settings)) for folder, ring in (*stores, *patients)]
         master = made_or_found(to) if to else master_of(settings)
         if data_keys and not to:
             master.rotate()
@@ -70,7 +72,7 @@ def rotate(settings: Settings, *, to: str = "", data_keys: bool = True) -> list[
         for folder, ring, keys in known:
             fresh = ring.rewrapped(keys.__getitem__, wrap)
             (fresh.added(os.urandom(KEY_SIZE), wrap) if data_keys and not to else fresh).save(folder)
-    return [folder.name for folder, _, _ in known]
+    return [folder.name for folder, _ in stores]
 
 
 def recover(settings: Settings, key: RecoveryKey) -> list[str]:
@@ -82,7 +84,8 @@ def recover(settings: Settings, key: RecoveryKey) -> list[str]:
     """
     with changing(settings.data_dir):
         found = rings(settings.data_dir)
-        opened = [(folder, ring, _recovered(ring, key)) for folder, ring in found]
+        every = (*found, *patient_rings(settings))
+        opened = [(folder, ring, _recovered(ring, key)) for folder, ring in every]
         wrap = Wrap(made_or_found(name_of(settings)), key.public)
         for folder, ring, keys in opened:
             ring.rewrapped(keys.__getitem__, wrap).save(folder)
@@ -93,6 +96,12 @@ def recover(settings: Settings, key: RecoveryKey) -> list[str]:
 def rings(data_dir: Path) -> Sequence[tuple[Path, Keyring]]:
     """Return folder and keyring of every tenant that has one. Raises EncryptionFault."""
     folders: Iterable[Path] = sorted((data_dir / "tenants").glob("*"))
+    return [(folder, ring) for folder in folders if (ring := read_keyring(folder)) is not None]
+
+
+def patient_rings(settings: Settings) -> Sequence[tuple[Path, Keyring]]:
+    """Return folder and keyring of the patient keys of every tenant. Raises EncryptionFault."""
+    folders: Iterable[Path] = sorted(folder_of(settings, "").glob("*"))
     return [(folder, ring) for folder in folders if (ring := read_keyring(folder)) is not None]
 
 

@@ -28,7 +28,8 @@ def control_app(maintenance: Maintenance) -> Starlette:
     async def backup(request: Request) -> Response:
         asked = await request.json()
         target, tenant = Path(asked["target"]), asked.get("tenant", "")
-        return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant)))
+        keys = Path(asked["patient_keys"]) if asked.get("patient_keys") else None
+        return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant, keys)))
 
     async def export(request: Request) -> Response:
         lines = maintenance.export(request.query_params["type"], _tenant(request))

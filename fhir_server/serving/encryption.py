@@ -13,10 +13,12 @@ from fhir_server.encryption.rotation import rings
 from fhir_server.encryption.unlocked import master_of
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
+from fhir_server.storage.sqlite.backup import read_manifest
+from fhir_server.storage.sqlite.envelope_keys import place_keys
 from fhir_server.storage.sqlite.ownership import own, owner_of
 from fhir_server.storage.sqlite.rekey import behind, bring_up_to_date, plain_copies, seal_blobs
 
-__all__ = ["Resealing", "behind", "catch_up", "encrypt", "owner_of", "rotate_files"]
+__all__ = ["Resealing", "behind", "catch_up", "encrypt", "owner_of", "place_patient_keys", "rotate_files"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,6 +61,17 @@ def encrypt(settings: Settings, say: Say) -> int:
         if copies:
             raise EncryptionFault(f"copies made before a change of format are plain: remove {', '.join(copies)} first")
         return sum(_encrypt(folder, settings, wrap, say) for folder in folders)
+
+
+def place_patient_keys(source: Path, settings: Settings, keys: Path | None, tenant: str = "") -> None:
+    """Put the patient keys that a backup needs in their place, before it is restored.
+
+    Raises:
+        EncryptionFault: they are not to be had, or are those of another store.
+        BackupRefused: the folder holds no complete backup.
+    """
+    for folder in sorted((source / "tenants").glob(tenant or "*")):
+        place_keys(settings, folder.name, read_manifest(folder).patient_keys, keys)
 
 
 class Resealing:

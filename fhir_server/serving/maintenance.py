@@ -76,12 +76,14 @@ class Maintenance:
                 "resources": dict(await store.statistics()),
             }
 
-    async def backup(self, target: Path, progress: Callable[[int, int], None], tenant: str = "") -> dict[str, Any]:
+    async def backup(
+        self, target: Path, progress: Callable[[int, int], None], tenant: str = "", patient_keys: Path | None = None
+    ) -> dict[str, Any]:
         """Copy every tenant, or one, into a new or empty folder while the server goes on."""
         done: dict[str, Any] = {}
         for name in [tenant] if tenant else self._provider.tenants():
             async with self._lent(name) as store:
-                done[name] = asdict(await store.backup(target / "tenants" / name, progress))
+                done[name] = asdict(await store.backup(target / "tenants" / name, progress, patient_keys))
         await self._register.refresh()
         known = [asdict(self._register.known[name]) for name in done if name in self._register.known]
         (target / REGISTER).write_text(json.dumps(known, indent=1))

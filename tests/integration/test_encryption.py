@@ -68,7 +68,7 @@ def test_no_command_leaves_a_patient_on_the_disk(tmp_path: Path) -> None:
         _fill(server.base)
         assert _plain(folder) == []
         _run("reindex", "--data-dir", folder, *ON)
-        _run("backup", copy, "--data-dir", folder, *ON)
+        _run("backup", copy, "--data-dir", folder, *ON, "--patient-keys-copy", tmp_path / "keys")
         said = _run("keys", "rotate", "--data-dir", folder)
         assert "in the background" in said
         _fill(server.base, 5)
@@ -86,18 +86,22 @@ def test_no_command_leaves_a_patient_on_the_disk(tmp_path: Path) -> None:
 
 def test_a_backup_and_the_recovery_file_bring_an_empty_machine_back(tmp_path: Path) -> None:
     folder, copy, safe = tmp_path / "data", tmp_path / "copy", tmp_path / "safe.txt"
+    keys = tmp_path / "keys"
     _ready(folder, safe)
     with running(folder, *ON) as server:
         _fill(server.base)
-        _run("backup", copy, "--data-dir", folder, *ON)
-    shutil.rmtree(folder)
+        assert "keys of patients" in _run("backup", tmp_path / "none", "--data-dir", folder, *ON, status=1)
+        _run("backup", copy, "--data-dir", folder, *ON, "--patient-keys-copy", keys)
+    for lost in (folder, tmp_path / "data.patient-keys"):
+        shutil.rmtree(lost)
     (tmp_path / "data.master.key").unlink()
 
     third = tmp_path / "third"
-    _run("restore", copy, "--data-dir", third, *ON, "--recovery-file", safe)
+    assert "--patient-keys-copy" in _run("restore", copy, "--data-dir", third, *ON, status=1)
+    _run("restore", copy, "--data-dir", third, *ON, "--recovery-file", safe, "--patient-keys-copy", keys)
     assert "record up to date" in _run("keys", "status", "--data-dir", third)
     again = tmp_path / "again"
-    _run("restore", copy, "--data-dir", again, *ON)
+    _run("restore", copy, "--data-dir", again, *ON, "--patient-keys-copy", keys)
     assert "master key" in _run("serve", "--data-dir", again, "--auth", "none", "--no-demo", *ON, status=1)
     _run("keys", "recover", "--data-dir", again, "--recovery-file", safe)
     with running(again, *ON) as server:

@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,11 @@ import apsw
 
 from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.bare_copy import copy_bare
 from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
 from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.envelope_keys import copy_keys
 from fhir_server.storage.sqlite.schema import FORMAT
 from fhir_server.storage.sqlite.sealing import keys_of, unlock
 
@@ -33,8 +36,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: its format, the last commit, the SHA-256 of each file by its path, and the key that the
-    record is under (empty: none)."""
+    """What a backup holds: its format, the last commit, the SHA-256 of each file by its path, the key that the record
+    is under (empty: none), and the id of the file of patient keys that it needs."""
 
     format: int
     store: str
@@ -42,28 +45,33 @@ class Manifest:
     last_updated: int
     files: dict[str, str]
     key: str = ""
+    patient_keys: str = ""
 
 
 class BackupRefused(Exception):
     """A backup that cannot be made or restored; the message says why."""
 
 
-def backup(folder: Path, target: Path, settings: Settings, progress: Progress) -> Manifest:
+def backup(
+    folder: Path, target: Path, settings: Settings, progress: Progress, patient_keys: Path | None = None
+) -> Manifest:
     """Copy the record in `folder` to `target`, a folder that is new or empty; `progress(done, of)` in bytes.
 
     Blocks for as long as it takes: call it on a thread. The manifest is written last, so a copy without one is not
-    complete.
+    complete. The keys of patients are no part of it: `patient_keys`, a folder elsewhere, is brought up to date.
 
     Raises:
-        BackupRefused: the target is not empty, or the copy is not sound.
+        BackupRefused: the target is not empty, the copy is not sound, or there is no place for patient keys.
         StorageFull, StorageFault: the target cannot be written.
     """
     need_empty(target)
     with faults():
+        known = _patient_keys(folder, settings)
+        _need_place(known, patient_keys, target)
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (folder / KEYS).exists():  # first: a copy of the record is under the same key
             _copy(folder / KEYS, target / KEYS)
-        _copy_record(folder / RECORD, target / RECORD, settings, progress)
+        _copy_record(folder / RECORD, target / RECORD, settings, progress if not known else None)
         connection = _open_copy(target / RECORD, settings)
         try:
             problems = damage(connection, thorough=False)
@@ -72,7 +80,9 @@ def backup(folder: Path, target: Path, settings: Settings, progress: Progress) -
             _copy_blobs(connection, folder, target, progress)
             if (folder / KEYS).exists():  # again: blobs may have come under a new key meanwhile
                 _copy(folder / KEYS, target / KEYS)
-            manifest = _manifest(connection, target, _key(target, settings))
+            manifest = replace(_manifest(connection, target, _key(target, settings)), patient_keys=known)
+            if patient_keys is not None and known:  # last: it has the keys of all that the copy holds
+                copy_keys(folder, settings, patient_keys)
         finally:
             connection.close()
         _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
@@ -112,7 +122,45 @@ def read_manifest(source: Path) -> Manifest:
     return manifest
 
 
-def _copy_record(record: Path, target: Path, settings: Settings, progress: Progress) -> None:
+def whole_copy(folder: Path, target: Path, settings: Settings) -> Manifest:
+    """Copy a record with its index, before its format changes; it stays beside the record, and so do its keys."""
+    need_empty(target)
+    with faults():
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if (folder / KEYS).exists():
+            _copy(folder / KEYS, target / KEYS)
+        _copy_record(folder / RECORD, target / RECORD, settings, lambda done, of: None)
+        with closing(_open_copy(target / RECORD, settings)) as connection:
+            manifest = _manifest(connection, target, _key(target, settings))
+        _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+        sync_folder(target)
+    return manifest
+
+
+def _patient_keys(folder: Path, settings: Settings) -> str:
+    """Return the id of the file of patient keys that the record needs; empty for none."""
+    with closing(connect(folder / RECORD, settings, writer=False)) as connection:
+        rows = fetch(connection, "SELECT value FROM meta WHERE key='patient_keys'")
+    return str(rows[0][0]) if rows else ""
+
+
+def _need_place(known: str, place: Path | None, target: Path) -> None:
+    if known and place is None:
+        raise BackupRefused(
+            "the keys of patients are no part of a backup, and without them it cannot be read: say where their copy "
+            "is to be kept, apart from all backups (`--patient-keys-copy FOLDER`, which is a setting, too)"
+        )
+    if known and place is not None and place.absolute().is_relative_to(target.absolute()):
+        raise BackupRefused(f"{place} is within the backup: keys of patients that are erased later must not be in it")
+
+
+def _copy_record(record: Path, target: Path, settings: Settings, progress: Progress | None) -> None:
+    if progress is None:
+        keys = keys_of(record.parent, settings)()
+        assert keys is not None
+        copy_bare(record, target, settings, keys)
+        _sync(target)
+        return
     source = connect(record, settings, writer=False)
     try:
         pages, size = (fetch(source, f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))

@@ -9,9 +9,12 @@ from typing import Any, Final
 
 import apsw
 
+from fhir_server.encryption.envelopes import SEALED
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault, StorageFull
+from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import unlock
 
 _log = logging.getLogger("fhir_server.storage")
@@ -20,14 +23,30 @@ PAGE_SIZE: Final = 4096  # written per random index row; 8192 wrote a quarter mo
 STATEMENTS: Final = 400  # prepared statements kept by a connection
 
 
-def connect(path: Path, settings: Settings, *, writer: bool) -> apsw.Connection:
+class Record(apsw.Connection):
+    """A connection that knows how to open the bodies of its record."""
+
+    bodies: Bodies
+
+
+def body_of(connection: apsw.Connection, key: ResourceKey, version: int, data: bytes) -> bytes:
+    """Return a stored body as it was written; empty where its key was destroyed. Raises EncryptionFault."""
+    if not data or data[0] != SEALED:
+        return data
+    assert isinstance(connection, Record)
+    return connection.bodies.opened(key, version, data)
+
+
+def connect(path: Path, settings: Settings, *, writer: bool, bodies: Bodies | None = None) -> apsw.Connection:
     """Open the record; readers are refused every write by SQLite itself.
 
     A connection belongs to one thread at a time. The busy timeout only bridges the moments in which SQLite recovers or
     restarts its log: writers take turns under a lock of their own (docs/adr/0004-writers-take-turns.md).
+    Connections of one process share their `bodies`, as keys are looked up in a file.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
-    connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection = Record(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection.bodies = bodies or Bodies(path.parent, settings)
     connection.set_busy_timeout(10_000)
     try:
         unlock(connection, path, settings)  # before any other pragma

@@ -8,6 +8,7 @@ import apsw
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.envelope_keys import prepare_keys
 from fhir_server.storage.sqlite.log_check import need_whole_log
 from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.reserve import Reserve
@@ -27,6 +28,7 @@ def prepare(folder: Path, settings: Settings) -> None:
             try:
                 need_whole_log(connection, folder / "record.db")
                 _prepare(connection, folder, settings)
+                prepare_keys(connection, folder, settings)
             finally:
                 connection.close()
         Reserve(folder, settings.reserve_bytes).lay_by()

@@ -19,6 +19,7 @@ from fhir_server.storage.sqlite.health import ClockWatch
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
 from fhir_server.storage.sqlite.preconditions import check
+from fhir_server.storage.sqlite.sealer import Sealer
 
 SearchKeys = Callable[[apsw.Connection, Search], set[ResourceKey]]
 EMPTY: Final = Body(b"", 0)
@@ -47,10 +48,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a group needs beside the record's tables: the search for conditions and the files of blobs."""
+    """What a group needs beside the record's tables: the search for conditions, the files of blobs, the envelopes."""
 
     search_keys: SearchKeys
     files: BlobFiles
+    sealer: Sealer
 
 
 class Group:
@@ -58,7 +60,7 @@ class Group:
 
     def __init__(self, connection: apsw.Connection, interning: Interning, around: Around, watch: ClockWatch) -> None:
         self._connection, self._around, self._watch = connection, around, watch
-        self._pending = Pending(connection, interning)
+        self._pending = Pending(connection, interning, around.sealer)
         self._heads = Heads(connection, interning)
         self._audit = AuditRows(connection)
 

@@ -41,7 +41,7 @@ class Heads:
             key = ResourceKey(names[type_], id_)
             self._intern.rids[key] = rid
             if row[0] is not None:
-                self._heads[key] = Head(rid, version_of(key, row))
+                self._heads[key] = Head(rid, version_of(self._connection, key, row))
 
     def get(self, key: ResourceKey) -> Head | None:
         """Return the current version of a key."""

@@ -62,7 +62,7 @@ def changes(connection: apsw.Connection, after: int, limit: int) -> list[Version
     while commits := fetch(connection, starts, (after, limit + 1)):
         high = _end(connection, commits, limit)
         rows = connection.execute(sql, (commits[0][1], high))
-        found = [version_of(ResourceKey(type_, id_), row) for type_, id_, *row in rows]
+        found = [version_of(connection, ResourceKey(type_, id_), row) for type_, id_, *row in rows]
         if found:
             return found
         # All of these were purged, or wrote records alone: go on, lest the reader take it for the end.
@@ -197,7 +197,7 @@ def _versions(connection: apsw.Connection, span: _Range, limit: int) -> Iterator
     where, values = span.sql()
     sql = f"{_ROWS} {_JOINS} WHERE {where} ORDER BY {span.order()} LIMIT ?"
     for type_, id_, *row in fetch(connection, sql, (*values, limit)):
-        yield version_of(ResourceKey(type_, id_), row)
+        yield version_of(connection, ResourceKey(type_, id_), row)
 
 
 def _total(connection: apsw.Connection, query: HistoryQuery, span: _Range) -> int:

@@ -16,9 +16,9 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
-from fhir_server.storage.sqlite.backup import BackupRefused, backup
+from fhir_server.storage.sqlite.backup import BackupRefused, whole_copy
 from fhir_server.storage.sqlite.connection import fetch
-from fhir_server.storage.sqlite.schema import AUDIT_TABLES, FORMAT
+from fhir_server.storage.sqlite.schema import AUDIT_TABLES, FORMAT, PATIENT_KEY_TABLES
 
 Move = Callable[[apsw.Connection], bool]
 
@@ -54,8 +54,17 @@ def _add_audit(connection: apsw.Connection) -> bool:
     return True
 
 
+def _add_patient_keys(connection: apsw.Connection) -> bool:
+    connection.execute(PATIENT_KEY_TABLES)
+    return True
+
+
 # Format 0 was never released: it stands for an older layout in the tests of this machinery.
-STEPS: Final[Mapping[int, Step]] = {0: Step(1, (_add_positions, _add_composites)), 1: Step(2, (_add_audit,))}
+STEPS: Final[Mapping[int, Step]] = {
+    0: Step(1, (_add_positions, _add_composites)),
+    1: Step(2, (_add_audit,)),
+    2: Step(3, (_add_patient_keys,)),
+}
 
 
 def migrate(connection: apsw.Connection, folder: Path, settings: Settings, steps: Mapping[int, Step] = STEPS) -> int:
@@ -102,7 +111,7 @@ def _save(folder: Path, found: int, settings: Settings) -> None:
         return
     shutil.rmtree(target, ignore_errors=True)  # an earlier try was stopped within the copy
     try:
-        backup(folder, target, settings, lambda done, of: None)
+        whole_copy(folder, target, settings)
     except BackupRefused as error:
         raise StorageFault(str(error)) from error
 

@@ -13,18 +13,19 @@ from fhir_server.storage.sqlite.heads import Head
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.rows import IndexRows
 from fhir_server.storage.sqlite.schema import CURRENT
+from fhir_server.storage.sqlite.sealer import Sealer, Waiting
 from fhir_server.storage.sqlite.versions import NUMBERS
 
 
 class Pending:
     """Rows of one group. Each request that writes has a txid; all share one `last_updated`."""
 
-    def __init__(self, connection: apsw.Connection, interning: Interning) -> None:
-        self._connection, self._intern = connection, interning
+    def __init__(self, connection: apsw.Connection, interning: Interning, sealer: Sealer | None = None) -> None:
+        self._connection, self._intern, self._sealer = connection, interning, sealer
         self._index = IndexRows(interning, self.next_id)
         self._tx: list[Any] = []
         self._versions: list[Any] = []
-        self._bodies: list[Any] = []
+        self._bodies: list[Waiting] = []
         self._superseded: list[tuple[int, int]] = []
         self._current: list[tuple[int, int]] = []
         self._totals: dict[int, list[int]] = defaultdict(lambda: [0, 0])
@@ -73,13 +74,13 @@ class Pending:
     def add(self, version: Version, head: Head | None, entries: IndexEntries) -> int:
         """Take one version; return the rid of its resource."""
         rid = self._resource(version, head)
-        type_, body, deleted = self._intern.type(version.key.type), version.body, version.deleted
+        type_, deleted = self._intern.type(version.key.type), version.deleted
         self._versions += (
             version.pid, rid, type_, version.version, self.txid, CURRENT, self.last_updated,
             NUMBERS[version.method], deleted,
         )  # fmt: skip
         if not deleted:
-            self._bodies += (version.pid, body.splice, body.data)
+            self._bodies.append((version, entries))
             self._index.add(version.key.type, rid, version.pid, entries)
         was = 0 if head is None or head.version.deleted else 1
         totals = self._totals[type_]
@@ -110,8 +111,10 @@ class Pending:
         self._insert("resource", 4, stubs)
         self._intern.stubs.clear()
         self._insert("tx", 3, self._tx)
+        bodies = self._sealer.rows(connection, self._bodies) if self._sealer else []
+        self._bodies.clear()
         self._insert("version", 9, self._versions)
-        self._insert("body", 3, self._bodies)
+        self._insert("body", 3, bodies)
         connection.executemany("UPDATE resource SET pid=? WHERE rid=?", self._current)
         connection.executemany("UPDATE version SET to_txid=? WHERE pid=?", self._superseded)
         connection.executemany("INSERT INTO stale(to_txid,pid) VALUES(?,?)", self._superseded)

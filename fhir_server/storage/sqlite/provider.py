@@ -15,6 +15,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import Lead
 from fhir_server.storage.sqlite.bell import Bell
 from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.envelope_keys import remove_keys
 from fhir_server.storage.sqlite.history import head
 from fhir_server.storage.sqlite.leading import lead
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
@@ -112,6 +113,7 @@ class SqliteProvider:
             raise KeyError(tenant)
         await self.shut(tenant)
         await asyncio.to_thread(_remove, self._tenants, tenant)
+        await asyncio.to_thread(remove_keys, self._settings, tenant)
 
     def size(self, tenant: str) -> int:
         """Return the bytes of a tenant's files."""

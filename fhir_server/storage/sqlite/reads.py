@@ -34,7 +34,7 @@ def read(connection: apsw.Connection, key: ResourceKey) -> Version | None:
         for pid in current:
             for row in fetch(connection, _ROW, pid):
                 data = fetch(connection, _DATA, pid)
-                return version_of(key, (*row, *(data[0] if data else (0, b""))))
+                return version_of(connection, key, (*row, *(data[0] if data else (0, b""))))
     finally:
         current.close()
     return None
@@ -45,7 +45,7 @@ def read_version(connection: apsw.Connection, key: ResourceKey, version: int) ->
     if version >= 1 << 63:
         return None
     for row in fetch(connection, _VERSION, (key.id, version, key.type)):
-        return version_of(key, row)
+        return version_of(connection, key, row)
     return None
 
 
@@ -53,7 +53,7 @@ def read_many(connection: apsw.Connection, keys: Sequence[ResourceKey]) -> dict[
     """Return the current versions of those that exist."""
     flat = [part for key in keys for part in key]
     rows = bulk.select(connection, f"t.name,r.id,{COLUMNS}", _MANY, flat, 2)
-    return {key: version_of(key, row) for type_, id_, *row in rows if (key := ResourceKey(type_, id_))}
+    return {key: version_of(connection, key, row) for type_, id_, *row in rows if (key := ResourceKey(type_, id_))}
 
 
 def last_txid(connection: apsw.Connection) -> int:

@@ -9,8 +9,9 @@ from typing import Any, Final
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite import erase, upkeep
+from fhir_server.storage.sqlite import erase, revival, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
 
@@ -25,6 +26,7 @@ class Beside:
 
     files: BlobFiles
     text: TextIndex
+    bodies: Bodies
 
 
 class Runs:
@@ -86,6 +88,21 @@ class Runs:
             progress(done, max(done, total))
         await self._writer.submit(upkeep.reindex_end)
         return int(done)
+
+    async def revive(self, extract: Callable[[str, bytes], IndexEntries]) -> int:
+        """Make the index of a restored record, and deletions of what was erased after the backup; goes on where it
+        was stopped."""
+        if not await self._read(revival.lacks_index):
+            return 0
+        gone = await self._read(lambda connection: revival.destroyed(connection, self._beside.bodies))
+        numbers = [number for _, number in gone]
+        after: int | None = 0 if gone else None
+        while after is not None:
+            after = await self._writer.submit(partial(revival.bury, numbers=numbers, after=after))
+        await self._writer.submit(lambda connection: revival.forget_keys(connection, gone))
+        count = await self.reindex((), extract, lambda done, of: None)
+        await self._writer.submit(revival.done)
+        return count
 
     def _reindex(self, rows: upkeep.Read, made: Sequence[IndexEntries], marker: str) -> Callable[[Any], None]:
         interning = self._writer.interning

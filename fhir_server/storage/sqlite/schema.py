@@ -8,10 +8,13 @@ if `from_txid <= T < to_txid`. Index rows of superseded versions wait in `stale`
 
 Keys of `meta`: `format` (of these tables), `store` (random id of the record), `pid` (the last pid or cid given out),
 `swept` (page links of a txid below it are gone), `epoch` (grows when interned rows are removed, by `purge` alone: then
-every memo of an interned id is void).
+every memo of an interned id is void; also when the key of a patient is destroyed). In encrypted stores also
+`patient_keys` (id of the file of patient keys that belongs to this record), `sealed` (pid up to which bodies are in
+envelopes, where the record is older than those), `doomed:N` (a key that is being destroyed) and `index` (`missing`: the
+record comes from a backup, which holds no index of an encrypted store).
 """
 
-FORMAT = 2
+FORMAT = 3
 CURRENT = 1 << 62
 LONG = 2 * 86_400_000_000  # microseconds; a date row that lasts longer has a place in an index of its own
 
@@ -21,6 +24,12 @@ AUDIT_TABLES = """
 CREATE TABLE audit(seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, agent INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE audit_agent(agent INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE audit_key(key INTEGER, seq INTEGER, PRIMARY KEY(key, seq)) STRICT, WITHOUT ROWID;
+"""
+
+# Whose key is which: the number of a slot in the file of patient keys, which is no part of the record.
+PATIENT_KEY_TABLES = """
+CREATE TABLE patient_key(patient TEXT PRIMARY KEY, key INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX patient_key_key ON patient_key(key);
 """
 
 TABLES = f"""
@@ -111,4 +120,4 @@ CREATE TABLE record_field(collection INTEGER, field INTEGER, value ANY, key TEXT
   PRIMARY KEY(collection, field, value, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX record_field_key ON record_field(collection, key);
 CREATE TABLE blob(id TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, patient TEXT) STRICT, WITHOUT ROWID;
-{AUDIT_TABLES}"""
+{AUDIT_TABLES}{PATIENT_KEY_TABLES}"""

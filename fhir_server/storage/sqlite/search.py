@@ -13,7 +13,7 @@ import apsw
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
-from fhir_server.search.query import Contained, Cursor, Search, Total
+from fhir_server.search.query import EVERYTHING, Contained, Cursor, Search, Total
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page, SearchTooCostly, SnapshotGone
 from fhir_server.storage.sqlite import plan_count
@@ -233,8 +233,12 @@ def _total(run: Run, only_page: list[Row] | None) -> tuple[int | None, bool]:
 
 
 def _free_total(run: Run) -> int | None:
-    """Return the total where nothing restricts the search: the counters of the types."""
-    plain = all(not branch.parts and not branch.scope.contained for branch in run.branches)
+    """Return the total where nothing restricts the search: the counters of the types.
+
+    A restriction that happens to leave out nothing restricts all the same: a total would tell that there is nothing.
+    """
+    limited = not run.search.visible.unrestricted and any(node != EVERYTHING for node in run.search.branches.values())
+    plain = not limited and all(not branch.parts and not branch.scope.contained for branch in run.branches)
     if not plain or not run.scope.snapshot.live:
         return None
     counters: Iterator[int] = (
@@ -260,7 +264,7 @@ def load(connection: apsw.Connection, pids: Sequence[int]) -> dict[int, Version]
     if not pids:
         return {}
     rows = connection.execute(_LOAD, (integers(pids),))
-    return {row[2]: version_of(ResourceKey(row[0], row[1]), row[2:]) for row in rows}
+    return {row[2]: version_of(connection, ResourceKey(row[0], row[1]), row[2:]) for row in rows}
 
 
 @contextmanager

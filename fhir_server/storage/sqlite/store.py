@@ -35,6 +35,7 @@ from fhir_server.storage.sqlite.audit import SqliteAudit
 from fhir_server.storage.sqlite.backup import Manifest, backup
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.blobs import SqliteBlobs
+from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.check import check_blobs, check_record
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.create import prepare
@@ -43,6 +44,7 @@ from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.runs import Beside, Runs
+from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.search import count, explain, search_keys, search_page
 from fhir_server.storage.sqlite.text import TextIndex
@@ -75,18 +77,21 @@ class SqliteStore:
     ) -> None:
         self.changed: Callable[[], None] = _nobody
         self._folder, self._settings, self._clock, self._extract = folder, settings, clock, extract
-        self._inline = connect(folder / "record.db", settings, writer=False)
+        bodies = Bodies(folder, settings)
+        self._inline = connect(folder / "record.db", settings, writer=False, bodies=bodies)
         self._readers: LifoQueue[apsw.Connection] = LifoQueue()
         for _ in range(settings.readers):
-            self._readers.put(connect(folder / "record.db", settings, writer=False))
+            self._readers.put(connect(folder / "record.db", settings, writer=False, bodies=bodies))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
         files = self._files = BlobFiles(folder / "blobs", durable=settings.durable, keys=keys_of(folder, settings))
         self._text = TextIndex(folder / "text.db", settings)
-        self._writer = Writer(folder, settings, clock, Around(partial(search_keys, text=self._text), files))
+        self._writer = Writer(
+            folder, settings, clock, Around(partial(search_keys, text=self._text), files, Sealer(bodies))
+        )
         self.records = SqliteRecords(self._read_inline)
         self.blobs = SqliteBlobs(files, self._read_inline)
         self.audit = SqliteAudit(self._writer, self._read)
-        self._runs = Runs(self._writer, self._read, clock, Beside(files, self._text))
+        self._runs = Runs(self._writer, self._read, clock, Beside(files, self._text, bodies))
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
@@ -192,9 +197,19 @@ class SqliteStore:
         """Remove what only page links older than their life could ask for; for the owner, now and then."""
         return await self._runs.sweep(self._settings)
 
-    async def backup(self, target: Path, progress: Callable[[int, int], None]) -> Manifest:
-        """Copy the record to a new or empty folder while it serves; `progress(done, of)` is called on a thread."""
-        return await asyncio.to_thread(backup, self._folder, target, self._settings, progress)
+    async def backup(
+        self, target: Path, progress: Callable[[int, int], None], patient_keys: Path | None = None
+    ) -> Manifest:
+        """Copy the record to a new or empty folder while it serves; `progress(done, of)` is called on a thread.
+
+        Keys of patients go to another folder (`patient_keys`, else what the settings say).
+        """
+        place = patient_keys or self._settings.patient_keys_copy
+        return await asyncio.to_thread(backup, self._folder, target, self._settings, progress, place)
+
+    async def revive(self, extract: Extract) -> int:
+        """Make the index of a record that comes from a backup without one; return of how many resources."""
+        return await self._runs.revive(extract)
 
     async def check(self, *, thorough: bool = True) -> list[str]:
         """Return what is wrong with the record, in words; nothing for a sound one."""
@@ -254,4 +269,11 @@ async def open_store(
 ) -> SqliteStore:
     """Open the record in a folder, which is made where it does not exist yet."""
     await asyncio.to_thread(prepare, path, settings)
-    return SqliteStore(path, settings, clock or milliseconds, extract)
+    store = SqliteStore(path, settings, clock or milliseconds, extract)
+    if extract is not None:
+        try:
+            await store.revive(extract)
+        except BaseException:
+            await store.close()
+            raise
+    return store

@@ -8,16 +8,18 @@ search asks each for its snapshot anyway.
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
 import apsw
 
+from fhir_server.model.keys import ResourceKey
 from fhir_server.search.folding import fold
 from fhir_server.search.fulltext import contains_text, content_text, narrative_text
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite.connection import connect
+from fhir_server.storage.sqlite.connection import body_of, connect
 from fhir_server.storage.sqlite.text_query import fts5_query
 
 SLICE: Final = 200  # versions in one transaction of the index
@@ -33,8 +35,9 @@ CREATE TABLE IF NOT EXISTS place(pid INTEGER NOT NULL, last_updated INTEGER NOT 
 # Versions that no page link can ask for any more are not worth indexing.
 _NEXT: Final = """
 SELECT v.pid, v.last_updated, t.name,
-  CASE WHEN v.to_txid > (SELECT value FROM meta WHERE key='swept') THEN b.data END FROM version v
-CROSS JOIN type t ON t.type=v.type LEFT JOIN body b ON b.pid=v.pid WHERE v.pid>? ORDER BY v.pid LIMIT ?
+  CASE WHEN v.to_txid > (SELECT value FROM meta WHERE key='swept') THEN b.data END, r.id, v.version
+FROM version v CROSS JOIN type t ON t.type=v.type CROSS JOIN resource r ON r.rid=v.rid
+LEFT JOIN body b ON b.pid=v.pid WHERE v.pid>? ORDER BY v.pid LIMIT ?
 """
 
 
@@ -74,8 +77,8 @@ class TextIndex:
             rows = index.execute("SELECT rowid FROM words WHERE words MATCH ? AND rowid<=?", (expression, place[0]))
             pids = array("q", (row[0] for row in rows))
         name = "_content" if content else "_text"
-        for pid, _, type_, data in record.execute(_NEXT, (place[0], -1)):
-            if data is not None and contains_text(dict(self._texts(type_, data))[name], query) is not negated:
+        for pid, _, type_, data in map(partial(_opened, record), record.execute(_NEXT, (place[0], -1))):
+            if data and contains_text(dict(self._texts(type_, data))[name], query) is not negated:
                 pids.append(pid)
         return negated, pids
 
@@ -138,7 +141,7 @@ class TextIndex:
         with index:
             index.execute("UPDATE place SET pid=pid")  # takes the turn to write, so that two processes never repeat
             place = self._place(record)
-            rows: list[Any] = record.execute(_NEXT, (place[0], SLICE)).fetchall()
+            rows = [_opened(record, row) for row in record.execute(_NEXT, (place[0], SLICE)).fetchall()]
             if not rows:
                 return place
             index.executemany("INSERT INTO words(rowid, narrative, content) VALUES(?,?,?)", self._folded(rows))
@@ -147,8 +150,13 @@ class TextIndex:
         return rows[-1][0], rows[-1][1]
 
     def _folded(self, rows: Sequence[Any]) -> list[tuple[int, str, str]]:
-        found = [(pid, dict(self._texts(type_, data))) for pid, _, type_, data in rows if data is not None]
+        found = [(pid, dict(self._texts(type_, data))) for pid, _, type_, data in rows if data]
         return [(pid, fold(texts["_text"]), fold(texts["_content"])) for pid, texts in found]
+
+
+def _opened(record: apsw.Connection, row: Sequence[Any]) -> tuple[int, int, str, bytes]:
+    pid, last_updated, type_, data, id_, version = row
+    return pid, last_updated, type_, body_of(record, ResourceKey(type_, id_), version, data or b"")
 
 
 def _one(record: apsw.Connection, statement: str, *values: int) -> int:

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import apsw
 
+from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.storage.sqlite.blob_files import BlobFiles
-from fhir_server.storage.sqlite.connection import fetch
+from fhir_server.storage.sqlite.connection import body_of, fetch
 from fhir_server.storage.sqlite.erase import drop_index_rows
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
@@ -67,11 +68,15 @@ def reindex_total(connection: apsw.Connection, types: Sequence[str]) -> int:
 def reindex_read(connection: apsw.Connection, types: Sequence[str], after: int) -> Read:
     """Return (pid, rid, type, body) of the next current versions."""
     sql = (
-        "SELECT v.pid, v.rid, t.name, b.data FROM version v CROSS JOIN type t ON t.type=v.type "
-        f"CROSS JOIN body b ON b.pid=v.pid WHERE v.pid > ? AND v.to_txid={CURRENT} "
-        "AND (?2 OR t.name IN (SELECT value FROM json_each(?3))) ORDER BY v.pid LIMIT ?4"
+        "SELECT v.pid, v.rid, t.name, b.data, r.id, v.version FROM version v CROSS JOIN type t ON t.type=v.type "
+        f"CROSS JOIN body b ON b.pid=v.pid CROSS JOIN resource r ON r.rid=v.rid WHERE v.pid > ? "
+        f"AND v.to_txid={CURRENT} AND (?2 OR t.name IN (SELECT value FROM json_each(?3))) ORDER BY v.pid LIMIT ?4"
     )
-    return fetch(connection, sql, (after, not types, json.dumps(list(types)), SLICE))
+    rows = fetch(connection, sql, (after, not types, json.dumps(list(types)), SLICE))
+    return [
+        (pid, rid, type_, body_of(connection, ResourceKey(type_, id_), version, data))
+        for pid, rid, type_, data, id_, version in rows
+    ]
 
 
 def reindex_write(

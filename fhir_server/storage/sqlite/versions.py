@@ -3,15 +3,26 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import apsw
+
+from fhir_server.encryption.envelopes import SEALED
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
+from fhir_server.storage.sqlite.connection import body_of
 
 COLUMNS: Final = "v.pid,v.version,v.from_txid,v.last_updated,v.method,b.splice,b.data"
 METHODS: Final = ("", "POST", "PUT", "PATCH", "DELETE")
+_DELETED: Final = 4
 NUMBERS: Final = {method: number for number, method in enumerate(METHODS)}
 
 
-def version_of(key: ResourceKey, row: Sequence[Any]) -> Version:
-    """Return the Version of a row of COLUMNS; a deletion has no row in `body`."""
+def version_of(connection: apsw.Connection, key: ResourceKey, row: Sequence[Any]) -> Version:
+    """Return the Version of a row of COLUMNS; a deletion has no row in `body`.
+
+    One whose key was destroyed, in a record that was restored from before, is a deletion too.
+    """
     pid, version, txid, last_updated, method, splice, data = row
+    if data and data[0] == SEALED:
+        data = body_of(connection, key, version, data)
+        method = method if data else _DELETED
     return Version(pid, key, version, txid, last_updated, METHODS[method], Body(data or b"", splice or 0))

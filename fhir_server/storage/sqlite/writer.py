@@ -47,7 +47,7 @@ class Writer:
         self._watch = ClockWatch(settings.clock_skew)
         self._fault = ""
         self._record = folder / "record.db"
-        self._connection = connect(self._record, settings, writer=True)
+        self._connection = connect(self._record, settings, writer=True, bodies=around.sealer.bodies)
         self._checkpoints = Checkpoints(self._record, settings, self._reserve)
         self._connection.set_wal_hook(self._checkpoints.committed)
         self.interning = Interning(self._connection)
@@ -193,6 +193,7 @@ class Writer:
                 return result
         except BaseException:
             self.interning.forget()  # ids made in this transaction do not exist
+            self._around.sealer.forget()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -201,4 +202,5 @@ class Writer:
         epoch = fetch(self._connection, "SELECT value FROM meta WHERE key='epoch'")
         if epoch != self._epoch:
             self.interning.forget()
+            self._around.sealer.forget()
             self._epoch = epoch

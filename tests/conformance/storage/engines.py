@@ -9,6 +9,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import Store
 from fhir_server.storage.memory import MemoryStore
 from fhir_server.storage.sqlite.store import open_store
+from tests.unit.encryption.kit import ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,15 @@ async def _sqlite(bench: Bench) -> Store:
     return await open_store(bench.folder / "sqlite", bench.settings, bench.clock, bench.extract)
 
 
+async def _encrypted(bench: Bench) -> Store:
+    """The embedded engine with encrypted pages, and each resource under the key of its patient."""
+    data_dir = bench.folder / "data"
+    settings, _ = ready(data_dir, **bench.settings.model_dump(exclude={"data_dir", "encryption"}))
+    return await open_store(data_dir / "tenants" / "default", settings, bench.clock, bench.extract)
+
+
 ENGINES: Mapping[str, Callable[[Bench], Awaitable[Store]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "encrypted": _encrypted,
 }

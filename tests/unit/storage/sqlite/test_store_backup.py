@@ -121,7 +121,7 @@ async def make_format_0(folder: Path) -> None:
         await store.commit([put("Patient/a", "2", entries)])
     connection = apsw.Connection(str(folder / "record.db"))
     connection.execute("DROP TABLE position; DROP TABLE composite; UPDATE meta SET value=0 WHERE key='format'")
-    connection.execute("DROP TABLE audit; DROP TABLE audit_agent; DROP TABLE audit_key")
+    connection.execute("DROP TABLE audit; DROP TABLE audit_agent; DROP TABLE audit_key; DROP TABLE patient_key")
     connection.close()
 
 

@@ -12,16 +12,16 @@ import apsw
 import pytest
 
 from fhir_server.encryption import rotation
-from fhir_server.encryption.faults import WrongKey
+from fhir_server.encryption.faults import EncryptionFault, WrongKey
 from fhir_server.encryption.keyring import read_keyring
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.encryption.unlocked import unlocked
 from fhir_server.search.entries import IndexEntries
-from fhir_server.serving.encryption import Resealing, catch_up, encrypt
+from fhir_server.serving.encryption import Resealing, catch_up, encrypt, place_patient_keys
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BlobChange, StorageFault
 from fhir_server.storage.sqlite import rekey
-from fhir_server.storage.sqlite.backup import read_manifest, restore
+from fhir_server.storage.sqlite.backup import BackupRefused, read_manifest, restore
 from fhir_server.storage.sqlite.store import SqliteStore
 from tests.unit.encryption.kit import ready
 from tests.unit.storage.sqlite.kit import key, opened, put
@@ -64,7 +64,7 @@ async def test_nothing_stands_plain_while_it_serves_nor_after(tmp_path: Path) ->
         assert (folder / "record.db-wal").stat().st_size > 100_000
         assert plain_files(tmp_path) == []
         assert await content(store, blob, 65_530, 65_550) == BLOB[65_530:65_550]
-        await store.backup(tmp_path / "copy", lambda done, of: None)
+        await store.backup(tmp_path / "copy", lambda done, of: None, tmp_path / "keys")
         assert plain_files(tmp_path) == []
         assert await store.check() == []
     assert plain_files(tmp_path) == []
@@ -174,7 +174,7 @@ async def test_a_flipped_bit_in_the_record_is_an_error_and_never_other_data(
 @pytest.mark.parametrize("mode", ["on", "off"])
 async def test_a_flipped_bit_in_the_log_of_a_killed_server_loses_no_commit_silently(tmp_path: Path, mode: str) -> None:
     settings, _ = ready(tmp_path / "data")
-    settings = settings.model_copy(update={"encryption": mode, "durable": True})
+    settings = settings.model_copy(update={"encryption": mode, "durable": True, "envelopes": "off"})
     live, dead = (tmp_path / "data" / "tenants" / name for name in ("default", "dead"))
     async with opened(live, settings) as store:
         await filled(store)
@@ -196,7 +196,7 @@ async def test_a_flipped_bit_in_the_log_of_a_killed_server_loses_no_commit_silen
 
 
 async def test_a_log_that_a_power_cut_left_in_the_middle_of_a_commit_is_no_damage(tmp_path: Path) -> None:
-    settings, _ = ready(tmp_path / "data")
+    settings, _ = ready(tmp_path / "data", envelopes="off")
     live, dead = (tmp_path / "data" / "tenants" / name for name in ("default", "dead"))
     async with opened(live, settings) as store:
         await filled(store)
@@ -275,15 +275,21 @@ async def test_a_backup_and_the_recovery_key_alone_bring_everything_back(tmp_pat
     folder = tmp_path / "data" / "tenants" / "default"
     async with opened(folder, settings) as store:
         blob = await filled(store)
-        await store.backup(tmp_path / "safe" / "tenants" / "default", lambda done, of: None)
+        with pytest.raises(BackupRefused, match="keys of patients are no part of a backup"):
+            await store.backup(tmp_path / "refused", lambda done, of: None)
+        await store.backup(tmp_path / "safe" / "tenants" / "default", lambda done, of: None, tmp_path / "keys")
     ring = read_keyring(folder)
     assert ring is not None and read_manifest(tmp_path / "safe/tenants/default").key == ring.record
-    shutil.rmtree(tmp_path / "data")
+    for lost in ("data", "data.patient-keys"):
+        shutil.rmtree(tmp_path / lost)
     (tmp_path / "data.master.key").unlink()
     unlocked.forget()
 
     again = settings.model_copy(update={"data_dir": tmp_path / "again"})
     folder = tmp_path / "again" / "tenants" / "default"
+    with pytest.raises(EncryptionFault, match="--patient-keys-copy"):
+        place_patient_keys(tmp_path / "safe", again, None)
+    place_patient_keys(tmp_path / "safe", again, tmp_path / "keys")
     restore(tmp_path / "safe" / "tenants" / "default", folder)
     with pytest.raises(StorageFault, match="master key"):
         async with opened(folder, again):
