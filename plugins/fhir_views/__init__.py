@@ -1,0 +1,16 @@
+"""SQL on FHIR: ViewDefinition as a resource, views run, exported and kept as tables."""
+
+from fhir_server.plugins.manifest import Manifest
+from fhir_views.settings import ViewSettings
+
+MANIFEST = Manifest(
+    name="fhir_views",
+    version="1.0.0",
+    module="fhir_views.plugin",
+    summary="SQL on FHIR v2: ViewDefinition, $viewdefinition-run, $viewdefinition-export, materialized views.",
+    hooks=(
+        "register_operations", "register_resource_types", "register_search_parameters", "register_write_checks",
+    ),
+    settings=ViewSettings,
+    extra="fhir-server[views]",
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""Rows of a view as they become ready, made in a thread so that others are served meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from fhir_server.plugin_api import PluginContext
+from fhir_views.engine import Row, View, ViewError
+from fhir_views.formats import Writer
+from fhir_views.sources import Filter, bodies, refusal
+
+
+async def rows_of(ctx: PluginContext, view: View, wanted: Filter, place: str) -> AsyncIterator[list[Row]]:
+    """Batches of rows of the server's resources.
+
+    Raises:
+        InvalidResource: the view cannot be evaluated on a resource; says which, and where in the view.
+    """
+    async for batch in bodies(ctx, view, wanted):
+        try:
+            yield await asyncio.to_thread(_made, view, batch)
+        except ViewError as error:
+            raise refusal(error, place) from None
+
+
+async def rows_of_given(view: View, resources: Sequence[dict[str, Any]], place: str) -> AsyncIterator[list[Row]]:
+    """The rows of resources that came with the call."""
+    try:
+        yield await asyncio.to_thread(_made_of, view, resources)
+    except ViewError as error:
+        raise refusal(error, place) from None
+
+
+async def limited(rows: AsyncIterator[list[Row]], most: int | None) -> AsyncIterator[list[Row]]:
+    """At most so many rows."""
+    left = most
+    async for batch in rows:
+        if left is not None:
+            batch = batch[:left]
+            left -= len(batch)
+        yield batch
+        if left == 0:
+            return
+
+
+async def written(rows: AsyncIterator[list[Row]], writer: Writer, place: str) -> AsyncIterator[bytes]:
+    """The bytes of a file, piece by piece; never an empty piece.
+
+    Raises:
+        InvalidResource: a value does not fit the type of its column.
+    """
+    try:
+        if head := writer.begin():
+            yield head
+        async for batch in rows:
+            if piece := await asyncio.to_thread(writer.rows, batch):
+                yield piece
+        if tail := await asyncio.to_thread(writer.end):
+            yield tail
+    except ViewError as error:
+        raise refusal(error, place) from None
+
+
+def _made(view: View, batch: Sequence[bytes]) -> list[Row]:
+    return list(view.rows_of(batch))
+
+
+def _made_of(view: View, resources: Sequence[dict[str, Any]]) -> list[Row]:
+    return [row for each in resources for row in view.rows(each)]

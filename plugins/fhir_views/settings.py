@@ -1,0 +1,23 @@
+"""Settings of the plugin."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fhir_views.engine.limits import ViewLimits
+
+
+class ViewSettings(BaseModel):
+    """Settings of `fhir_views`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_rows_per_resource: int = Field(100_000, ge=1, description="Rows that one resource may give in a view.")
+    max_columns: int = Field(1_000, ge=1, description="Columns of a view.")
+    max_depth: int = Field(20, ge=1, description="Levels of select and unionAll within each other.")
+    max_repeat_depth: int = Field(100, ge=1, description="Levels that repeat descends.")
+    page: int = Field(500, ge=1, le=10_000, description="Resources that are read at once for a view.")
+    export_life: int = Field(86_400, ge=60, description="Seconds for which the files of an export are kept.")
+
+    @property
+    def limits(self) -> ViewLimits:
+        """The limits of the engine."""
+        return ViewLimits(self.max_rows_per_resource, self.max_columns, self.max_depth, self.max_repeat_depth)
