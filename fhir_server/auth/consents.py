@@ -37,6 +37,8 @@ class Consents:
         self._checked = 0
         self._until = 0
         self._bounds: dict[tuple[str, ...], Bounds | None] = {}
+        self.generation = 0
+        """Counts how often what is hidden was found out anew: while it stays, and all is fresh, so do all limits."""
 
     async def limits(self, desk: Desk, grant: Grant) -> Bounds | None:
         """Return what is hidden from the holder of a grant; None where nothing is.
@@ -66,14 +68,19 @@ class Consents:
     async def refresh(self, desk: Desk) -> None:
         """Read all again if something changed, or a period began or ended."""
         now = desk.now()
-        if self._state is not None and 0 <= now - self._checked < CHECK_EVERY and now < self._until:
+        if self.fresh(now):
             return
         state = await _state(desk)
         if state != self._state or now >= self._until:
             self._directives = tuple([found async for found in _directives(desk)])
             self._until = min((instant for instant in boundaries(self._directives) if instant > now), default=1 << 62)
             self._bounds.clear()
+            self.generation += 1
         self._state, self._checked = state, now
+
+    def fresh(self, now: int) -> bool:
+        """Tell whether it is too early to look for changes."""
+        return self._state is not None and 0 <= now - self._checked < CHECK_EVERY and now < self._until
 
 
 async def who(desk: Desk, grant: Grant) -> Who:

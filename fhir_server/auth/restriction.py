@@ -79,6 +79,7 @@ class Granted:
         self._narrow = narrow
         self._limits = limits
         self._last: Granted | None = None
+        self._may: dict[tuple[str, str | None], bool] = {}
 
     def within(self, limits: Limits) -> "Granted":
         """Return the same restriction within limits; the same one again as long as they stay the same."""
@@ -115,6 +116,13 @@ class Granted:
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Tell whether the interaction is allowed on some resources of the type."""
+        asked = interaction, type_
+        known = self._may.get(asked)
+        if known is None:
+            known = self._may[asked] = self._allowed(interaction, type_)
+        return known
+
+    def _allowed(self, interaction: str, type_: str | None) -> bool:
         if interaction in _OF_THE_SYSTEM or type_ is None:
             return bool(self.reach.scopes.resources) or interaction == "capabilities"
         granted = self.reach.scopes.letters(type_)

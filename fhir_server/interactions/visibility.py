@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from fhir_server.context import Context
 from fhir_server.model.json import decode
@@ -28,6 +28,9 @@ from fhir_server.search.query import (
 )
 from fhir_server.search.restrict import restrict
 
+_MOST_JUDGED: Final = 250
+"""Versions that a restriction remembers: some tens of KB for each token in use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Around(NoLookup):
@@ -41,8 +44,23 @@ class Around(NoLookup):
 
 
 async def visible(ctx: Context, version: Version) -> bool:
-    """Tell whether the caller may see this version; a deletion is seen by who could see what was deleted."""
-    return await holds(ctx, ctx.restriction.visibility.read.of(version.key.type), version)
+    """Tell whether the caller may see this version; a deletion is seen by who could see what was deleted.
+
+    What the version alone decides is remembered with the restriction, for versions never change.
+    """
+    visibility = ctx.restriction.visibility.read
+    predicate = visibility.of(version.key.type)
+    if predicate is EVERYTHING:
+        return True
+    judged, key = visibility.judged, (ctx.base, version.pid)
+    known = judged.get(key)
+    if known is None:
+        known = await holds(ctx, predicate, version)
+        if not version.deleted and not any(isinstance(node, Chain | Has | FullText) for node in _within(predicate)):
+            if len(judged) >= _MOST_JUDGED:
+                judged.clear()
+            judged[key] = known
+    return known
 
 
 async def visible_version(ctx: Context, version: Version) -> bool:

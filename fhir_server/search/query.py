@@ -304,6 +304,7 @@ class Visibility:
 
     `default` holds for types without an entry of their own. `by_id` is what may be read by id, and `beside` what
     includes may bring, where that is not the same as what may be searched. `mark` tells callers apart, for page links.
+    `judged` is what was found out of versions, by base URL and pid: room for who judges them.
     """
 
     default: Node = EVERYTHING
@@ -311,6 +312,7 @@ class Visibility:
     by_id: "Visibility | None" = None
     beside: "Visibility | None" = None
     mark: str = ""
+    judged: dict[tuple[str, int], bool] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def unrestricted(self) -> bool:
