@@ -9,7 +9,7 @@ from fhir_server.definitions import Definitions, WrongStructure, with_structures
 from fhir_server.dispatch import PLUGIN, Server
 from fhir_server.feed import Consumer, FeedChange, Scheduled
 from fhir_server.operations.operation import CoreOperation
-from fhir_server.plugin_host.context import Host, PluginContext, own_operations
+from fhir_server.plugin_host.context import Host, PluginContext, own_operation
 from fhir_server.plugin_host.deciders import PluginDeciders
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded, PluginFault, PluginGrant, Plugins
@@ -64,7 +64,7 @@ class Assembly:
                     said = f"${code} on {where} is that of {taken[place]}"
                     raise PluginFault(f"plugin {host.plugin.name}, hook register_operations: {said}")
                 taken[place] = f"the plugin {host.plugin.name}"
-            found += own_operations(host, [operation])
+            found.append(own_operation(host, self.faults, operation))
         return tuple(found)
 
     def definitions(self, core: Definitions) -> Definitions:

@@ -7,10 +7,13 @@ from typing import Any
 
 from fhir_server.context import Caller, Context
 from fhir_server.dispatch import PLUGIN, Server, context_of
+from fhir_server.errors import FhirError
 from fhir_server.model.exchange import FhirRequest
+from fhir_server.operations.operation import CoreOperation
 from fhir_server.plugin_host.client import Client
+from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded
-from fhir_server.storage.base import BlobRef, Record, RecordChange, Store, Where
+from fhir_server.storage.base import BlobRef, Record, RecordChange, Store, StoreError, Where
 
 
 class PluginStore:
@@ -153,18 +156,32 @@ class Host:
         return await context_of(self._server(), request)
 
 
+class PluginOff(FhirError):
+    """The plugin that would answer is switched off."""
+
+    status, code = 503, "not-supported"
+
+
 Handler = Callable[[PluginContext, Any], Awaitable[Any]]
 
 
-def adapted(host: Host, handler: Handler) -> Callable[[Context, Any], Awaitable[Any]]:
-    """Return a handler of the plugin as the core calls its own: with the server's context."""
+def guarded(host: Host, faults: Faults, what: str, handler: Handler) -> Callable[[Context, Any], Awaitable[Any]]:
+    """Return a handler of the plugin as the core calls its own: with the server's context, its failures counted."""
 
     async def handle(ctx: Context, call: Any) -> Any:
-        return await handler(host.within(ctx), call)
+        if faults.is_off(host.plugin.name):
+            raise PluginOff(f"the plugin {host.plugin.name} is switched off")
+        try:
+            return await handler(host.within(ctx), call)
+        except (FhirError, StoreError):
+            raise
+        except Exception as error:
+            faults.note(host.plugin.name, what, error)
+            raise
 
     return handle
 
 
-def own_operations(host: Host, operations: Sequence[Any]) -> list[Any]:
-    """Return the operations of a plugin, their handlers adapted."""
-    return [replace(each, handler=adapted(host, each.handler)) for each in operations]
+def own_operation(host: Host, faults: Faults, operation: CoreOperation) -> CoreOperation:
+    """Return an operation of a plugin, its handler guarded."""
+    return replace(operation, handler=guarded(host, faults, f"${operation.facts.code}", operation.handler))

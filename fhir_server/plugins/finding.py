@@ -30,8 +30,9 @@ class Found:
     @property
     def remedy(self) -> str:
         """Return the command that installs what is missing."""
-        wanted = [self.manifest.extra] if self.manifest.extra else list(self.missing)
-        return "pip install " + " ".join(f"'{each}'" for each in wanted) if self.missing else ""
+        lacking = [each for each in self.missing if not each.startswith("the plugin ")]
+        wanted = [self.manifest.extra] if self.manifest.extra else lacking
+        return "pip install " + " ".join(f"'{each}'" for each in wanted) if lacking else ""
 
 
 def find(folder: Path | None = None) -> list[Found]:

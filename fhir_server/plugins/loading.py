@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -78,20 +78,39 @@ def load_found(all_found: Iterable[Found], settings: Settings) -> Plugins:
         raise PluginFault(f"the settings name plugins that are not installed: {', '.join(sorted(unknown))}")
     disabled = [each for each in found if not _is_wanted(each.manifest, settings)]
     wanted = [each for each in found if each not in disabled]
-    unavailable = [each for each in wanted if each.missing]
+    unavailable = _unavailable(found, wanted)
     for each in unavailable:
         if each.manifest.name in settings.plugins_enabled:
             missing = ", ".join(each.missing)
             raise PluginFault(f"plugin {each.manifest.name} is enabled but lacks {missing}: {each.remedy}")
+    names = {each.manifest.name for each in unavailable}
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    loaded = {each.manifest.name: _load(manager, each, settings) for each in wanted if not each.missing}
+    loaded = {each.manifest.name: _load(manager, each, settings) for each in wanted if each.manifest.name not in names}
     ordered = _ordered(loaded)
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginFault(f"plugin {_name(error)}: {error}") from error
     return Plugins(ordered, tuple(unavailable), tuple(disabled))
+
+
+def _unavailable(found: Sequence[Found], wanted: Sequence[Found]) -> list[Found]:
+    """Return those that lack packages, or services of plugins that are unavailable or disabled, to any depth."""
+    gone = [each for each in wanted if each.missing]
+    while True:
+        there = [each for each in wanted if all(each.manifest.name != one.manifest.name for one in gone)]
+        offered = {service for each in there for service in each.manifest.provides}
+        known = {service: each for each in found for service in each.manifest.provides if each not in there}
+        more = []
+        for each in there:
+            lost = [service for service in each.manifest.requires if service not in offered and service in known]
+            if lost:
+                providers = tuple(f"the plugin {known[service].manifest.name}" for service in lost)
+                more.append(replace(each, missing=providers))
+        if not more:
+            return gone
+        gone += more
 
 
 def _is_wanted(manifest: Manifest, settings: Settings) -> bool:
