@@ -1,5 +1,9 @@
 """The only names that plugins import; docs/plugins.md shows them at work."""
 
+from fhir_server.audit.events import Agent as AuditAgent
+from fhir_server.audit.events import Event as AuditFacts
+from fhir_server.audit.events import agent_of as audit_agent
+from fhir_server.audit.events import event_of as audit_facts
 from fhir_server.context import Caller
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import (
@@ -70,6 +74,7 @@ from fhir_server.plugins.registrations import (
     Write,
     WriteCheck,
 )
+from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery
 from fhir_server.storage.base import (
     BlobChange,
     BlobRef,
@@ -83,6 +88,11 @@ from fhir_server.storage.base import (
 
 __all__ = [
     "API_VERSION",
+    "AuditAgent",
+    "AuditEntry",
+    "AuditFacts",
+    "AuditPage",
+    "AuditQuery",
     "Background",
     "BadRequest",
     "BadValue",
@@ -158,6 +168,8 @@ __all__ = [
     "Where",
     "Write",
     "WriteCheck",
+    "audit_agent",
+    "audit_facts",
     "compile_expression",
     "decode",
     "default_model",

@@ -9,13 +9,13 @@ import msgspec
 
 from fhir_server.audit.auditor import agent_of_caller
 from fhir_server.audit.events import REPORTED, Event, agent_text, row_of
+from fhir_server.audit.history import history_entry, history_type
 from fhir_server.audit.render import TYPE, View, version_of
 from fhir_server.audit.search import fits, search
 from fhir_server.audit.sight import sight_of
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
 from fhir_server.interactions.bundle import write_bundle
-from fhir_server.interactions.entry_responses import full_url
 from fhir_server.interactions.findings import Wishes
 from fhir_server.interactions.preconditions import not_modified
 from fhir_server.interactions.prepare import Prepared, prepare
@@ -47,10 +47,7 @@ async def vread(ctx: Context, request: FhirRequest) -> FhirResponse:
 
 async def history(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Answer `GET [base]/AuditEvent/7/_history`. Raises NotFound."""
-    version = await _visible(ctx, request)
-    entry = b'{%b"resource":%b,"request":{"method":"POST","url":"AuditEvent"},"response":{"status":"201"}}' % (
-        full_url(request.base, version), version.stamped(),
-    )  # fmt: skip
+    entry = history_entry(request, await _visible(ctx, request))
     return FhirResponse(200, (write_bundle("history", (entry,), identity=(ctx.new_id(), ctx.now()), total=1),))
 
 
@@ -111,7 +108,7 @@ AUDIT_HANDLERS: Mapping[str, Callable[[Context, FhirRequest], Awaitable[FhirResp
     "read": read,
     "vread": vread,
     "history-instance": history,
-    "history-type": refuse,
+    "history-type": history_type,
     "search-type": search,
     "search-compartment": search,
     "create": create,

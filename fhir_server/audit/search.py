@@ -68,12 +68,44 @@ def fits(ctx: Context, node: Node, version: Version) -> bool:
     return matches(node, version, entries, NoLookup())
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of events: what was asked for, its rows, how many there were, how many match, how they are shown."""
+
+    asked: ParsedSearch
+    page: AuditPage
+    end: int
+    total: int | None
+    view: View
+
+    @property
+    def versions(self) -> list[Version]:
+        """The events of the page."""
+        return [version_of(entry, self.view) for entry in self.page.entries]
+
+    def next(self, ctx: Context) -> str | None:
+        """Return the token of the link to the next page; None on the last one."""
+        if self.page.next is None:
+            return None
+        link = PageLink(Cursor(self.end, (), self.page.next), self.asked.fingerprint, ctx.now())
+        return encode_link(link, ctx.link_secret)
+
+
 async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     """Answer `GET [base]/AuditEvent?...`: newest first, or oldest first by `_sort=date`.
 
     Raises:
         BadRequest: a parameter that cannot be read, or that the audit does not offer.
     """
+    found = await find(ctx, request)
+    entries = [*_entries(ctx, request, found.asked, found.versions), *_outcome(found.asked.issues)]
+    links = _links(ctx, request, found)
+    body = write_bundle("searchset", entries, identity=(ctx.new_id(), ctx.now()), total=found.total, links=links)
+    return FhirResponse(200, (body,))
+
+
+async def find(ctx: Context, request: FhirRequest) -> Found:
+    """Return one page of what a search finds, as far as the caller may see it. Raises BadRequest."""
     token = request.parameter("_page")
     link = decode_link(token, ctx.link_secret) if token is not None else None
     asked = parsed(ctx, request, ctx.now() if link is None else link.now)
@@ -88,11 +120,14 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     total = None
     if asked.search.total is not Total.NONE:
         whole = _bounded(found.query(), None, end, ascending=ascending)
-        total = end if node == And() else await _counted(ctx, replace(finder, looks=_COUNTED), whole, found.seqs)
+        total = (
+            end - await ctx.store.audit.first() + 1
+            if node == And()
+            else await _counted(ctx, replace(finder, looks=_COUNTED), whole, found.seqs)
+        )
     elif cursor is None and page.next is None:
         total = len(page.entries)
-    versions = [version_of(entry, view) for entry in page.entries]
-    return _answer(ctx, request, asked, (versions, total, _links(ctx, request, asked, (page, end))))
+    return Found(asked, page, end, total, view)
 
 
 def _joined(ctx: Context, asked: ParsedSearch) -> tuple[Node, View]:
@@ -152,31 +187,20 @@ def _ascending(asked: ParsedSearch) -> bool:
     return bool(asked.search.sort) and not asked.search.sort[0].descending
 
 
-def _links(ctx: Context, request: FhirRequest, asked: ParsedSearch, found: tuple[AuditPage, int]) -> list[Link]:
-    page, end = found
+def _links(ctx: Context, request: FhirRequest, found: Found) -> list[Link]:
+    asked = found.asked
     path = f"{request.compartment}/{TYPE}" if request.compartment is not None else TYPE
     url = f"{request.base}/{path}"
     first = f"{url}?{urlencode(asked.applied, safe=':,/$*')}" if asked.applied else url
     links = [("self", first if asked.page is None else _page_of(first, asked.page)), ("first", first)]
-    if page.next is not None:
-        cursor = Cursor(end, (), page.next)
-        links.append(
-            ("next", _page_of(first, encode_link(PageLink(cursor, asked.fingerprint, ctx.now()), ctx.link_secret)))
-        )
+    token = found.next(ctx)
+    if token is not None:
+        links.append(("next", _page_of(first, token)))
     return links
 
 
 def _page_of(first: str, token: str) -> str:
     return f"{first}{'&' if '?' in first else '?'}_page={token}"
-
-
-def _answer(
-    ctx: Context, request: FhirRequest, asked: ParsedSearch, found: tuple[list[Version], int | None, list[Link]]
-) -> FhirResponse:
-    versions, total, links = found
-    entries = [*_entries(ctx, request, asked, versions), *_outcome(asked.issues)]
-    body = write_bundle("searchset", entries, identity=(ctx.new_id(), ctx.now()), total=total, links=links)
-    return FhirResponse(200, (body,))
 
 
 def _entries(ctx: Context, request: FhirRequest, asked: ParsedSearch, versions: list[Version]) -> Iterator[bytes]:

@@ -61,7 +61,7 @@ _DOCUMENTATION = (
 _SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _MOST_BASES = 16
-_AUDITED = ("read", "vread", "history-instance", "create", "search-type")
+_AUDITED = ("read", "vread", "history-instance", "history-type", "create", "search-type")
 _OF_THE_AUDIT: dict[str, Any] = {
     "interaction": [{"code": code} for code in _AUDITED], "versioning": "versioned", "updateCreate": False,
     "conditionalCreate": False, "conditionalUpdate": False, "conditionalDelete": "not-supported",

@@ -83,4 +83,13 @@ class AuditLog(Protocol):
         """Return the rows with first <= seq <= last, oldest first."""
 
     async def size(self) -> int:
-        """Return how many rows there are: the seq of the newest."""
+        """Return how many rows were ever recorded: the seq of the newest."""
+
+    async def first(self) -> int:
+        """Return the seq of the oldest row that is there; 1 where none was removed."""
+
+    async def cut(self, before: int) -> int:
+        """Remove the rows with seq < before, beyond recovery by reading, but never the newest; return how many went.
+
+        What is cut off is a beginning: no other rows can be removed. Made in steps; after a kill it is called again.
+        """

@@ -8,14 +8,15 @@ from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRo
 
 @dataclass(slots=True)
 class MemoryAudit:
-    """All rows and the keys of each, in the order of seq."""
+    """All rows and the keys of each, in the order of seq; `gone` rows before them were removed."""
 
     entries: list[AuditEntry] = field(default_factory=list)
     keys: list[frozenset[str]] = field(default_factory=list)
+    gone: int = 0
 
     def add(self, rows: Sequence[AuditRow]) -> int:
         """Append rows; return the seq of the first."""
-        first = len(self.entries) + 1
+        first = self.gone + len(self.entries) + 1
         for seq, row in enumerate(rows, first):
             time = max(row.time, self.entries[-1].time if self.entries else 0)
             self.entries.append(AuditEntry(seq, time, row.agent, row.body))
@@ -28,7 +29,8 @@ class MemoryAudit:
 
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
-        return self.entries[seq - 1] if 0 < seq <= len(self.entries) else None
+        found = await self.span(seq, seq)
+        return found[0] if found else None
 
     async def find(self, query: AuditQuery) -> AuditPage:
         """Return a page of rows."""
@@ -49,14 +51,25 @@ class MemoryAudit:
             and (query.until is None or entry.time < query.until)
             and (query.below is None or entry.seq < query.below)
             and (query.above is None or entry.seq > query.above)
-            and not any(self.keys[entry.seq - 1].isdisjoint(keys) for keys in query.keys)
+            and not any(self.keys[entry.seq - 1 - self.gone].isdisjoint(keys) for keys in query.keys)
             and (query.agent is None or query.agent(entry.agent))
         )
 
     async def span(self, first: int, last: int) -> list[AuditEntry]:
         """Return the rows of a range."""
-        return self.entries[max(first, 1) - 1 : last]
+        return self.entries[max(first - 1 - self.gone, 0) : max(last - self.gone, 0)]
 
     async def size(self) -> int:
-        """Return how many rows there are."""
-        return len(self.entries)
+        """Return the seq of the newest row."""
+        return self.gone + len(self.entries)
+
+    async def first(self) -> int:
+        """Return the seq of the oldest row."""
+        return self.gone + 1
+
+    async def cut(self, before: int) -> int:
+        """Remove the oldest rows."""
+        number = max(min(before - 1 - self.gone, len(self.entries) - 1), 0)
+        del self.entries[:number], self.keys[:number]
+        self.gone += number
+        return number

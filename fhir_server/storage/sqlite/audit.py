@@ -7,7 +7,7 @@ import apsw
 
 from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRow
 from fhir_server.storage.base import StorageFault, StoreError
-from fhir_server.storage.sqlite.audit_rows import key_of
+from fhir_server.storage.sqlite.audit_rows import cut_keys, cut_rows, key_of
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.group import Outcome, Work
 from fhir_server.storage.sqlite.writer import Writer
@@ -47,6 +47,15 @@ class AuditReader:
         found: int = await self._read(_last)
         return found
 
+    async def first(self) -> int:
+        """Return the seq of the oldest row."""
+        found: int = await self._read(_first)
+        return found
+
+    async def cut(self, before: int) -> int:
+        """Refuse: this is a reader."""
+        raise StorageFault("the audit log is open for reading only")
+
 
 class SqliteAudit(AuditReader):
     """The log of a store, which can be added to."""
@@ -62,9 +71,24 @@ class SqliteAudit(AuditReader):
             raise outcome.result
         return outcome.audited
 
+    async def cut(self, before: int) -> int:
+        """Remove the oldest rows, in steps between which others write."""
+        before = min(before, await self.size())
+        gone = 0
+        while number := await self._writer.submit(lambda connection: cut_rows(connection, before)):
+            gone += number
+        key: int | None = -(1 << 62)
+        while key is not None:
+            key = await self._writer.submit(lambda connection, after=key: cut_keys(connection, after))
+        return gone
+
 
 def _last(connection: apsw.Connection) -> int:
     return int(fetch(connection, "SELECT max(seq) FROM audit")[0][0] or 0)
+
+
+def _first(connection: apsw.Connection) -> int:
+    return int(fetch(connection, "SELECT min(seq) FROM audit")[0][0] or 1)
 
 
 def _page(connection: apsw.Connection, query: AuditQuery) -> AuditPage:
@@ -140,7 +164,7 @@ def _range(connection: apsw.Connection, query: AuditQuery) -> tuple[int, int]:
 
 def _before(connection: apsw.Connection, time: int, last: int) -> int:
     """Return the seq of the newest row that is older than a time; 0 for none."""
-    low, high = 0, last
+    low, high = _first(connection) - 1, last
     while low < high:
         middle = (low + high + 1) // 2
         rows = fetch(connection, "SELECT time FROM audit WHERE seq=?", (middle,))

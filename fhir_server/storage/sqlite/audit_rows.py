@@ -14,10 +14,37 @@ from fhir_server.storage.sqlite.connection import fetch
 _MASK = (1 << 47) - 1  # six bytes in a row; two texts share a key once in a hundred million million
 
 
+_ROWS_AT_ONCE = 5_000
+_KEYS_AT_ONCE = 500
+
+
 @lru_cache(maxsize=16_384)
 def key_of(text: str) -> int:
     """Return the number that stands for a text in the index, one or more."""
     return int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) & _MASK or 1
+
+
+def cut_rows(connection: apsw.Connection, before: int) -> int:
+    """Remove some of the rows below a seq, oldest first; return how many."""
+    sql = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE seq<? ORDER BY seq LIMIT ?) RETURNING seq"
+    return len(fetch(connection, sql, (before, _ROWS_AT_ONCE)))
+
+
+def cut_keys(connection: apsw.Connection, after: int) -> int | None:
+    """Remove what leads to rows that are no more, of some keys beyond one; return the last of them, None at the end.
+
+    Keys are visited one by one: the index is in their order, and most of it stays.
+    """
+    oldest = fetch(connection, "SELECT min(seq) FROM audit")[0][0] or 0
+    key: int | None = after
+    for _ in range(_KEYS_AT_ONCE):
+        key = fetch(connection, "SELECT min(key) FROM audit_key WHERE key>?", (key,))[0][0]
+        if key is None:
+            break
+        fetch(connection, "DELETE FROM audit_key WHERE key=? AND seq<?", (key, oldest))
+        if key < 0 and not fetch(connection, "SELECT 1 FROM audit_key WHERE key=? LIMIT 1", (key,)):
+            fetch(connection, "DELETE FROM audit_agent WHERE agent=?", (-key,))
+    return key
 
 
 class AuditRows:

@@ -26,7 +26,7 @@ _RULES: Final = {
         SELECT t.type FROM type t WHERE t.versions<>(SELECT count(*) FROM version v WHERE v.type=t.type)
         OR t.total<>(SELECT count(*) FROM resource r JOIN version v ON v.pid=r.pid AND NOT v.deleted
           WHERE r.type=t.type)""",
-    "audit rows that are missing": "SELECT max(seq) FROM audit HAVING max(seq)<>count(*)",
+    "audit rows that are missing": "SELECT max(seq) FROM audit HAVING max(seq)-min(seq)+1<>count(*)",
     "audit rows of nobody": "SELECT agent FROM audit EXCEPT SELECT agent FROM audit_agent",
     "commits that are not later than the one before": """
         SELECT txid FROM (SELECT txid, last_updated, lag(last_updated) OVER (ORDER BY txid) AS before FROM tx)

@@ -196,6 +196,36 @@ async def test_metadata_says_what_can_be_done_with_events(busy: Audited) -> None
     rest = (await busy.ehr.fhir("metadata")).json()["rest"][0]
     found = next(resource for resource in rest["resource"] if resource["type"] == "AuditEvent")
     assert {each["code"] for each in found["interaction"]} == {
-        "read", "vread", "history-instance", "create", "search-type",
+        "read", "vread", "history-instance", "history-type", "create", "search-type",
     }  # fmt: skip
     assert {"tree-head", "consistency-proof"} <= {each["name"] for each in found["operation"]}
+
+
+async def test_the_history_of_all_events_is_paged_newest_first_and_bounded_in_time(busy: Audited) -> None:
+    token = await busy.token()
+    newest = (await busy.events("_count=1"))[0]
+    url, seen = f"AuditEvent/_history?_count=3&_at={newest['recorded']}", list[str]()
+    for _ in range(40):
+        bundle = (await busy.ehr.fhir(url, token)).json()
+        assert bundle["type"] == "history"
+        for entry in bundle["entry"]:
+            assert entry["request"] == {"method": "POST", "url": "AuditEvent"}
+            assert entry["response"]["status"] == "201 Created"
+            seen.append(entry["resource"]["id"])
+        link = {link["relation"]: link["url"] for link in bundle["link"]}
+        if "next" not in link:
+            break
+        url = "AuditEvent/_history?" + urlsplit(link["next"]).query
+    assert seen == [str(number) for number in range(int(newest["id"]), 0, -1)]
+    since = (await busy.ehr.fhir(f"AuditEvent/_history?_since={newest['recorded']}&_count=999", token)).json()
+    times = {entry["resource"]["recorded"] for entry in since["entry"]}
+    assert min(times) >= newest["recorded"]
+
+
+async def test_the_history_of_events_takes_what_a_history_takes_and_shows_what_one_may_see(busy: Audited) -> None:
+    assert (await busy.ehr.fhir("AuditEvent/_history?outcome=0", await busy.token())).status_code == 400
+    assert (await busy.ehr.fhir("AuditEvent/_history?_since=x", await busy.token())).status_code == 400
+    own = await busy.ehr.bearer("patient/*.rs", user=busy.ehr.ann, patient="ann")
+    bundle = (await busy.ehr.fhir("AuditEvent/_history?_count=999", own)).json()
+    named = {each.split("/_history")[0] for entry in bundle["entry"] for each in patients(entry["resource"])}
+    assert named == {"Patient/ann"}

@@ -121,3 +121,25 @@ async def test_a_page_ends_early_where_it_looked_at_too_many(store: Store) -> No
     assert (page.entries, page.next) == ((), 3)
     page = await store.audit.find(AuditQuery(test=query.test, most=4, below=page.next))
     assert ([entry.seq for entry in page.entries], page.next) == ([1], None)
+
+
+async def test_the_oldest_rows_are_removed_with_what_led_to_them(store: Store) -> None:
+    await store.audit.append([row(time, f"Patient/{time % 3}", agent=f"agent {time // 4}") for time in range(1, 13)])
+    assert await store.audit.first() == 1
+    assert await store.audit.cut(6) == 5
+    assert await store.audit.cut(6) == 0
+    assert (await store.audit.first(), await store.audit.size()) == (6, 12)
+    assert await store.audit.read(5) is None
+    assert [entry.seq for entry in await store.audit.span(1, 8)] == [6, 7, 8]
+    assert await seqs(store, keys=(frozenset(("Patient/1",)),)) == [10, 7]
+    assert await seqs(store, since=9) == [12, 11, 10, 9]
+    assert await seqs(store, until=8) == [7, 6]
+    assert await seqs(store, agent=lambda text: text in ("agent 0", "agent 1")) == [7, 6]
+    assert await store.audit.append([row(13, "Patient/1")]) == 13
+
+
+async def test_the_newest_row_is_never_removed(store: Store) -> None:
+    await store.audit.append([row(1), row(2)])
+    assert await store.audit.cut(99) == 1
+    assert (await store.audit.first(), await store.audit.size()) == (2, 2)
+    assert await store.audit.append([row(3)]) == 3

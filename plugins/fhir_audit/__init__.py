@@ -1,0 +1,19 @@
+"""Audit beyond the recorder: breach detection with alerts, accounting of disclosures."""
+
+from fhir_audit.settings import AuditSettings
+from fhir_server.plugins.manifest import Manifest
+
+MANIFEST = Manifest(
+    name="fhir_audit",
+    version="1.0.0",
+    module="fhir_audit.plugin",
+    summary="Detects breaches in the audit and alerts; accounts for disclosures.",
+    hooks=("register_collections", "register_scheduled_jobs"),
+    settings=AuditSettings,
+    scopes=(
+        "system/Patient.rs", "system/Practitioner.rs", "system/RelatedPerson.rs", "system/Person.rs", "system/List.rs",
+        "system/Flag.rus", "system/DetectedIssue.rus", "system/Communication.rus",
+    ),
+    past_consent=True,
+    sends="Alerts (who and when, nothing of patients) to the targets that are set.",
+)  # fmt: skip
