@@ -14,6 +14,7 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import decode, encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
+from fhir_server.plugin_host.several import Put, Referrers, put_all, referring
 from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange
 
 Criteria = str | Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
@@ -169,6 +170,22 @@ class Client:
         if isinstance(parameters, Mapping):
             return _resource(await self.request("POST", path, parameters))
         return _resource(await self.request("GET", f"{path}?{urlencode(list(parameters))}"))
+
+    async def referring(self, key: ResourceKey) -> Referrers:
+        """Return who refers to a resource now, by any reference that is indexed, and how many the caller may not see."""
+        return await referring(await self._made(), key)
+
+    async def put_all(
+        self, puts: Sequence[Put], *, only_if: Referrers | None = None, beside: Beside = _NOTHING
+    ) -> tuple[Version, ...]:
+        """Write many resources in one commit, all or nothing; `only_if` the same still refer to what they referred to.
+
+        Raises:
+            Forbidden, InvalidResource, PreconditionFailed: as for one write. Busy: others refer to it now.
+        """
+        ctx = await self._made()
+        condition = None if only_if is None else only_if.condition
+        return await put_all(ctx, _with(ctx, beside), puts, condition)
 
     async def versions_of(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that are there and may be seen, read at once."""
