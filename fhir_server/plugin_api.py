@@ -54,6 +54,7 @@ from fhir_server.operations.operation import CoreOperation as Operation
 from fhir_server.operations.outputs import Outputs, Typed
 from fhir_server.plugin_host.client import Beside, Client, Criteria, Resource
 from fhir_server.plugin_host.context import Host, PluginContext, PluginStore
+from fhir_server.plugin_host.several import Put, Referrers
 from fhir_server.plugin_host.snapshot import Rows, Snapshot, Wanted
 from fhir_server.plugins.manifest import API_VERSION, Manifest, NoSettings
 from fhir_server.plugins.registrations import (
@@ -139,10 +140,12 @@ __all__ = [
     "PluginContext",
     "PluginStore",
     "PreconditionFailed",
+    "Put",
     "Record",
     "RecordChange",
     "RecordChanged",
     "RecordField",
+    "Referrers",
     "Resource",
     "ResourceKey",
     "Route",
