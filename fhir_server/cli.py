@@ -13,6 +13,7 @@ from fhir_server.commands import (
     backup,
     clients,
     export,
+    feed,
     fhirpath,
     keys,
     load,
@@ -60,6 +61,7 @@ _COMMANDS: Mapping[str, Command] = {
     "tenants": tenants,
     "keys": keys,
     "audit": audit,
+    "feed": feed,
     "privacy": privacy,
 }
 

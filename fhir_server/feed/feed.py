@@ -16,6 +16,9 @@ _log = logging.getLogger("fhir_server.feed")
 SEEN: Final = Collection("feed.tenants")
 """In the default tenant: how each other tenant was left, and when each consumer (`~name`) was first seen."""
 
+REGISTERED: Final = "~"
+"""The record of SEEN that names the consumers that there are."""
+
 HOME: Final = "default"
 ORDERED: Final = "!"
 """Ends the ring that says that orders were given."""
@@ -101,6 +104,8 @@ class Feed:
         while page := await home.records.find(SEEN.name, after=after, limit=500):
             for record in page:
                 value: Any = record.value
+                if record.key == REGISTERED:
+                    continue
                 if record.key.startswith("~"):
                     self._began[record.key[1:]] = value["began"]
                 elif set(value["consumers"]) >= {consumer.name for consumer in self.consumers}:
@@ -108,8 +113,9 @@ class Feed:
             after = page[-1].key
         new = {consumer.name: self._now() for consumer in self.consumers if consumer.name not in self._began}
         self._began.update(new)
-        if new:
-            await home.commit((), [RecordChange(SEEN.name, f"~{name}", {"began": at}) for name, at in new.items()])
+        began = [RecordChange(SEEN.name, f"~{name}", {"began": at}) for name, at in new.items()]
+        names = sorted(consumer.name for consumer in self.consumers)
+        await home.commit((), [*began, RecordChange(SEEN.name, REGISTERED, {"consumers": names})])
 
     async def _look_around(self) -> None:
         """Find tenants that were written while nobody heard."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from fhir_server.serving.feed_door import feed_routes
 from fhir_server.serving.maintenance import Maintenance
 from fhir_server.tenancy.registration import DEFAULT
 
@@ -40,6 +41,7 @@ def control_app(maintenance: Maintenance) -> Starlette:
             Route("/status", status),
             Route("/backup", backup, methods=["POST"]),
             Route("/export", export),
+            *feed_routes(maintenance),
         ]
     )
 

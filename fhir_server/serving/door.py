@@ -14,6 +14,7 @@ from fhir_server.settings import Settings
 
 FHIR_SOCKET = "fhir.sock"
 CONTROL_SOCKET = "control.sock"
+BACKGROUND_SOCKET = "background.sock"
 _START_WITHIN = 120.0
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 

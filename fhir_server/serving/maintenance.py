@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,14 @@ class Maintenance:
             yield cls(provider, settings)
         finally:
             await provider.close()
+
+    def lend(self, tenant: str) -> AbstractAsyncContextManager[SqliteStore]:
+        """Give the store of a tenant for a while. Raises KeyError: there is none."""
+        return self._lent(tenant)
+
+    def ring(self, name: str) -> None:
+        """Have the process that runs the feed look at a tenant."""
+        self._provider.ring(name)
 
     async def empty(self) -> bool:
         """Tell whether nothing was ever written."""

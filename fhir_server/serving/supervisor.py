@@ -22,13 +22,13 @@ from fhir_server.auth.first_steps import Greeting, first_steps
 from fhir_server.interactions.conformance import shared_library
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
-from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET
+from fhir_server.serving.door import BACKGROUND_SOCKET, CONTROL_SOCKET, FHIR_SOCKET
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.tls import context_of, with_certificate
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until, watchdog_of
-from fhir_server.serving.workers import Workers
+from fhir_server.serving.workers import Workers, has_own_background, roles
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 from fhir_server.validation import structure_validator
@@ -52,7 +52,7 @@ class Supervisor:
         self._public = public
         self._say = say
         self._app = create_app(settings)
-        self._workers = Workers(settings, warmed(self._app, settings)) if settings.workers > 1 else None
+        self._workers = Workers(settings, warmed(self._app, settings)) if roles(settings) else None
         self.stop = asyncio.Event()
         self.greeting = Greeting()
 
@@ -88,7 +88,7 @@ class Supervisor:
             if self._workers is None:
                 await self._serve_here(sockets)
             else:
-                await self._serve_by_workers(self._workers, sockets)
+                await self._serve_with_workers(self._workers, sockets)
         finally:
             upkeep.cancel()
             server.should_exit = True
@@ -100,13 +100,20 @@ class Supervisor:
         await serve_until(server, sockets, self.stop, watchdog_of(self._app, end=False))
         announced.cancel()
 
-    async def _serve_by_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:
-        workers.start(sockets)
-        tasks = [asyncio.create_task(workers.watch()), asyncio.create_task(self._announce(sockets))]
-        await self.stop.wait()
-        for task in tasks:
-            task.cancel()
-        await workers.stop()
+    async def _serve_with_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:
+        own = has_own_background(self._settings)
+        workers.start(sockets, listen_unix(self._settings.data_dir / BACKGROUND_SOCKET) if own else None)
+        watch = asyncio.create_task(workers.watch())
+        try:
+            if self._settings.workers > 1:
+                announced = asyncio.create_task(self._announce(sockets))
+                await self.stop.wait()
+                announced.cancel()
+            else:
+                await self._serve_here(sockets)
+        finally:
+            watch.cancel()
+            await workers.stop()
 
     async def _announce(self, sockets: list[socket.socket]) -> None:
         """Say where the server is once it answers."""
@@ -129,6 +136,7 @@ class Supervisor:
         if not demo and (self._settings.auth == "none" or not self._public):
             return
         app = create_app(self._settings)
+        app.background = False
         async with app.router.lifespan_context(app):
             assert app.running is not None
             if demo:

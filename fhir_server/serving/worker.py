@@ -124,10 +124,11 @@ def run(app: Application, sockets: Sequence[socket.socket], pipe: int) -> None:
 
 
 def main() -> None:
-    """Run as `python -m fhir_server.serving.worker PIPE FD...`; the settings come as one line on stdin."""
-    pipe, *numbers = (int(text) for text in sys.argv[1:])
-    settings = Settings.model_validate_json(sys.stdin.readline())
-    run(create_app(settings), [socket.socket(fileno=number) for number in numbers], pipe)
+    """Run as `python -m fhir_server.serving.worker ROLE PIPE FD...`; the settings come as one line on stdin."""
+    pipe, *numbers = (int(text) for text in sys.argv[2:])
+    app = create_app(Settings.model_validate_json(sys.stdin.readline()))
+    app.background = sys.argv[1] != "serving"
+    run(app, [socket.socket(fileno=number) for number in numbers], pipe)
     os._exit(0)
 
 

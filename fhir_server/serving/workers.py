@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from fhir_server.api.application import Application
 from fhir_server.serving.forked import Forked
 from fhir_server.settings import Settings
 
 logger = logging.getLogger(__name__)
+Role = Literal["serving", "background", "both"]
 _STOP_WITHIN = 20.0
 _QUICK_DEATH = 5.0
 _PAUSE = 1.0
@@ -32,8 +34,19 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
+@dataclass(slots=True)
+class _Worker:
+    """One of them. role: what it does; started: when, on the monotonic clock."""
+
+    process: Process
+    role: Role
+    sockets: Sequence[socket.socket]
+    started: float
+
+
 class Workers:
-    """A fixed number of worker processes on shared sockets.
+    """A fixed number of worker processes: some on shared sockets, and one for what goes on beside requests, if it is to
+    have a process of its own (docs/adr/0014-feed-and-leadership.md).
 
     The first are forked, so that what costs time and memory at the start (imports, definitions, compiled checks) is
     done once and shared. That is only possible before the owner runs threads or opens a store: make this object then.
@@ -42,48 +55,64 @@ class Workers:
 
     def __init__(self, settings: Settings, app: Application) -> None:
         self._settings = settings
-        self._sockets: Sequence[socket.socket] = ()
         self._alive, self._pipe = os.pipe()
         self._stopping = False
-        self._forked: list[Forked] = []
-        for _ in range(settings.workers):
-            self._forked.append(Forked(app, self._alive, (self._pipe, *(one.channel for one in self._forked))))
-        self._running: list[tuple[Process, float]] = []
+        self._forked: list[tuple[Forked, Role]] = []
+        for role in roles(settings):
+            app.background = role != "serving"
+            others = (self._pipe, *(one.channel for one, _ in self._forked))
+            self._forked.append((Forked(app, self._alive, others), role))
+        app.background = not has_own_background(settings)
+        self._running: list[_Worker] = []
 
-    def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Let them answer on these sockets."""
-        self._sockets = sockets
-        for worker in self._forked:
-            worker.begin(sockets)
-            self._running.append((worker, time.monotonic()))
+    def start(self, sockets: Sequence[socket.socket], own: socket.socket | None) -> None:
+        """Let them answer on these sockets; `own`: that of the one for what goes on beside requests."""
+        for worker, role in self._forked:
+            theirs = sockets if role != "background" or own is None else (own,)
+            worker.begin(theirs)
+            self._running.append(_Worker(worker, role, theirs, time.monotonic()))
 
     async def watch(self) -> None:
         """Replace a worker that dies, for as long as this runs; one that dies at once is retried after a pause."""
         while not self._stopping:
             await asyncio.sleep(0.5)
-            for place, (process, started) in enumerate(self._running):
+            for worker in self._running:
+                process = worker.process
                 if process.poll() is None or self._stopping:
                     continue
                 logger.error("worker %d ended with status %s; starting another", process.pid, process.returncode)
-                if time.monotonic() - started < _QUICK_DEATH:
+                if time.monotonic() - worker.started < _QUICK_DEATH:
                     await asyncio.sleep(_PAUSE)
-                self._running[place] = self._spawn()
+                worker.process, worker.started = self._spawn(worker), time.monotonic()
 
     async def stop(self) -> None:
         """Let the workers finish what they are doing, then end those that will not."""
         self._stopping = True
         os.close(self._pipe)
-        await asyncio.gather(*(asyncio.to_thread(_end, process) for process, _ in self._running))
+        await asyncio.gather(*(asyncio.to_thread(_end, worker.process) for worker in self._running))
         os.close(self._alive)
 
-    def _spawn(self) -> tuple[Process, float]:
-        numbers = [sock.fileno() for sock in self._sockets]
-        command = [sys.executable, "-m", "fhir_server.serving.worker", str(self._alive), *map(str, numbers)]
+    def _spawn(self, worker: _Worker) -> Process:
+        numbers = [sock.fileno() for sock in worker.sockets]
+        command = [sys.executable, "-m", "fhir_server.serving.worker", worker.role, str(self._alive)]
+        command += map(str, numbers)
         process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[self._alive, *numbers])  # noqa: S603
         assert process.stdin is not None
         process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
         process.stdin.close()
-        return process, time.monotonic()
+        return process
+
+
+def has_own_background(settings: Settings) -> bool:
+    """Tell whether what goes on beside requests has a process of its own."""
+    return settings.background == "own" or (settings.background == "auto" and settings.workers > 1)
+
+
+def roles(settings: Settings) -> list[Role]:
+    """Return the roles of the processes beside the owner, which answers requests itself where there is one worker."""
+    own = has_own_background(settings)
+    serving: Role = "serving" if own else "both"
+    return [serving] * (settings.workers if settings.workers > 1 else 0) + (["background"] if own else [])
 
 
 def _end(process: Process) -> None:
