@@ -82,7 +82,7 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
         return _opened(parts, operations, assembly, (engine, clock), background=app.background)
 
     app = make_application(parts, opened, operations.facts, served)
-    app.assembly = assembly
+    app.assembly = app.watched.assembly = assembly
     return app
 
 

@@ -200,6 +200,9 @@ class Settings(BaseModel):
     feed_tenants: Positive = Field(8, description="Tenants whose changes are delivered at the same time.")
     schedule_timeout: Positive = Field(3_600, description="Seconds that a scheduled run may take, if it names none.")
 
+    metrics: Literal["open", "local", "off"] = Field(
+        "local", description="Who may read `/metrics`: everybody, this machine, nobody."
+    )
     watchdog: Positive = Field(
         5, description="Seconds for which a plugin may block the event loop before it is broken off."
     )

@@ -19,7 +19,7 @@ from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.headers import mapping
 from fhir_server.api.openapi import Shown, document
-from fhir_server.api.pages import ASSETS, assets, pages
+from fhir_server.api.pages import ASSETS, Watched, assets, pages
 from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
@@ -40,6 +40,10 @@ _WELL_KNOWN = f"{MOUNT}/.well-known/"
 Hold = Callable[[str], AbstractAsyncContextManager[object]]
 
 
+async def settled(tenant: str) -> None:
+    """Nothing follows a write."""
+
+
 def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
     """There is no tenant but the default one."""
     raise KeyError(tenant)
@@ -49,7 +53,8 @@ def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
 class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
-    open; `hosts` says which host serves which tenant; `tenants` administers them."""
+    open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers of the feed have what
+    a tenant holds (for tests)."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
@@ -58,6 +63,7 @@ class Running:
     hold: Hold = nobody
     hosts: Mapping[str, str] = field(default_factory=dict)
     tenants: TenantAdministration | None = None
+    settled: Callable[[str], Awaitable[None]] = settled
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
@@ -69,6 +75,7 @@ class Application(FastAPI):
     edge: Edge
     settings: Settings
     door: ASGIApp
+    watched: Watched
     running: Running | None = None
     background: bool = True
     """Whether this process may run the feed, scheduled work and the like; read when the lifespan begins."""
@@ -164,7 +171,8 @@ def make_application(
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
     application.router.routes.extend(beside)  # it has all else below /auth
     application.router.routes.extend(plugins)
-    application.include_router(pages(described, application.ready))
+    application.watched = Watched(parts.settings)
+    application.include_router(pages(described, application.ready, application.watched))
     application.mount(ASSETS, assets())
     return application
 

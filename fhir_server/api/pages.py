@@ -2,7 +2,9 @@
 
 import gzip
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
 
 from fastapi import APIRouter, Request
@@ -11,9 +13,27 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from fhir_server.api.formats import takes_gzip
+from fhir_server.api.headers import client_address, mapping
+from fhir_server.api.observed import CONTENT_TYPE, is_local, metrics, plugin_health
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugins.registrations import Page
+from fhir_server.settings import Settings
 
 ASSETS = "/docs/assets"
 _SCHEMA = "/openapi.json"
+
+
+@dataclass(slots=True)
+class Watched:
+    """What health and numbers are of; the plugins are known once the application is put together."""
+
+    settings: Settings
+    assembly: Assembly | None = None
+
+    def pages(self) -> list[Page]:
+        """Return the pages of plugins."""
+        return [each for _, each in self.assembly.routes() if isinstance(each, Page)] if self.assembly else []
+
 
 _HOME = """<!doctype html>
 <html lang="en">
@@ -31,15 +51,17 @@ in JSON and XML. Clients use the endpoint <code>{base}</code>.</p>
 <li><a href="fhir/metadata?_pretty=true">Capability statement</a>: what this server can do</li>
 <li><a href="fhir/Patient?_count=10&amp;_pretty=true">Patients</a>: a first search</li>
 <li><a href="docs">API documentation</a> to try out, and its <a href="openapi.json">OpenAPI document</a></li>
-<li>Health: <a href="health/live">live</a>, <a href="health/ready">ready</a></li>
+{pages}<li>Health: <a href="health/live">live</a>, <a href="health/ready">ready</a></li>
 </ul>
 </html>
 """
 
 
-def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]]) -> APIRouter:
-    """Make the routes; `document` gives the OpenAPI document, `ready` asks whether the store answers."""
+def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter:
+    """Make the routes; `document` gives the OpenAPI document, `ready` asks whether the store answers, `watched` what
+    plugins there are and who may see numbers."""
     router = APIRouter()
+    router.include_router(_health(ready, watched))
 
     @cache
     def packed() -> bytes:
@@ -47,21 +69,9 @@ def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]]) -
 
     @router.get("/", include_in_schema=False)
     async def home(request: Request) -> HTMLResponse:
-        return HTMLResponse(_HOME.replace("{base}", f"{request.scope.get('root_path', '')}/fhir"))
-
-    @router.get("/health/live", tags=["health"], summary="Whether the process runs")
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
-
-    @router.get(
-        "/health/ready",
-        tags=["health"],
-        summary="Whether requests are answered",
-        responses={503: {"description": "Not yet, or no longer"}},
-    )
-    async def is_ready() -> JSONResponse:
-        well = await ready()
-        return JSONResponse({"status": "ready" if well else "not ready"}, 200 if well else 503)
+        return HTMLResponse(
+            _HOME.replace("{base}", f"{request.scope.get('root_path', '')}/fhir").replace("{pages}", _listed(watched))
+        )
 
     @router.get(_SCHEMA, include_in_schema=False)
     async def schema(request: Request) -> Response:
@@ -80,6 +90,45 @@ def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]]) -
             swagger_favicon_url=f"{ASSETS.lstrip('/')}/favicon.png",
             swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1, "filter": True},
         )
+
+    return router
+
+
+def _listed(watched: Watched) -> str:
+    """Return the pages of plugins as items of the list."""
+    items = [f'<li><a href="{escape(each.path.lstrip("/"))}">{escape(each.title)}</a></li>' for each in watched.pages()]
+    return "".join(f"{item}\n" for item in items)
+
+
+def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health/live", tags=["health"], summary="Whether the process runs")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get(
+        "/health/ready",
+        tags=["health"],
+        summary="Whether requests are answered, and how plugins do",
+        responses={503: {"description": "Not yet, or no longer"}},
+    )
+    async def is_ready() -> JSONResponse:
+        well = await ready()
+        said: dict[str, object] = {"status": "ready" if well else "not ready"}
+        if watched.assembly is not None and watched.assembly.plugins.loaded:
+            said["plugins"] = await plugin_health(watched.assembly)
+        return JSONResponse(said, 200 if well else 503)
+
+    @router.get("/metrics", tags=["health"], summary="Numbers for Prometheus")
+    async def numbers(request: Request) -> Response:
+        address = client_address(request.scope, mapping(request.scope["headers"]), watched.settings)
+        allowed = watched.settings.metrics == "open" or (watched.settings.metrics == "local" and is_local(address))
+        if not allowed or watched.assembly is None:
+            return Response(
+                "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
+            )
+        return Response(metrics(watched.assembly), media_type=CONTENT_TYPE)
 
     return router
 

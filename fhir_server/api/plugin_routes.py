@@ -1,5 +1,6 @@
 """Routes of plugins as HTTP: the caller is let in, what is done is recorded, errors are OperationOutcomes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as HttpRoute
+from starlette.types import Message, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from fhir_server.api.auth.service import tenant_of
@@ -140,7 +142,7 @@ async def _answered(host: Host, route: Route | Page, http: Request, settings: Se
         await ctx.auditor.watch(ctx, request, run)
     else:
         await run(ctx, request)
-    return _response(answers[-1])
+    return _response(answers[-1], settings)
 
 
 def _as_fhir(host: Host, route: Route | Page, http: Request, asked: _Asked, base: str) -> FhirRequest:
@@ -166,11 +168,29 @@ def _mount(http: Request | WebSocket) -> str:
     return f"{root}{place.prefix if place else ''}{MOUNT}"
 
 
-def _response(found: RouteResponse) -> Response:
-    headers = dict(found.headers)
+class _Stream(StreamingResponse):
+    """A stream that ends when its reader takes nothing for a while: it holds a connection and, often, a snapshot."""
+
+    def __init__(self, found: RouteResponse, patience: float) -> None:
+        super().__init__(found.body, found.status, dict(found.headers), found.media_type or None)
+        self._patience = patience
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all chunks. Raises ConnectionError: nobody takes them."""
+
+        async def sending(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._patience)
+            except TimeoutError:
+                raise ConnectionError("the reader takes nothing any more") from None
+
+        await super().stream_response(sending)
+
+
+def _response(found: RouteResponse, settings: Settings) -> Response:
     if isinstance(found.body, bytes):
-        return Response(found.body, found.status, headers, found.media_type or None)
-    return StreamingResponse(found.body, found.status, headers, found.media_type or None)
+        return Response(found.body, found.status, dict(found.headers), found.media_type or None)
+    return _Stream(found, settings.send_timeout)
 
 
 def _refusal(response: FhirResponse) -> Response:

@@ -13,7 +13,7 @@ from fhir_server.plugin_host.context import Host, PluginContext, own_operation
 from fhir_server.plugin_host.deciders import PluginDeciders
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded, PluginFault, PluginGrant, Plugins
-from fhir_server.plugins.registrations import Background, Page, Route, SocketRoute
+from fhir_server.plugins.registrations import Background, HealthCheck, Metric, Page, Route, SocketRoute
 from fhir_server.storage.base import Collection
 
 
@@ -25,6 +25,7 @@ class Assembly:
     faults: Faults = field(default_factory=Faults)
     server: Server | None = None
     hosts: dict[str, Host] = field(default_factory=dict)
+    _metrics: list[tuple[Host, Metric]] | None = None
 
     def __post_init__(self) -> None:
         """Make the hosts, each with the services that it requires."""
@@ -123,6 +124,16 @@ class Assembly:
             f"{PLUGIN}{plugin.name}": PluginGrant(" ".join(plugin.scopes), plugin.manifest.past_consent)
             for plugin in self.plugins.loaded
         }
+
+    def health_checks(self) -> list[tuple[Host, HealthCheck]]:
+        """Return what tells whether plugins work."""
+        return list(self._each("register_health_checks"))
+
+    def metrics(self) -> list[tuple[Host, Metric]]:
+        """Return the numbers of plugins."""
+        if self._metrics is None:
+            self._metrics = list(self._each("register_metrics"))
+        return self._metrics
 
     def values(self, hook: str) -> list[Any]:
         """Return what a hook gives where the server takes it as it is."""

@@ -2,10 +2,6 @@
 
 import httpx
 
-from tests.plugins.platform.conftest import INSTALLED
-
-assert INSTALLED.is_dir()
-
 
 async def test_an_operation_is_called_at_each_level(http: httpx.AsyncClient) -> None:
     for path in ("/fhir/$hello", "/fhir/Patient/$hello"):
@@ -70,3 +66,28 @@ async def test_the_capability_statement_says_so(http: httpx.AsyncClient) -> None
 
 async def test_a_page_is_shown(http: httpx.AsyncClient) -> None:
     assert "<h1>Probe</h1>" in (await http.get("/probe")).text
+
+
+async def test_a_page_is_listed_on_the_first_one(http: httpx.AsyncClient) -> None:
+    assert '<a href="probe">Probe</a>' in (await http.get("/")).text
+
+
+async def test_health_tells_of_faults_and_of_what_checks_say(http: httpx.AsyncClient) -> None:
+    before = (await http.get("/health/ready")).json()["plugins"]["probe"]
+    assert before == {"state": "failing", "faults": 0, "checks": {"lamp": "the lamp is out"}}
+    await http.get("/fhir/$hello", params={"name": "boom"})
+    after = await http.get("/health/ready")
+    assert after.status_code == 200
+    assert after.json()["plugins"]["probe"]["faults"] == 1
+
+
+async def test_numbers_are_in_the_text_format(http: httpx.AsyncClient) -> None:
+    await http.get("/fhir/$hello", params={"name": "boom"})
+    lines = (await http.get("/metrics")).text.splitlines()
+    assert 'fhir_server_plugin_faults_total{plugin="probe"} 1.0' in lines
+    assert 'probe_lamps{room="hall"} 3.0' in lines
+
+
+async def test_a_socket_lets_in_and_echoes(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/probe/echo")
+    assert answer.status_code == 404  # it is no path of HTTP

@@ -8,7 +8,8 @@ MANIFEST = Manifest(
     module="probe.plugin",
     summary="One thing of each kind.",
     hooks=(
-        "amend_capabilities", "on_start", "register_collections", "register_interceptors", "register_operations",
+        "amend_capabilities", "on_start", "register_collections", "register_health_checks", "register_interceptors",
+        "register_metrics", "register_operations",
         "register_pages", "register_routes", "register_search_parameters", "register_write_checks",
     ),
     scopes=("system/Patient.crus",),

@@ -7,7 +7,9 @@ from fhir_server.plugin_api import (
     Call,
     Collection,
     Finding,
+    HealthCheck,
     Interceptor,
+    Metric,
     Operation,
     Outputs,
     Page,
@@ -143,6 +145,23 @@ def register_search_parameters() -> list[dict[str, Any]]:
             "expression": "Patient.name.where(use='nickname').given",
         }
     ]  # fmt: skip
+
+
+async def lamp(host: Any) -> str | None:
+    """Say that the lamp is out."""
+    return "the lamp is out"
+
+
+@hookimpl
+def register_health_checks() -> list[HealthCheck]:
+    """Look at the lamp."""
+    return [HealthCheck("lamp", lamp)]
+
+
+@hookimpl
+def register_metrics() -> list[Metric]:
+    """Count lamps."""
+    return [Metric("lamps", "Lamps that are there.", lambda: {("hall",): 3}, labels=("room",))]
 
 
 @hookimpl

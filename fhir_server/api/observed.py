@@ -1,0 +1,87 @@
+"""What machines look at: the health of plugins, and numbers for Prometheus.
+
+Spec: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+import asyncio
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any, Final
+
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.context import Host
+from fhir_server.plugins.registrations import HealthCheck
+from fhir_server.plugins.registrations import Metric as Registered
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_WITHIN: Final = 5.0
+
+
+async def plugin_health(assembly: Assembly) -> dict[str, Any]:
+    """Return the state of each plugin: `on`, `off`, `unavailable` or `failing`, its faults, what its checks say."""
+    found: dict[str, Any] = {}
+    for plugin in assembly.plugins.loaded:
+        off = assembly.faults.is_off(plugin.name)
+        found[plugin.name] = {"state": "off" if off else "on", "faults": assembly.faults.counts[plugin.name]}
+    for each in assembly.plugins.unavailable:
+        found[each.manifest.name] = {"state": "unavailable", "remedy": each.remedy}
+    for host, check in assembly.health_checks():
+        said = found[host.plugin.name]
+        if said["state"] != "off" and (wrong := await _checked(host, check)):
+            said["state"] = "failing"
+            said.setdefault("checks", {})[check.name] = wrong
+    return found
+
+
+async def _checked(host: Host, check: HealthCheck) -> str:
+    try:
+        return await asyncio.wait_for(check.check(host), _WITHIN) or ""
+    except TimeoutError:
+        return f"no answer within {_WITHIN:.0f} s"
+    except Exception as error:  # whatever it is, it is what health is asked about
+        return type(error).__name__
+
+
+class _Plugins(Collector):
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield all families."""
+        faults = CounterMetricFamily(
+            "fhir_server_plugin_faults", "Failures of plugins in this process.", labels=["plugin"]
+        )
+        for plugin in self._assembly.plugins.loaded:
+            faults.add_metric([plugin.name], self._assembly.faults.counts[plugin.name])
+        yield faults
+        for host, metric in self._assembly.metrics():
+            yield self._family(host, metric)
+
+    def _family(self, host: Host, metric: Registered) -> Metric:
+        made = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        family = made(f"{host.plugin.name}_{metric.name}", metric.help, labels=list(metric.labels))
+        try:
+            for labels, value in metric.read().items():
+                family.add_metric(list(labels), value)
+        except Exception as error:  # one plugin's number must not take away those of all others
+            self._assembly.faults.note(host.plugin.name, f"metric {metric.name}", error)
+        return family
+
+
+def metrics(assembly: Assembly) -> bytes:
+    """Return the numbers of this process in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Plugins(assembly))
+    return generate_latest(registry)
+
+
+def is_local(address: str) -> bool:
+    """Tell whether a request came from this machine."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == ""
