@@ -128,12 +128,13 @@ async def _opened(
 
         await register.refresh()
         await assembly.observe("on_start")
+        behind = backstage(server, assembly, stores)
         if background:
-            watching.append(asyncio.create_task(backstage(server, assembly, stores).run()))
+            watching.append(asyncio.create_task(behind.background.run()))
         with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():
             yield Running(
                 partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
-                TenantAdministration(tenants, register, stores, settings, now),
+                TenantAdministration(tenants, register, stores, settings, now), behind.feed.settled,
             )  # fmt: skip
     finally:
         for task in watching:

@@ -43,7 +43,15 @@ class Stage:
         return await context_of(self._server, FhirRequest("GET", "operation", base, grant="*", tenant=tenant))
 
 
-def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: Sequence[Part] = ()) -> Background:
+@dataclass(frozen=True, slots=True)
+class Backstage:
+    """What runs, and the feed in it."""
+
+    background: Background
+    feed: Feed
+
+
+def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: Sequence[Part] = ()) -> Backstage:
     """Put it together. Raises ValueError: two consumers, or two scheduled works, have one name."""
     stage, settings = Stage(server), server.settings
     feed = Feed(stores, stage, settings, server.now, assembly.consumers())
@@ -58,7 +66,7 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
     for host, each in assembly.background():
         noted = partial(assembly.faults.note, host.plugin.name, each.name)
         parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
-    return Background(stores, parts)
+    return Backstage(Background(stores, parts), feed)
 
 
 def _local(server: Server, tenant: str) -> str:

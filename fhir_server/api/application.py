@@ -53,8 +53,8 @@ def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
 class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
-    open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers of the feed have what
-    a tenant holds (for tests)."""
+    open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers
+    of the feed have what a tenant holds (for tests)."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]

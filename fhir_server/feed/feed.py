@@ -24,6 +24,7 @@ ORDERED: Final = "!"
 """Ends the ring that says that orders were given."""
 
 _AFTER_FAULT: Final = 5.0
+_LOOK: Final = 0.005
 
 
 class Host(Protocol):
@@ -85,6 +86,19 @@ class Feed:
             task.add_done_callback(self._orders.discard)
         else:
             feed.wake()
+
+    async def settled(self, tenant: str = HOME) -> None:
+        """Return once all consumers have been given what there is in a tenant, those that are paused apart."""
+        head = await self._stores.head(tenant) if self.consumers else 0
+        while not self._is_past(tenant, head):  # noqa: ASYNC110  # for tests: nothing else waits for this
+            await asyncio.sleep(_LOOK)
+
+    def _is_past(self, tenant: str, txid: int) -> bool:
+        feed = self.open.get(tenant)
+        if feed is None:
+            return not txid or (tenant in self._left and self._left[tenant].txid >= txid)
+        going = [lane for lane in feed.lanes if not lane.paused]
+        return all(lane.position.txid >= txid and not lane.waiting.count for lane in going)
 
     def let_go(self, tenant: str) -> None:
         """Close a tenant that is served no more."""

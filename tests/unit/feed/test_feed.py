@@ -410,3 +410,21 @@ async def test_two_consumers_of_one_name_are_refused(yard):
 
 def test_settings_have_hours_of_patience():
     assert Settings().feed_retry_for >= 6 * 3600
+
+
+async def test_a_feed_is_settled_once_all_consumers_have_all(yard):
+    store = await yard.stores.open("default")
+    slow: list[str] = []
+
+    async def handler(context, changes: Sequence[FeedChange]) -> None:
+        await asyncio.sleep(0.05)
+        slow.extend(change.id for change in changes)
+
+    async with fed(yard, Consumer("quick", Seen()), Consumer("slow", handler, batch=2, start="beginning")) as feed:
+        ids = await fill(store, 10)
+        await asyncio.wait_for(feed.settled(), 5)
+        assert slow == ids
+        clinic = await yard.stores.open("clinic")
+        more = await fill(clinic, 3, "Observation")
+        await asyncio.wait_for(feed.settled("clinic"), 5)
+        assert slow[-3:] == more
