@@ -75,7 +75,8 @@ class TypeDefinition:
 
     `by_name` has every JSON property, choices under each concrete name. `constraints` are the invariants of the
     type itself (those of a backbone are at its element). `regex` is that of a primitive's text as published: it
-    is not anchored, and that of base64Binary takes exponential time on bad input.
+    is not anchored, and that of base64Binary takes exponential time on bad input. `url` is that of the
+    StructureDefinition where it is not one of R4's own.
 
     Spec: https://hl7.org/fhir/R4/structuredefinition.html
     """
@@ -88,6 +89,7 @@ class TypeDefinition:
     by_name: Mapping[str, Element] = field(compare=False)
     constraints: tuple[str, ...] = ()
     regex: str | None = None
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ class _Reader:
             elements=found,
             by_name={name: element for element in found for name in element.json_names},
             constraints=() if nested else (*above.constraints, *self._constraints(root)),
+            url="" if nested else str(self._structure.get("url") or ""),
         )
 
     def _element(self, row: Mapping[str, Any]) -> Element | None:

@@ -216,7 +216,7 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iter
     includes = [f"{type_}:{p.code}" for p in own.values() if p.type == "reference"]
     resource: dict[str, Any] = {
         "type": type_,
-        "profile": _PROFILE + type_,
+        "profile": parts.definitions.types[type_].url or _PROFILE + type_,
         "supportedProfile": list(profiles),
         "interaction": [{"code": code} for code in _INTERACTIONS],
         "versioning": "versioned-update",

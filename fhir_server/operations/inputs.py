@@ -224,6 +224,8 @@ def _of_text(parameter: OperationParameter, text: str) -> dict[str, Any]:
     """Return the value[x] that a text in a URL stands for. Raises BadValue for a type that no URL can hold."""
     type_ = parameter.type or ""
     place = f"http.{parameter.name}"
+    if type_ == "Reference":
+        return {"valueReference": {"reference": text}}
     if parameter.parts or not (type_[:1].islower() or type_ in _ANYTHING):
         raise BadValue(f"{parameter.name} is of type {type_ or 'parts'} and needs a POST", expression=place)
     try:

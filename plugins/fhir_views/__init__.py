@@ -9,7 +9,8 @@ MANIFEST = Manifest(
     module="fhir_views.plugin",
     summary="SQL on FHIR v2: ViewDefinition, $viewdefinition-run, $viewdefinition-export, materialized views.",
     hooks=(
-        "register_operations", "register_resource_types", "register_search_parameters", "register_write_checks",
+        "register_operations", "register_routes", "register_resource_types", "register_search_parameters",
+        "register_write_checks", "register_collections", "register_scheduled_jobs",
     ),
     settings=ViewSettings,
     extra="fhir-server[views]",

@@ -63,5 +63,5 @@ async def _rest(held: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncIterato
 def operations() -> list[Operation]:
     """The operation under both of its names."""
     facts = operation("viewdefinition-run")
-    found = Operation(facts, run, "The rows of a view, as JSON, NDJSON, CSV or Parquet.", any_format=True)  # type: ignore[arg-type]
+    found = Operation(facts, run, "The rows of a view, as JSON, NDJSON, CSV or Parquet.", any_format=True)
     return [found, replace(found, facts=replace(facts, code="run", system=False))]

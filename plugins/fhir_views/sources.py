@@ -1,12 +1,14 @@
 """Which view is meant, and which resources it is run on."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fhir_server.plugin_api import (
     BadRequest,
     FhirError,
+    Forbidden,
     Gone,
     Inputs,
     InvalidResource,
@@ -14,14 +16,14 @@ from fhir_server.plugin_api import (
     NotFound,
     PluginContext,
     Services,
+    Snapshot,
     UnknownPath,
+    Wanted,
     model_of,
 )
 from fhir_views.engine import View, ViewError, compile_view
 
 _TYPE = "ViewDefinition"
-_AT_ONCE = 100
-"""Patients that one search names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,11 @@ class Filter:
     """What is wanted of the resources; `patients` None means those of all.
 
     Attributes:
-        since: an instant; resources must have been changed later.
+        since: milliseconds since 1970 UTC; resources must have been changed later.
     """
 
     patients: tuple[str, ...] | None = None
-    since: str = ""
+    since: int | None = None
 
 
 async def view_of(ctx: PluginContext, inputs: Inputs, id_: str | None, place: str = "") -> View:
@@ -123,7 +125,7 @@ async def filter_of(ctx: PluginContext, inputs: Inputs) -> Filter:
             issues=[Issue("source is not supported", "not-supported", expression=("source",))],
         )
     groups, named = inputs.many("group"), inputs.many("patient")
-    since = str(inputs.one("_since") or "")
+    since = _milliseconds(inputs.one("_since"))
     if not groups and not named:
         return Filter(None, since)
     patients = [_id_of(each, "Patient", ctx.base) for each in named]
@@ -132,6 +134,11 @@ async def filter_of(ctx: PluginContext, inputs: Inputs) -> Filter:
     for group in groups:
         patients += _members(await _present(ctx, "Group", _id_of(group, "Group", ctx.base)), ctx.base)
     return Filter(tuple(dict.fromkeys(patients)), since)
+
+
+def _milliseconds(text: str | None) -> int | None:
+    """An instant, whose form was checked already."""
+    return None if text is None else int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _id_of(reference: Mapping[str, Any], type_: str, base: str) -> str:
@@ -159,9 +166,9 @@ def _members(group: Mapping[str, Any], base: str) -> list[str]:
 
 
 async def bodies(ctx: PluginContext, view: View, wanted: Filter) -> AsyncIterator[list[bytes]]:
-    """The resources of a view that the caller may see, as JSON in batches; each once.
+    """The resources of a view that the caller may see, as JSON in batches, all of one instant.
 
-    Types that are not in the compartment of a patient are not held to patients.
+    Types that are part of no patient's record are not held to patients.
 
     Raises:
         FhirError: the caller may not search for them.
@@ -169,32 +176,17 @@ async def bodies(ctx: PluginContext, view: View, wanted: Filter) -> AsyncIterato
     type_ = view.spec.resource
     if type_ not in ctx.core.definitions.resource_types:
         raise UnknownPath(f"there are no resources of type {type_}", expression=f"{_TYPE}.resource")
-    searches = list(_searches(ctx, type_, wanted))
-    seen: set[str] = set()
-    batch: list[bytes] = []
-    for criteria in searches:
-        async for version in ctx.client.versions(type_, criteria, ctx.settings.page):
-            if len(searches) > 1 and version.key.id in seen:
-                continue
-            if len(searches) > 1:
-                seen.add(version.key.id)
-            batch.append(version.stamped())
-            if len(batch) >= ctx.settings.page:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
-
-
-def _searches(ctx: PluginContext, type_: str, wanted: Filter) -> Sequence[list[tuple[str, str]]]:
-    """The searches whose matches together are what is wanted."""
-    since = [("_lastUpdated", f"gt{wanted.since}")] if wanted.since else []
-    codes = ctx.core.definitions.compartments["Patient"].get(type_, ())
-    if wanted.patients is None or not codes:
-        return [since]
-    parts = [wanted.patients[at : at + _AT_ONCE] for at in range(0, len(wanted.patients), _AT_ONCE)]
-    return [[(code, _named(code, ids)), *since] for code in codes for ids in parts]
-
-
-def _named(code: str, ids: Sequence[str]) -> str:
-    return ",".join(ids if code == "_id" else [f"Patient/{id_}" for id_ in ids])
+    snapshot = await Snapshot.latest(ctx.core)
+    if not snapshot.may(type_):
+        await ctx.client.search(type_, [("_count", "1")])  # refuses as any search does, and is recorded
+        raise Forbidden(f"you may not read {type_}", expression=f"{_TYPE}.resource")
+    linked = snapshot.links_patients(type_)
+    sought = Wanted(since=wanted.since, patients=wanted.patients if linked else None)
+    after: int | None = None
+    while True:
+        page = await snapshot.page(type_, sought, after, ctx.settings.page)
+        if page.versions:
+            yield [version.stamped() for version in page.versions]
+        if page.next is None:
+            return
+        after = page.next

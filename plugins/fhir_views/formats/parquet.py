@@ -8,13 +8,10 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fhir_server.plugin_api import BadRequest, encode
 from fhir_views.engine import Column, Fault, Row, RowError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _GROUP = 50_000
 _INTEGERS = frozenset({"integer", "positiveInt", "unsignedInt", "integer64"})
@@ -96,7 +93,7 @@ class _Sink(io.RawIOBase):
         return data
 
 
-def _field(column: Column) -> "pa.Field[Any]":
+def _field(column: Column) -> Any:
     import pyarrow as pa
 
     single = pa.bool_() if column.type == "boolean" else pa.int64() if column.type in _INTEGERS else _other(column.type)
