@@ -36,7 +36,7 @@ class TestServer:
     def settle(self) -> None:
         """Wait until the consumers of the change feed have seen all that is written."""
         assert self.app.running is not None
-        self._portal.call(self.app.running.settled)
+        self._portal.call(self.app.running.settled, "default")
 
     def patient(self, **members: Any) -> dict[str, Any]:
         """Return a valid Patient."""
