@@ -184,7 +184,9 @@ async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes
     media = formats.parse(header)
     if found.type == "Binary" and interaction in ("create", "update") and is_content(body, media.name):
         return *_content(head, found, body, media.name), url_query
-    if interaction == "operation" and media.name in formats.ARCHIVES:
+    if interaction == "operation" and (
+        media.name in formats.ARCHIVES or (media.name == formats.GRAPHQL and found.operation in parts.any_format)
+    ):
         return wrapped(body, header, {}, None), formats.FHIR_JSON, url_query
     formats.check_body_type(media)
     if media.name == formats.FORM and interaction not in _BODIES:

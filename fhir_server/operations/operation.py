@@ -32,6 +32,7 @@ class CoreOperation:
     searches: it also takes the search parameters of its type.
     links: names in the query that only its own page links have.
     lenient: parameters that its definition does not have are ignored in a body.
+    own_body: a body that is JSON of its own kind is left to its handler, which finds it in the request.
     makes_job: calls that ask to be a job (`Prefer: respond-async`) come to its handler, which makes one itself.
     any_format: it answers in media types of its own, so what `Accept` and `_format` ask for is for it to judge.
     background: what its job ends in is its answer as it is, and another process may run it again from the start.
@@ -46,6 +47,7 @@ class CoreOperation:
     lenient: bool = False
     makes_job: bool = False
     any_format: bool = False
+    own_body: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:
         """Answer a call.
@@ -59,7 +61,7 @@ class CoreOperation:
             error.headers["Allow"] = "POST, OPTIONS"
             raise error
         reader = Reader(self.facts, searches=self.searches, links=self.links, lenient=self.lenient)
-        inputs, search = reader.read(ctx, request)
+        inputs, search = reader.read(ctx, request.but(body=b"") if self.own_body else request)
         result = await self.handler(ctx, Call(request, inputs, search))
         if isinstance(result, FhirResponse):
             return result
