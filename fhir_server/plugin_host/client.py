@@ -172,7 +172,7 @@ class Client:
         return _resource(await self.request("GET", f"{path}?{urlencode(list(parameters))}"))
 
     async def referring(self, key: ResourceKey) -> Referrers:
-        """Return who refers to a resource now, by any reference that is indexed, and how many the caller may not see."""
+        """Return who refers to a resource now by any indexed reference, and how many the caller may not see."""
         return await referring(await self._made(), key)
 
     async def put_all(
