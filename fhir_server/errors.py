@@ -198,6 +198,12 @@ class StoreFull(FhirError):
     status, code = 507, "no-store"
 
 
+class DamagedStore(FhirError):
+    """What is stored is not what was written, or its key does not fit: nothing of it is given out."""
+
+    status, code = 500, "exception"
+
+
 class Unsupported(FhirError):
     """A part of the specification that this server does not offer."""
 

@@ -35,7 +35,9 @@ def unseal(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
     try:
         return cipher.decrypt(sealed[PREFIX:_TEXT], sealed[_TEXT:], context)
     except (InvalidTag, ValueError):
-        raise Damaged(f"the body of {_place(context)} is damaged, or stands in another's place") from None
+        place = context.decode().split("|")[1]
+        said = f"the body of {place} is damaged, or stands in another's place"
+        raise Damaged(said, place.rpartition("/")[0]) from None
 
 
 def prefix(number: int) -> bytes:
@@ -46,7 +48,3 @@ def prefix(number: int) -> bytes:
 def number_of(sealed: bytes) -> int:
     """Return the number of the key that a sealed body names."""
     return int.from_bytes(sealed[NUMBER], "big")
-
-
-def _place(context: bytes) -> str:
-    return context.decode().split("|")[1]

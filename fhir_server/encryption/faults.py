@@ -10,4 +10,11 @@ class WrongKey(EncryptionFault):
 
 
 class Damaged(EncryptionFault):
-    """Bytes that are not those that were written, or stand in another's place."""
+    """Bytes that are not those that were written, or stand in another's place.
+
+    entity: what it is about, as `Type/id` or the name of a part; patient: whose it is, where that is known.
+    """
+
+    def __init__(self, message: str, entity: str = "", patient: str = "") -> None:
+        super().__init__(message)
+        self.entity, self.patient = entity, patient

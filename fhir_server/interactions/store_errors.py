@@ -6,6 +6,7 @@ from fhir_server.context import Context
 from fhir_server.errors import (
     Busy,
     Conflict,
+    DamagedStore,
     FhirError,
     Issue,
     LinkExpired,
@@ -22,6 +23,7 @@ from fhir_server.storage.base import (
     SearchTooCostly,
     SnapshotGone,
     StillReferenced,
+    StorageDamaged,
     StorageFull,
     StoreError,
     VersionChanged,
@@ -82,5 +84,9 @@ _TRANSLATIONS: dict[type[StoreError], Callable[..., FhirError]] = {
     SnapshotGone: lambda error: LinkExpired("this page link has expired; search again", expression="http.url"),
     WriteBusy: lambda error: Busy("too many writers wait; nothing was stored, try again"),
     SearchTooCostly: lambda error: TooCostly("the search takes too long; narrow it", expression="http.url"),
+    StorageDamaged: lambda error: DamagedStore(
+        "what is stored here is damaged, or under another key; nothing of it is given out. An alarm was raised: the "
+        "log says what it is, and a backup may have it whole"
+    ),
     StorageFull: lambda error: StoreFull("there is no space left for this write; nothing was stored"),
 }

@@ -134,6 +134,7 @@ def _certificate(ctx: Context, entry: tuple[str, str, int], done: Erased) -> Pai
         *(("left", {"reference": str(key)}) for key in done.left[:_NAMED]),
         ("residue", done.residue),
         ("compacted", done.compacted),
+        ("keyDestroyed", done.shredded),
         ("milliseconds", max(0, ctx.now() - began)),
     ]
 

@@ -70,7 +70,8 @@ class Erased:
 
     before, after: the same figures, measured before and after. versions: how many versions went. cut: resources that
     references were cut out of. left: those that still name the patient, by wish. residue: how often identifying texts
-    stand in the files afterwards; live: how often in resources of others.
+    stand in the files afterwards; live: how often in resources of others. shredded: whether a key of the patient was
+    destroyed, without which no older backup gives anything of it.
     """
 
     before: dict[str, int]
@@ -80,6 +81,7 @@ class Erased:
     left: tuple[ResourceKey, ...]
     residue: int
     compacted: bool
+    shredded: bool = False
 
 
 async def find(
@@ -113,10 +115,11 @@ async def erase(ctx: Context, asked: Asked, found: Found) -> Erased:
         after = await find(ctx, asked.patient, after.own, person)
         if _is_clean(after, asked):
             break
+    shredded = _is_clean(after, asked) and await ctx.store.shred(asked.patient.id)
     residue, compacted = await _residue(ctx, asked, person)
     left = tuple(sorted({*after.shared, *after.mentions.current, *after.mentions.past}))
     ctx.progress(total, total)
-    return Erased(before.counts, after.counts, versions, len(cut), left, residue, compacted)
+    return Erased(before.counts, after.counts, versions, len(cut), left, residue, compacted, shredded)
 
 
 def _is_clean(found: Found, asked: Asked) -> bool:

@@ -265,6 +265,10 @@ class StorageFault(StoreError):
     """The engine failed (corruption, lost file); nothing of the write is stored."""
 
 
+class StorageDamaged(StorageFault):
+    """What is stored is not what was written: a page, a body or a large object was changed, or its key is another."""
+
+
 class Records(Protocol):
     """Reading of records; writing goes through `Store.commit`."""
 
@@ -377,6 +381,10 @@ class Store(Protocol):
 
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
         """Do `purge` of the superseded versions of many resources at once; values that named nobody else go too."""
+
+    async def shred(self, patient: str) -> bool:
+        """Destroy the key under which a patient's resources are sealed, beyond recovery from older backups too; tell
+        whether there was one. What is sealed by it and still there is kept."""
 
     async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
         """Return how often each text stands in the files of the record, in use or not."""

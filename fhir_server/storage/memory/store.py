@@ -189,6 +189,10 @@ class MemoryStore:
         """There are no files."""
         return (0,) * len(probes)
 
+    async def shred(self, patient: str) -> bool:
+        """There are no keys."""
+        return False
+
     async def compact(self) -> None:
         """There is nothing that was not overwritten."""
 

@@ -12,8 +12,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol
 
-from fhir_server.encryption.chunks import SealedReader, SealedWriter, plain_size
+from fhir_server.encryption.blob_keys import BlobKeys
+from fhir_server.encryption.chunks import SealedReader, SealedWriter, hand_over, plain_size
 from fhir_server.storage.base import BlobRef
+from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import Keys, no_keys
 
 STAGED_LIFE: Final = 3_600
@@ -32,10 +34,15 @@ class BlobReader(Protocol):
 class BlobFiles:
     """Paths, marks and syncs of the blobs of one record; with keys, their files are encrypted."""
 
-    def __init__(self, folder: Path, *, durable: bool, keys: Keys = no_keys) -> None:
-        self._folder, self._durable, self._keys = folder, durable, keys
+    def __init__(self, folder: Path, *, durable: bool, keys: Keys = no_keys, bodies: Bodies | None = None) -> None:
+        self._folder, self._durable, self._unlocked, self._bodies = folder, durable, keys, bodies
         self._marks = folder / "staged"
         self._marks.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def tenant(self) -> str:
+        """Whose they are."""
+        return self._folder.parent.name
 
     def path(self, blob_id: str) -> Path:
         """Return where the bytes of a blob stand."""
@@ -49,11 +56,11 @@ class BlobFiles:
 
     def size(self, blob_id: str) -> int:
         """Return how many bytes the file of a blob holds; -1 for one that is missing or cut."""
+        path = self.path(blob_id)
         try:
-            length = self.path(blob_id).stat().st_size
+            return path.stat().st_size if self._unlocked() is None else plain_size(path)
         except FileNotFoundError:
             return -1
-        return length if self._keys() is None else plain_size(length)
 
     def begin(self, blob_id: str) -> FileIO | SealedWriter:
         """Mark a new blob and open its file for writing."""
@@ -76,6 +83,12 @@ class BlobFiles:
         self._sync(self.path(ref.id).parent)
         (self._marks / ref.id).rename(self._marks / f"{ref.id}.{ref.size}.{ref.sha256}")
         self._sync(self._marks)
+
+    def hand_over(self, blob_id: str, number: int | None) -> None:
+        """Bring a blob under the key of a patient, or of nobody. Raises EncryptionFault."""
+        keys = self._keys()
+        if keys is not None:
+            hand_over(self.path(blob_id), keys, blob_id, number)
 
     def mark(self, blob_id: str) -> None:
         """Tell `sweep` to look whether a row speaks for this blob."""
@@ -105,6 +118,12 @@ class BlobFiles:
     def _unmark(self, blob_id: str) -> None:
         for mark in self._marks.glob(f"{blob_id}*"):
             mark.unlink(missing_ok=True)
+
+    def _keys(self) -> BlobKeys | None:
+        keys = self._unlocked()
+        if keys is None or self._bodies is None:
+            return None if keys is None else BlobKeys(keys)
+        return BlobKeys(keys, self._bodies.cipher)
 
     def _sync(self, folder: Path) -> None:
         if self._durable:

@@ -7,6 +7,7 @@ import apsw
 from fhir_server.storage.base import BlobChange, StorageFault
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import fetch
+from fhir_server.storage.sqlite.sealer import Sealer
 
 _KNOWN = "SELECT 1 FROM blob WHERE id=?"
 
@@ -20,11 +21,18 @@ def check(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobC
             raise StorageFault(f"there is no staged blob {change.id}")
 
 
-def write(connection: apsw.Connection, files: BlobFiles, changes: Sequence[BlobChange]) -> tuple[list[str], list[str]]:
-    """Write the rows; return the ids that were attached and those released, whose bytes can go after the commit."""
+def write(
+    connection: apsw.Connection, files: BlobFiles, sealer: Sealer, changes: Sequence[BlobChange]
+) -> tuple[list[str], list[str]]:
+    """Write the rows; return the ids that were attached and those released, whose bytes can go after the commit.
+
+    A blob of a patient comes under the patient's key.
+    """
     attached, released = [], []
     for change in changes:
         if change.attach:
+            if change.patient and sealer.bodies.sealing and files.staged(change.id) is not None:
+                files.hand_over(change.id, sealer.numbers(connection, (change.patient,))[change.patient])
             _attach(connection, files, change)
             attached.append(change.id)
         elif fetch(connection, _KNOWN, (change.id,)):

@@ -32,9 +32,9 @@ class SqliteBlobs:
             digest, size = sha256(), 0
             async for chunk in chunks:
                 size += len(chunk)
-                await _on_disk(_write, file, chunk, digest)
+                await _on_disk(self._files, _write, file, chunk, digest)
             ref = BlobRef(blob_id, size, digest.hexdigest())
-            await _on_disk(self._files.finish, file, ref)
+            await _on_disk(self._files, self._files.finish, file, ref)
         except BaseException:
             file.close()
             self._files.settle((), (blob_id,))
@@ -43,7 +43,7 @@ class SqliteBlobs:
 
     async def _begun(self, blob_id: str) -> FileIO | SealedWriter:
         """Open the file; a caller who is cancelled meanwhile leaves nothing behind."""
-        opening = asyncio.ensure_future(_on_disk(self._files.begin, blob_id))
+        opening = asyncio.ensure_future(_on_disk(self._files, self._files.begin, blob_id))
         try:
             file: FileIO | SealedWriter = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -75,9 +75,9 @@ class SqliteBlobs:
         return [row[0] for row in rows]
 
 
-async def _on_disk(work: Callable[..., Any], *arguments: Any) -> Any:
+async def _on_disk(files: BlobFiles, work: Callable[..., Any], *arguments: Any) -> Any:
     """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's."""
-    with faults():
+    with faults(files.tenant):
         return await asyncio.to_thread(work, *arguments)
 
 
@@ -93,9 +93,9 @@ def _write(file: FileIO | SealedWriter, chunk: bytes, digest: Any) -> None:
 
 
 async def _read(files: BlobFiles, blob_id: str, start: int, end: int) -> AsyncIterator[bytes]:
-    with closing(await _on_disk(files.open, blob_id)) as file:
+    with closing(await _on_disk(files, files.open, blob_id)) as file:
         while start < end:
-            chunk: bytes = await _on_disk(file.pread, min(CHUNK, end - start), start)
+            chunk: bytes = await _on_disk(files, file.pread, min(CHUNK, end - start), start)
             if not chunk:
                 raise StorageFault(f"the file of blob {blob_id} is shorter than it was written")
             start += len(chunk)

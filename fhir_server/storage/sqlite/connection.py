@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import apsw
 
-from fhir_server.encryption.envelopes import SEALED
-from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.alerts import Alert, raise_alert
+from fhir_server.encryption.envelopes import SEALED, number_of
+from fhir_server.encryption.faults import Damaged, EncryptionFault
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StorageFault, StorageFull
+from fhir_server.storage.base import StorageDamaged, StorageFault, StorageFull
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import unlock
 
@@ -34,7 +35,12 @@ def body_of(connection: apsw.Connection, key: ResourceKey, version: int, data: b
     if not data or data[0] != SEALED:
         return data
     assert isinstance(connection, Record)
-    return connection.bodies.opened(key, version, data)
+    try:
+        return connection.bodies.opened(key, version, data)
+    except Damaged as error:
+        for (patient,) in fetch(connection, "SELECT patient FROM patient_key WHERE key=?", (number_of(data),)):
+            error.patient = patient
+        raise
 
 
 def connect(path: Path, settings: Settings, *, writer: bool, bodies: Bodies | None = None) -> apsw.Connection:
@@ -84,19 +90,26 @@ def size_of(connection: apsw.Connection) -> int:
 
 
 @contextmanager
-def faults() -> Iterator[None]:
-    """Translate what the driver raises into the errors of the Store contract."""
+def faults(tenant: str = "") -> Iterator[None]:
+    """Translate what the driver raises into the errors of the Store contract; damage and wrong keys raise an alarm."""
     try:
         yield
     except apsw.FullError as error:
         raise StorageFull(str(error)) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
-        _log.error("the record is damaged: a page is not what was written (%s)", error)
-        raise StorageFault(f"the record is damaged, a page is not what was written: {error}") from error
+        said = f"the record is damaged, a page is not what was written: {error}"
+        _log.error("%s", said)
+        raise_alert(Alert("damaged-store", tenant, said, "record.db"))
+        raise StorageDamaged(said) from error
     except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError) as error:
         raise StorageFault(str(error)) from error
+    except Damaged as error:
+        _log.error("%s", error)
+        raise_alert(Alert("damaged-store", tenant, str(error), error.entity, error.patient))
+        raise StorageDamaged(str(error)) from error
     except EncryptionFault as error:
         _log.error("%s", error)
+        raise_alert(Alert("wrong-key", tenant, str(error)))
         raise StorageFault(str(error)) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

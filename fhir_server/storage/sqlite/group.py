@@ -81,7 +81,7 @@ class Group:
         self._pending.begin_request()
         written = tuple(self._write(change) for change in work.changes)
         record_rows.write(self._connection, work.records)
-        attached, released = blob_rows.write(self._connection, self._around.files, work.blobs)
+        attached, released = blob_rows.write(self._connection, self._around.files, self._around.sealer, work.blobs)
         if work.records or work.blobs:
             self._pending.begin_tx()
         audited = self._audit.add(work.audit(written)) if work.audit else 0

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import apsw
 
+from fhir_server.encryption.blob_keys import BlobKeys
 from fhir_server.encryption.chunks import CHUNK, SealedReader, SealedWriter, key_name
 from fhir_server.encryption.faults import Damaged
 from fhir_server.encryption.keyring import Keyring, read_keyring
@@ -77,7 +78,10 @@ def seal_blobs(folder: Path, settings: Settings, progress: Progress = lambda don
 def behind(folder: Path) -> int:
     """Return how many blobs are not under the current key."""
     ring = read_keyring(folder)
-    return sum(key_name(path) != ring.current for path in _blobs(folder)) if ring else 0
+    if ring is None:
+        return 0
+    names = map(key_name, _blobs(folder))
+    return sum(name != ring.current and not name.startswith("p") for name in names)
 
 
 def plain_copies(folder: Path) -> list[Path]:
@@ -148,13 +152,15 @@ def _retire(folder: Path) -> bool:
 
 def _seal(path: Path, keys: Unlocked, turn: Turn, *, plain: bool) -> bool:
     name = key_name(path)
+    if not plain and name.startswith("p"):
+        return False  # under the key of a patient
     if name == keys.ring.current and (not plain or _opens(path, keys)):
         return False
     if not plain and _staged(path):
         return False
     draft = path.with_name(f"{path.name}.new")
-    reader: BlobReader = PlainReader(path) if plain else SealedReader(path, keys, path.name)
-    with closing(reader), closing(SealedWriter(FileIO(draft, "xb"), keys, path.name)) as writer:
+    reader: BlobReader = PlainReader(path) if plain else SealedReader(path, BlobKeys(keys), path.name)
+    with closing(reader), closing(SealedWriter(FileIO(draft, "xb"), BlobKeys(keys), path.name)) as writer:
         at = 0
         while data := reader.pread(4 * CHUNK, at):
             at += writer.write(data)
@@ -171,7 +177,7 @@ def _seal(path: Path, keys: Unlocked, turn: Turn, *, plain: bool) -> bool:
 def _opens(path: Path, keys: Unlocked) -> bool:
     """Tell whether it is what it says: a plain blob may look as if it were encrypted, if its sender wanted that."""
     try:
-        with closing(SealedReader(path, keys, path.name)) as reader:
+        with closing(SealedReader(path, BlobKeys(keys), path.name)) as reader:
             reader.pread(1, 0)
     except Damaged:
         return False

@@ -4,10 +4,12 @@ import apsw
 
 from fhir_server.encryption.envelopes import PREFIX, prefix
 from fhir_server.storage.sqlite.bare_copy import MISSING
+from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.schema import CURRENT
 
+_OF_PATIENT = "SELECT id FROM blob WHERE patient=?"
 SLICE = 5_000  # bodies that one transaction looks at
 
 
@@ -38,9 +40,13 @@ def bury(connection: apsw.Connection, numbers: list[int], after: int) -> int | N
     return rows[-1][0] if rows else None
 
 
-def forget_keys(connection: apsw.Connection, gone: list[tuple[str, int]]) -> None:
-    """Forget who had the keys that are destroyed."""
+def forget_keys(connection: apsw.Connection, files: BlobFiles, gone: list[tuple[str, int]]) -> None:
+    """Forget who had the keys that are destroyed, and the blobs that they had."""
     connection.executemany("DELETE FROM patient_key WHERE patient=? AND key=?", gone)
+    blobs = [id_ for patient, _ in gone for (id_,) in fetch(connection, _OF_PATIENT, (patient,))]
+    connection.executemany("DELETE FROM blob WHERE id=?", [(id_,) for id_ in blobs])
+    for id_ in blobs:
+        files.mark(id_)  # the sweep removes the bytes
 
 
 def done(connection: apsw.Connection) -> None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite import erase, revival, upkeep
+from fhir_server.storage.sqlite import erase, revival, shredding, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.text import TextIndex
@@ -47,6 +48,7 @@ class Runs:
         while count := await self._writer.submit(upkeep.sweep_slice):
             done += count
         await self._writer.submit(lambda connection: upkeep.sweep_blobs(connection, self._beside.files))
+        await self.destroy_doomed(settings.patient_keys_copy)
         return done
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
@@ -89,6 +91,26 @@ class Runs:
         await self._writer.submit(upkeep.reindex_end)
         return int(done)
 
+    async def shred(self, patient: str, copy: Path | None) -> bool:
+        """Destroy the key of a patient; tell whether there was one."""
+        bodies, files = self._beside.bodies, self._beside.files
+        number = await self._read(lambda connection: shredding.number_of(connection, patient))
+        if number is not None:
+            pids, last = await self._read(lambda connection: shredding.under(connection, number))
+            for at in range(0, len(pids), shredding.SLICE):
+                some = pids[at : at + shredding.SLICE]
+                await self._writer.submit(partial(shredding.reseal, bodies=bodies, pids=some))
+            doom = partial(shredding.doom, bodies=bodies, files=files, patient=patient, number=number, after=last)
+            await self._writer.submit(doom)
+        return await self.destroy_doomed(copy) > 0
+
+    async def destroy_doomed(self, copy: Path | None) -> int:
+        """Destroy keys, also those that a crash left doomed; return how many."""
+        if not await self._read(shredding.doomed):
+            return 0
+        count: int = await self._writer.submit(partial(shredding.destroy, bodies=self._beside.bodies, copy=copy))
+        return count
+
     async def revive(self, extract: Callable[[str, bytes], IndexEntries]) -> int:
         """Make the index of a restored record, and deletions of what was erased after the backup; goes on where it
         was stopped."""
@@ -99,7 +121,7 @@ class Runs:
         after: int | None = 0 if gone else None
         while after is not None:
             after = await self._writer.submit(partial(revival.bury, numbers=numbers, after=after))
-        await self._writer.submit(lambda connection: revival.forget_keys(connection, gone))
+        await self._writer.submit(lambda connection: revival.forget_keys(connection, self._beside.files, gone))
         count = await self.reindex((), extract, lambda done, of: None)
         await self._writer.submit(revival.done)
         return count

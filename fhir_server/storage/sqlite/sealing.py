@@ -10,7 +10,8 @@ from typing import Final
 
 import apsw
 
-from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.alerts import Alert, raise_alert
+from fhir_server.encryption.faults import EncryptionFault, WrongKey
 from fhir_server.encryption.masters.chosen import encrypted
 from fhir_server.encryption.unlocked import Unlocked, begin_encrypted, unlocked
 from fhir_server.settings import Settings
@@ -32,6 +33,9 @@ def keys_of(folder: Path, settings: Settings) -> Keys:
     def keys() -> Unlocked | None:
         try:
             return unlocked(folder, settings)
+        except WrongKey as error:
+            raise_alert(Alert("wrong-key", folder.name, str(error), "keys.json"))
+            raise StorageFault(str(error)) from error
         except EncryptionFault as error:
             raise StorageFault(str(error)) from error
 
@@ -61,9 +65,9 @@ def give_key(connection: apsw.Connection, path: Path, key: bytes, name: str) -> 
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     except apsw.NotADBError:
-        raise StorageFault(
-            f"{path} does not open with key {name}: it is under another key, or its first page is damaged"
-        ) from None
+        said = f"{path} does not open with key {name}: it is under another key, or its first page is damaged"
+        raise_alert(Alert("wrong-key", path.parent.name, said, path.name))
+        raise StorageFault(said) from None
 
 
 def purpose(path: Path) -> str:

@@ -83,7 +83,9 @@ class SqliteStore:
         for _ in range(settings.readers):
             self._readers.put(connect(folder / "record.db", settings, writer=False, bodies=bodies))
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
-        files = self._files = BlobFiles(folder / "blobs", durable=settings.durable, keys=keys_of(folder, settings))
+        files = self._files = BlobFiles(
+            folder / "blobs", durable=settings.durable, keys=keys_of(folder, settings), bodies=bodies
+        )
         self._text = TextIndex(folder / "text.db", settings)
         self._writer = Writer(
             folder, settings, clock, Around(partial(search_keys, text=self._text), files, Sealer(bodies))
@@ -95,7 +97,7 @@ class SqliteStore:
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
-        with faults():
+        with faults(self._folder.name):
             return reads.read(self._inline, key)
 
     async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
@@ -104,7 +106,7 @@ class SqliteStore:
 
     async def read_version(self, key: ResourceKey, version: int) -> Version | None:
         """Return one version."""
-        with faults():
+        with faults(self._folder.name):
             return reads.read_version(self._inline, key, version)
 
     async def commit(
@@ -164,7 +166,7 @@ class SqliteStore:
 
     async def last_txid(self) -> int:
         """Return the txid of the newest visible commit (0 for an empty store)."""
-        with faults():
+        with faults(self._folder.name):
             return reads.last_txid(self._inline)
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
@@ -174,6 +176,10 @@ class SqliteStore:
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
         """Erase the superseded versions of many resources beyond recovery; return how many versions went."""
         return await self._runs.purge_history(keys)
+
+    async def shred(self, patient: str) -> bool:
+        """Destroy the key under which a patient's resources are sealed; tell whether there was one."""
+        return await self._runs.shred(patient, self._settings.patient_keys_copy)
 
     async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
         """Return how often each text stands in the files of the record, in use or not."""
@@ -222,7 +228,7 @@ class SqliteStore:
 
     async def statistics(self) -> Mapping[str, int]:
         """Return the number of current resources by type; free."""
-        with faults():
+        with faults(self._folder.name):
             return dict(fetch(self._inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
 
     def health(self) -> Health:
@@ -240,7 +246,7 @@ class SqliteStore:
 
     async def _read_inline(self, run: Callable[[apsw.Connection], T]) -> T:
         """Run a short read on the event loop, in one snapshot."""
-        with faults():
+        with faults(self._folder.name):
             return _in_snapshot(self._inline, run)
 
     async def _read(self, run: Callable[[apsw.Connection], T]) -> T:
@@ -250,7 +256,7 @@ class SqliteStore:
     def _on_reader(self, run: Callable[[apsw.Connection], Any]) -> Any:
         connection = self._readers.get()
         try:
-            with faults():
+            with faults(self._folder.name):
                 return _in_snapshot(connection, run)
         finally:
             self._readers.put(connection)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StorageFull, StoreError
+from fhir_server.storage.base import StorageDamaged, StorageFull, StoreError
 from fhir_server.storage.sqlite.checkpoints import Checkpoints
 from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_of
 from fhir_server.storage.sqlite.files import rewrite
@@ -137,7 +137,7 @@ class Writer:
     def _task(self, job: Job) -> Any:
         try:
             if isinstance(job.work, Checkpoint):
-                with faults():
+                with faults(self._record.parent.name):
                     if job.work.anew:
                         rewrite(self._record, self._settings)
                     return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -152,6 +152,10 @@ class Writer:
             outcomes = self._transaction(
                 lambda connection: Group(connection, self.interning, self._around, self._watch).run(works, now)
             )
+        except StorageDamaged as error:
+            if len(works) > 1:
+                return [self._group([work])[0] for work in works]  # it may be one resource that is damaged
+            return [error]
         except StoreError as error:
             self._failed(error)
             return [error] * len(works)
@@ -185,7 +189,7 @@ class Writer:
     def _transaction(self, run: Callable[[apsw.Connection], T]) -> T:
         connection = self._connection
         try:
-            with faults():
+            with faults(self._record.parent.name):
                 connection.execute("BEGIN IMMEDIATE")
                 self._check_epoch()
                 result = run(connection)
