@@ -7,8 +7,8 @@ MANIFEST = Manifest(
     name="fhir_match",
     version="1.0.0",
     module="fhir_match.plugin",
-    summary="Finds patients that are one person, with explained scores.",
-    hooks=("register_operations", "register_services"),
+    summary="Finds patients that are one person, with explained scores; merges records and undoes it.",
+    hooks=("register_collections", "register_operations", "register_search_parameters", "register_services"),
     settings=MatchSettings,
     provides=("patient-matcher",),
 )
