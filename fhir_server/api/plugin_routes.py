@@ -172,6 +172,7 @@ class _Stream(StreamingResponse):
     """A stream that ends when its reader takes nothing for a while: it holds a connection and, often, a snapshot."""
 
     def __init__(self, found: RouteResponse, patience: float) -> None:
+        assert not isinstance(found.body, bytes)
         super().__init__(found.body, found.status, dict(found.headers), found.media_type or None)
         self._patience = patience
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from fhir_server.auth.lasting import make_lasting, still_lasts
 from fhir_server.context import Caller, Context
 from fhir_server.dispatch import PLUGIN, Server, context_of
 from fhir_server.errors import FhirError
@@ -14,6 +15,10 @@ from fhir_server.plugin_host.client import Client
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded
 from fhir_server.storage.base import BlobRef, Record, RecordChange, Store, StoreError, Where
+
+
+SERVER = "*"
+"""The grant of what the server does by itself, and of everybody where nothing asks for tokens."""
 
 
 class PluginStore:
@@ -131,6 +136,26 @@ class Host:
     async def context_for(self, request: FhirRequest) -> Context:
         """Return the server's context of a request, its caller let in. Raises Unauthorized."""
         return await context_of(self._server(), request)
+
+    async def under(self, tenant: str, grant: str, base: str = "") -> PluginContext:
+        """Return a context under a lasting grant. Raises Unauthorized: it has ended, with its app or its user."""
+        server = self._server()
+        if server.gate is not None and grant != SERVER:
+            found = await server.tenants.of(tenant)
+            await still_lasts(await server.gate.desk(found, base), grant)
+        return self.within(await context_of(server, FhirRequest("GET", "operation", base, tenant=tenant, grant=grant)))
+
+    async def lasting_grant(self, ctx: PluginContext) -> str:
+        """Return a grant for work that goes on for the caller when their token has expired.
+
+        It gives what theirs gives, at each moment; the user sees it among their apps and may revoke it, and it ends
+        with the app and with the user.
+        """
+        server = self._server()
+        if server.gate is None or ctx.caller.grant == SERVER or ctx.caller.grant.startswith(PLUGIN):
+            return ctx.caller.grant
+        found = await server.tenants.of(ctx.tenant)
+        return await make_lasting(await server.gate.desk(found, ctx.base), ctx.caller.grant)
 
     def within(self, ctx: Context, tenant: str = "") -> PluginContext:
         """Return the plugin's view of a context of the server."""
