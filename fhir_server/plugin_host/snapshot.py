@@ -1,6 +1,6 @@
 """Snapshot: all that a caller may see, as it was at one commit, in pages of stored bytes that nobody parsed."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
@@ -9,6 +9,7 @@ from fhir_server.context import Context
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
 from fhir_server.interactions.store_errors import translate
+from fhir_server.interactions.subset import Subset, cut, named
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.search.parameters_links import LINK, VIA
@@ -49,7 +50,8 @@ class Wanted:
     since, until: later than, and not later than, in milliseconds since 1970.
     patients: ids of patients of whose record it has to be part. linked: it has to be part of somebody's.
     ids: exactly these. refers: a search parameter, and what it has to point at by it, any of these.
-    cohort: of patients: searches by type; of each type something of the patient has to match one of its searches.
+    cohort: of patients: (type, search); for each the patient, or something of their record, has to match.
+    pointing: it has to point, by its search parameter `target`, at something of a type that is wanted itself.
     """
 
     filters: tuple[str, ...] = ()
@@ -59,7 +61,8 @@ class Wanted:
     linked: bool = False
     ids: tuple[str, ...] | None = None
     refers: tuple[str, tuple[ResourceKey, ...]] | None = None
-    cohort: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cohort: tuple[tuple[str, str], ...] = ()
+    pointing: Mapping[str, "Wanted"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,10 @@ class Snapshot:
             raise await translate(self._ctx, error) from error
         return Rows(await self._shown(page.versions), page.next.pid if page.next else None)
 
+    def cut(self, version: Version, elements: Collection[str]) -> bytes:
+        """Return a resource with these elements alone, besides those that it has to have; marked SUBSETTED."""
+        return cut(self._ctx.definitions, version, Subset("elements", named(elements)))
+
     async def count(self, types: Iterable[str]) -> dict[str, int]:
         """Return the number of all current resources of these types, seen or not: a measure of the work ahead."""
         totals = await self._ctx.store.statistics()
@@ -172,12 +179,14 @@ class Snapshot:
         if wanted.refers is not None:
             name, keys = wanted.refers
             parts.append(Reference(name, tuple(ReferenceValue(*key) for key in keys)))
-        parts += [self._of_cohort(of, filters) for of, filters in wanted.cohort.items()]
+        parts += [self._of_cohort(of, filter_) for of, filter_ in wanted.cohort]
+        if wanted.pointing:
+            parts.append(any_of([Chain("target", to, self._node(to, it)) for to, it in wanted.pointing.items()]))
         kept = tuple(part for part in parts if part != EVERYTHING)
         return kept[0] if len(kept) == 1 else And(kept)
 
-    def _of_cohort(self, type_: str, filters: Sequence[str]) -> Node:
-        found = any_of([self._filter(type_, each) for each in filters])
+    def _of_cohort(self, type_: str, filter_: str) -> Node:
+        found = self._filter(type_, filter_)
         return found if type_ == "Patient" else Has(type_, LINK, found)
 
     def _filter(self, type_: str, filter_: str) -> Node:
