@@ -5,6 +5,7 @@ and its tag. Bound to it are tenant, type, id, version and the number of the key
 """
 
 import os
+from struct import Struct
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -13,19 +14,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fhir_server.encryption.faults import Damaged
 
 SEALED: Final = 1
-NUMBER: Final = slice(1, 9)
 PREFIX: Final = 9
 _NONCE: Final = 12
 _TEXT: Final = PREFIX + _NONCE
-
-
-def bound(tenant: str, place: str, number: int) -> bytes:
-    """Return what a body is bound to; `place` is `Type/id/version`."""
-    return f"{tenant}|{place}|{number}".encode()
+_PREFIX: Final = Struct(">BQ")
 
 
 def seal(cipher: AESGCM, number: int, data: bytes, context: bytes) -> bytes:
-    """Return the sealed body. Nonces are random: a restored backup may give out the same versions once more."""
+    """Return the sealed body; the context is `tenant|Type/id/version|number`. Nonces are random: a restored backup may give out the same versions once more."""
     nonce = os.urandom(_NONCE)
     return b"".join((prefix(number), nonce, cipher.encrypt(nonce, data, context)))
 
@@ -42,9 +38,10 @@ def unseal(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
 
 def prefix(number: int) -> bytes:
     """Return how the bodies under a key begin."""
-    return bytes((SEALED,)) + number.to_bytes(NUMBER.stop - NUMBER.start, "big")
+    return _PREFIX.pack(SEALED, number)
 
 
 def number_of(sealed: bytes) -> int:
     """Return the number of the key that a sealed body names."""
-    return int.from_bytes(sealed[NUMBER], "big")
+    number: int = _PREFIX.unpack_from(sealed)[1]
+    return number

@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fhir_server.encryption import envelopes
+from fhir_server.encryption.envelopes import number_of, seal, unseal
 from fhir_server.encryption.masters.chosen import encrypted
 from fhir_server.encryption.patient_keys import PatientKeys, folder_of
 from fhir_server.model.keys import ResourceKey
@@ -31,15 +31,17 @@ class Bodies:
         Raises:
             EncryptionFault: the body or its key was changed, or the key is missing.
         """
-        number = envelopes.number_of(data)
+        number = number_of(data)
         cipher = self.cipher(number)
-        return b"" if cipher is None else envelopes.unseal(cipher, data, self._bound(key, version, number))
+        if cipher is None:
+            return b""
+        return unseal(cipher, data, f"{self._tenant}|{key.type}/{key.id}/{version}|{number}".encode())
 
     def sealed(self, key: ResourceKey, version: int, data: bytes, number: int) -> bytes:
         """Return a body under the key of this number, which must not be destroyed."""
         cipher = self.cipher(number)
         assert cipher is not None
-        return envelopes.seal(cipher, number, data, self._bound(key, version, number))
+        return seal(cipher, number, data, f"{self._tenant}|{key.type}/{key.id}/{version}|{number}".encode())
 
     def cipher(self, number: int) -> AESGCM | None:
         """Return what seals by a key, None for one that was destroyed. Raises EncryptionFault."""
@@ -50,6 +52,7 @@ class Bodies:
 
     def add(self, numbers: range) -> None:
         """Make keys."""
+        self._tenant = self.keys.tenant
         for number, key in self.keys.add(numbers).items():
             self._ciphers[number] = AESGCM(key)
 
@@ -60,15 +63,10 @@ class Bodies:
 
     def _learn(self, number: int) -> AESGCM | None:
         key = self.keys.get(number)
+        self._tenant = self.keys.tenant
         with self._lock:
             if len(self._ciphers) >= KNOWN:
                 for old in list(self._ciphers)[: KNOWN // 2]:
                     del self._ciphers[old]
             cipher = self._ciphers[number] = None if key is None else AESGCM(key)
         return cipher
-
-    def _bound(self, key: ResourceKey, version: int, number: int) -> bytes:
-        tenant = self._tenant
-        if not tenant:
-            tenant = self._tenant = self.keys.tenant
-        return envelopes.bound(tenant, f"{key.type}/{key.id}/{version}", number)
