@@ -23,12 +23,14 @@ from fhir_server.auth.gate import Gate
 from fhir_server.backstage import backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
+from fhir_server.feed.background import Part
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.interactions.tenant_keeper import TenantKeeper
 from fhir_server.interactions.tenants import Added, Tenants
 from fhir_server.jobs.indexing import IndexKeeper
+from fhir_server.jobs.queue import JobQueue
 from fhir_server.jobs.runner import Host, Runner
 from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
@@ -92,7 +94,7 @@ async def _opened(
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
     stores = engine(settings, now, parts.definitions)
-    jobs = Runner(now)
+    jobs = Runner(now, settings)
     recorder = Recorder(now) if settings.audited else None
     watching: list[asyncio.Task[None]] = []
     try:
@@ -115,7 +117,7 @@ async def _opened(
             asyncio.create_task(TenantKeeper(tenants, register, settings, now).watch()),
             asyncio.create_task(Switch(assembly).watch()),
         ]
-        jobs.start(Host(partial(context_of, server), run, tenants.stores))
+        jobs.start(Host(partial(context_of, server), run, tenants.held, stores.ring, operations))
 
         async def ready() -> bool:
             return await store.last_txid() >= 0
@@ -128,7 +130,7 @@ async def _opened(
 
         await register.refresh()
         await assembly.observe("on_start")
-        behind = backstage(server, assembly, stores)
+        behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(jobs, stores).run)])
         if background:
             watching.append(asyncio.create_task(behind.background.run()))
         with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():

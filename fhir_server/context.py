@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from fhir_server.auth.mask import Mask
     from fhir_server.definitions import Definitions, OperationFacts
     from fhir_server.errors import Issue
     from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -45,6 +46,10 @@ class Restriction(Protocol):
     @property
     def nameable(self) -> Visibility:
         """What a reference may name without being told that there is no such resource."""
+
+    @property
+    def mask(self) -> Mask | None:
+        """What of each resource is hidden from the caller; None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,10 @@ class Operation(Protocol):
         """Whether its job may be run again from the start by another process."""
 
     @property
+    def at_once(self) -> int:
+        """How many of its jobs run at the same time; 0: as many as jobs may."""
+
+    @property
     def makes_job(self) -> bool:
         """Whether calls that ask to be a job come to its handler, which makes one itself."""
 
@@ -174,6 +183,38 @@ class Auditor(Protocol):
         self, ctx: Context, request: FhirRequest, handler: Callable[[Context, FhirRequest], Awaitable[FhirResponse]], /
     ) -> FhirResponse:
         """Run a request and record what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A file that a job made: its name, the blob that holds it, its size in bytes, its media type."""
+
+    name: str
+    blob: str
+    size: int
+    media_type: str = "application/octet-stream"
+
+
+class JobHandle(Protocol):
+    """The job that a request runs as, for work that goes on where it was when its process dies."""
+
+    @property
+    def id(self) -> str:
+        """Its id, as in the URL of its status."""
+
+    @property
+    def checkpoint(self) -> Mapping[str, Any]:
+        """What `save` was given last; empty at first."""
+
+    @property
+    def files(self) -> Sequence[JobFile]:
+        """The files that it made so far."""
+
+    async def save(
+        self, checkpoint: Mapping[str, Any], files: Sequence[JobFile] = (), records: Sequence[RecordChange] = ()
+    ) -> None:
+        """Write how far it came, all or nothing: the next run begins with this checkpoint. `files` are added to those
+        that it has; their staged blobs stay as long as the job is kept."""
 
 
 class Jobs(Protocol):
@@ -250,6 +291,7 @@ class Context:
     auditor: records each request; None where nothing is audited.
     tenant: its name. deciders: what plugins decide; None where no plugin does.
     progress: within a job, says how far the work came: `progress(done, of)`.
+    job: within a job of an operation that may be run again, where to keep how far it came; else None.
     """
 
     store: Store
@@ -277,6 +319,7 @@ class Context:
     tenant: str = "default"
     deciders: Deciders | None = None
     progress: Callable[[int, int], None] = _unheard
+    job: JobHandle | None = None
 
     @property
     def in_job(self) -> bool:

@@ -206,6 +206,9 @@ class Settings(BaseModel):
     watchdog: Positive = Field(
         5, description="Seconds for which a plugin may block the event loop before it is broken off."
     )
+    job_life: Positive = Field(86_400, description="Seconds for which the result of a job is kept.")
+    jobs_at_once: Positive = Field(2, description="Jobs that one process runs at the same time; others wait.")
+    job_tries: Positive = Field(5, description="Times that a job is begun again after its process died.")
 
     # --- rules of the record
     validation: Literal["off", "structure", "full"] = Field(

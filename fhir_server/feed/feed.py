@@ -11,6 +11,7 @@ from fhir_server.feed.consumer import Consumer
 from fhir_server.feed.tenant_feed import Held, Left, TenantFeed
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Collection, RecordChange, Store, StoreError, StoreProvider
+from fhir_server.tenancy.registration import is_name
 
 _log = logging.getLogger("fhir_server.feed")
 SEEN: Final = Collection("feed.tenants")
@@ -75,8 +76,10 @@ class Feed:
             await self._stop()
 
     def heard(self, ring: str) -> None:
-        """Look at a tenant."""
+        """Look at a tenant; other rings are for others."""
         tenant = ring.removesuffix(ORDERED)
+        if not is_name(tenant):
+            return
         feed = self.open.get(tenant)
         if feed is None:
             self._look_at(tenant)

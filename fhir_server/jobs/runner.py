@@ -1,4 +1,4 @@
-"""Runs requests as jobs, and goes on with those whose process died.
+"""Runs requests as jobs: those that must run where they were asked here, the others wherever background work runs.
 
 Spec: https://hl7.org/fhir/R4/async.html
 """
@@ -6,61 +6,80 @@ Spec: https://hl7.org/fhir/R4/async.html
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 from weakref import WeakSet
 
-from fhir_server.context import Context
+from fhir_server.context import Context, Level, Operation, Operations
 from fhir_server.errors import FhirError, Issue
 from fhir_server.interactions.outcome import outcome
 from fhir_server.jobs.answers import accepted, finished
-from fhir_server.jobs.job import JOBS, LIFE, OPEN, Job, read_job
-from fhir_server.jobs.running import Lost, Running, claim
+from fhir_server.jobs.job import JOBS, Job
+from fhir_server.jobs.marks import mark
+from fhir_server.jobs.running import Lost, Running
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.storage.base import BlobChange, RecordChange, RecordChanged, Store, StoreError, Where
+from fhir_server.settings import Settings
+from fhir_server.storage.base import BlobChange, BlobRef, RecordChange, RecordChanged, Store, StoreError
 
 logger = logging.getLogger(__name__)
-AT_ONCE = 2
-"""Jobs that one process runs at the same time; more wait as `queued`."""
-SCAN = 3.0
-"""Seconds between looks for jobs whose process died."""
-_PAGE = 100
+RING = "+"
+"""Ends the ring that says that a tenant has a job to run."""
 
 Run = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
 
+class HasStore(Protocol):
+    """A tenant that is kept open."""
+
+    @property
+    def store(self) -> Store: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the runner needs of the server: a context for a stored request, the way to run one, all open stores."""
+    """What the runner needs of the server: a context for a stored request, the way to run one, tenants kept open, and
+    the way to have background work looked at."""
 
     context_of: Callable[[FhirRequest], Awaitable[Context]]
     run: Run
-    stores: Callable[[], Sequence[Store]]
+    held: Callable[[str], AbstractAsyncContextManager[HasStore]]
+    ring: Callable[[str], None]
+    operations: Operations
 
 
 class Runner:
     """The jobs of one process."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], int], settings: Settings) -> None:
+        self.now, self.settings = now, settings
         self.name = secrets.token_hex(8)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.kinds: Counter[str] = Counter()
+        """How many background jobs of each kind run here."""
+        self.freed = asyncio.Event()
+        """Set when one of them has ended."""
+        self._turn = asyncio.Semaphore(settings.jobs_at_once)
         self._declared: WeakSet[Store] = WeakSet()
         self._stores: dict[str, Store] = {}
-        self._looked_at: Store | None = None
+        self._claimed: set[str] = set()
         self._host: Host | None = None
-        self._scan: asyncio.Task[None] | None = None
+
+    @property
+    def host(self) -> Host:
+        """The server around it."""
+        assert self._host is not None
+        return self._host
 
     def start(self, host: Host) -> None:
-        """Begin to look for jobs whose process died."""
+        """Run jobs from now on."""
         self._host = host
-        self._scan = asyncio.create_task(self._scan_forever())
 
-    async def close(self) -> None:
+    async def close(self, *, all_jobs: bool = True) -> None:
         """Stop; what can be run again is left for another process, the rest is stalled."""
-        tasks = [*self._tasks.values(), *([self._scan] if self._scan else [])]
+        tasks = [task for id_, task in self.tasks.items() if all_jobs or id_ in self._claimed]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,25 +93,32 @@ class Runner:
     async def add(self, ctx: Context, request: FhirRequest, job_id: str) -> bool:
         """Make and start a job. False if there is one of this id already."""
         await self.declare(ctx.store)
+        background = _is_background(ctx, request)
         job = Job(
             id=job_id,
             request=_alone(request).but(grant=ctx.caller.grant),
             caller=ctx.caller,
-            created=self._now(),
-            background=_background(ctx, request),
-            owner=self.name,
+            created=self.now(),
+            background=background,
+            kind=f"${request.operation}" if request.interaction == "operation" else request.interaction,
+            owner="" if background else self.name,
         )
-        running = Running(ctx.store, job, 0, self._now)
+        running = Running(ctx.store, job, 0, self.now)
         try:
+            if background:
+                await mark(self.host.held, request.tenant)
             await running.put()
         except Lost:
             return False
-        self._go(running, ctx)
+        if background:
+            self.host.ring(f"{request.tenant}{RING}")
+        else:
+            self._go(running, self._in_turn(running, ctx))
         return True
 
     def cancel(self, job_id: str) -> None:
         """Stop the work of a job whose record says that it is cancelled."""
-        task = self._tasks.get(job_id)
+        task = self.tasks.get(job_id)
         if task is not None:
             task.cancel()
 
@@ -103,27 +129,59 @@ class Runner:
             self._declared.add(store)
 
     def uses(self, store: Store) -> bool:
-        """Tell whether a job of a store runs here, or is looked for."""
-        return store is self._looked_at or any(one is store for one in self._stores.values())
+        """Tell whether a job of a store runs here."""
+        return any(one is store for one in self._stores.values())
 
-    def _go(self, running: Running, ctx: Context) -> None:
-        task = asyncio.create_task(self._work(running, ctx))
-        self._tasks[running.job.id], self._stores[running.job.id] = task, running.store
+    def begin(self, running: Running) -> None:
+        """Run a background job that this process has claimed."""
+        self.kinds[running.job.kind] += 1
+        self._claimed.add(running.job.id)
+        self._go(running, self._stored(running))
+        self.tasks[running.job.id].add_done_callback(lambda _: self._free(running.job.kind))
+
+    def _free(self, kind: str) -> None:
+        self.kinds[kind] -= 1
+        self.freed.set()
+
+    def _go(self, running: Running, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self.tasks[running.job.id], self._stores[running.job.id] = task, running.store
         task.add_done_callback(lambda _: self._ended(running.job.id))
 
     def _ended(self, job_id: str) -> None:
-        self._tasks.pop(job_id, None)
+        self.tasks.pop(job_id, None)
         self._stores.pop(job_id, None)
+        self._claimed.discard(job_id)
 
-    async def _work(self, running: Running, ctx: Context) -> None:
+    async def _stored(self, running: Running) -> None:
+        """Run a job as its record has it; one that may not run any more ends as failed."""
+        job = running.job
+        try:
+            async with self.host.held(job.request.tenant):
+                ctx = replace(await self.host.context_of(job.request), caller=job.caller, job=running)
+                await self._work(running, ctx)
+        except KeyError:
+            logger.info("job %s: its tenant is gone", job.id)
+        except FhirError as error:
+            response, said = _refused(error)
+            with suppress(Lost, StoreError):
+                await self._finish(running, response, said)
+        except StoreError as error:
+            logger.warning("job %s waits: %s", job.id, error)
+            await _release(running)
+
+    async def _in_turn(self, running: Running, ctx: Context) -> None:
+        await self._work(running, ctx, self._turn)
+
+    async def _work(self, running: Running, ctx: Context, turn: asyncio.Semaphore | None = None) -> None:
         task = asyncio.current_task()
         assert task is not None
         beat = asyncio.create_task(running.beat(task))
         try:
-            async with self._turn:
+            async with turn or asyncio.Semaphore():
                 await running.put(state="running")
                 response, error = await self._answer(running, ctx)
-                await _finish(running, self._now(), response, error)
+                await self._finish(running, response, error)
         except Lost:
             logger.info("job %s is no longer ours", running.job.id)
         except asyncio.CancelledError:
@@ -134,83 +192,81 @@ class Runner:
 
     async def _answer(self, running: Running, ctx: Context) -> tuple[FhirResponse, str]:
         """Run the request; what is wrong with it is its answer."""
-        assert self._host is not None
         inside = replace(ctx, progress=running.progress)
         try:
-            return await self._host.run(inside, running.job.request), ""
+            return await self.host.run(inside, running.job.request), ""
         except FhirError as error:
-            return FhirResponse(error.status, (outcome(error.issues),), headers=error.headers), str(error)
+            return _refused(error)
+        except Lost:
+            raise
         except Exception:  # whatever it is, the job must end, and its client be told
             logger.exception("job %s failed", running.job.id)
-            text = f"the server failed at this; job {running.job.id} in its log"
-            return FhirResponse(500, (outcome([Issue(text, "exception")]),)), text
+            return _broken(running.job)
 
-    async def _scan_forever(self) -> None:
-        while True:
-            assert self._host is not None
-            for store in self._host.stores():
-                if store not in self._host.stores():
-                    continue  # its tenant was closed meanwhile
-                self._looked_at = store
-                try:
-                    await self.scan(store)
-                except StoreError:  # the next look may get through
-                    logger.warning("jobs could not be looked for")
-                finally:
-                    self._looked_at = None
-            await asyncio.sleep(SCAN)
+    async def give_up(self, running: Running, response: FhirResponse, error: str) -> None:
+        """End a job that is not run again. Raises Lost."""
+        await self._finish(running, response, error)
 
-    async def scan(self, store: Store) -> None:
-        """Take over what is stalled and may be run again; forget results that are too old."""
-        await self.declare(store)
-        records = await store.records.find(JOBS.name, [Where("state", "in", OPEN)], limit=_PAGE)
-        for job in map(read_job, records):
-            if job.id in self._tasks:
-                continue
-            running = await claim(store, job.id, self.name, self._now)
-            if running is not None:
-                await self._resume(running)
-        old = [Where("ended", ">", 0), Where("ended", "<", self._now() - LIFE)]
-        for record in await store.records.find(JOBS.name, old, limit=_PAGE):
-            await forget(store, read_job(record), record.revision)
+    def at_once(self, job: Job) -> int:
+        """Return how many jobs of its kind run at the same time; 0: as many as jobs may."""
+        operation = _operation(self.host.operations, job.request)
+        return operation.at_once if operation is not None else 0
 
-    async def _resume(self, running: Running) -> None:
-        assert self._host is not None
-        ctx = await self._host.context_of(running.job.request)
-        self._go(running, replace(ctx, caller=running.job.caller))
+    async def _finish(self, running: Running, response: FhirResponse, error: str) -> None:
+        try:
+            blob = await running.store.blobs.stage(finished(running.job, response))
+        except Exception:  # the stream of an answer broke off; what it is, nobody knows
+            if response.stream is None:
+                raise
+            logger.exception("job %s failed while it was answered", running.job.id)
+            response, error = _broken(running.job)
+            blob = await running.store.blobs.stage(finished(running.job, response))
+        await running.put(
+            (BlobChange(blob.id, attach=True),) if blob.size else (),
+            **_ending(running.job, response, error, blob),
+            ended=self.now(),
+        )
+
+
+def _ending(job: Job, response: FhirResponse, error: str, blob: BlobRef) -> dict[str, Any]:
+    """Return the fields of a job that has ended."""
+    return {
+        "state": "failed" if response.status >= 500 or (error and job.background) else "done",
+        "status": response.status,
+        "blob": blob.id if blob.size else "",
+        "headers": dict(response.headers) if job.background else {},
+        "media_type": (response.media_type or "") if job.background else "",
+        "error": error,
+    }
+
+
+def _refused(error: FhirError) -> tuple[FhirResponse, str]:
+    return FhirResponse(error.status, (outcome(error.issues),), headers=error.headers), str(error)
+
+
+def _broken(job: Job) -> tuple[FhirResponse, str]:
+    return broken(job, f"the server failed at this; job {job.id} in its log")
+
+
+def broken(job: Job, text: str) -> tuple[FhirResponse, str]:
+    """Return what a job that is given up ends in."""
+    return FhirResponse(500, (outcome([Issue(text, "exception")]),)), text
 
 
 async def forget(store: Store, job: Job, revision: int) -> None:
-    """Delete a job and its result."""
-    blobs = (BlobChange(job.blob, attach=False),) if job.blob else ()
+    """Delete a job, its result and its files."""
+    blobs = [BlobChange(id_, attach=False) for id_ in (job.blob, *(file.blob for file in job.files)) if id_]
     with suppress(RecordChanged):
         await store.commit((), (RecordChange(JOBS.name, job.id, None, expected=revision),), blobs)
-
-
-async def _finish(running: Running, now: int, response: FhirResponse, error: str) -> None:
-    state = "failed" if response.status >= 500 or (error and running.job.background) else "done"
-    body = finished(running.job, response)
-    blob = await running.store.blobs.stage(_chunks(body)) if body else None
-    await running.put(
-        (BlobChange(blob.id, attach=True),) if blob else (),
-        state=state,
-        ended=now,
-        status=response.status,
-        blob=blob.id if blob else "",
-        headers=dict(response.headers) if running.job.background else {},
-        media_type=(response.media_type or "") if running.job.background else "",
-        error=error,
-    )
-
-
-async def _chunks(body: bytes):  # type: ignore[no-untyped-def]  # an async generator of one chunk
-    yield body
 
 
 async def _release(running: Running) -> None:
     """Leave the job for another process: without a sign of life it is stalled at once."""
     with suppress(Lost, StoreError):
-        await running.put(state="stalled", owner="")
+        if running.job.background:
+            await running.put(state="queued", owner="", tries=max(0, running.job.tries - 1))
+        else:
+            await running.put(state="stalled", owner="")
 
 
 def _alone(request: FhirRequest) -> FhirRequest:
@@ -219,9 +275,13 @@ def _alone(request: FhirRequest) -> FhirRequest:
     return request.but(headers={**request.headers, "prefer": ",".join(kept)})
 
 
-def _background(ctx: Context, request: FhirRequest) -> bool:
-    if request.interaction != "operation":
-        return False
-    level = "instance" if request.id else "type" if request.type else "system"
-    operation = ctx.operations.find(request.operation or "", request.type, level)  # type: ignore[arg-type]  # a Level
+def _is_background(ctx: Context, request: FhirRequest) -> bool:
+    operation = _operation(ctx.operations, request)
     return operation is not None and operation.background
+
+
+def _operation(operations: Operations, request: FhirRequest) -> Operation | None:
+    if request.interaction != "operation":
+        return None
+    level: Level = "instance" if request.id else "type" if request.type else "system"
+    return operations.find(request.operation or "", request.type, level)

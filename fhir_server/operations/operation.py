@@ -35,7 +35,9 @@ class CoreOperation:
     own_body: a body that is JSON of its own kind is left to its handler, which finds it in the request.
     makes_job: calls that ask to be a job (`Prefer: respond-async`) come to its handler, which makes one itself.
     any_format: it answers in media types of its own, so what `Accept` and `_format` ask for is for it to judge.
-    background: what its job ends in is its answer as it is, and another process may run it again from the start.
+    background: what its job ends in is its answer as it is, and another process may run it again from the start, or
+        from where `ctx.job.checkpoint` says.
+    at_once: how many of its jobs run at the same time; 0: as many as jobs may.
     """
 
     facts: OperationFacts
@@ -47,6 +49,7 @@ class CoreOperation:
     lenient: bool = False
     makes_job: bool = False
     any_format: bool = False
+    at_once: int = 0
     own_body: bool = False
 
     async def run(self, ctx: Context, request: FhirRequest) -> FhirResponse:

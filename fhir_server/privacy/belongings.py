@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.context import Context
-from fhir_server.jobs.job import JOBS, OPEN
+from fhir_server.jobs.job import JOBS, OPEN, read_job
 from fhir_server.model.json import encode
 from fhir_server.privacy.holds import HOLDS
 from fhir_server.privacy.register import ERASURES
@@ -36,7 +36,7 @@ async def belongings(ctx: Context, patient: str) -> Belongings:
     plain = len(records)
     for record in await _jobs(ctx.store, patient):
         records.append((JOBS.name, record.key))
-        blobs |= {str(record.value["blob"]): None} if record.value.get("blob") else {}
+        blobs |= dict.fromkeys(_blobs(record))
     return Belongings(tuple(records), tuple(blobs), len(records) - plain)
 
 
@@ -78,12 +78,18 @@ async def _tells(store: Store, record: Record, patient: str) -> bool:
     named = re.compile(rb"(?<![A-Za-z0-9\-.])" + re.escape(patient.encode()) + rb"(?![A-Za-z0-9\-.])")
     if named.search(encode(dict(record.value))):
         return True
-    blob = str(record.value.get("blob") or "")
-    if not blob or await store.blobs.stat(blob) is None:
-        return False
-    tail = b""
-    async for chunk in await store.blobs.open(blob):
-        if named.search(tail + chunk):
-            return True
-        tail = chunk[-200:]
+    for blob in _blobs(record):
+        tail = b""
+        if await store.blobs.stat(blob) is None:
+            continue
+        async for chunk in await store.blobs.open(blob):
+            if named.search(tail + chunk):
+                return True
+            tail = chunk[-200:]
     return False
+
+
+def _blobs(record: Record) -> list[str]:
+    """Return the result and the files of a job."""
+    job = read_job(record)
+    return [blob for blob in (job.blob, *(file.blob for file in job.files)) if blob]
