@@ -1,0 +1,91 @@
+"""Who may export what: scopes, restrictions, and files of other clients."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.auth.clients import save_client
+from tests.conformance.smart.conftest import BASE, SERVICE, Ehr, filled, started
+from tests.plugins.fhir_bulk.conftest import ASYNC, Bulk
+
+OTHER = replace(SERVICE, id="other-service")
+
+
+@pytest.fixture
+async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
+    """A server with records, users and two backend services."""
+    async with started(tmp_path, plugins={"fhir_bulk": {"polls": 0}}) as ehr:
+        await filled(ehr)
+        await save_client(ehr.desk, OTHER)
+        yield ehr
+
+
+async def client(ehr: Ehr, scopes: str, who: Any = SERVICE) -> Bulk:
+    """A client with a token for these scopes."""
+    token = await ehr.bearer(scopes, who)
+    transport = httpx.ASGITransport(app=ehr.app)
+    headers = {"authorization": f"Bearer {token}"}
+    return Bulk(httpx.AsyncClient(transport=transport, base_url=BASE.removesuffix("/fhir"), headers=headers))
+
+
+async def test_a_backend_service_gets_the_types_of_its_scopes_alone(ehr: Ehr) -> None:
+    bulk = await client(ehr, "system/Patient.rs system/Observation.rs?category=laboratory")
+    assert await bulk.found("$export") == {"Patient": ["ann", "bob", "cay"], "Observation": ["ann-lab"]}
+    assert await bulk.found("Patient/$export") == {"Patient": ["ann", "bob", "cay"], "Observation": ["ann-lab"]}
+    refused = await bulk.kick_off("$export?_type=Patient,Encounter")
+    assert refused.status_code == 403 and "Encounter" in refused.text
+    manifest = await bulk.manifest("$export?_type=Patient,Encounter", Prefer="respond-async, handling=lenient")
+    (error,) = manifest["error"]
+    (outcome,) = await bulk.lines(error["url"])
+    assert outcome["resourceType"] == "OperationOutcome" and "Encounter" in outcome["issue"][0]["diagnostics"]
+
+
+async def test_files_need_the_token_of_the_client_that_asked(ehr: Ehr) -> None:
+    bulk = await client(ehr, "system/*.rs")
+    kicked = await bulk.kick_off("$export?_type=Patient")
+    manifest = (await bulk.done(kicked)).json()
+    assert manifest["requiresAccessToken"] is True
+    status, file = kicked.headers["content-location"], manifest["output"][0]["url"]
+    other, again = await client(ehr, "system/*.rs", OTHER), await client(ehr, "system/*.rs")
+    for url in (status, file):
+        assert (await again.http.get(url)).status_code == 200, "another token of the same client"
+        assert (await other.http.get(url)).status_code == 404
+        assert (await ehr.http.get(url)).status_code == 401
+        assert (await ehr.http.get(url, headers={"authorization": "Bearer nonsense"})).status_code == 401
+    assert (await other.http.delete(status)).status_code == 404
+    assert (await again.http.delete(status)).status_code == 202
+
+
+async def test_no_token_no_export(ehr: Ehr) -> None:
+    assert (await ehr.http.get("/fhir/$export", headers=ASYNC)).status_code == 401
+    bulk = await client(ehr, "system/Observation.c")
+    assert (await bulk.kick_off("$export")).status_code in (400, 403)
+    assert (await bulk.kick_off("Patient/$export")).status_code == 403
+
+
+async def test_signed_urls_need_no_token_and_cannot_be_made_up(tmp_path: Path) -> None:
+    async with started(tmp_path, plugins={"fhir_bulk": {"downloads": "signed"}}) as ehr:
+        await filled(ehr)
+        bulk = await client(ehr, "system/*.rs")
+        manifest = await bulk.manifest("$export?_type=Patient")
+        assert manifest["requiresAccessToken"] is False
+        url = manifest["output"][0]["url"]
+        answer = await ehr.http.get(url)
+        assert answer.status_code == 200 and answer.text.count("\n") == 3
+        assert (await ehr.http.get(url[:-1] + ("0" if url[-1] != "0" else "1"))).status_code == 403
+        assert (await ehr.http.get(url.replace("until=", "until=9"))).status_code == 403
+        assert (await ehr.http.get(url.replace("1.Patient", "2.Patient"))).status_code == 403
+        assert (await ehr.http.get(url.partition("?")[0])).status_code == 400
+
+
+async def test_a_user_exports_what_they_may_see(ehr: Ehr) -> None:
+    token = await ehr.bearer("patient/*.rs", user=ehr.ann, patient="ann")
+    transport = httpx.ASGITransport(app=ehr.app)
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://ehr.example", headers=headers) as http:
+        found = await Bulk(http).found("Patient/$export?_type=Patient,Observation,Binary")
+    assert found == {"Patient": ["ann"], "Observation": ["ann-lab", "ann-pulse"]}
