@@ -4,6 +4,7 @@ from fhir_server.audit.events import Agent as AuditAgent
 from fhir_server.audit.events import Event as AuditFacts
 from fhir_server.audit.events import agent_of as audit_agent
 from fhir_server.audit.events import event_of as audit_facts
+from fhir_server.audit.render import shown as audit_version
 from fhir_server.context import Caller
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import (
@@ -173,6 +174,7 @@ __all__ = [
     "WriteCheck",
     "audit_agent",
     "audit_facts",
+    "audit_version",
     "compile_expression",
     "decode",
     "default_model",

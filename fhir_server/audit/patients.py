@@ -13,8 +13,8 @@ import msgspec
 from fhir_server.definitions import Definitions
 from fhir_server.model.exchange import Query
 
-MOST: Final = 100
-"""Patients that one event names; of more it has the number."""
+MOST: Final = 1_000
+"""Patients that one event names: all of the largest page that is the default. Of more it has the number."""
 
 _MENTION: Final = re.compile(rb'Patient/([A-Za-z0-9\-.]{1,64})["/]')
 _REFERENCE: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_server.audit.events import REFUSED, Agent, Event, agent_text, row_of
+from fhir_server.audit.events import REFUSED, SIGN_IN, Agent, Event, agent_text, row_of
 from fhir_server.errors import Busy
 from fhir_server.storage.audit import AuditLog, AuditRow
 from fhir_server.storage.base import StoreError
@@ -23,7 +23,9 @@ DELAY: Final = 0.05
 
 _BATCH: Final = 2_000
 _MOST: Final = 50_000
-_MINUTE: Final = 60_000
+_MINUTE: Final = 60.0
+_SIGN_INS: Final = 5.0
+"""Seconds for which failed sign-ins are counted; they are few, and whoever watches for guesses must not wait."""
 _AGENTS: Final = 1_000
 
 
@@ -40,7 +42,7 @@ class Book:
     refused: dict[tuple[str, int, Agent], int] = field(default_factory=dict)
     agents: dict[tuple[object, ...], tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     patients: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    minute: int = 0
+    summing: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -77,18 +79,20 @@ class Recorder:
     def refused(self, book: Book, agent: Agent, status: int, code: str = REFUSED) -> None:
         """Count what was refused to somebody who is not known; the first of each minute is recorded at once, the others
         as a number."""
-        now = self.now()
-        if now - book.minute >= _MINUTE:
-            self._sum_up(book)
-            book.minute = now
         key = (code, status, agent)
         if key not in book.refused and len(book.refused) >= _AGENTS:
             key = (code, status, Agent())
         if key not in book.refused:
             book.refused[key] = 0
-            self.add(book, _refusal(now, key, 1))
+            self.add(book, _refusal(self.now(), key, 1))
         else:
             book.refused[key] += 1
+        soon = _SIGN_INS if code == SIGN_IN else _MINUTE
+        loop = asyncio.get_running_loop()
+        if book.summing is None or book.summing.when() > loop.time() + soon:
+            if book.summing is not None:
+                book.summing.cancel()
+            book.summing = loop.call_later(soon, self._sum_up, book)
 
     async def flush(self) -> None:
         """Write all that waits, or give up where the store fails."""
@@ -119,6 +123,9 @@ class Recorder:
         self._books.clear()
 
     def _sum_up(self, book: Book) -> None:
+        if book.summing is not None:
+            book.summing.cancel()
+            book.summing = None
         counted, book.refused = book.refused, {}
         for key, count in counted.items():
             if count:

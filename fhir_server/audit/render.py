@@ -44,6 +44,11 @@ def version_of(entry: AuditEntry, view: View) -> Version:
     return Version(entry.seq, ResourceKey(TYPE, str(entry.seq)), 1, 0, entry.time, "POST", body)
 
 
+def shown(entry: AuditEntry, base: str, only: Collection[str] | None = None) -> Version:
+    """Return the AuditEvent of a row, without other patients where `only` names some."""
+    return version_of(entry, View(base, only))
+
+
 def _meta_at(data: bytes) -> int:
     return data.index(_META)
 

@@ -8,10 +8,11 @@ MANIFEST = Manifest(
     version="1.0.0",
     module="fhir_audit.plugin",
     summary="Detects breaches in the audit and alerts; accounts for disclosures.",
-    hooks=("register_collections", "register_scheduled_jobs"),
+    hooks=("register_collections", "register_scheduled_jobs", "register_operations"),
     settings=AuditSettings,
     scopes=(
-        "system/Patient.rs", "system/Practitioner.rs", "system/RelatedPerson.rs", "system/Person.rs", "system/List.rs",
+        "system/Patient.rs", "system/Practitioner.rs", "system/PractitionerRole.rs", "system/Organization.rs",
+        "system/RelatedPerson.rs", "system/Person.rs", "system/List.rs",
         "system/Flag.rus", "system/DetectedIssue.rus", "system/Communication.rus",
     ),
     past_consent=True,

@@ -5,14 +5,21 @@ from collections.abc import Sequence
 from fhir_audit.breaches.cases import ALERTS
 from fhir_audit.breaches.delivery import deliver
 from fhir_audit.breaches.watch import WATCH, Watch
+from fhir_audit.disclosures.operation import operation
 from fhir_audit.settings import AuditSettings
-from fhir_server.plugin_api import Collection, PluginContext, Scheduled, hookimpl
+from fhir_server.plugin_api import Collection, Operation, PluginContext, Scheduled, hookimpl
 
 
 @hookimpl
 def register_collections() -> Sequence[Collection]:
     """Add where the watch stands, and the alerts that it raised."""
     return (WATCH, ALERTS)
+
+
+@hookimpl
+def register_operations() -> Sequence[Operation]:
+    """Add `$accounting-of-disclosures`."""
+    return (operation(),)
 
 
 @hookimpl

@@ -45,6 +45,12 @@ class AuditSettings(BaseModel):
         10, ge=0, description="Failed sign-ins of one user, or from one address, that alert; 0: no rule."
     )
     login_window: Positive = Field(600, description="Window of the rule for failed sign-ins.")
+    tpo_apps: tuple[str, ...] = Field(
+        (), description="Apps of their own accord that act for treatment, payment or operations, unless they say else."
+    )
+    tpo_purposes: tuple[str, ...] = Field(
+        (), description="Further purposes of use (codes) that need no account of disclosures."
+    )
     recipient: str = Field("", description="Who the Communications are for: `Organization/privacy`.")
     targets: tuple[Target, ...] = Field(
         (), description="Where alerts go: `https://host/path`, `tls://host:port`, `tcp://host:port`, `file:/path`."
