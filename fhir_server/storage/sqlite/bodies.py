@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.encryption.envelopes import number_of, seal, unseal
 from fhir_server.encryption.masters.chosen import encrypted
-from fhir_server.encryption.patient_keys import PatientKeys, folder_of
+from fhir_server.encryption.patient_keys import SHARED, PatientKeys, folder_of
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.blind import Blind
 
 KNOWN: Final = 8_192  # ciphers that a process remembers, about 1 KB each; the older half goes when there are more
 
@@ -23,6 +24,7 @@ class Bodies:
         self.keys = PatientKeys(folder_of(settings, folder.name), settings)
         self._ciphers: dict[int, AESGCM | None] = {}
         self._tenant = ""
+        self._blind: Blind | None = None
         self._lock = Lock()
 
     def opened(self, key: ResourceKey, version: int, data: bytes) -> bytes:
@@ -55,6 +57,13 @@ class Bodies:
         self._tenant = self.keys.tenant
         for number, key in self.keys.add(numbers).items():
             self._ciphers[number] = AESGCM(key)
+
+    def blind(self) -> Blind | None:
+        """Return what hides values in the index, None for a record without keys of patients. Raises EncryptionFault."""
+        if self._blind is None and self.keys.exists():
+            shared = self.keys.get(SHARED)
+            self._blind = None if shared is None else Blind(shared)
+        return self._blind
 
     def forget(self) -> None:
         """Forget all keys: one may be destroyed by now."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from fhir_server.search import query as q
+from fhir_server.storage.sqlite.blind import is_personal
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import (
     ALWAYS,
@@ -62,6 +63,8 @@ def _tokens(scope: Scope, code: str, values: Sequence[q.TokenValue]) -> Predicat
     if param is None:
         return NEVER
     ids, systems = scope.values.tokens(values)
+    if is_personal(code):
+        ids = list(dict.fromkeys((*ids, *scope.values.blind_tokens(values))))
     label = f"{code}={shown(map(_shown_token, values))}"
     parts = [interned(scope, "token", param, ids, label)]
     return any_of([*parts, *(_system(scope, param, system, label) for system in systems)])

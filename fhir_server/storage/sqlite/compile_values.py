@@ -8,6 +8,7 @@ import apsw
 
 from fhir_server.search.query import TokenValue
 from fhir_server.storage.sqlite.composites import CANONICAL_SYSTEM
+from fhir_server.storage.sqlite.connection import blind_of
 
 MANY_VALUES: Final = 1_000  # a `system|` with more codes than this is joined instead of listed
 
@@ -100,6 +101,14 @@ class Values:
         ids = [id_ for system, wanted in codes.items() for id_ in self._coded(system, wanted)]
         listed, joined_ = self._systems(systems)
         return list(dict.fromkeys(ids + listed)), joined_
+
+    def blind_tokens(self, values: Sequence[TokenValue]) -> list[int]:
+        """Return the ids under which values that name a person stand hidden; none in a plain record."""
+        blind = blind_of(self.connection)
+        if blind is None:
+            return []
+        hidden = [TokenValue(value.system, blind.hide(value.code)) for value in values if value.code]
+        return self.tokens(hidden)[0]
 
     def _coded(self, system: str | None, codes: list[str]) -> list[int]:
         kind = None if system is None else self.system(system)

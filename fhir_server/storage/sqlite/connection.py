@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +16,14 @@ from fhir_server.encryption.faults import Damaged, EncryptionFault
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageDamaged, StorageFault, StorageFull
+from fhir_server.storage.sqlite.blind import Blind
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import unlock
 
 _log = logging.getLogger("fhir_server.storage")
 
 PAGE_SIZE: Final = 4096  # written per random index row; 8192 wrote a quarter more per resource (ADR 0003)
+SHOWN: Final = "shown"  # the function of SQL that opens values of the blind index
 STATEMENTS: Final = 400  # prepared statements kept by a connection
 
 
@@ -43,6 +46,16 @@ def body_of(connection: apsw.Connection, key: ResourceKey, version: int, data: b
         raise
 
 
+def blind_of(connection: apsw.Connection) -> Blind | None:
+    """Return what hides values in the record's index, None where nothing does. Raises EncryptionFault."""
+    return connection.bodies.blind() if isinstance(connection, Record) else None
+
+
+def _shown(connection: apsw.Connection, text: str | None) -> str | None:
+    blind = blind_of(connection)
+    return text if blind is None else blind.show(text)
+
+
 def connect(path: Path, settings: Settings, *, writer: bool, bodies: Bodies | None = None) -> apsw.Connection:
     """Open the record; readers are refused every write by SQLite itself.
 
@@ -54,6 +67,7 @@ def connect(path: Path, settings: Settings, *, writer: bool, bodies: Bodies | No
     connection = Record(str(path), flags=flags, statementcachesize=STATEMENTS)
     connection.bodies = bodies or Bodies(path.parent, settings)
     connection.set_busy_timeout(10_000)
+    connection.create_scalar_function(SHOWN, partial(_shown, connection), 1, deterministic=True)
     try:
         unlock(connection, path, settings)  # before any other pragma
     except BaseException:

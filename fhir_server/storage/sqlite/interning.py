@@ -12,6 +12,8 @@ import apsw
 
 from fhir_server.search.entries import TokenEntry
 from fhir_server.storage.sqlite import bulk
+from fhir_server.storage.sqlite.blind import is_personal
+from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.connection import fetch
 
 MEMO: Final = 65_536  # entries of each memo; the older half goes when it is exceeded
@@ -27,8 +29,8 @@ class Interning:
     are written with the group, so that a resource is inserted once, with its version.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: apsw.Connection, bodies: Bodies | None = None) -> None:
+        self._connection, self._bodies = connection, bodies
         self.types: dict[str, int] = {}
         self.params: dict[Key, int] = {}
         self.ref_params: dict[Key, int] = {}
@@ -96,6 +98,13 @@ class Interning:
             self.fill_values((key,))
             found = self.values[key]
         return found
+
+    def shown(self, entry: TokenEntry) -> str:
+        """Return how the value of an entry stands in the index: hidden, where it names a person."""
+        if self._bodies is None or not self._bodies.sealing or not is_personal(entry[0]):
+            return entry[2]
+        blind = self._bodies.blind()
+        return entry[2] if blind is None else blind.hide(entry[2])
 
     def uri(self, url: str) -> int:
         """Return the `uri_value` of a URL."""

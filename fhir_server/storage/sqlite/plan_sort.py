@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.search.query import SortKey
+from fhir_server.storage.sqlite.blind import is_personal
 from fhir_server.storage.sqlite.compile_scope import Scope
 from fhir_server.storage.sqlite.compile_sql import Sql, Subject, either, joined, sql
+from fhir_server.storage.sqlite.connection import SHOWN, blind_of
 
 SortValue = str | float | int | None
 
@@ -64,7 +66,9 @@ def sort_column(key: SortKey, scope: Scope) -> SortColumn:
     tables = [] if param is None else [table for table in _ASCENDING if _used(scope, table, param)]
     if param is None or not tables:
         return SortColumn(key.param, lambda _: sql("NULL"), key.descending)
-    return SortColumn(key.param, _value(tables, param, key.descending), key.descending, _walk(tables, param, key))
+    hidden = is_personal(key.param) and blind_of(scope.values.connection) is not None
+    value = _value(tables, param, key.descending, hidden=hidden)
+    return SortColumn(key.param, value, key.descending, _walk(tables, param, key))
 
 
 def _used(scope: Scope, table: str, param: int) -> bool:
@@ -76,8 +80,10 @@ def _walk(tables: Sequence[str], param: int, key: SortKey) -> Walk | None:
     return Walk(tables[0], param, *columns) if len(tables) == 1 and columns else None
 
 
-def _value(tables: Sequence[str], param: int, descending: bool) -> Callable[[Subject], Sql]:
+def _value(tables: Sequence[str], param: int, descending: bool, *, hidden: bool) -> Callable[[Subject], Sql]:
     expressions, best = (_DESCENDING, "max") if descending else (_ASCENDING, "min")
+    if hidden:
+        expressions = expressions | {"token": f"{SHOWN}({expressions['token']})"}
 
     def rows(table: str, subject: Subject, shown: str) -> Sql:
         indexed = f"{table} x INDEXED BY {table}_pid"

@@ -64,11 +64,12 @@ class IndexRows:
 
     def _learn_tokens(self) -> None:
         intern = self._intern
-        unknown = list(self._unknown_tokens())
-        keys = {(entry[2], intern.system(entry[1])) for _, entry in unknown}
-        intern.fill_values(key for key in keys if key not in intern.values)
-        for type_, entry in unknown:
-            value = intern.values[entry[2], intern.system(entry[1])]
+        unknown = [
+            (type_, entry, (intern.shown(entry), intern.system(entry[1]))) for type_, entry in self._unknown_tokens()
+        ]
+        intern.fill_values(key for key in {key for *_, key in unknown} if key not in intern.values)
+        for type_, entry, key in unknown:
+            value = intern.values[key]
             intern.tokens[type_][entry] = (intern.param(type_, entry[0]), value)
 
     def _unknown_tokens(self) -> Iterator[tuple[str, Any]]:

@@ -50,7 +50,7 @@ class Writer:
         self._connection = connect(self._record, settings, writer=True, bodies=around.sealer.bodies)
         self._checkpoints = Checkpoints(self._record, settings, self._reserve)
         self._connection.set_wal_hook(self._checkpoints.committed)
-        self.interning = Interning(self._connection)
+        self.interning = Interning(self._connection, around.sealer.bodies)
         self._epoch: object = None
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._room = asyncio.Semaphore(WAITING * settings.group_commit)
