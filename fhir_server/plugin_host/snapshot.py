@@ -101,8 +101,13 @@ class Snapshot:
         return reaches_patients(type_, self._ctx.definitions)
 
     def check(self, type_: str, wanted: Wanted) -> None:
-        """Check what is wanted. Raises BadRequest: a search that cannot be read, or that only arranges results."""
-        self._node(type_, wanted)
+        """Check what is wanted.
+
+        Raises:
+            BadRequest: a search that cannot be read, or that only arranges results.
+            Forbidden: one by what is masked for the caller.
+        """
+        restrict(Search({type_: self._node(type_, wanted)}), self._ctx.restriction.visibility)
 
     async def page(self, type_: str, wanted: Wanted, after: int | None = None, count: int = 1_000) -> Rows:
         """Return some rows behind a place.
