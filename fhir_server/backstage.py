@@ -4,17 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
+from fhir_server.auth.expired import sweep_expired
 from fhir_server.context import Context
 from fhir_server.dispatch import Server, context_of, known_base
 from fhir_server.feed.background import Background, Part
 from fhir_server.feed.feed import Feed
 from fhir_server.feed.schedule import Scheduler
+from fhir_server.feed.scheduled import Scheduled
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.model.exchange import FhirRequest
+from fhir_server.model.json import encode
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.storage.base import Store, StoreProvider
 from fhir_server.tenancy.registration import DEFAULT
+
+_HOUR: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
     """Put it together. Raises ValueError: two consumers, or two scheduled works, have one name."""
     stage, settings = Stage(server), server.settings
     feed = Feed(stores, stage, settings, server.now, assembly.consumers())
-    scheduler = Scheduler(stores, stage, settings, server.now, assembly.scheduled())
+    scheduler = Scheduler(stores, stage, settings, server.now, [*_own(server), *assembly.scheduled()])
 
     def parted(tenant: Tenant) -> None:
         if tenant.registration is not None and tenant.registration.state != "active":
@@ -67,6 +73,26 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
         noted = partial(assembly.faults.note, host.plugin.name, each.name)
         parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
     return Backstage(Background(stores, parts), feed)
+
+
+def _own(server: Server) -> list[Scheduled]:
+    """Return what the server itself does on the clock."""
+
+    async def sweep_tokens(ctx: Context) -> None:
+        await sweep_expired(ctx.store, ctx.now())
+
+    async def follow_policies(ctx: Context) -> None:
+        asked = {"resourceType": "Parameters", "parameter": [{"name": "dryRun", "valueBoolean": False}]}
+        request = FhirRequest("POST", "operation", ctx.base, operation="retention", body=encode(asked), grant="*")
+        await ctx.execute(request.but(tenant=ctx.tenant))
+
+    found = []
+    if server.settings.auth == "smart":
+        found.append(Scheduled("server.tokens", sweep_tokens, every=_HOUR, each_tenant=True, written_only=True))
+    if server.settings.retention_cron:
+        cron = server.settings.retention_cron
+        found.append(Scheduled("server.retention", follow_policies, cron=cron, each_tenant=True))
+    return found
 
 
 def _local(server: Server, tenant: str) -> str:

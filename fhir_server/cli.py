@@ -15,8 +15,10 @@ from fhir_server.commands import (
     export,
     feed,
     fhirpath,
+    jobs,
     keys,
     load,
+    masks,
     packages,
     plugins,
     privacy,
@@ -58,10 +60,12 @@ _COMMANDS: Mapping[str, Command] = {
     "terminology": terminology,
     "users": users,
     "clients": clients,
+    "masks": masks,
     "tenants": tenants,
     "keys": keys,
     "audit": audit,
     "feed": feed,
+    "jobs": jobs,
     "privacy": privacy,
 }
 

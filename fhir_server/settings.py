@@ -198,6 +198,9 @@ class Settings(BaseModel):
     )
     feed_linger: Positive = Field(5, description="Seconds for which a tenant without changes is kept open by the feed.")
     feed_tenants: Positive = Field(8, description="Tenants whose changes are delivered at the same time.")
+    retention_cron: str = Field(
+        "", description="When retention policies are followed, as a line of crontab (`30 3 * * *`); empty: when asked."
+    )
     schedule_timeout: Positive = Field(3_600, description="Seconds that a scheduled run may take, if it names none.")
 
     metrics: Literal["open", "local", "off"] = Field(

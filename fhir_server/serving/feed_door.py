@@ -1,4 +1,4 @@
-"""The part of the owner's door that is about the change feed and the schedule."""
+"""The part of the owner's door that is about the change feed, the schedule and jobs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +10,8 @@ from starlette.routing import Route
 from fhir_server.feed.desk import UnknownConsumer, dead, drop, status, wish
 from fhir_server.feed.feed import ORDERED
 from fhir_server.feed.schedule import runs
-from fhir_server.serving.maintenance import Maintenance
+from fhir_server.jobs.desk import UnknownJob, cancel, listed
+from fhir_server.serving.maintenance import Maintenance, milliseconds
 from fhir_server.storage.base import Store
 from fhir_server.tenancy.registration import DEFAULT
 
@@ -18,7 +19,7 @@ _WISHES = ("pause", "resume", "replay", "skip", "restart")
 
 
 def feed_routes(maintenance: Maintenance) -> list[Route]:
-    """Return the routes below `/feed`, and that of the schedule."""
+    """Return the routes below `/feed` and `/jobs`, and that of the schedule."""
 
     async def shown(request: Request, store: Store) -> object:
         async with maintenance.lend(DEFAULT) as home:
@@ -42,12 +43,20 @@ def feed_routes(maintenance: Maintenance) -> list[Route]:
     async def schedule(request: Request, store: Store) -> object:
         return {name: {**_told(run)} for name, run in sorted((await runs(store)).items())}
 
+    async def jobs(request: Request, store: Store) -> object:
+        return await listed(store, milliseconds(), everything=bool(request.query_params.get("all")))
+
+    async def end_job(request: Request, store: Store) -> object:
+        asked: dict[str, Any] = await request.json()
+        await cancel(store, asked["id"], milliseconds())
+        return {"cancelled": asked["id"]}
+
     def lent(answer: Callable[[Request, Store], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
         async def asked(request: Request) -> Response:
             try:
                 async with maintenance.lend(_tenant(request)) as store:
                     return JSONResponse(await answer(request, store))
-            except UnknownConsumer as error:
+            except (UnknownConsumer, UnknownJob) as error:
                 return JSONResponse({"error": str(error)}, 404)
             except KeyError as error:
                 return JSONResponse({"error": f"there is no {error.args[0]!r}"}, 404)
@@ -59,6 +68,8 @@ def feed_routes(maintenance: Maintenance) -> list[Route]:
         Route("/feed/dead", lent(letters)),
         Route("/feed/orders", lent(order), methods=["POST"]),
         Route("/schedule", lent(schedule)),
+        Route("/jobs", lent(jobs)),
+        Route("/jobs/cancel", lent(end_job), methods=["POST"]),
     ]
 
 
