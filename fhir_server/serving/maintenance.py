@@ -15,7 +15,6 @@ from typing import Any
 
 from fhir_server.app import extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper, sinks_of
-from fhir_server.auth.expired import sweep_expired
 from fhir_server.errors import FhirError
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.serving.encryption import Resealing, catch_up
@@ -28,7 +27,10 @@ from fhir_server.storage.sqlite.store import SqliteStore, milliseconds
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration, is_name, read_registration
 
-__all__ = ["AlreadyOwned", "BackupRefused", "Maintenance", "Owner", "own", "owner_of", "restore", "restore_one"]
+__all__ = [
+    "AlreadyOwned", "BackupRefused", "Maintenance", "Owner", "milliseconds", "own", "owner_of", "restore",
+    "restore_one",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 _SWEEP_EVERY = 60.0
@@ -128,8 +130,6 @@ class Maintenance:
         if name == DEFAULT or self._provider.written(name) > seen.get(name, 0):
             async with self._lent(name) as store:
                 await store.sweep()
-                if self._settings.auth == "smart":
-                    await sweep_expired(store, milliseconds())
             seen[name] = self._provider.written(name)
         await asyncio.to_thread(self._reseal, name)
 
