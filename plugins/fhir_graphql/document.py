@@ -70,11 +70,14 @@ def plan_of(asked: Asked, settings: GraphqlSettings) -> Plan:
         QueryFault: it is no GraphQL, names what is not there, or is beyond a limit.
     """
     try:
-        document = parse(asked.query, max_tokens=settings.max_tokens)
+        return _planned(parse(asked.query, max_tokens=settings.max_tokens), asked, settings)
     except GraphQLError as error:
         raise _fault(error) from None
     except RecursionError:
         raise QueryFault("the query is nested too deeply", code="too-costly") from None
+
+
+def _planned(document: DocumentNode, asked: Asked, settings: GraphqlSettings) -> Plan:
     operation = _operation(document, asked.operation)
     variables = variables_of(operation, asked.variables)
     planner = _Planner(document, variables, settings)
@@ -82,8 +85,7 @@ def plan_of(asked: Asked, settings: GraphqlSettings) -> Plan:
 
 
 def _fault(error: GraphQLError) -> QueryFault:
-    place = f" (line {error.locations[0].line}, column {error.locations[0].column})" if error.locations else ""
-    return QueryFault(f"{error.message}{place}", code="structure")
+    return QueryFault(error.message, code="structure", places=error.locations or ())
 
 
 def _operation(document: DocumentNode, name: str) -> OperationDefinitionNode:
@@ -122,6 +124,7 @@ class _Planner:
         for node in selections.selections:
             if not self._wanted(node):
                 continue
+            self._spend(node)
             if isinstance(node, FieldNode):
                 yield self._selection(node, on, depth)
             elif isinstance(node, InlineFragmentNode):
@@ -130,6 +133,12 @@ class _Planner:
                 yield from self._fields_of(node.selection_set, inner, depth)
             elif isinstance(node, FragmentSpreadNode):
                 yield from self._spread(node, on, depth)
+
+    def _spend(self, node: SelectionNode) -> None:
+        self._fields += 1
+        if self._fields > self._settings.max_fields:
+            said = f"the query has more than {self._settings.max_fields} fields and fragments"
+            raise QueryFault(said, node, "too-costly")
 
     def _spread(self, node: FragmentSpreadNode, on: tuple[str, ...], depth: int) -> Iterator[Selection]:
         name = node.name.value
@@ -143,9 +152,6 @@ class _Planner:
         self._open.pop()
 
     def _selection(self, node: FieldNode, on: tuple[str, ...], depth: int) -> Selection:
-        self._fields += 1
-        if self._fields > self._settings.max_fields:
-            raise QueryFault(f"the query has more than {self._settings.max_fields} fields", node, "too-costly")
         directives = self._directives(node)
         inner = self.planned(node.selection_set, depth + 1) if node.selection_set else ()
         return Selection(

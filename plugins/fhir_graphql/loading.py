@@ -1,7 +1,7 @@
 """Reading resources for a query in waves: references of one level at once, searches a few at a time."""
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +133,7 @@ class Loader:
     async def _following(self, search: _Search) -> Resource:
         cursor = search.cursor or ""
         try:
-            query = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+            query = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         except ValueError:
             raise NotFound("there is no such cursor") from None
         answer = await self._ctx.client.request("GET", f"{search.type}?{query}")

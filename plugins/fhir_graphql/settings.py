@@ -9,7 +9,9 @@ class GraphqlSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_depth: int = Field(20, ge=1, description="Levels of fields within each other.")
-    max_fields: int = Field(2_000, ge=1, description="Fields of a query, those of fragments each time they are spread.")
+    max_fields: int = Field(
+        2_000, ge=1, description="Fields and fragments of a query, those of fragments each time they are spread."
+    )
     max_tokens: int = Field(20_000, ge=1, description="Tokens of a query.")
     max_searches: int = Field(200, ge=1, description="Searches of one query: lists, connections, reverse references.")
     max_resources: int = Field(10_000, ge=1, description="Resources that one query may read.")
