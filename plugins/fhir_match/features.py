@@ -72,7 +72,7 @@ def _objects(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 def _family(name: Mapping[str, Any]) -> Iterable[str]:
     """Yield the family name, as a whole and, where it is of several words, each that is long enough to tell."""
-    family = name.get("family") or _from_text(name)[1]
+    family = str(name.get("family") or _from_text(name)[1])
     yield family
     parts = re.split(r"[\s\-]+", family)
     if len(parts) > 1:
@@ -80,8 +80,8 @@ def _family(name: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _given(name: Mapping[str, Any]) -> list[str]:
-    given = name.get("given") or _from_text(name)[0]
-    return [word for each in given if isinstance(each, str) for word in words(each)]
+    given = name.get("given") if isinstance(name.get("given"), list) else _from_text(name)[0]
+    return [word for each in given or () if isinstance(each, str) for word in words(each)]
 
 
 def _from_text(name: Mapping[str, Any]) -> tuple[list[str], str]:
