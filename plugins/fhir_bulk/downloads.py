@@ -10,7 +10,8 @@ import zlib
 from collections.abc import AsyncIterator
 
 from fhir_bulk.asked import NDJSON, PARQUET
-from fhir_bulk.exports import Export, File, find, load
+from fhir_bulk.exports import Export, File, find, load, may_see
+from fhir_bulk.imports import Import, find_import
 from fhir_bulk.manifest import signature
 from fhir_server.plugin_api import BadValue, Forbidden, NotFound, PluginContext, RouteRequest, RouteResponse
 
@@ -20,8 +21,11 @@ _LEVEL, _GZIP = 1, 31
 
 async def with_token(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
     """Answer with a file of an export of the caller. Raises NotFound."""
-    export = await load(ctx, asked.path["id"])
-    return await _file(ctx, asked, export)
+    id_ = asked.path["id"]
+    found = await find_import(ctx, id_)
+    if found is None or not may_see(ctx, found.owner):
+        return await _file(ctx, asked, await load(ctx, id_))
+    return await _file(ctx, asked, found)
 
 
 async def signed(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
@@ -40,7 +44,7 @@ async def signed(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
     return await _file(ctx, asked, export)
 
 
-async def _file(ctx: PluginContext, asked: RouteRequest, export: Export) -> RouteResponse:
+async def _file(ctx: PluginContext, asked: RouteRequest, export: Export | Import) -> RouteResponse:
     found = next((file for file in export.files if file.name == asked.path["name"]), None)
     if found is None or export.expires < ctx.now():
         raise NotFound(f"this export has no file {asked.path['name'][:80]}", expression="http.url")

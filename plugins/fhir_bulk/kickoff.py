@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fhir_bulk.asked import Asked, Level, Reading
 from fhir_bulk.exports import EXPORTS, JOBS, Export, may_see, owner_of, save
 from fhir_bulk.exports import find as find_export
+from fhir_bulk.imports import IMPORTS
 from fhir_bulk.members import Members
 from fhir_bulk.running import Work
 from fhir_server.plugin_api import (
@@ -59,7 +60,8 @@ async def kick_off(ctx: PluginContext, call: Call) -> FhirResponse:
 async def check_open(ctx: PluginContext) -> None:
     """Refuse a client that has too many unfinished jobs. Raises TooManyRequests."""
     mine = [Where("owner", "=", owner_of(ctx.caller)), Where("state", "=", "open")]
-    count = len(await ctx.store.find(EXPORTS.name, mine, limit=ctx.settings.open_jobs))
+    most = ctx.settings.open_jobs
+    count = sum([len(await ctx.store.find(each.name, mine, limit=most)) for each in (EXPORTS, IMPORTS)])
     if count >= ctx.settings.open_jobs:
         error = TooManyRequests(f"{count} bulk jobs of this client are not finished: wait, or cancel one")
         error.headers["Retry-After"] = str(ctx.settings.retry_after)
@@ -69,7 +71,7 @@ async def check_open(ctx: PluginContext) -> None:
 async def start(ctx: PluginContext, request: FhirRequest, link: tuple[str, str]) -> None:
     """Have a job do the work of a record; `link` names the record in its request."""
     assert ctx.core.jobs is not None
-    inner = request.but(query=(link,), body=b"", method="GET", headers={})
+    inner = request.but(query=(link,), body=b"", headers={})
     response = await ctx.core.jobs.submit(ctx.core, inner)
     job = response.headers["Content-Location"].rpartition("/")[2]
     await ctx.store.put(RecordChange(JOBS.name, link[1], {"job": job}))

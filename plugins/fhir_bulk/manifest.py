@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from fhir_bulk.exports import Export, File, Section
+from fhir_bulk.imports import Import
 from fhir_bulk.kickoff import root
 from fhir_server.plugin_api import PluginContext, instant
 
@@ -37,14 +38,28 @@ def manifest(ctx: PluginContext, export: Export, page: int | None = None) -> dic
     return found
 
 
-def _item(ctx: PluginContext, export: Export, file: File) -> dict[str, Any]:
+def _item(ctx: PluginContext, export: Export | Import, file: File) -> dict[str, Any]:
     type_ = {"type": file.type} if file.type else {}
     return {**type_, "url": url_of(ctx, export, file), "count": file.count}
 
 
-def url_of(ctx: PluginContext, export: Export, file: File) -> str:
+def import_manifest(ctx: PluginContext, found: Import) -> dict[str, Any]:
+    """Return what an import came to: resources written by file, and files of OperationOutcomes about refused lines."""
+    inputs = [(each, {"type": each.type} if each.type else {}) for each in found.inputs]
+    return {
+        "transactionTime": instant(found.finished),
+        "request": found.request,
+        "requiresAccessToken": found.token,
+        "output": [
+            {**type_, "inputUrl": each.url, "count": each.written, "refused": each.refused} for each, type_ in inputs
+        ],
+        "error": [_item(ctx, found, file) for file in found.errors],
+    }
+
+
+def url_of(ctx: PluginContext, export: Export | Import, file: File) -> str:
     """Return where a file is; signed where no token is asked for, unless the server is open to everybody."""
-    if export.token or ctx.settings.downloads == "token":
+    if export.token or isinstance(export, Import) or ctx.settings.downloads == "token":
         return f"{root(ctx)}/bulk/files/{export.id}/{file.name}"
     until = export.expires // 1_000
     mark = signature(ctx, export.id, file.name, until)

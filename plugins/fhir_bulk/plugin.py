@@ -6,8 +6,11 @@ from fhir_bulk.definitions import definition
 from fhir_bulk.downloads import signed, with_token
 from fhir_bulk.expiry import expire
 from fhir_bulk.exports import EXPORTS, JOBS
+from fhir_bulk.import_kickoff import LINK as IMPORT_LINK
+from fhir_bulk.import_kickoff import import_files, import_upload
+from fhir_bulk.imports import IMPORTS
 from fhir_bulk.kickoff import LINK, kick_off
-from fhir_bulk.status import export_status
+from fhir_bulk.status import export_status, import_status
 from fhir_server.plugin_api import Collection, Operation, Route, Scheduled, facts_of, hookimpl
 
 GUIDE = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
@@ -15,7 +18,7 @@ GUIDE = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
 
 @hookimpl
 def register_operations() -> list[Operation]:
-    """Add `$export` of the system, of patients and of groups."""
+    """Add `$export` of the system, of patients and of groups, and `$import`."""
     names = {"export": "all", "patient-export": "the records of patients", "group-export": "the records of a group"}
     return [
         Operation(
@@ -28,6 +31,16 @@ def register_operations() -> list[Operation]:
             makes_job=True,
         )
         for name, what in names.items()
+    ] + [
+        Operation(
+            facts_of(definition("import")),
+            import_files,
+            "Write the resources of NDJSON files.",
+            links=frozenset((IMPORT_LINK,)),
+            background=True,
+            makes_job=True,
+            own_body=True,
+        )
     ]
 
 
@@ -36,6 +49,8 @@ def register_routes() -> list[Route]:
     """Add the status of jobs, and the files."""
     return [
         Route("/bulk/exports/{id}", export_status, ("GET", "DELETE")),
+        Route("/bulk/import", import_upload, ("POST",)),
+        Route("/bulk/imports/{id}", import_status, ("GET", "DELETE")),
         Route("/bulk/files/{id}/{name}", with_token),
         Route("/bulk/signed/{id}/{name}", signed, public=True),
     ]
@@ -43,8 +58,8 @@ def register_routes() -> list[Route]:
 
 @hookimpl
 def register_collections() -> list[Collection]:
-    """Keep exports and their jobs."""
-    return [EXPORTS, JOBS]
+    """Keep exports, imports and their jobs."""
+    return [EXPORTS, IMPORTS, JOBS]
 
 
 @hookimpl

@@ -8,7 +8,8 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from fhir_bulk.exports import JOBS, Export, load, remove
-from fhir_bulk.manifest import manifest
+from fhir_bulk.imports import Import, load_import, remove_import
+from fhir_bulk.manifest import import_manifest, manifest
 from fhir_server.plugin_api import (
     FhirError,
     FhirResponse,
@@ -79,7 +80,7 @@ def _page(asked: RouteRequest, export: Export) -> int | None:
     return int(text)
 
 
-async def _unfinished(ctx: PluginContext, export: Export) -> RouteResponse:
+async def _unfinished(ctx: PluginContext, export: Export | Import) -> RouteResponse:
     """Say how the job stands. A manifest of the files that are ready goes with it where that was asked for."""
     job = await job_state(ctx, export.id)
     if job is not None and job.status >= 400:
@@ -90,7 +91,7 @@ async def _unfinished(ctx: PluginContext, export: Export) -> RouteResponse:
         "Retry-After": str(wait(ctx, export.created)),
         "Cache-Control": "no-store",
     }
-    if export.asked.partial and len(export.files) >= ctx.settings.manifest_files:
+    if isinstance(export, Export) and export.asked.partial and len(export.files) >= ctx.settings.manifest_files:
         return RouteResponse(202, encode(manifest(ctx, export, 0)), JSON, headers)
     return RouteResponse(202, b"", "", headers)
 
@@ -111,6 +112,22 @@ async def job_state(ctx: PluginContext, id_: str) -> FhirResponse | None:
         return None
     except FhirError as error:
         return FhirResponse(error.status, (outcome(error.issues),), headers=error.headers)
+
+
+async def import_status(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
+    """Answer how an import stands, or end it; what it wrote stays. Raises NotFound."""
+    found = await load_import(ctx, asked.path["id"])
+    if asked.method == "DELETE":
+        record = await ctx.store.get(JOBS.name, found.id)
+        await remove_import(ctx, found.id)
+        await cancel_job(ctx, record)
+        said = outcome([Issue("the import is ended; what it wrote stays", "informational", "information")])
+        return RouteResponse(202, said, FHIR)
+    POLLS.check(found.id, ctx.now(), ctx.settings.polls)
+    if found.state == "done":
+        headers = {"Expires": formatdate(found.expires / 1_000, usegmt=True), "Cache-Control": "private, no-cache"}
+        return RouteResponse(200, encode(import_manifest(ctx, found)), JSON, headers)
+    return await _unfinished(ctx, found)
 
 
 async def cancel_job(ctx: PluginContext, record: Record | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from fhir_server.app import create_app
 from fhir_server.settings import Settings
 from tests.builders import bundle, entry
 
+NEEDED = ("fhir_bulk", "fhir_match")
+OTHERS = tuple(point.name for point in entry_points(group="fhir_server.plugins") if point.name not in NEEDED)
 ASYNC = {"Prefer": "respond-async", "Accept": "application/fhir+json"}
 
 
@@ -75,7 +78,9 @@ class Bulk:
 
 def made(folder: Path, **bulk: Any) -> Any:
     """Return a server that is open to everybody, with settings of bulk data."""
-    settings = Settings(data_dir=folder, durable=False, auth="none", demo=False, plugins={"fhir_bulk": bulk})
+    settings = Settings(
+        data_dir=folder, durable=False, auth="none", demo=False, plugins={"fhir_bulk": bulk}, plugins_disabled=OTHERS
+    )
     return create_app(settings)
 
 

@@ -10,17 +10,17 @@ import pytest
 
 from fhir_server.auth.clients import save_client
 from tests.conformance.smart.conftest import BASE, SERVICE, Ehr, filled, started
-from tests.plugins.fhir_bulk.conftest import ASYNC, Bulk
+from tests.plugins.fhir_bulk.conftest import ASYNC, OTHERS, Bulk
 
-OTHER = replace(SERVICE, id="other-service")
+STRANGER = replace(SERVICE, id="other-service")
 
 
 @pytest.fixture
 async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
     """A server with records, users and two backend services."""
-    async with started(tmp_path, plugins={"fhir_bulk": {"polls": 0}}) as ehr:
+    async with started(tmp_path, plugins_disabled=OTHERS, plugins={"fhir_bulk": {"polls": 0}}) as ehr:
         await filled(ehr)
-        await save_client(ehr.desk, OTHER)
+        await save_client(ehr.desk, STRANGER)
         yield ehr
 
 
@@ -50,7 +50,7 @@ async def test_files_need_the_token_of_the_client_that_asked(ehr: Ehr) -> None:
     manifest = (await bulk.done(kicked)).json()
     assert manifest["requiresAccessToken"] is True
     status, file = kicked.headers["content-location"], manifest["output"][0]["url"]
-    other, again = await client(ehr, "system/*.rs", OTHER), await client(ehr, "system/*.rs")
+    other, again = await client(ehr, "system/*.rs", STRANGER), await client(ehr, "system/*.rs")
     for url in (status, file):
         assert (await again.http.get(url)).status_code == 200, "another token of the same client"
         assert (await other.http.get(url)).status_code == 404
@@ -68,7 +68,7 @@ async def test_no_token_no_export(ehr: Ehr) -> None:
 
 
 async def test_signed_urls_need_no_token_and_cannot_be_made_up(tmp_path: Path) -> None:
-    async with started(tmp_path, plugins={"fhir_bulk": {"downloads": "signed"}}) as ehr:
+    async with started(tmp_path, plugins_disabled=OTHERS, plugins={"fhir_bulk": {"downloads": "signed"}}) as ehr:
         await filled(ehr)
         bulk = await client(ehr, "system/*.rs")
         manifest = await bulk.manifest("$export?_type=Patient")
