@@ -137,6 +137,7 @@ async def _opened(
             yield Running(
                 partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
                 TenantAdministration(tenants, register, stores, settings, now), behind.feed.settled,
+                behind.numbers,
             )  # fmt: skip
     finally:
         for task in watching:

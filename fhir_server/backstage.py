@@ -1,6 +1,6 @@
 """What goes on beside requests, put together: the feed, the schedule, the background work of plugins."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from fhir_server.context import Context
 from fhir_server.dispatch import Server, context_of, known_base
 from fhir_server.feed.background import Background, Part
 from fhir_server.feed.feed import Feed
+from fhir_server.feed.numbers import Gauge, numbers
 from fhir_server.feed.schedule import Scheduler
 from fhir_server.feed.scheduled import Scheduled
 from fhir_server.interactions.tenant import Tenant
@@ -55,6 +56,7 @@ class Backstage:
 
     background: Background
     feed: Feed
+    numbers: Callable[[], Awaitable[Sequence[Gauge]]]
 
 
 def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: Sequence[Part] = ()) -> Backstage:
@@ -72,7 +74,11 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
     for host, each in assembly.background():
         noted = partial(assembly.faults.note, host.plugin.name, each.name)
         parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
-    return Backstage(Background(stores, parts), feed)
+
+    async def shown() -> Sequence[Gauge]:
+        return await numbers({each.name: each.store for each in server.tenants.house.all()}, server.now())
+
+    return Backstage(Background(stores, parts), feed, shown)
 
 
 def _own(server: Server) -> list[Scheduled]:

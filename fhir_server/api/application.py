@@ -1,6 +1,6 @@
 """The application: FHIR paths go straight to the edge, all others through FastAPI."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +25,7 @@ from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
 from fhir_server.definitions import OperationFacts
 from fhir_server.errors import FhirError
+from fhir_server.feed.numbers import Gauge
 from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.settings import Settings
@@ -44,6 +45,11 @@ async def settled(tenant: str) -> None:
     """Nothing follows a write."""
 
 
+async def no_numbers() -> Sequence[Gauge]:
+    """There is no feed."""
+    return ()
+
+
 def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
     """There is no tenant but the default one."""
     raise KeyError(tenant)
@@ -54,7 +60,7 @@ class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
     open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers
-    of the feed have what a tenant holds (for tests)."""
+    of the feed have what a tenant holds (for tests); `numbers` gives those of the feed."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
@@ -64,6 +70,7 @@ class Running:
     hosts: Mapping[str, str] = field(default_factory=dict)
     tenants: TenantAdministration | None = None
     settled: Callable[[str], Awaitable[None]] = settled
+    numbers: Callable[[], Awaitable[Sequence[Gauge]]] = no_numbers
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
@@ -117,6 +124,7 @@ class Application(FastAPI):
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
         self.running, self.edge.dispatch, self.hosts = running, running.dispatch, running.hosts
+        self.watched.feed = running.numbers
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
             self.authorization.record = running.record

@@ -4,7 +4,7 @@ Spec: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugin_host.context import Host
 from fhir_server.plugins.registrations import HealthCheck
@@ -72,10 +73,24 @@ class _Plugins(Collector):
         return family
 
 
-def metrics(assembly: Assembly) -> bytes:
-    """Return the numbers of this process in Prometheus' text format."""
+class _Feed(Collector):
+    def __init__(self, gauges: Sequence[Gauge]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield all families."""
+        for gauge in self._gauges:
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=["tenant", "consumer"])
+            for labels, value in gauge.values.items():
+                family.add_metric(list(labels), value)
+            yield family
+
+
+def metrics(assembly: Assembly, feed: Sequence[Gauge] = ()) -> bytes:
+    """Return the numbers of this process, and those of the feed, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Plugins(assembly))
+    registry.register(_Feed(feed))
     return generate_latest(registry)
 
 

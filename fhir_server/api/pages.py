@@ -1,7 +1,7 @@
 """The pages beside FHIR: a first look for people, health for orchestrators, and the API document with Swagger UI."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from fhir_server.api.formats import takes_gzip
 from fhir_server.api.headers import client_address, mapping
 from fhir_server.api.observed import CONTENT_TYPE, is_local, metrics, plugin_health
+from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugins.registrations import Page
 from fhir_server.settings import Settings
@@ -23,12 +24,17 @@ ASSETS = "/docs/assets"
 _SCHEMA = "/openapi.json"
 
 
+async def _no_feed() -> Sequence[Gauge]:
+    return ()
+
+
 @dataclass(slots=True)
 class Watched:
     """What health and numbers are of; the plugins are known once the application is put together."""
 
     settings: Settings
     assembly: Assembly | None = None
+    feed: Callable[[], Awaitable[Sequence[Gauge]]] = _no_feed
 
     def pages(self) -> list[Page]:
         """Return the pages of plugins."""
@@ -128,7 +134,7 @@ def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter
             return Response(
                 "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
             )
-        return Response(metrics(watched.assembly), media_type=CONTENT_TYPE)
+        return Response(metrics(watched.assembly, await watched.feed()), media_type=CONTENT_TYPE)
 
     return router
 

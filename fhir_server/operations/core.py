@@ -8,6 +8,7 @@ from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.erase import erase_operation, legal_hold, replay_erasures
 from fhir_server.operations.export_subject import export_subject
+from fhir_server.operations.feed_status import feed_status
 from fhir_server.operations.fhirpath import fhirpath
 from fhir_server.operations.install_package import install_package, list_packages, uninstall_package
 from fhir_server.operations.lastn import lastn
@@ -52,6 +53,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         legal_hold,
         replay_erasures,
         retention,
+        feed_status,
         *TERMINOLOGY_OPERATIONS,
         *AUDIT_OPERATIONS,
     )
