@@ -31,6 +31,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.masking import store_of, written
 from fhir_server.interactions.packages import TenantPackages
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
@@ -109,6 +110,7 @@ class Open:
     """The Restriction of a server without authorization: everything is seen and allowed."""
 
     visibility: Visibility = field(default_factory=Visibility)
+    mask: None = None
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Allow it."""
@@ -133,6 +135,7 @@ class Public:
     """The Restriction of who has no token: the statement of what the server can do, and no data."""
 
     visibility: Visibility = field(default_factory=lambda: Visibility(NOTHING))
+    mask: None = None
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Allow nothing but the statement."""
@@ -286,7 +289,7 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
         if restriction is _OPEN:
             return await commit(checked, records, blobs)
         try:
-            return await commit(await admit(ctx, checked), records, blobs)
+            return written(restriction.mask, await commit(await admit(ctx, checked), records, blobs))
         except VersionChanged as error:
             if any(change.key == error.key and change.expected is None for change in changes):
                 raise ConditionChanged(f"{error.key} was changed after it was looked at") from error
@@ -294,7 +297,7 @@ def _context(server: Server, tenant: Tenant, base: str, caller: Caller, restrict
 
     deciders = server.deciders if server.deciders is not None and server.deciders.checks else None
     ctx = Context(
-        store=tenant.store,
+        store=store_of(tenant.store, restriction.mask),
         settings=tenant.settings,
         definitions=server.definitions,
         parameters=tenant.parameters,

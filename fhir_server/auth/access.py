@@ -18,6 +18,7 @@ from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.auth.tokens import Found, find_token
 from fhir_server.definitions import Definitions
 from fhir_server.errors import Unauthorized
+from fhir_server.search.parameters import ParameterRegistry
 
 _MOST = 10_000
 
@@ -52,11 +53,13 @@ class Tokens:
         narrow: reads the query of a granular scope; another one, when the tenant's search parameters change.
     """
 
-    def __init__(self, facts: Definitions, narrow: Narrow) -> None:
+    def __init__(
+        self, facts: Definitions, narrow: Narrow, parameters: ParameterRegistry | None = None, tenant: str = "default"
+    ) -> None:
         self._facts = facts
         self._narrow = narrow
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
-        self.consents = Consents(facts, narrow)
+        self.consents = Consents(facts, narrow, parameters, tenant)
 
     async def access(self, desk: Desk, header: str | None) -> Access:
         """Return what the value of an Authorization header stands for.
@@ -95,9 +98,10 @@ class Tokens:
     async def _limited(self, desk: Desk, access: Access) -> Access:
         """Return the access as far as consent and labels let it be at this moment."""
         limits = await self.consents.limits(desk, access.grant)
-        if limits is None:
+        mask = await self.consents.mask(desk, access.grant)
+        if limits is None and mask is None:
             return access
-        return replace(access, restriction=access.restriction.within(limits))
+        return replace(access, restriction=access.restriction.within(limits, mask))
 
     def _remembered(self, desk: Desk, key: bytes, found: Found) -> _Seen:
         until = min(found.expires, desk.after(desk.settings.token_check))

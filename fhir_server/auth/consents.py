@@ -4,16 +4,21 @@ A worker looks once in a second whether one has changed, so a Consent takes effe
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 
+from fhir_server.alerts import Alert, raise_alert
 from fhir_server.auth.consent import Directive, read_consent
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import Grant
 from fhir_server.auth.limits_of_consent import Bounds, Narrow, Who, boundaries, hidden_labels
+from fhir_server.auth.mask import Mask
+from fhir_server.auth.masks import RULES, Rule, masks_of, of_roles
+from fhir_server.auth.records import MASKS
 from fhir_server.definitions import Definitions
 from fhir_server.model.json import JsonError, decode
 from fhir_server.model.version import Version
+from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.query import EVERYTHING, And, Node, Reference, ReferenceValue, Search, Token, TokenValue
 from fhir_server.settings import Settings
 
@@ -30,8 +35,13 @@ _MOST = 1_000
 class Consents:
     """What a worker knows of the Consents of one tenant."""
 
-    def __init__(self, facts: Definitions, narrow: Narrow) -> None:
-        self._facts, self._narrow = facts, narrow
+    def __init__(
+        self, facts: Definitions, narrow: Narrow, parameters: ParameterRegistry | None = None, tenant: str = "default"
+    ) -> None:
+        self._facts, self._narrow, self._tenant = facts, narrow, tenant
+        self._parameters = parameters or ParameterRegistry.standard()
+        self._hidden: Mapping[str, tuple[Rule, ...]] = {}
+        self._masks: dict[tuple[str, ...], Mask | None] = {}
         self._state: tuple[object, ...] | None = None
         self._directives: tuple[Directive, ...] = ()
         self._checked = 0
@@ -45,9 +55,9 @@ class Consents:
 
         Patients see their own record whatever they forbade others, and an emergency goes before all of it.
         """
+        await self.refresh(desk)
         if desk.settings.consent == "off" or grant.emergency or grant.represented is not None:
             return None
-        await self.refresh(desk)
         key = (grant.subject, grant.client, "user" if grant.user else "", *grant.roles)
         if key not in self._bounds:
             if len(self._bounds) >= _MOST:
@@ -55,6 +65,17 @@ class Consents:
             bounds = self.bounds(desk, await who(desk, grant))
             self._bounds[key] = None if bounds.empty else bounds
         return self._bounds[key]
+
+    async def mask(self, desk: Desk, grant: Grant) -> Mask | None:
+        """Return what of each resource is hidden from the holder of a grant; None for nothing."""
+        await self.refresh(desk)
+        if not self._hidden or grant.emergency:
+            return None
+        roles = tuple(sorted(grant.roles))
+        if roles not in self._masks:
+            rules = of_roles(self._hidden, roles)
+            self._masks[roles] = Mask(rules, self._facts, self._parameters) if rules else None
+        return self._masks[roles]
 
     def bounds(self, desk: Desk, who: Who) -> Bounds:
         """Return what is hidden from somebody."""
@@ -70,13 +91,25 @@ class Consents:
         now = desk.now()
         if self.fresh(now):
             return
+        if self._state is None:
+            await desk.store.declare(MASKS)
         state = await _state(desk)
         if state != self._state or now >= self._until:
             self._directives = tuple([found async for found in _directives(desk)])
+            for directive in self._directives:
+                if directive.fault:
+                    self._alert(directive)
             self._until = min((instant for instant in boundaries(self._directives) if instant > now), default=1 << 62)
+            self._hidden = await masks_of(desk, self._facts)
             self._bounds.clear()
+            self._masks.clear()
             self.generation += 1
         self._state, self._checked = state, now
+
+    def _alert(self, directive: Directive) -> None:
+        _log.error("Consent/%s cannot be read and denies all: %s", directive.id, directive.fault)
+        said = "a Consent cannot be read and denies everything; the log says why"
+        raise_alert(Alert("unreadable-consent", self._tenant, said, f"Consent/{directive.id}", directive.patient))
 
     def fresh(self, now: int) -> bool:
         """Tell whether it is too early to look for changes."""
@@ -106,7 +139,8 @@ async def acting(desk: Desk, actor: str, purposes: frozenset[str]) -> Who:
 async def _state(desk: Desk) -> tuple[object, ...]:
     """Return what differs as soon as a watched resource does: how many there are, and the newest of them."""
     counts = await desk.store.statistics()
-    found: list[object] = []
+    masks = await desk.get(MASKS.name, RULES)
+    found: list[object] = [masks.revision if masks else 0]
     for type_ in _WATCHED:
         newest = await desk.store.search(Search({type_: EVERYTHING}, count=1)) if counts.get(type_) else None
         found += [counts.get(type_, 0), newest.versions[0].pid if newest and newest.versions else 0]
@@ -118,8 +152,6 @@ async def _directives(desk: Desk) -> AsyncIterator[Directive]:
     async for version in _all(desk, "Consent", active):
         directive = _read(version)
         if directive is not None:
-            if directive.fault:
-                _log.error("%s cannot be read and denies all: %s", version.key, directive.fault)
             yield directive
 
 

@@ -15,10 +15,12 @@ from fhir_server.search.parameters_links import CONTENT, LINK, VIA, pointing_typ
 from fhir_server.search.query import (
     EVERYTHING,
     NOTHING,
+    Among,
     And,
     Chain,
     Has,
     Ids,
+    IdSet,
     Missing,
     Node,
     Not,
@@ -29,6 +31,9 @@ from fhir_server.search.query import (
 )
 
 Narrow = Callable[[str, str], Node]
+
+OWN_LABELS: Mapping[str, tuple[str, ...]] = {"BREACH": ("DetectedIssue", "Communication", "Flag")}
+"""Labels that only the server gives, with the types that carry them: alerts of breaches, which hold no content."""
 
 _CODED = ("code", "type", "vaccine-code", "class", "service-type", "reason-code")
 _DATES = (
@@ -62,7 +67,8 @@ class Bounds:
         for directive in directives:
             if _within(directive.period, now):
                 self._by_patient.setdefault(directive.patient, []).append(directive)
-        self._out = tuple(sorted(p for p, found in self._by_patient.items() if self._denied_whole(found)))
+        self._out = frozenset(p for p, found in self._by_patient.items() if self._denied_whole(found))
+        self._out_set, self._known_set = IdSet(self._out), IdSet(frozenset(self._by_patient))
         self._partly = tuple(sorted(p for p, found in self._by_patient.items() if any(d.exceptions for d in found)))
         self._nodes: dict[str, Node] = {}
 
@@ -110,10 +116,14 @@ class Bounds:
         """What is hidden for its own sake."""
         parts = [self._partial(type_)]
         if self._out:
-            parts.append(of_patients(type_, self._out, self._facts))
-        if self._who.hidden_labels:
-            parts.append(Token("_security", tuple(TokenValue(None, code) for code in sorted(self._who.hidden_labels))))
+            parts.append(of_patients(type_, self._out_set, self._facts))
+        parts.append(self._labelled(type_, self._who.hidden_labels))
         return any_of(parts)
+
+    def _labelled(self, type_: str, labels: Collection[str]) -> Node:
+        """What carries one of these labels; those of the server's own stand on few types, and cost the rest nothing."""
+        codes = [code for code in sorted(labels) if type_ in OWN_LABELS.get(code, (type_,))]
+        return Token("_security", tuple(TokenValue(None, code) for code in codes)) if codes else NOTHING
 
     def _partial(self, type_: str) -> Node:
         """What is hidden of those whose Consents have exceptions."""
@@ -131,14 +141,33 @@ class Bounds:
                 yield Chain(VIA, target, hidden)
         if type_ == CONTENTS:
             for source in pointing_types(self._facts):
-                if (hidden := self._hidden(source)) != NOTHING:
+                if (hidden := self._hidden(source)) != NOTHING and hidden != self._labelled(source, OWN_LABELS):
                     yield Has(source, CONTENT, hidden)
 
     def _known(self, type_: str) -> Node:
         """Where silence denies: what is nobody's, or of patients who said something."""
         nobodys: list[Node] = [Missing(LINK, True), Missing(VIA, True)]
-        known = of_patients(type_, tuple(sorted(self._by_patient)), self._facts) if self._by_patient else NOTHING
-        return known if type_ == "Patient" else any_of([And(tuple(nobodys)), known])
+        if not self._by_patient:
+            return NOTHING if type_ == "Patient" else And(tuple(nobodys))
+        known = of_patients(type_, self._known_set, self._facts)
+        if type_ == "Patient":
+            return Among("", "Patient", self._known_set)
+        silent = [Not(node) for node in self._silent(type_)]
+        return And((any_of([And(tuple(nobodys)), known]), *silent))
+
+    def _silent(self, type_: str) -> Iterable[Node]:
+        """Yield what is linked to a patient who said nothing, though perhaps to others too."""
+        links = self._facts.patient_links.get(type_, ())
+        silent = Not(Among("", "Patient", self._known_set))
+        if any(link.via is None for link in links):
+            yield Chain(LINK, "Patient", silent)
+        via = {link.via for link in links if link.via}
+        if not via:
+            return
+        yield Chain(VIA, "Patient", silent)
+        for target in sorted(self._facts.resource_types if "Resource" in via else via):
+            if any(link.via is None for link in self._facts.patient_links.get(target, ())):
+                yield Chain(VIA, target, Chain(LINK, "Patient", silent))
 
     def _denied_whole(self, found: Collection[Directive]) -> bool:
         return not any(d.exceptions for d in found) and not all(d.permit for d in found)

@@ -8,13 +8,29 @@ from collections.abc import Callable, Collection
 
 from fhir_server.definitions import Definitions
 from fhir_server.search.parameters_links import CONTENT, LINK, VIA, pointing_types
-from fhir_server.search.query import NOTHING, And, Chain, Has, Ids, Missing, Node, Or, Reference, ReferenceValue
+from fhir_server.search.query import (
+    NOTHING,
+    Among,
+    And,
+    Chain,
+    Has,
+    Ids,
+    IdSet,
+    Missing,
+    Node,
+    Or,
+    Reference,
+    ReferenceValue,
+)
+
+Patients = Collection[str] | IdSet
+"""Logical ids: a few, by which the index is asked, or a set of any size, which each row is held against."""
 
 CONTENTS = "Binary"
 """The type that other resources keep their content in."""
 
 
-def of_patients(type_: str, patients: Collection[str], facts: Definitions) -> Node:
+def of_patients(type_: str, patients: Patients, facts: Definitions) -> Node:
     """Return the predicate for resources of a type that belong to one of these patients (logical ids).
 
     Types that reach no patient belong to nobody.
@@ -45,15 +61,15 @@ def reaches_patients(type_: str, facts: Definitions) -> bool:
     return type_ == "Patient" or bool(facts.patient_links.get(type_))
 
 
-def _direct(type_: str, patients: Collection[str], facts: Definitions) -> list[Node]:
-    own: list[Node] = [Ids(tuple(patients))] if type_ == "Patient" else []
+def _direct(type_: str, patients: Patients, facts: Definitions) -> list[Node]:
+    own: list[Node] = [_are(patients)] if type_ == "Patient" else []
     links = facts.patient_links.get(type_, ())
     if any(link.via is None for link in links):
         own.append(_refers(LINK, patients))
     return own
 
 
-def _through(type_: str, patients: Collection[str], facts: Definitions) -> list[Node]:
+def _through(type_: str, patients: Patients, facts: Definitions) -> list[Node]:
     """Chains of one step: what belongs to something that itself belongs by way of another is nobody's."""
     via = [link.via for link in facts.patient_links.get(type_, ()) if link.via is not None]
     if not via:
@@ -66,5 +82,11 @@ def _through(type_: str, patients: Collection[str], facts: Definitions) -> list[
     return chains
 
 
-def _refers(param: str, patients: Collection[str]) -> Reference:
+def _are(patients: Patients) -> Node:
+    return Among("", "Patient", patients) if isinstance(patients, IdSet) else Ids(tuple(patients))
+
+
+def _refers(param: str, patients: Patients) -> Node:
+    if isinstance(patients, IdSet):
+        return Among(param, "Patient", patients)
     return Reference(param, tuple(ReferenceValue("Patient", id_) for id_ in patients), ("Patient",))

@@ -34,4 +34,7 @@ ONCE = Collection("auth.once", (_EXPIRES,))
 COUNTERS = Collection("auth.counters", (_EXPIRES,))
 """Failed sign-ins and the like, by what is counted."""
 
-COLLECTIONS = (CLIENTS, USERS, SESSIONS, GRANTS, CODES, TOKENS, LAUNCHES, KEYS, ONCE, COUNTERS)
+MASKS = Collection("auth.masks")
+"""What is hidden from the users of roles: one record with the rules of all."""
+
+COLLECTIONS = (CLIENTS, USERS, SESSIONS, GRANTS, CODES, TOKENS, LAUNCHES, KEYS, ONCE, COUNTERS, MASKS)

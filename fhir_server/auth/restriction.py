@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from fhir_server.auth.links import CONTENTS, any_of, of_patients, pointed_to, reaches_patients
+from fhir_server.auth.mask import Mask
 from fhir_server.auth.scopes import LETTERS as ALL
 from fhir_server.auth.scopes import Scope, Scopes
 from fhir_server.definitions import Definitions
@@ -70,6 +71,9 @@ class Granted:
         limits: None where neither consent nor labels concern the caller.
     """
 
+    mask: Mask | None = None
+    """What of each resource is hidden; None for nearly all callers."""
+
     def __init__(
         self, reach: Reach, facts: Definitions, shared: Collection[str], narrow: Narrow, limits: Limits | None = None
     ) -> None:
@@ -81,10 +85,13 @@ class Granted:
         self._last: Granted | None = None
         self._may: dict[tuple[str, str | None], bool] = {}
 
-    def within(self, limits: Limits) -> "Granted":
+    def within(self, limits: Limits | None, mask: Mask | None = None) -> "Granted":
         """Return the same restriction within limits; the same one again as long as they stay the same."""
-        if self._last is None or self._last._limits is not limits:
+        if limits is None and mask is None:
+            return self
+        if self._last is None or self._last._limits is not limits or self._last.mask is not mask:
             self._last = Granted(self.reach, self._facts, self._shared, self._narrow, limits)
+            self._last.mask = mask
         return self._last
 
     @cached_property
@@ -92,13 +99,14 @@ class Granted:
         """What may be searched, by type; nothing by default. What may be read by id stands apart where it differs."""
         searched, read = self._by_type("s"), self._by_type("r")
         mark = query_hash(self.reach.holder, self.reach.patients, self.reach.represented, str(self.reach.scopes))
+        unasked = self.mask.unasked if self.mask is not None else {}
         if searched == read:
-            return Visibility(NOTHING, searched, mark=mark)
+            return Visibility(NOTHING, searched, mark=mark, unasked=unasked)
         beside = {
             type_: any_of([searched.get(type_, NOTHING), read.get(type_, NOTHING)]) for type_ in (*searched, *read)
         }
         by_id = Visibility(NOTHING, read, mark=mark)
-        return Visibility(NOTHING, searched, by_id, Visibility(NOTHING, beside), mark)
+        return Visibility(NOTHING, searched, by_id, Visibility(NOTHING, beside), mark, unasked)
 
     @cached_property
     def nameable(self) -> Visibility:

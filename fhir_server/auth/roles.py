@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fhir_server.auth.desk import Desk
+from fhir_server.auth.limits_of_consent import OWN_LABELS
 from fhir_server.auth.scopes import LETTERS, Scopes, narrowed, parse_scope, parse_scopes
 from fhir_server.auth.users import User, find_user
 from fhir_server.model.keys import ResourceKey
@@ -52,7 +53,9 @@ DEFAULTS: Mapping[str, str] = {
     )
     + " "
     + _each(f"Patient RelatedPerson Encounter Condition Procedure ServiceRequest {_PLACES}", "rs"),
-    "auditor": _each("AuditEvent Provenance", "rs"),
+    "auditor": _each("AuditEvent Provenance", "rs")
+    + " "
+    + " ".join(f"user/{type_}.rs?_security=BREACH" for type_ in OWN_LABELS["BREACH"]),
     "patient": "user/*.rs "
     + _each("Observation QuestionnaireResponse Communication DocumentReference Binary Appointment Consent", "cru")
     + " user/Patient.u",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fhir_server.context import Context
 from fhir_server.errors import Forbidden
 from fhir_server.interactions.labels import keeping_labels
+from fhir_server.interactions.masking import keeping_hidden, whole
 from fhir_server.interactions.visibility import holds, holds_of
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
@@ -38,7 +39,7 @@ async def admit(ctx: Context, changes: Sequence[Change]) -> list[Change]:
         Forbidden: one of them is not granted. The answer is the same whether or not a hidden resource is there.
         MissingTargets: one refers to what the caller may not know of, as if that were not there.
     """
-    now = ctx.now()
+    now, changes = ctx.now(), [await _with_hidden(ctx, change) for change in changes]
     beside = {c.key: Found(_Future(c.key, now), c.entries) for c in changes if c.method != "DELETE"}
     admitted = []
     for change in changes:
@@ -57,7 +58,14 @@ async def _current(ctx: Context, change: Change) -> Version | None:
     if change.method == "POST" and change.expected == 0:
         return None
     current = await ctx.store.read(change.key)
-    return None if current is None or current.deleted else current
+    return None if current is None or current.deleted else whole(current)
+
+
+async def _with_hidden(ctx: Context, change: Change) -> Change:
+    """Return the change with what is masked for the caller, as it stands in the current version."""
+    mask = ctx.restriction.mask
+    current = await _current(ctx, change) if mask is not None else None
+    return change if mask is None or current is None else keeping_hidden(ctx, mask, change, current)
 
 
 async def _granted(ctx: Context, change: Change, current: Version | None, beside: Mapping[ResourceKey, Found]) -> bool:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from fhir_server.context import Context
+from fhir_server.interactions.masking import whole
 from fhir_server.model.json import decode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.match import Found, NoLookup, VersionLike, matches
-from fhir_server.search.parameters_links import VIA
+from fhir_server.search.parameters_links import LINK, VIA
 from fhir_server.search.query import (
     EVERYTHING,
     NOTHING,
@@ -112,6 +113,8 @@ async def holds_of(
         them that it is there.
     """
     around = dict(beside or {})
+    if any(isinstance(node, Chain) and node.param == LINK for node in _within(predicate)):
+        await _add_patients(ctx, entries, around)
     known = ctx.restriction.nameable if beside is not None else Visibility()
     within = list(_within(predicate))
     if any(isinstance(node, Chain) for node in within):
@@ -120,7 +123,18 @@ async def holds_of(
             key = ResourceKey(type_ or "", id_ or "")
             if param == VIA and key not in around and (found := await _current(ctx, key, codes, known)):
                 around[key] = found
+                await _add_patients(ctx, found.entries, around)
     return matches(predicate, version, entries, Around(around) if around else NoLookup())
+
+
+async def _add_patients(ctx: Context, entries: IndexEntries, around: dict[ResourceKey, Found]) -> None:
+    """Fetch the patients that entries link to: who they are is all that is asked of them."""
+    for param, type_, id_, _, _ in entries.references:
+        key = ResourceKey(type_ or "", id_ or "")
+        if param == LINK and key not in around:
+            version = await ctx.store.read(key)
+            if version is not None and not version.deleted:
+                around[key] = Found(version, IndexEntries())
 
 
 async def holds(ctx: Context, predicate: Node, version: Version) -> bool:
@@ -151,7 +165,7 @@ async def _settled(ctx: Context, key: ResourceKey, node: Node) -> Node:
 
 
 def _is_for_index(node: Node) -> bool:
-    return isinstance(node, Has | FullText) or (isinstance(node, Chain) and node.param != VIA)
+    return isinstance(node, Has | FullText) or (isinstance(node, Chain) and node.param not in (VIA, LINK))
 
 
 def _within(node: Node) -> Iterable[Node]:
@@ -177,4 +191,5 @@ async def _current(ctx: Context, key: ResourceKey, codes: frozenset[str], known:
 
 def _entries(ctx: Context, version: Version, codes: frozenset[str]) -> IndexEntries:
     """Return the index rows by which a predicate is judged, and no others."""
-    return ctx.extractor.some(version.key.type, decode(version.body.data), codes, own_base=ctx.base)
+    stored = whole(version)
+    return ctx.extractor.some(version.key.type, decode(stored.body.data), codes, own_base=ctx.base)

@@ -299,10 +299,17 @@ def _has(node: q.Has, subject: _Subject) -> bool:
     return any(matches(node.node, found.version, found.entries, subject.lookup) for found in referring)
 
 
+def _among(node: q.Among, subject: _Subject) -> bool:
+    if not node.param:
+        return subject.version.key.type == node.type and subject.version.key.id in node.ids.ids
+    rows = subject.entries.references
+    return any(row[0] == node.param and row[1] == node.type and row[2] in node.ids.ids for row in rows)
+
+
 _MATCHERS: dict[type, Callable[[Any, _Subject], bool]] = {
     q.And: _and, q.Or: _or, q.Not: _not, q.Chain: _chain, q.Has: _has,
     q.Token: _token, q.TokenText: _token_text, q.OfType: _of_type, q.String: _string, q.Uri: _uri,
     q.Date: _date, q.Number: _number, q.Quantity: _quantity, q.Reference: _reference,
     q.ReferenceIdentifier: _reference_identifier, q.Composite: _composite, q.Near: _near,
-    q.Missing: _missing, q.Ids: _ids, q.LastUpdated: _last_updated, q.FullText: _full_text,
+    q.Missing: _missing, q.Ids: _ids, q.Among: _among, q.LastUpdated: _last_updated, q.FullText: _full_text,
 }  # fmt: skip

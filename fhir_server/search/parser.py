@@ -18,6 +18,7 @@ from fhir_server.search.controls import ContainedType, Controls, Place, Summary,
 from fhir_server.search.expander import CodeExpander
 from fhir_server.search.filter import parse_filter
 from fhir_server.search.links import query_hash
+from fhir_server.search.masked import hold_to
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.parse_values import read
 from fhir_server.search.restrict import restrict
@@ -196,6 +197,11 @@ def _finish(reading: _Reading, visibility: q.Visibility, place: tuple[object, ..
         includes=() if counting else controls.includes,
         contained=controls.contained,
     )
+    if visibility.unasked:
+        own = slice(0 if place[1] is None else 1, None)  # the compartment was named by the path
+        hold_to(
+            replace(search, branches={t: q.And(tuple(n[own])) for t, n in reading.nodes.items()}), visibility.unasked
+        )
     applied = tuple(_honoured(name, value, count) for name, value in reading.applied)
     return ParsedSearch(
         search=restrict(search, visibility),

@@ -7,6 +7,7 @@ under ("code", "subject"), which is also the key of the index rows that `search/
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from typing import Union
 
 from fhir_server.model.keys import ResourceKey
@@ -199,6 +200,28 @@ class Ids:
     values: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class IdSet:
+    """Logical ids of one type, possibly very many; the same set is the same object.
+
+    `number` tells sets of a process apart, `resolved` is room for the engine of the one store that it is asked of.
+    """
+
+    ids: frozenset[str]
+    number: int = field(init=False, default_factory=count(1).__next__)
+    resolved: list[frozenset[int]] = field(init=False, default_factory=list, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """The reference `param` is to a resource of `type` in a set, or, where `param` is empty, the resource itself is
+    one. Restrictions use it; no index lists what it finds, so it stands best where few rows are asked, or under Not."""
+
+    param: str
+    type: str
+    ids: IdSet
+
+
 @dataclass(frozen=True, slots=True)
 class LastUpdated:
     """`_lastUpdated`; bounds in microseconds like every date, the log itself has milliseconds."""
@@ -257,7 +280,7 @@ NOTHING = Or()
 
 Leaf = Union[
     Token, TokenText, OfType, String, Uri, Date, Number, Quantity, Reference, ReferenceIdentifier, Composite, Near,
-    Missing, Ids, LastUpdated, FullText,
+    Missing, Ids, Among, LastUpdated, FullText,
 ]  # fmt: skip
 Node = Union[Leaf, Chain, Has, And, Or, Not]
 
@@ -305,6 +328,8 @@ class Visibility:
     `default` holds for types without an entry of their own. `by_id` is what may be read by id, and `beside` what
     includes may bring, where that is not the same as what may be searched. `mark` tells callers apart, for page links.
     `judged` is what was found out of versions, by base URL and pid: room for who judges them.
+    `unasked` are parameters by type that must not be searched by, for they tell of elements that are masked; `*` among
+    them stands for an include of all references.
     """
 
     default: Node = EVERYTHING
@@ -312,6 +337,7 @@ class Visibility:
     by_id: "Visibility | None" = None
     beside: "Visibility | None" = None
     mark: str = ""
+    unasked: Mapping[str, frozenset[str]] = field(default_factory=dict)
     judged: dict[tuple[str, int], bool] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property

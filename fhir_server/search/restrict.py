@@ -9,11 +9,14 @@ rows themselves.
 
 from dataclasses import replace
 
+from fhir_server.search.masked import within
 from fhir_server.search.query import And, Chain, Has, Node, Not, Or, Search, Visibility
 
 
 def restrict(search: Search, visibility: Visibility) -> Search:
-    """Return the search as a caller with this visibility may ask it."""
+    """Return the search as a caller with this visibility may ask it. Raises Forbidden: by what is masked."""
+    if visibility.unasked:
+        search = within(search, visibility.unasked)
     if visibility.unrestricted:
         return replace(search, visible=visibility)
     branches = {type_: restrict_node(type_, node, visibility) for type_, node in search.branches.items()}

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from fhir_server.api.auth.service import Service
 from fhir_server.api.decode import OPERATOR
 from fhir_server.auth import client_administration as clients
+from fhir_server.auth import mask_administration as masks
 from fhir_server.auth import user_administration as users
 from fhir_server.auth.clients import Client
 from fhir_server.auth.desk import Desk
@@ -30,6 +31,10 @@ Asked = TypeVar("Asked")
 
 class _Password(msgspec.Struct, forbid_unknown_fields=True):
     password: str | None = None
+
+
+class _Rules(msgspec.Struct, forbid_unknown_fields=True):
+    rules: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,20 @@ class Admin:
         """Show the roles."""
         return 200, {"roles": {name: str(most) for name, most in roles_of(desk.settings.roles_file).items()}}
 
+    async def masks(self, desk: Desk, request: Request) -> Answer:
+        """Show what is hidden from whom."""
+        return 200, {"masks": await masks.shown(desk)}
+
+    async def set_mask(self, desk: Desk, request: Request) -> Answer:
+        """Put the rules of a role in the place of those before."""
+        rules = await body_as(request, _Rules)
+        return 200, {"rules": await masks.set_rules(desk, request.path_params["role"], rules.rules)}
+
+    async def remove_mask(self, desk: Desk, request: Request) -> Answer:
+        """Hide nothing from a role any more."""
+        await masks.set_rules(desk, request.path_params["role"], [])
+        return 204, {}
+
     async def clients(self, desk: Desk, request: Request) -> Answer:
         """List them."""
         return 200, {"clients": [clients.shown_client(client) for client in await clients.all_clients(desk)]}
@@ -117,6 +136,9 @@ class Admin:
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/roles", Admin.roles),
+    ("GET", "/masks", Admin.masks),
+    ("PUT", "/masks/{role}", Admin.set_mask),
+    ("DELETE", "/masks/{role}", Admin.remove_mask),
     ("GET", "/users", Admin.users),
     ("POST", "/users", Admin.add_user),
     ("GET", "/users/{name}", Admin.user),

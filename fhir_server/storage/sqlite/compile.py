@@ -16,6 +16,7 @@ from fhir_server.storage.sqlite import (
     compile_leaves,
     compile_quantities,
     compile_ranges,
+    compile_sets,
     compile_strings,
 )
 from fhir_server.storage.sqlite.compile_scope import Scope
@@ -203,6 +204,7 @@ _COMPILERS: dict[type, Callable[[Any, Scope], Predicate]] = {
     q.Near: compile_ranges.near,
     q.Missing: compile_leaves.missing,
     q.Ids: compile_leaves.ids,
+    q.Among: compile_sets.among,
     q.LastUpdated: compile_ranges.last_updated,
     q.FullText: compile_leaves.full_text,
 }
