@@ -105,7 +105,9 @@ class Gate:
         if known is None or not known.fits(tenant):
             narrow = partial(narrowed_to, tenant, tenant.settings, self._now)
             desk = Desk(tenant.store, tenant.settings, base, base, self._now)
-            known = _Known(tenant.parameters, tenant.settings, Tokens(self._facts, narrow, tenant.parameters, tenant.name), desk)
+            known = _Known(
+                tenant.parameters, tenant.settings, Tokens(self._facts, narrow, tenant.parameters, tenant.name), desk
+            )
             self._known[tenant.name] = known
         elif known.desk.base != base:
             known = self._known[tenant.name] = replace(known, desk=replace(known.desk, base=base, issuer=base))

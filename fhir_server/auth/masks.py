@@ -10,17 +10,13 @@ Spec: https://hl7.org/fhir/R4/security-labels.html, https://hl7.org/fhir/R4/exte
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import MASKS
 from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import Expression, FhirPathError, compile_expression
-from fhir_server.model.json import decode, encode, make_body
-from fhir_server.model.keys import ResourceKey
-from fhir_server.model.version import Body
-from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.storage.base import RecordChange
 
 RULES: Final = "rules"
