@@ -81,6 +81,9 @@ class Settings(BaseModel):
     audit: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether requests are audited; `auto` does where `auth` is on."
     )
+    audit_years: int = Field(
+        0, ge=0, le=200, description="Years for which the audit is kept, older rows are removed; 0: for ever."
+    )
     audit_archive: Path | None = Field(
         None, description="Folder to which the audit is copied with its signed heads, in files that are never changed."
     )

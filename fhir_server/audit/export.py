@@ -16,7 +16,7 @@ _STEP = 1_000
 async def lines(log: AuditLog, after: int = 0, *, fhir: bool = False) -> AsyncIterator[bytes]:
     """Yield a line for each row after a seq, oldest first."""
     size = await log.size()
-    for first in range(after + 1, size + 1, _STEP):
+    for first in range(max(after + 1, await log.first()), size + 1, _STEP):
         for entry in await log.span(first, min(first + _STEP - 1, size)):
             yield fhir_line(entry) if fhir else plain_line(entry)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from fhir_server.audit.ledger import Head, Ledger
+from fhir_server.audit.retention import retain
 from fhir_server.audit.sinks.archive import Archive
 from fhir_server.audit.sinks.siem import Siem
 from fhir_server.settings import Settings
@@ -35,10 +36,14 @@ class Sink(Protocol):
 
 
 class Keeper:
-    """Looks after the audit of all tenants."""
+    """Looks after the audit of all tenants.
 
-    def __init__(self, sinks: Sequence[Sink], now: Callable[[], int]) -> None:
-        self._sinks, self._now = sinks, now
+    Args:
+        years: for which rows are kept; 0: for ever.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], now: Callable[[], int], years: int = 0) -> None:
+        self._sinks, self._now, self._years = sinks, now, years
 
     async def look(self, tenant: str, store: Store) -> None:
         """Send what is new to each sink. Raises OSError: one has failed; it is to be asked again."""
@@ -60,16 +65,22 @@ class Keeper:
         head = await Ledger(store, self._now).head()
         for sink in self._sinks:
             await asyncio.to_thread(sink.keep, tenant, head)
+        if self._years:
+            sent = [await self._done(sink, store) for sink in self._sinks]
+            await retain(store, self._now, self._years, min(sent, default=None))
 
     async def _send(self, sink: Sink, tenant: str, store: Store) -> None:
-        await store.declare(SENT)
-        record = await store.records.get(SENT.name, sink.name)
-        done = record.value["seq"] if record else 0
-        assert isinstance(done, int)
+        done = max(await self._done(sink, store), await store.audit.first() - 1)
         while entries := await store.audit.span(done + 1, done + _BATCH):
             await asyncio.to_thread(sink.send, tenant, entries)
             done = entries[-1].seq
             await store.commit((), (RecordChange(SENT.name, sink.name, {"seq": done}),))
+
+    async def _done(self, sink: Sink, store: Store) -> int:
+        """Return the last row that a sink has taken."""
+        await store.declare(SENT)
+        record = await store.records.get(SENT.name, sink.name)
+        return int(str(record.value["seq"])) if record else 0
 
 
 def sinks_of(settings: Settings) -> list[Sink]:

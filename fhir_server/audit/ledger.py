@@ -11,7 +11,7 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fhir_server.audit.merkle import Range, leaf_hash, node_hash, range_hash
 from fhir_server.model.version import instant
 from fhir_server.storage.audit import AuditEntry
-from fhir_server.storage.base import Collection, RecordChange, RecordChanged, Store
+from fhir_server.storage.base import Audit, Collection, RecordChange, RecordChanged, Records, Store
 
 HEADS: Final = Collection("audit.heads")
 TILES: Final = Collection("audit.tiles")
 KEYS: Final = Collection("audit.keys")
+CUTS: Final = Collection("audit.cuts")
+"""Up to where rows were removed: heads of the trees over them, whose log is named `LOG cut`."""
 
 _KEY: Final = "current"
 _WIDTH: Final = 8  # levels between two that are kept
@@ -34,6 +36,7 @@ SHORT: Final = 6
 """Bytes of the hash of each row that are kept: they prove nothing, but tell which row of 256 was changed."""
 
 _AT_ONCE: Final = 200  # tiles made between two commits
+_LEAVES_AT_ONCE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,31 @@ class Ledger:
 
     async def latest(self) -> Head | None:
         """Return the newest head."""
+        await self._store.declare(HEADS)
         found = await self._store.records.find(HEADS.name, order="-key", limit=1)
         return head_of(dict(found[0].value)) if found else None
+
+    async def cut(self, size: int, audit: Audit) -> None:
+        """Note that the first rows are removed, before they are; `audit` makes the row that tells of it.
+
+        The hash of each stays (32 bytes), so that every head that counts them can still be proved.
+
+        Args:
+            size: how many, a multiple of SPAN.
+        """
+        await self._store.declare(CUTS)
+        await self.head()  # all hashes above the rows are kept from here on
+        done = await cut_size(self._store.records)
+        for first in range(done // SPAN, size // SPAN, _LEAVES_AT_ONCE):
+            spans = range(first, min(first + _LEAVES_AT_ONCE, size // SPAN))
+            kept = {leaves_of(index): _text(b"".join(await self._leaves(index * SPAN, SPAN))) for index in spans}
+            changes = [RecordChange(TILES.name, name, {"hashes": hashes}) for name, hashes in kept.items()]
+            await self._store.commit((), changes)
+        log, key = await self._signing()
+        public = _text(key.public_key().public_bytes_raw())
+        head = Head(f"{log} cut", size, _text(await self.hash_of((0, size))), self._now(), public)
+        head = replace(head, signature=_text(key.sign(head.signed_text())))
+        await self._store.commit((), (RecordChange(CUTS.name, f"{size:015d}", asdict(head)),), audit=audit)
 
     async def hash_of(self, span: Range) -> bytes:
         """Return the hash of a range of rows that a proof asks for."""
@@ -118,7 +144,10 @@ class Ledger:
         return _folded(hashes)
 
     async def _leaves(self, first: int, number: int) -> list[bytes]:
-        return [leaf_hash(leaf_of(entry)) for entry in await self._store.audit.span(first + 1, first + number)]
+        rows = await self._store.audit.span(first + 1, first + number)
+        gone = number if not rows else rows[0].seq - 1 - first
+        kept = await kept_leaves(self._store.records, first, gone) if gone else []
+        return [*kept, *(leaf_hash(leaf_of(entry)) for entry in rows)]
 
     async def _tile(self, level: int, index: int) -> list[bytes]:
         name = f"{level}-{index}"
@@ -171,6 +200,37 @@ class Ledger:
         assert record is not None
         private = Ed25519PrivateKey.from_private_bytes(b64decode(str(record.value["private"])))
         return str(record.value["log"]), private
+
+
+async def cut_size(records: Records) -> int:
+    """Return how many rows were removed, as the newest note says."""
+    try:
+        found = await records.find(CUTS.name, order="-key", limit=1)
+    except KeyError:
+        return 0
+    return head_of(dict(found[0].value)).size if found else 0
+
+
+def leaves_of(index: int) -> str:
+    """Return the key of the record with the hashes of SPAN rows that were removed."""
+    return f"L-{index}"
+
+
+async def kept_leaves(records: Records, first: int, number: int) -> list[bytes]:
+    """Return the hashes of removed rows, as far as they are kept without a gap."""
+    found: list[bytes] = []
+    while len(found) < number:
+        at = first + len(found)
+        try:
+            record = await records.get(TILES.name, leaves_of(at // SPAN))
+        except KeyError:
+            record = None
+        if record is None:
+            break
+        raw = b64decode(str(record.value["hashes"]))
+        hashes = [raw[place : place + 32] for place in range(0, len(raw), 32)]
+        found += hashes[at % SPAN : at % SPAN + number - len(found)]
+    return found
 
 
 def _folded(hashes: list[bytes]) -> bytes:

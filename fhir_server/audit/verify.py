@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from fhir_server.audit.ledger import HEADS, SHORT, SPAN, TILES, Head, head_of, leaf_of
+from fhir_server.audit.ledger import CUTS, HEADS, SHORT, SPAN, TILES, Head, head_of, kept_leaves, leaf_of
 from fhir_server.audit.merkle import Growing, leaf_hash
 from fhir_server.model.version import instant
 from fhir_server.storage.audit import AuditEntry, AuditLog
@@ -26,9 +26,15 @@ class Kept(Protocol):
 
 @dataclass(slots=True)
 class Report:
-    """What was found. problems: in words, each naming rows; covered: rows that a good head vouches for."""
+    """What was found.
+
+    problems: in words, each naming rows. covered: rows that a good head vouches for. removed: rows that retention has
+    removed, of which the hashes are left. oldest: time of the first row that is there.
+    """
 
     rows: int = 0
+    removed: int = 0
+    oldest: int | None = None
     heads: int = 0
     covered: int = 0
     problems: list[str] = field(default_factory=list)
@@ -43,13 +49,13 @@ async def verify(kept: Kept, outside: Sequence[Head] = ()) -> Report:
     """Read all rows and compare the tree over them with every head, those kept in the store and those from outside."""
     report = Report()
     heads = _in_order(await _heads(kept.records), outside, report)
+    removed = await _removed(kept, outside, report)
     report.heads = len(heads)
     short = _Short(kept.records)
     tree, suspects, at = Growing(), list[int](), 0
-    async for entry in _entries(kept.audit, report):
-        leaf = leaf_hash(leaf_of(entry))
+    async for seq, leaf in _leaves(kept, removed, report):
         if not await short.agrees(tree.size, leaf):
-            suspects.append(entry.seq)
+            suspects.append(seq)
         tree.add(leaf)
         while at < len(heads) and heads[at].size <= tree.size:
             _compare(heads[at], tree, suspects, report)
@@ -76,10 +82,42 @@ def _compare(head: Head, tree: Growing, suspects: list[int], report: Report) -> 
         report.add(f"{since} are not all as they were when their head was signed at {instant(head.time)}")
 
 
+async def _removed(kept: Kept, outside: Sequence[Head], report: Report) -> int:
+    """Return how many rows were removed, if that was signed; what was not is found missing."""
+    try:
+        found = await kept.records.find(CUTS.name, order="-key", limit=1)
+    except KeyError:
+        return 0
+    if not found:
+        return 0
+    cut = head_of(dict(found[0].value))
+    if not cut.good() or (outside and (cut.log, cut.key) not in {(f"{head.log} cut", head.key) for head in outside}):
+        report.add(f"that {cut.size} rows were removed under retention is not signed by the key of the log")
+        return 0
+    return cut.size
+
+
+async def _leaves(kept: Kept, removed: int, report: Report) -> AsyncIterator[tuple[int, bytes]]:
+    """Yield the seq and hash of all rows in order, those of removed rows as they were kept."""
+    report.removed = min(removed, await kept.audit.first() - 1)
+    for first in range(0, report.removed, _STEP):
+        number = min(_STEP, report.removed - first)
+        hashes = await kept_leaves(kept.records, first, number)
+        for at, leaf in enumerate(hashes, first + 1):
+            yield at, leaf
+        if len(hashes) < number:
+            report.add(f"the hashes of the removed rows {first + len(hashes) + 1} to {report.removed} are missing")
+            break
+    async for entry in _entries(kept.audit, report):
+        if report.oldest is None:
+            report.oldest = entry.time
+        yield entry.seq, leaf_hash(leaf_of(entry))
+
+
 async def _entries(log: AuditLog, report: Report) -> AsyncIterator[AuditEntry]:
     """Yield all rows in order, and note gaps."""
-    expected, size = 1, await log.size()
-    for first in range(1, size + 1, _STEP):
+    expected, size = report.removed + 1, await log.size()
+    for first in range(expected, size + 1, _STEP):
         for entry in await log.span(first, min(first + _STEP - 1, size)):
             if entry.seq != expected:
                 last = entry.seq - 1

@@ -10,26 +10,30 @@ from pathlib import Path
 import msgspec
 
 from fhir_server.audit.export import lines
-from fhir_server.audit.ledger import Head, head_of
+from fhir_server.audit.ledger import HEADS, Head, head_of
+from fhir_server.audit.retention import Plan, cutoff, plan
 from fhir_server.audit.sinks.archive import HEAD
 from fhir_server.audit.verify import Report, verify
+from fhir_server.model.version import instant
 from fhir_server.serving.door import CommandFailed
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StorageFault
+from fhir_server.storage.base import Records, StorageFault
 from fhir_server.storage.sqlite.reader import Reader
+from fhir_server.storage.sqlite.store import milliseconds
 
-HELP = "Verify that nothing in the audit log was changed, removed or cut off; export it."
+HELP = "Verify that nothing in the audit log was changed, removed or cut off; export it; show what retention would do."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name what to do, of which tenant."""
-    parser.add_argument("action", choices=("verify", "export"))
+    parser.add_argument("action", choices=("verify", "export", "retention"))
     parser.add_argument("--tenant", default="default", help="whose log")
     parser.add_argument(
         "--heads",
         type=Path,
         help="verify: signed heads that were kept elsewhere: a file of lines, or the folder of an archive",
     )
+    parser.add_argument("--years", type=int, help="retention: years to keep; else those of the setting audit_years")
     parser.add_argument("--out", type=Path, help="export: file to write; else standard output")
     parser.add_argument("--fhir", action="store_true", help="export: AuditEvents instead of the rows that are hashed")
 
@@ -38,6 +42,8 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it; the exit status is 1 where something is wrong with the log."""
     try:
         with _opened(settings, flags.tenant) as reader:
+            if flags.action == "retention":
+                return _plan(reader, flags.years or settings.audit_years)
             return _verify(reader, flags.heads) if flags.action == "verify" else _export(reader, flags)
     except (StorageFault, OSError) as error:
         raise CommandFailed(str(error)) from None
@@ -67,7 +73,37 @@ def _verify(reader: Reader, path: Path | None) -> int:
 def _summary(report: Report) -> str:
     state = "something is wrong" if report.problems else "all is as it was"
     open_ = report.rows - report.covered
-    return f"{report.rows} rows, {report.heads} heads, {open_} rows without a head that vouches for them: {state}"
+    text = f"{report.rows} rows, {report.heads} heads, {open_} rows without a head that vouches for them: {state}"
+    if report.removed and report.oldest is not None:
+        oldest = instant(report.oldest)
+        text += f"\nrows 1 to {report.removed} were removed under retention; the oldest that is there is of {oldest}"
+    return text
+
+
+def _plan(reader: Reader, years: int) -> int:
+    """Say what retention would remove now; the server does it by itself, within a minute of writing to the log."""
+    if years < 1:
+        raise CommandFailed("the audit is kept for ever: give --years, or set audit_years")
+
+    async def planned() -> tuple[Plan, int]:
+        size = await _signed(reader.records)
+        return await plan(reader.audit, reader.records, cutoff(milliseconds(), years), size), size
+
+    found, size = asyncio.run(planned())
+    if found.last:
+        times = f"{instant(found.oldest)[:10]} to {instant(found.newest)[:10]}"
+        print(f"rows {found.first} to {found.last}, of {times}, would be removed")  # noqa: T201
+    print(f"{found.old} rows are older than {years} years, {found.waiting} of them wait", file=sys.stderr)  # noqa: T201
+    print(f"the newest head counts {size} rows; what sinks have not taken stays too", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+async def _signed(records: Records) -> int:
+    try:
+        newest = await records.find(HEADS.name, order="-key", limit=1)
+    except KeyError:
+        return 0
+    return head_of(dict(newest[0].value)).size if newest else 0
 
 
 def _heads(path: Path) -> Sequence[Head]:

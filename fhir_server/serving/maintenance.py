@@ -136,7 +136,7 @@ class Maintenance:
     async def keep_audit(self, settings: Settings) -> None:
         """Sign the audit logs and send what is new in them, for as long as this runs; idle tenants are left alone."""
         sinks = sinks_of(settings)
-        keeper, seen = Keeper(sinks, milliseconds), dict[tuple[str, str], int]()
+        keeper, seen = Keeper(sinks, milliseconds, settings.audit_years), dict[tuple[str, str], int]()
         for tenant in self._provider.tenants():
             if tenant != DEFAULT:  # not opened before it is written again, unless a sink may wait for what it has
                 changed = _changed(settings.data_dir / "tenants" / tenant)

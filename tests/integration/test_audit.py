@@ -126,3 +126,22 @@ def test_a_row_that_was_changed_or_cut_off_is_named(served: Running, tmp_path: P
     result = audit(served.folder, "verify", "--heads", str(tmp_path / "heads.jsonl"))
     assert result.returncode == 1
     assert "are missing: the head of" in result.stdout
+
+
+def test_retention_is_shown_before_it_is_set(tmp_path: Path) -> None:
+    server = start(tmp_path / "data", "--audit", "on")
+    try:
+        for number in range(300):
+            httpx.get(f"{server.base}/Patient/p{number}")
+        (tmp_path / "heads.jsonl").write_text(proof(server.base, "$tree-head")["line"][0] + "\n")
+    finally:
+        server.kill()
+    long_ago = "UPDATE audit SET time=time-5*366*86400000 WHERE seq<=280"  # as if it had been recorded then
+    connection = apsw.Connection(str(server.folder / "tenants" / "default" / "record.db"))
+    connection.execute(long_ago)
+    connection.close()
+    assert audit(server.folder, "retention").returncode != 0
+    shown = audit(server.folder, "retention", "--years", "3")
+    assert (shown.returncode, shown.stdout[:16]) == (0, "rows 1 to 256, o")
+    assert "280 rows are older than 3 years, 24 of them wait" in shown.stderr
+    assert audit(server.folder, "retention", "--years", "6").stdout == ""

@@ -1,6 +1,7 @@
 """The audit log of a record: its rows found by key, by time and one by one."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import apsw
@@ -79,7 +80,7 @@ class SqliteAudit(AuditReader):
             gone += number
         key: int | None = -(1 << 62)
         while key is not None:
-            key = await self._writer.submit(lambda connection, after=key: cut_keys(connection, after))
+            key = await self._writer.submit(partial(cut_keys, after=key))
         return gone
 
 

@@ -28,10 +28,13 @@ class Watched:
     admin: User
     work: dict[str, Callable[[Any], Awaitable[None]]]
     context: Callable[[], Awaitable[Context]]
+    server: Server
 
     async def run(self, name: str = "breaches") -> None:
         """Do scheduled work once all that happened so far is recorded."""
         await asyncio.sleep(0.12)
+        assert self.server.recorder is not None
+        await self.server.recorder.flush()
         await self.work[f"fhir_audit.{name}"](await self.context())
 
     async def token(self, user: User | None = None, scopes: str = "user/*.cruds") -> str:
@@ -64,7 +67,7 @@ async def watched(folder: Path, core: dict[str, Any] | None = None, **settings: 
         assembly.server = server
         work = {each.name: each.handler for each in assembly.scheduled()}
         request = FhirRequest("GET", "operation", BASE, grant="*")
-        yield Watched(ehr, auditor, admin, work, partial(context_of, server, request))
+        yield Watched(ehr, auditor, admin, work, partial(context_of, server, request), server)
 
 
 @pytest.fixture
