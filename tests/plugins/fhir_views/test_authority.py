@@ -1,0 +1,54 @@
+"""Views show what their caller may see, and files of exports go to whoever asked for them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.smart.conftest import SERVICE, Ehr, observation, record, started
+from tests.plugins.fhir_views.conftest import PATIENTS, VALUES
+
+WHOLE = replace(SERVICE, scopes="system/*.cruds")
+
+
+@pytest.fixture
+async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
+    """Two patients, an observation of each, and two views."""
+    async with started(tmp_path) as ehr:
+        token = await ehr.bearer("system/*.cruds", client=WHOLE)
+        for resource in (
+            record("Practitioner", "doc", name=[{"family": "Grey"}]), record("Patient", "one"),
+            record("Patient", "two"), observation("of-one", "one"), observation("of-two", "two"), PATIENTS, VALUES,
+        ):  # fmt: skip
+            answer = await ehr.fhir(f"{resource['resourceType']}/{resource['id']}", token, "PUT", resource)
+            assert answer.is_success, answer.text
+        yield ehr
+
+
+async def ids(ehr: Ehr, token: str, view: str) -> Any:
+    answer = await ehr.fhir(f"ViewDefinition/{view}/$run", token)
+    assert answer.status_code == 200, answer.text
+    return sorted(row["id"] for row in answer.json())
+
+
+async def test_service_sees_all_and_an_app_for_one_patient_its_own(ehr: Ehr) -> None:
+    whole = await ehr.bearer("system/*.cruds", client=WHOLE)
+    assert await ids(ehr, whole, "values") == ["of-one", "of-two"]
+    own = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
+    assert await ids(ehr, own, "values") == ["of-two"]
+    assert await ids(ehr, own, "patients") == ["two"]
+
+
+async def test_filter_reaches_no_further_than_the_caller(ehr: Ehr) -> None:
+    own = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
+    answer = await ehr.fhir("ViewDefinition/values/$run?patient=Patient/one", own)
+    assert answer.status_code == 404
+
+
+async def test_type_outside_the_scopes_is_refused(ehr: Ehr) -> None:
+    token = await ehr.bearer("patient/Patient.rs patient/ViewDefinition.rs", user=ehr.doctor, patient="two")
+    assert (await ehr.fhir("ViewDefinition/values/$run", token)).status_code == 403
+    assert await ids(ehr, token, "patients") == ["two"]
+    assert (await ehr.fhir("ViewDefinition/patients/$run", "")).status_code == 401
