@@ -41,28 +41,23 @@ def _by_birth_date(day: str, families: tuple[str, ...], givens: tuple[str, ...])
         yield "birth date", (("birthdate", day),)
         return
     yield "birth date", (("birthdate", day), ("name", _starts(names, 2)))
-    others = ",".join(mistaken(day))
-    if others and givens:
-        yield "given name and near birth date", (("birthdate", others), ("given", _starts(givens, 3)))
-    if others and families:
-        yield "family name and near birth date", (("birthdate", others), ("family", _starts(families, 4)))
+    yield "month of birth", (("birthdate", day[:7]), ("name", _starts(names, 3)))
+    # one condition for each date, since several dates in one are looked up as the whole time between them
+    others = " or ".join(f"birthdate eq {other}" for other in mistaken(day))
+    if others:
+        yield "near birth date", (("_filter", others), ("name", _starts(names, 3)))
 
 
 def mistaken(day: str) -> list[str]:
-    """Return the dates that are easily written for one: day and month changed places, digits that did, one digit, year
-    or month next to it."""
+    """Return the dates in other months that are easily written for one: day and month changed places, digits of the
+    year or the month did, one digit is another, a year or a month next to it."""
     year, month, of_month = day.split("-")
-    swapped_year = [year[:at] + year[at + 1] + year[at] + year[at + 2 :] for at in (2,)]
-    tens = [f"{int(year) + years:04d}" for years in (-10, -2, -1, 1, 2, 10)]
-    found = [f"{year}-{of_month}-{month}", f"{year}-{month}-{of_month[::-1]}", f"{year}-{month[::-1]}-{of_month}"]
-    found += [f"{other}-{month}-{of_month}" for other in (*swapped_year, *tens)]
-    found += [f"{year}-{other:02d}-{of_month}" for other in _near(int(month), (-1, 1, 10, -10))]
-    found += [f"{year}-{month}-{other:02d}" for other in _near(int(of_month), (-2, -1, 1, 2, -10, 10, -20, 20))]
+    swapped = year[:2] + year[3] + year[2]
+    years = [swapped, *(f"{int(year) + step:04d}" for step in (-10, -1, 1, 10))]
+    months = [month[::-1], *(f"{int(month) + step:02d}" for step in (-10, -1, 1, 10) if int(month) + step > 0)]
+    found = [f"{year}-{of_month}-{month}", *(f"{other}-{month}-{of_month}" for other in years)]
+    found += [f"{year}-{other}-{of_month}" for other in months]
     return [each for each in dict.fromkeys(found) if each != day and _is_date(each)]
-
-
-def _near(value: int, steps: Iterable[int]) -> list[int]:
-    return [value + step for step in steps if value + step > 0]
 
 
 def _is_date(text: str) -> bool:

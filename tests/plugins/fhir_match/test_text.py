@@ -84,10 +84,10 @@ def test_no_patient_is_too_misshapen_to_be_looked_at(value: object) -> None:
 
 def test_dates_easily_mistaken_are_dates() -> None:
     found = mistaken("1980-03-12")
-    assert {"1980-12-03", "1980-03-21", "1981-03-12", "1990-03-12", "1980-04-12"} <= set(found)
+    assert {"1980-12-03", "1908-03-12", "1981-03-12", "1990-03-12", "1980-04-12"} <= set(found)
     assert "1980-03-12" not in found
-    assert len(found) <= 30
-    assert "2020-02-30" not in mistaken("2020-02-03")
+    assert len(found) <= 12
+    assert "2020-02-30" not in mistaken("2020-01-30")
 
 
 def test_a_weight_of_a_level_that_there_is_not_is_refused() -> None:
