@@ -1,5 +1,6 @@
 """Files of an export: written as large objects while they are read, ended when they are large enough."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +10,10 @@ from fhir_server.plugin_api import BlobRef, PluginStore
 
 
 class Writer(Protocol):
-    """Writes one file: each call returns the bytes that are ready."""
+    """Writes one file: each call returns the bytes that are ready. What is heavy is done on a thread."""
+
+    @property
+    def heavy(self) -> bool: ...
 
     def add(self, lines: bytes) -> bytes:
         """Take in NDJSON lines."""
@@ -20,6 +24,8 @@ class Writer(Protocol):
 
 class Ndjson:
     """Lines as they are."""
+
+    heavy = False
 
     def add(self, lines: bytes) -> bytes:
         """Return them."""
@@ -71,7 +77,8 @@ class Files:
             if written.count and (written.count + block.count > self._resources or size >= self._bytes):
                 pending.append(block)
                 break
-            if ready := writer.add(block.lines):
+            ready = await asyncio.to_thread(writer.add, block.lines) if writer.heavy else writer.add(block.lines)
+            if ready:
                 yield ready
             size += len(ready)
             written.count += block.count
