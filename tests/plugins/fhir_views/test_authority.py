@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.conformance.smart.conftest import SERVICE, Ehr, observation, record, started
@@ -27,28 +28,37 @@ async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
         yield ehr
 
 
-async def ids(ehr: Ehr, token: str, view: str) -> Any:
-    answer = await ehr.fhir(f"ViewDefinition/{view}/$run", token)
+async def run(ehr: Ehr, token: str, view: dict[str, Any], *more: dict[str, Any]) -> httpx.Response:
+    """Run a view that comes with the call: apps for one patient see no definitions of the server."""
+    parts = [{"name": "viewResource", "resource": view}, *more]
+    body = {"resourceType": "Parameters", "parameter": parts}
+    return await ehr.fhir("ViewDefinition/$viewdefinition-run", token, "POST", body)
+
+
+async def ids(ehr: Ehr, token: str, view: dict[str, Any]) -> Any:
+    answer = await run(ehr, token, view)
     assert answer.status_code == 200, answer.text
     return sorted(row["id"] for row in answer.json())
 
 
 async def test_service_sees_all_and_an_app_for_one_patient_its_own(ehr: Ehr) -> None:
     whole = await ehr.bearer("system/*.cruds", client=WHOLE)
-    assert await ids(ehr, whole, "values") == ["of-one", "of-two"]
+    assert await ids(ehr, whole, VALUES) == ["of-one", "of-two"]
+    assert len((await ehr.fhir("ViewDefinition/values/$run", whole)).json()) == 2
     own = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
-    assert await ids(ehr, own, "values") == ["of-two"]
-    assert await ids(ehr, own, "patients") == ["two"]
+    assert await ids(ehr, own, VALUES) == ["of-two"]
+    assert (await ehr.fhir("ViewDefinition/values/$run", own)).status_code == 404
+    assert await ids(ehr, own, PATIENTS) == ["two"]
 
 
 async def test_filter_reaches_no_further_than_the_caller(ehr: Ehr) -> None:
     own = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
-    answer = await ehr.fhir("ViewDefinition/values/$run?patient=Patient/one", own)
-    assert answer.status_code == 404
+    one = {"name": "patient", "valueReference": {"reference": "Patient/one"}}
+    assert (await run(ehr, own, VALUES, one)).status_code == 404
 
 
 async def test_type_outside_the_scopes_is_refused(ehr: Ehr) -> None:
     token = await ehr.bearer("patient/Patient.rs patient/ViewDefinition.rs", user=ehr.doctor, patient="two")
-    assert (await ehr.fhir("ViewDefinition/values/$run", token)).status_code == 403
-    assert await ids(ehr, token, "patients") == ["two"]
+    assert (await run(ehr, token, VALUES)).status_code == 403
+    assert await ids(ehr, token, PATIENTS) == ["two"]
     assert (await ehr.fhir("ViewDefinition/patients/$run", "")).status_code == 401
