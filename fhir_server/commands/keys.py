@@ -12,10 +12,11 @@ from fhir_server.encryption.escrow import read_escrow
 from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.encryption.files import write_new
 from fhir_server.encryption.masters.chosen import name_of
+from fhir_server.encryption.patient_keys import PatientKeys, folder_of
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.encryption.unlocked import master_of
 from fhir_server.serving.door import CommandFailed
-from fhir_server.serving.encryption import behind, encrypt, owner_of, rotate_files
+from fhir_server.serving.encryption import behind, copy_patient_keys, encrypt, owner_of, rotate_files
 from fhir_server.serving.maintenance import AlreadyOwned
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
@@ -72,6 +73,7 @@ def _status(settings: Settings, flags: argparse.Namespace) -> None:
     state = "none" if escrow is None else f"{escrow.recovery.id} {'confirmed' if escrow.confirmed else 'NOT CONFIRMED'}"
     out(f"recovery key  {state}")
     out(f"master key    {name_of(settings)} ({_master_state(settings)})")
+    out(f"patient keys  {folder_of(settings, '')} (copy: {settings.patient_keys_copy or 'NONE CONFIGURED'})")
     known = dict(rotation.rings(settings.data_dir))
     for folder in sorted(path.parent for path in settings.data_dir.glob("tenants/*/record.db")):
         ring = known.get(folder)
@@ -82,6 +84,8 @@ def _status(settings: Settings, flags: argparse.Namespace) -> None:
         record = "record up to date" if ring.record == ring.current else f"record under {ring.record} until a restart"
         blobs = f"{old} large objects under older keys" if old else "large objects up to date"
         wrapped = ring.keys[ring.current]
+        patients = PatientKeys(folder_of(settings, folder.name), settings)
+        blobs = f"{blobs}; {patients.count() - 1} patient keys" if patients.exists() else blobs
         out(f"{folder.name}  key {ring.current} of {wrapped.made}, wrapped by {wrapped.master}; {record}; {blobs}")
 
 
@@ -115,6 +119,16 @@ def _recover(settings: Settings, flags: argparse.Namespace) -> None:
     say(f"the keys of {len(tenants)} tenants are wrapped by {name_of(settings)} now")
 
 
+def _copy(settings: Settings, flags: argparse.Namespace) -> None:
+    target = settings.patient_keys_copy
+    if target is None:
+        raise CommandFailed("say where the copy of the patient keys is to be: --patient-keys-copy FOLDER")
+    if target.absolute().is_relative_to(settings.data_dir.absolute()):
+        raise CommandFailed(f"{target} is within the data folder, whose loss it is to outlive: choose another place")
+    count = copy_patient_keys(settings, target)
+    say(f"the patient keys of {count} tenants are in {target}: keep this copy alone, older ones hold erased keys")
+
+
 def _encrypt(settings: Settings, flags: argparse.Namespace) -> None:
     count = encrypt(settings, say)
     say(f"{count} stores encrypted; start the server with encryption=on from now on")
@@ -135,4 +149,5 @@ _ACTIONS: Mapping[str, Callable[[Settings, argparse.Namespace], None]] = {
     "encrypt": _encrypt,
     "rotate": _rotate,
     "recover": _recover,
+    "copy": _copy,
 }

@@ -68,7 +68,7 @@ class PatientKeys:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         recovery = need_escrow(settings.data_dir).recovery
         if not (folder / RING).exists():  # an earlier try may have come this far
-            new_keyring(f"{folder.name}/patients", Wrap(master_of(settings), recovery)).save(folder)
+            new_keyring(f"{folder.name}/patients", Wrap(master_of(settings), recovery), plain=True).save(folder)
         head = _MAGIC + secrets.token_bytes(_ID)
         files.replace(made._path, head + made._sealed(SHARED, secrets.token_bytes(KEY_SIZE)))
         return made

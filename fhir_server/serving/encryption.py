@@ -9,16 +9,26 @@ from fhir_server.encryption.escrow import need_escrow
 from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.encryption.files import changing
 from fhir_server.encryption.keyring import Wrap, new_keyring, read_keyring
+from fhir_server.encryption.patient_keys import PatientKeys, folder_of
 from fhir_server.encryption.rotation import rings
 from fhir_server.encryption.unlocked import master_of
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
 from fhir_server.storage.sqlite.backup import read_manifest
-from fhir_server.storage.sqlite.envelope_keys import place_keys
+from fhir_server.storage.sqlite.envelope_keys import copy_keys, place_keys, rewrap_keys
 from fhir_server.storage.sqlite.ownership import own, owner_of
 from fhir_server.storage.sqlite.rekey import behind, bring_up_to_date, plain_copies, seal_blobs
 
-__all__ = ["Resealing", "behind", "catch_up", "encrypt", "owner_of", "place_patient_keys", "rotate_files"]
+__all__ = [
+    "Resealing",
+    "behind",
+    "catch_up",
+    "copy_patient_keys",
+    "encrypt",
+    "owner_of",
+    "place_patient_keys",
+    "rotate_files",
+]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -35,6 +45,7 @@ def catch_up(settings: Settings) -> None:
         for folder, ring in rings(settings.data_dir):
             if ring.rewriting or (ring.record and (len(ring.keys) > 1 or ring.record != ring.current)):
                 _catch_up(folder, settings)
+            rewrap_keys(folder, settings)
     except EncryptionFault as error:
         raise StorageFault(str(error)) from error
 
@@ -74,8 +85,19 @@ def place_patient_keys(source: Path, settings: Settings, keys: Path | None, tena
         place_keys(settings, folder.name, read_manifest(folder).patient_keys, keys)
 
 
+def copy_patient_keys(settings: Settings, target: Path) -> int:
+    """Bring a folder's copy of the keys of all patients up to date; return of how many tenants. Raises
+    EncryptionFault."""
+    folders = [path.parent for path in sorted(settings.data_dir.glob("tenants/*/record.db"))]
+    known = [folder for folder in folders if PatientKeys(folder_of(settings, folder.name), settings).exists()]
+    for folder in known:
+        copy_keys(folder, settings, target)
+    return len(known)
+
+
 class Resealing:
-    """The background part of a rotation: blobs come under the current key while the server serves."""
+    """The background part of a rotation: keys of patients and blobs come under the current key while the server
+    serves."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._done = settings, set[str]()
@@ -83,6 +105,8 @@ class Resealing:
     def __call__(self, tenant: str) -> int:
         """Do what is left to do for a tenant; return how many blobs were brought up to date."""
         folder: Path = self._settings.data_dir / "tenants" / tenant
+        if rewrap_keys(folder, self._settings):
+            _log.info("the patient keys of tenant %s are under its current key", tenant)
         ring = read_keyring(folder)
         if ring is None or len(ring.keys) == 1 or ring.current in self._done:
             return 0

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.app import extract_by
-from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper, sinks_of
+from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper
 from fhir_server.errors import FhirError
+from fhir_server.plugins import load_plugins
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
@@ -130,12 +131,13 @@ class Maintenance:
         if name == DEFAULT or self._provider.written(name) > seen.get(name, 0):
             async with self._lent(name) as store:
                 await store.sweep()
+                await store.envelop()
             seen[name] = self._provider.written(name)
         await asyncio.to_thread(self._reseal, name)
 
     async def keep_audit(self, settings: Settings) -> None:
         """Sign the audit logs and send what is new in them, for as long as this runs; idle tenants are left alone."""
-        sinks = sinks_of(settings)
+        sinks = [sink for _, sink in load_plugins(settings).registered("register_audit_sinks")]
         keeper, seen = Keeper(sinks, milliseconds, settings.audit_years), dict[tuple[str, str], int]()
         for tenant in self._provider.tenants():
             if tenant != DEFAULT:  # not opened before it is written again, unless a sink may wait for what it has

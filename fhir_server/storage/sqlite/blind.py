@@ -26,6 +26,11 @@ def is_personal(code: str) -> bool:
     return code in _CODES or code.endswith(_LOGICAL)
 
 
+def is_hidden(text: str | None) -> bool:
+    """Tell whether a text looks like what the index holds for a value."""
+    return text is not None and text.startswith(_MARK)
+
+
 class Blind:
     """Hides values and shows them again."""
 

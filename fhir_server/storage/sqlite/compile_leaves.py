@@ -62,9 +62,7 @@ def _tokens(scope: Scope, code: str, values: Sequence[q.TokenValue]) -> Predicat
     param = scope.param(code)
     if param is None:
         return NEVER
-    ids, systems = scope.values.tokens(values)
-    if is_personal(code):
-        ids = list(dict.fromkeys((*ids, *scope.values.blind_tokens(values))))
+    ids, systems = scope.values.personal_tokens(values) if is_personal(code) else scope.values.tokens(values)
     label = f"{code}={shown(map(_shown_token, values))}"
     parts = [interned(scope, "token", param, ids, label)]
     return any_of([*parts, *(_system(scope, param, system, label) for system in systems)])

@@ -7,6 +7,7 @@ from typing import Any, Final
 import apsw
 
 from fhir_server.search.query import TokenValue
+from fhir_server.storage.sqlite.blind import is_hidden
 from fhir_server.storage.sqlite.composites import CANONICAL_SYSTEM
 from fhir_server.storage.sqlite.connection import blind_of
 
@@ -102,13 +103,14 @@ class Values:
         listed, joined_ = self._systems(systems)
         return list(dict.fromkeys(ids + listed)), joined_
 
-    def blind_tokens(self, values: Sequence[TokenValue]) -> list[int]:
-        """Return the ids under which values that name a person stand hidden; none in a plain record."""
+    def personal_tokens(self, values: Sequence[TokenValue]) -> tuple[list[int], list[int]]:
+        """Return what `tokens` does, of values that name a person: hidden ones, and those from before they were."""
         blind = blind_of(self.connection)
         if blind is None:
-            return []
+            return self.tokens(values)
+        ids, systems = self.tokens([value for value in values if not is_hidden(value.code)])
         hidden = [TokenValue(value.system, blind.hide(value.code)) for value in values if value.code]
-        return self.tokens(hidden)[0]
+        return list(dict.fromkeys((*ids, *self.tokens(hidden)[0]))), systems
 
     def _coded(self, system: str | None, codes: list[str]) -> list[int]:
         kind = None if system is None else self.system(system)

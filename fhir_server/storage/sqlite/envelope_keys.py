@@ -6,7 +6,9 @@ import apsw
 
 from fhir_server.encryption import files
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.encryption.files import changing
 from fhir_server.encryption.keyring import FILE as RING
+from fhir_server.encryption.keyring import read_keyring
 from fhir_server.encryption.patient_keys import SLOTS, PatientKeys, folder_of
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.bodies import Bodies
@@ -28,6 +30,8 @@ def prepare_keys(connection: apsw.Connection, folder: Path, settings: Settings) 
         return
     if known:
         _need(bodies.keys, known[0][0])
+        if not bodies.sealing:  # what is written from now on has to be sealed when envelopes are on again
+            connection.execute("INSERT OR IGNORE INTO meta SELECT 'sealed', coalesce(max(pid), 0) FROM body")
         return
     if not _begun(bodies.keys):
         PatientKeys.make(bodies.keys.folder, settings)
@@ -51,6 +55,24 @@ def copy_keys(folder: Path, settings: Settings, target: Path) -> None:
             PatientKeys(folder_of(settings, folder.name), settings).copy_to(target / folder.name)
     finally:
         turn.close()
+
+
+def rewrap_keys(folder: Path, settings: Settings) -> bool:
+    """Bring the patient keys of a tenant under their current data key, while it serves; tell whether there was any
+    that was not. Raises EncryptionFault."""
+    keys = PatientKeys(folder_of(settings, folder.name), settings)
+    ring = read_keyring(keys.folder)
+    if ring is None or len(ring.keys) == 1 or not keys.exists() or not folder.exists():
+        return False
+    turn = Turn(folder)
+    try:
+        with changing(settings.data_dir):
+            done = keys.rewrap(turn.taken())
+    finally:
+        turn.close()
+    if settings.patient_keys_copy is not None:
+        copy_keys(folder, settings, settings.patient_keys_copy)
+    return done
 
 
 def place_keys(settings: Settings, tenant: str, known: str, source: Path | None) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite import erase, revival, shredding, upkeep
+from fhir_server.storage.sqlite import enveloping, erase, revival, shredding, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
+from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
 
@@ -110,6 +111,21 @@ class Runs:
             return 0
         count: int = await self._writer.submit(partial(shredding.destroy, bodies=self._beside.bodies, copy=copy))
         return count
+
+    async def envelop(self, sealer: Sealer, extract: Callable[[str, bytes], IndexEntries]) -> int:
+        """Seal bodies that have no envelope yet; return how many were."""
+        done, last = 0, 0
+        while last >= 0:
+            some: enveloping.Some = await self._read(enveloping.read)
+            versions, found = some
+            if found is None:
+                break
+            last, done = found, done + len(versions)
+            rows = [(version.pid, 0, version.key.type, version.body.data) for version in versions]
+            made = await asyncio.to_thread(_extract, extract, rows)
+            write = partial(enveloping.write, sealer=sealer, versions=versions, made=made, last=last)
+            await self._writer.submit(write)
+        return done
 
     async def revive(self, extract: Callable[[str, bytes], IndexEntries]) -> int:
         """Make the index of a restored record, and deletions of what was erased after the backup; goes on where it

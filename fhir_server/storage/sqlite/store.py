@@ -78,6 +78,7 @@ class SqliteStore:
         self.changed: Callable[[], None] = _nobody
         self._folder, self._settings, self._clock, self._extract = folder, settings, clock, extract
         bodies = Bodies(folder, settings)
+        self._sealer = Sealer(bodies)
         self._inline = connect(folder / "record.db", settings, writer=False, bodies=bodies)
         self._readers: LifoQueue[apsw.Connection] = LifoQueue()
         for _ in range(settings.readers):
@@ -88,7 +89,7 @@ class SqliteStore:
         )
         self._text = TextIndex(folder / "text.db", settings)
         self._writer = Writer(
-            folder, settings, clock, Around(partial(search_keys, text=self._text), files, Sealer(bodies))
+            folder, settings, clock, Around(partial(search_keys, text=self._text), files, self._sealer)
         )
         self.records = SqliteRecords(self._read_inline)
         self.blobs = SqliteBlobs(files, self._read_inline)
@@ -212,6 +213,12 @@ class SqliteStore:
         """
         place = patient_keys or self._settings.patient_keys_copy
         return await asyncio.to_thread(backup, self._folder, target, self._settings, progress, place)
+
+    async def envelop(self) -> int:
+        """Seal the bodies of a record that is older than its envelopes, while it serves; return how many were."""
+        if self._extract is None or not self._sealer.bodies.sealing:
+            return 0
+        return await self._runs.envelop(self._sealer, self._extract)
 
     async def revive(self, extract: Extract) -> int:
         """Make the index of a record that comes from a backup without one; return of how many resources."""

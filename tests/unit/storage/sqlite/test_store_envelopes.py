@@ -12,15 +12,19 @@ from typing import Any
 import apsw
 import pytest
 
+from fhir_server.encryption import rotation
+from fhir_server.encryption.keyring import read_keyring
 from fhir_server.encryption.patient_keys import SLOTS, PatientKeys, folder_of
+from fhir_server.serving.encryption import Resealing, copy_patient_keys
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BlobChange, HistoryQuery, StorageFault
 from fhir_server.storage.sqlite.backup import restore
 from fhir_server.storage.sqlite.connection import connect
 from fhir_server.storage.sqlite.envelope_keys import place_keys
+from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.storage.sqlite.sealing import unlock
 from fhir_server.storage.sqlite.store import SqliteStore, open_store
-from tests.conformance.storage.world import change, delete, extract, observation, patient
+from tests.conformance.storage.world import Clock, World, change, delete, extract, observation, patient
 from tests.unit.encryption.kit import ready
 from tests.unit.storage.sqlite.kit import key
 
@@ -338,3 +342,108 @@ async def _chunks(data: bytes) -> AsyncIterator[bytes]:
 
 async def _content(store: SqliteStore, blob: str) -> bytes:
     return b"".join([chunk async for chunk in await store.blobs.open(blob)])
+
+
+async def test_a_rotation_wraps_the_keys_of_patients_anew_while_the_store_serves(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data", patient_keys_copy=tmp_path / "keys")
+    folder = folder_of(settings, "default")
+    async with opened(settings) as store:
+        await fill(store, ("a", "b", "c"), each=1)
+        copy_patient_keys(settings, tmp_path / "keys")
+        await store.shred("c")
+        before, first = (folder / SLOTS).read_bytes(), read_keyring(folder)
+        rotation.rotate(settings)
+        await put(store, patient("d"))  # under the new data key, the others not yet
+        assert Resealing(settings)("default") == 0
+        after, ring = (folder / SLOTS).read_bytes(), read_keyring(folder)
+        assert first is not None and ring is not None and len(ring.keys) == 1 and ring.current not in first.keys
+        slots = range(24, len(before), 68)
+        assert all(before[at : at + 68] != after[at : at + 68] for at in slots) and before[:24] == after[:24]
+        assert after == (tmp_path / "keys" / "default" / SLOTS).read_bytes()
+        keys = PatientKeys(folder, settings)
+        assert [keys.get(number) is None for number in range(5)] == [False, False, False, True, False]
+        store._sealer.forget()
+        version = await store.read(key("Observation/a-0"))
+        assert version is not None and not version.deleted
+    again = settings.model_copy(update={"patient_keys": tmp_path / "keys"})
+    async with opened(again) as store:
+        assert await store.read(key("Patient/d")) is not None
+        assert await store.check() == []
+
+
+async def test_bodies_from_before_come_into_envelopes_while_the_store_serves(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data", envelopes="off")
+    async with opened(settings) as store:
+        await fill(store, ("a", "b"), each=600)
+        await put(store, patient("a", active=True))
+    on = settings.model_copy(update={"envelopes": "on"})
+    async with opened(on) as store:
+        assert len(await store.changes(0, 5_000)) == 1203
+        await put(store, patient("c"))
+        assert await store.envelop() == 1203
+        assert await store.envelop() == 0
+        assert len(await store.changes(0, 5_000)) == 1204
+        assert await store.check() == []
+    found = numbers(on)
+    assert len({found[f"Patient/{id_}"] for id_ in "abc"}) == 3
+    assert found["Observation/a-599"] == found["Patient/a"]
+    assert raw(on, "default", "SELECT count(*) FROM body WHERE substr(data,1,1)='{'") == [(0,)]
+    async with opened(settings) as store:  # off again: what is sealed still opens
+        assert await store.read(key("Patient/c")) is not None
+        await put(store, patient("d"))
+    async with opened(on) as store:
+        assert await store.envelop() == 1
+    assert numbers(on)["Patient/d"] > 0
+
+
+async def test_identifiers_stand_blind_in_the_index_and_are_found_all_the_same(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data")
+    async with opened(settings) as store:
+        await fill(store, ("a", "b"), each=1)
+        world = World(store, Clock(), settings)
+        for url in ("Patient?identifier=mrn-a", "Patient?identifier=urn:mrn|mrn-a"):
+            assert await world.found(url) == {"a"}
+        assert await world.found("Patient?identifier=urn:mrn|") == {"a", "b"}
+        assert await world.found("Patient?identifier=urn:other|mrn-a") == set()
+        assert await world.ids("Patient?_sort=-identifier") == ["b", "a"]
+    tokens = {code for (code,) in raw(settings, "default", "SELECT code FROM token_value")}
+    assert not any("mrn" in code for code in tokens)
+    hidden = next(code for code in tokens if code.startswith("~"))
+    async with opened(settings) as store:
+        assert await World(store, Clock(), settings).found(f"Patient?identifier={hidden}") == set()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 23])
+async def test_a_file_of_patient_keys_without_its_head_is_no_such_file(tmp_path: Path, cut: int) -> None:
+    settings, _ = ready(tmp_path / "data")
+    async with opened(settings) as store:
+        await fill(store, ("a",), each=1)
+    path = folder_of(settings, "default") / SLOTS
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(StorageFault, match="is no file of patient keys"):
+        async with opened(settings):
+            pass
+
+
+async def test_a_start_that_was_cut_off_after_the_file_was_made_goes_on(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data")
+    PatientKeys.make(folder_of(settings, "default"), settings)
+    async with opened(settings) as store:
+        await fill(store, ("a",), each=1)
+    (tmp_path / "data" / "tenants" / "default" / "record.db").unlink()
+    with pytest.raises(StorageFault, match="holds the patient keys of another store"):
+        async with opened(settings):
+            pass
+
+
+async def test_a_tenant_that_is_erased_takes_the_keys_of_its_patients_with_it(tmp_path: Path) -> None:
+    settings, _ = ready(tmp_path / "data", patient_keys_copy=tmp_path / "keys")
+    provider = SqliteProvider(settings.data_dir, settings, extract=extract)
+    store = await provider.create("clinic")
+    await fill(store, ("a",), each=1)
+    copy_patient_keys(settings, tmp_path / "keys")
+    assert (tmp_path / "keys" / "clinic" / SLOTS).exists()
+    await provider.remove("clinic")
+    await provider.close()
+    assert not folder_of(settings, "clinic").exists()
+    assert not (tmp_path / "keys" / "clinic").exists()
