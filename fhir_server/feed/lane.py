@@ -270,7 +270,7 @@ class Lane:
         known = {"attempts": self.outage.attempts, "since": self.outage.since, "reason": reason, "state": "dead"}
         for change in changes:
             self.waiting.bury(letter_of(self._consumer.name, change, **known))
-        self._alarm(f"{len(changes)} changes", reason)
+        self._alarm(f"{len(changes)} changes became dead letters", reason)
         self.outage, self._skip = None, False
         self._streak.clear()
 
@@ -297,10 +297,10 @@ class Lane:
             self.waiting.done(letter)
             self._through(1)
         elif self.waiting.failed(letter, self._ground.now(), reason).state == "dead":
-            self._alarm("a change", reason)
+            self._alarm("a change became a dead letter", reason)
 
     def _alarm(self, what: str, reason: str) -> None:
-        said = f"{what} became dead letters ({reason.partition(':')[0]}); see `fhir-server feed dead`"
+        said = f"{what} ({reason.partition(':')[0]}); see `fhir-server feed dead`"
         raise_alert(Alert("feed-dead-letter", self._ground.tenant, said, self._consumer.name))
 
 
