@@ -3,6 +3,7 @@
 A worker looks once in a second whether one has changed, so a Consent takes effect within a second of its commit.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
@@ -15,12 +16,14 @@ from fhir_server.auth.limits_of_consent import Bounds, Narrow, Who, boundaries, 
 from fhir_server.auth.mask import Mask
 from fhir_server.auth.masks import RULES, Rule, masks_of, of_roles
 from fhir_server.auth.records import MASKS
+from fhir_server.auth.said import Said
 from fhir_server.definitions import Definitions
 from fhir_server.model.json import JsonError, decode
 from fhir_server.model.version import Version
 from fhir_server.search.parameters import ParameterRegistry
-from fhir_server.search.query import EVERYTHING, And, Node, Reference, ReferenceValue, Search, Token, TokenValue
+from fhir_server.search.query import EVERYTHING, And, Node, Reference, ReferenceValue, Search
 from fhir_server.settings import Settings
+from fhir_server.storage.base import HistoryQuery
 
 _log = logging.getLogger("fhir_server.consent")
 
@@ -42,8 +45,12 @@ class Consents:
         self._parameters = parameters or ParameterRegistry.standard()
         self._hidden: Mapping[str, tuple[Rule, ...]] = {}
         self._masks: dict[tuple[str, ...], Mask | None] = {}
+        self._turn = asyncio.Lock()
         self._state: tuple[object, ...] | None = None
-        self._directives: tuple[Directive, ...] = ()
+        self._directives: dict[str, Directive] = {}
+        self._alive: set[str] = set()
+        self._newest = 0
+        self._said = Said((), 0)
         self._checked = 0
         self._until = 0
         self._bounds: dict[tuple[str, ...], Bounds | None] = {}
@@ -80,40 +87,86 @@ class Consents:
     def bounds(self, desk: Desk, who: Who) -> Bounds:
         """Return what is hidden from somebody."""
         permits = desk.settings.consent_default == "permit"
-        return Bounds(who, self._directives, self._facts, self._narrow, permits, desk.now())
+        return Bounds(who, self._said, self._facts, self._narrow, permits, desk.now())
 
     def of(self, patient: str) -> tuple[Directive, ...]:
         """Return the Consents of a patient that are in force or will be."""
-        return tuple(directive for directive in self._directives if directive.patient == patient)
+        return tuple(directive for directive in self._directives.values() if directive.patient == patient)
 
     async def refresh(self, desk: Desk) -> None:
-        """Read all again if something changed, or a period began or ended."""
-        now = desk.now()
-        if self.fresh(now):
+        """Read what changed, or find out anew when a period began or ended; who comes meanwhile waits."""
+        if self.fresh(desk.now()):
             return
+        async with self._turn:
+            if not self.fresh(desk.now()):
+                await self._refresh(desk)
+
+    def fresh(self, now: int) -> bool:
+        """Tell whether it is too early to look for changes."""
+        return self._state is not None and 0 <= now - self._checked < CHECK_EVERY and now < self._until
+
+    async def _refresh(self, desk: Desk) -> None:
+        now = desk.now()
         if self._state is None:
             await desk.store.declare(MASKS)
         state = await _state(desk)
         if state != self._state or now >= self._until:
-            self._directives = tuple([found async for found in _directives(desk)])
-            for directive in self._directives:
-                if directive.fault:
-                    self._alert(directive)
-            self._until = min((instant for instant in boundaries(self._directives) if instant > now), default=1 << 62)
+            if not await self._take_changes(desk):
+                await self._read_all(desk)
+            found = self._directives.values()
+            self._said = Said(found, now)
+            self._until = min((instant for instant in boundaries(found) if instant > now), default=1 << 62)
             self._hidden = await masks_of(desk, self._facts)
             self._bounds.clear()
             self._masks.clear()
             self.generation += 1
         self._state, self._checked = state, now
 
+    async def _read_all(self, desk: Desk) -> None:
+        newest = (await desk.store.history(HistoryQuery(type="Consent", count=1))).versions
+        self._directives.clear()
+        self._alive.clear()
+        async for version in _all(desk, "Consent", EVERYTHING):
+            self._take(version)
+        self._newest = newest[0].pid if newest else 0
+
+    async def _take_changes(self, desk: Desk) -> bool:
+        """Read what is newer than what is known, for there may be very many; False where that does not explain all."""
+        if self._state is None:
+            return False
+        seen: set[str] = set()
+        query, newest = HistoryQuery(type="Consent", count=_PAGE), self._newest
+        while True:
+            page = await desk.store.history(query)
+            fresh = [version for version in page.versions if version.pid > self._newest]
+            for version in fresh:
+                newest = max(newest, version.pid)
+                if version.key.id not in seen:
+                    self._take(version)
+                seen.add(version.key.id)
+            if len(fresh) < len(page.versions) or page.next is None:
+                break
+            query = replace(query, before=page.next, until=page.txid)
+        self._newest = newest
+        return len(self._alive) == (await desk.store.statistics()).get("Consent", 0)
+
+    def _take(self, version: Version) -> None:
+        id_ = version.key.id
+        self._directives.pop(id_, None)
+        self._alive.discard(id_)
+        if version.deleted:
+            return
+        self._alive.add(id_)
+        directive = _read(version)
+        if directive is not None:
+            self._directives[id_] = directive
+            if directive.fault:
+                self._alert(directive)
+
     def _alert(self, directive: Directive) -> None:
         _log.error("Consent/%s cannot be read and denies all: %s", directive.id, directive.fault)
         said = "a Consent cannot be read and denies everything; the log says why"
         raise_alert(Alert("unreadable-consent", self._tenant, said, f"Consent/{directive.id}", directive.patient))
-
-    def fresh(self, now: int) -> bool:
-        """Tell whether it is too early to look for changes."""
-        return self._state is not None and 0 <= now - self._checked < CHECK_EVERY and now < self._until
 
 
 async def who(desk: Desk, grant: Grant) -> Who:
@@ -145,14 +198,6 @@ async def _state(desk: Desk) -> tuple[object, ...]:
         newest = await desk.store.search(Search({type_: EVERYTHING}, count=1)) if counts.get(type_) else None
         found += [counts.get(type_, 0), newest.versions[0].pid if newest and newest.versions else 0]
     return tuple(found)
-
-
-async def _directives(desk: Desk) -> AsyncIterator[Directive]:
-    active = Token("status", (TokenValue(None, "active"),))
-    async for version in _all(desk, "Consent", active):
-        directive = _read(version)
-        if directive is not None:
-            yield directive
 
 
 def _read(version: Version) -> Directive | None:

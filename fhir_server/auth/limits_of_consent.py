@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fhir_server.auth.consent import Coding, Directive, Provision
 from fhir_server.auth.links import CONTENTS, any_of, of_patients, reaches_patients
+from fhir_server.auth.said import Group, Said, within
 from fhir_server.definitions import Definitions
 from fhir_server.search.parameters_links import CONTENT, LINK, VIA, pointing_types
 from fhir_server.search.query import (
@@ -20,7 +21,6 @@ from fhir_server.search.query import (
     Chain,
     Has,
     Ids,
-    IdSet,
     Missing,
     Node,
     Not,
@@ -55,27 +55,21 @@ class Bounds:
     """The limits of one caller at one time.
 
     Args:
+        said: what the patients said, sorted for all callers.
         narrow: reads `name=value` of a search into a predicate; NOTHING for a parameter that the type has not.
         permits: what holds for patients without a Consent.
     """
 
-    def __init__(
-        self, who: Who, directives: Sequence[Directive], facts: Definitions, narrow: Narrow, permits: bool, now: int
-    ) -> None:
-        self._who, self._facts, self._narrow, self._permits, self._now = who, facts, narrow, permits, now
-        self._by_patient: dict[str, list[Directive]] = {}
-        for directive in directives:
-            if _within(directive.period, now):
-                self._by_patient.setdefault(directive.patient, []).append(directive)
-        self._out = frozenset(p for p, found in self._by_patient.items() if self._denied_whole(found))
-        self._out_set, self._known_set = IdSet(self._out), IdSet(frozenset(self._by_patient))
-        self._partly = tuple(sorted(p for p, found in self._by_patient.items() if any(d.exceptions for d in found)))
+    def __init__(self, who: Who, said: Said, facts: Definitions, narrow: Narrow, permits: bool, now: int) -> None:
+        self._who, self._said, self._facts, self._narrow = who, said, facts, narrow
+        self._permits, self._now = permits, now
         self._nodes: dict[str, Node] = {}
+        self._parts: dict[str, Node] = {}
 
     @property
     def empty(self) -> bool:
         """Tell whether nothing is hidden."""
-        return self._permits and not (self._out or self._partly or self._who.hidden_labels)
+        return self._permits and not (self._said.out.ids or self._said.partly or self._who.hidden_labels)
 
     def of(self, type_: str) -> Node:
         """Return what must hold of a resource of the type for the caller to see it."""
@@ -86,9 +80,10 @@ class Bounds:
 
     def refused(self, patient: str, type_: str) -> Node:
         """Return what is hidden of the resources of one patient."""
-        if patient in self._by_patient:
-            return EVERYTHING if patient in self._out else self._refused(patient, type_)
-        return NOTHING if self._permits else EVERYTHING
+        if patient in self._said.out.ids:
+            return EVERYTHING
+        found = self._said.of(patient)
+        return self._refused(found, type_) if found else NOTHING if self._permits else EVERYTHING
 
     def conditions(self, provision: Provision, type_: str) -> Node:
         """Return what must hold of a resource for a provision to be about it and this caller."""
@@ -115,8 +110,8 @@ class Bounds:
     def _hidden(self, type_: str) -> Node:
         """What is hidden for its own sake."""
         parts = [self._partial(type_)]
-        if self._out:
-            parts.append(of_patients(type_, self._out_set, self._facts))
+        if self._said.out.ids:
+            parts.append(of_patients(type_, self._said.out, self._facts))
         parts.append(self._labelled(type_, self._who.hidden_labels))
         return any_of(parts)
 
@@ -127,15 +122,18 @@ class Bounds:
 
     def _partial(self, type_: str) -> Node:
         """What is hidden of those whose Consents have exceptions."""
-        parts = []
-        for patient in self._partly:
-            whose, refused = of_patients(type_, (patient,), self._facts), self._refused(patient, type_)
-            parts.append(_both(whose, refused))
-        return any_of(parts)
+        if type_ not in self._parts:
+            self._parts[type_] = any_of([self._of_group(group, type_) for group in self._said.partly])
+        return self._parts[type_]
+
+    def _of_group(self, group: Group, type_: str) -> Node:
+        return _both(of_patients(type_, group.patients, self._facts), self._refused(group.directives, type_))
 
     def _through(self, type_: str) -> Iterable[Node]:
         """Yield what is hidden for the sake of what it belongs to, or what it is content of."""
-        via = {link.via for link in self._facts.patient_links.get(type_, ()) if link.via} if self._partly else set()
+        via = (
+            {link.via for link in self._facts.patient_links.get(type_, ()) if link.via} if self._said.partly else set()
+        )
         for target in sorted(self._facts.resource_types if "Resource" in via else via):
             if (hidden := self._partial(target)) != NOTHING:
                 yield Chain(VIA, target, hidden)
@@ -147,18 +145,18 @@ class Bounds:
     def _known(self, type_: str) -> Node:
         """Where silence denies: what is nobody's, or of patients who said something."""
         nobodys: list[Node] = [Missing(LINK, True), Missing(VIA, True)]
-        if not self._by_patient:
+        if not self._said.known.ids:
             return NOTHING if type_ == "Patient" else And(tuple(nobodys))
-        known = of_patients(type_, self._known_set, self._facts)
+        known = of_patients(type_, self._said.known, self._facts)
         if type_ == "Patient":
-            return Among("", "Patient", self._known_set)
+            return Among("", "Patient", self._said.known)
         silent = [Not(node) for node in self._silent(type_)]
         return And((any_of([And(tuple(nobodys)), known]), *silent))
 
     def _silent(self, type_: str) -> Iterable[Node]:
         """Yield what is linked to a patient who said nothing, though perhaps to others too."""
         links = self._facts.patient_links.get(type_, ())
-        silent = Not(Among("", "Patient", self._known_set))
+        silent = Not(Among("", "Patient", self._said.known))
         if any(link.via is None for link in links):
             yield Chain(LINK, "Patient", silent)
         via = {link.via for link in links if link.via}
@@ -169,12 +167,8 @@ class Bounds:
             if any(link.via is None for link in self._facts.patient_links.get(target, ())):
                 yield Chain(VIA, target, Chain(LINK, "Patient", silent))
 
-    def _denied_whole(self, found: Collection[Directive]) -> bool:
-        return not any(d.exceptions for d in found) and not all(d.permit for d in found)
-
-    def _refused(self, patient: str, type_: str) -> Node:
-        """What of one patient is hidden, of those with exceptions."""
-        found = self._by_patient[patient]
+    def _refused(self, found: Sequence[Directive], type_: str) -> Node:
+        """What is hidden of the patients who said this, with exceptions."""
         denied = any_of([self._exceptions(d.exceptions, type_, permit=False) for d in found])
         if all(d.permit for d in found):
             return denied
@@ -199,7 +193,7 @@ class Bounds:
         who = self._who
         return (
             provision.reads
-            and _within(provision.period, self._now)
+            and within(provision.period, self._now)
             and (not provision.actors or not provision.actors.isdisjoint(who.actors))
             and (not provision.purposes or not provision.purposes.isdisjoint(who.purposes))
         )
@@ -224,11 +218,6 @@ class Bounds:
         if any(link.via for link in self._facts.patient_links.get(type_, ())):
             nodes.append(Reference(VIA, tuple(ReferenceValue(kind, id_) for kind, id_ in pairs)))
         return any_of(nodes)
-
-
-def _within(period: tuple[int | None, int | None], now: int) -> bool:
-    start, end = period
-    return (start is None or start <= now) and (end is None or now < end)
 
 
 def _both(one: Node, other: Node) -> Node:

@@ -15,6 +15,7 @@ from fhir_server.auth.gate import narrowed_to
 from fhir_server.auth.grants import Grant
 from fhir_server.auth.limits_of_consent import Bounds, Who
 from fhir_server.auth.restriction import Granted, Narrow, Reach
+from fhir_server.auth.said import Said
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.definitions import load
 from fhir_server.dispatch import Server
@@ -52,7 +53,8 @@ class Doorkeeper:
     def _bounds(self, said: Consents, narrow: Narrow) -> Bounds:
         who = Who(frozenset(("Practitioner/doc",)), frozenset(("TREAT",)), said.labels)
         directives = [directive for each in said.consents if (directive := read_consent(each))]
-        return Bounds(who, directives, load(), narrow, said.permits, self._server.now())
+        now = self._server.now()
+        return Bounds(who, Said(directives, now), load(), narrow, said.permits, now)
 
 
 @dataclass
