@@ -96,7 +96,7 @@ async def catch_up(bench: Bench, settings: Settings, count: int, partitions: int
         await done.wait()
     took = time.perf_counter() - began
     print(
-        f"{partitions} partitions: {count} changes, {size / 1e6:.0f} MB, in {took:.2f} s: {count / took:,.0f} a second, "
+        f"{partitions} partitions: {count} changes, {size / 1e6:.0f} MB, in {took:.2f} s: {count / took:,.0f}/s, "
         f"{(time.process_time() - cpu) / count * 1e6:.0f} us of CPU each"
     )
 

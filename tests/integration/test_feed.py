@@ -67,9 +67,9 @@ def _feed(out: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def _background(server: Running) -> psutil.Process:
-    """The process that holds the lead: the last one that was forked."""
-    return max(psutil.Process(server.process.pid).children(), key=lambda each: each.create_time())
+def _background(out: Path) -> psutil.Process:
+    """The process that noted last."""
+    return psutil.Process(int(_lines(out, "notes")[-1].split()[0]))
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_a_process_killed_in_the_middle_of_a_batch_loses_nothing(out: Path) -> N
         for start in range(0, 1_000, 250):
             httpx.post(server.base, json=_bundle(start, 250), timeout=60).raise_for_status()
         _until(lambda: len(_lines(out, "notes")) > 300)
-        killed = _background(server)
+        killed = _background(out)
         killed.send_signal(signal.SIGKILL)
         _until(lambda: len({line.split()[2] for line in _lines(out, "notes")}) == 1_000)
         lines = [line.split() for line in _lines(out, "notes")]
@@ -116,7 +116,7 @@ def test_workers_that_lead_in_turn_take_over_at_once(out: Path) -> None:
     with running(out / "data", *PLUGINS, "--workers", "2", "--background", "inside") as server:
         _put(server, "before")
         _until(lambda: _lines(out, "notes"))
-        leader = psutil.Process(int(_lines(out, "notes")[0].split()[0]))
+        leader = _background(out)
         leader.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         while True:
@@ -176,10 +176,8 @@ def test_poison_waits_and_operators_see_pause_and_replay(out: Path) -> None:
 
 @pytest.mark.slow
 def test_tenants_that_are_closed_are_opened_when_they_are_written(out: Path) -> None:
-    from tests.integration.running import command as fhir_server
-
     made = subprocess.run(
-        [*fhir_server("tenants", "create", "clinic"), "--data-dir", str(out / "data")],
+        [*command("tenants", "create", "clinic"), "--data-dir", str(out / "data"), *PLUGINS],
         capture_output=True,
         text=True,
         timeout=90,
@@ -199,7 +197,7 @@ def test_nothing_to_do_costs_nothing(out: Path) -> None:
         _put(server, "p")
         _until(lambda: _lines(out, "notes"))
         time.sleep(2)
-        process = _background(server)
+        process = _background(out)
         before = sum(process.cpu_times()[:2])
         time.sleep(10)
         assert sum(process.cpu_times()[:2]) - before < 0.2  # ten ticks of its schedule are in this
