@@ -1,5 +1,7 @@
 """The only names that plugins import; docs/plugins.md shows them at work."""
 
+from fhir_server.alerts import Alert, raise_alert
+from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.audit.events import Agent as AuditAgent
 from fhir_server.audit.events import Event as AuditFacts
 from fhir_server.audit.events import agent_of as audit_agent
@@ -55,6 +57,8 @@ from fhir_server.operations.operation import CoreOperation as Operation
 from fhir_server.operations.outputs import Outputs, Typed
 from fhir_server.plugin_host.client import Beside, Client, Criteria, Resource
 from fhir_server.plugin_host.context import Host, PluginContext, PluginStore
+from fhir_server.plugin_host.matching import Anchor, Compiled, Subject, compile_criteria, holds, subject_of
+from fhir_server.plugin_host.outside import OutsideOnly, may_be_outside
 from fhir_server.plugin_host.several import Put, Referrers
 from fhir_server.plugin_host.snapshot import Rows, Snapshot, Wanted
 from fhir_server.plugins.manifest import API_VERSION, Manifest, NoSettings
@@ -90,6 +94,8 @@ from fhir_server.storage.base import (
 
 __all__ = [
     "API_VERSION",
+    "Alert",
+    "Anchor",
     "AuditAgent",
     "AuditEntry",
     "AuditFacts",
@@ -107,6 +113,7 @@ __all__ = [
     "Client",
     "Collection",
     "Command",
+    "Compiled",
     "Conflict",
     "Consumer",
     "Criteria",
@@ -137,6 +144,7 @@ __all__ = [
     "OperationFacts",
     "Options",
     "Outputs",
+    "OutsideOnly",
     "Page",
     "PluginContext",
     "PluginStore",
@@ -152,13 +160,14 @@ __all__ = [
     "Route",
     "RouteRequest",
     "RouteResponse",
+    "Rows",
     "Scheduled",
     "ScopeWords",
-    "Rows",
     "Services",
     "Snapshot",
     "Socket",
     "SocketRoute",
+    "Subject",
     "TooCostly",
     "TooLarge",
     "TooManyRequests",
@@ -175,16 +184,23 @@ __all__ = [
     "audit_agent",
     "audit_facts",
     "audit_version",
+    "compile_criteria",
     "compile_expression",
     "decode",
     "default_model",
     "encode",
     "evaluate",
     "facts_of",
+    "holds",
     "hookimpl",
     "instant",
+    "json_to_xml",
+    "may_be_outside",
     "outcome",
     "r4_operation",
+    "raise_alert",
+    "subject_of",
     "system_value",
     "write_bundle",
+    "xml_to_json",
 ]

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from fhir_server.context import Commit, Context
 from fhir_server.dispatch import run
 from fhir_server.errors import BadRequest, NotFound
-from fhir_server.interactions.entries import Entry, RequestReader
 from fhir_server.interactions.search import parsed
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import decode, encode
@@ -64,10 +63,7 @@ class Client:
         """
         ctx = await self._made()
         raw = body if isinstance(body, bytes) else encode(body)
-        outer = FhirRequest("POST", "batch", self._base, tenant=self._tenant)
-        request = RequestReader(ctx, outer).request(Entry(0, method if method != "PATCH" else "POST", path))
-        if method == "PATCH":
-            request = request.but(method="PATCH", interaction="patch")
+        request = self._request(ctx, method, path)
         kind = _JSON_PATCH if isinstance(body, list) else "application/fhir+json"
         given = {name.lower(): value for name, value in (headers or {}).items()}
         content_type = given.pop("content-type", kind)
@@ -75,6 +71,23 @@ class Client:
         if beside.records or beside.blobs:
             ctx = replace(ctx, commit=_with(ctx, beside))
         return await run(ctx, request.but(headers=asked, body=raw, content_type=content_type))
+
+    def _request(self, ctx: Context, method: str, path: str) -> FhirRequest:
+        """Return the request that a method and a path below the base stand for."""
+        place, _, query = path.removeprefix(f"{self._base}/").partition("?")
+        route = ctx.router.route([unquote(part) for part in place.split("/") if part])
+        return FhirRequest(
+            method=method,
+            interaction=route.interaction(method),
+            base=self._base,
+            type=route.type,
+            id=route.id,
+            vid=route.vid,
+            operation=route.operation,
+            compartment=route.compartment,
+            query=tuple(parse_qsl(query, keep_blank_values=True)),
+            tenant=self._tenant,
+        )
 
     async def read(self, type_: str, id_: str) -> Resource:
         """Return the current version. Raises NotFound, Gone."""
@@ -186,6 +199,12 @@ class Client:
         ctx = await self._made()
         condition = None if only_if is None else only_if.condition
         return await put_all(ctx, _with(ctx, beside), puts, condition)
+
+    async def sees_as(self, other: "Client", type_: str) -> bool:
+        """Tell whether this client is shown of a type exactly what another one is shown."""
+        mine, theirs = (await self._made()).restriction, (await other._made()).restriction
+        may = mine.may("search-type", type_) and mine.may("read", type_)
+        return may and mine.visibility.of(type_) == theirs.visibility.of(type_)
 
     async def versions_of(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that are there and may be seen, read at once."""

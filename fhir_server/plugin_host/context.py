@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from fhir_server.auth.lasting import make_lasting, still_lasts
-from fhir_server.context import Caller, Context
+from fhir_server.context import Caller, Context, JobHandle
 from fhir_server.dispatch import PLUGIN, Server, context_of
 from fhir_server.errors import FhirError
 from fhir_server.model.exchange import FhirRequest
@@ -15,7 +15,6 @@ from fhir_server.plugin_host.client import Client
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded
 from fhir_server.storage.base import BlobRef, Record, RecordChange, Store, StoreError, Where
-
 
 SERVER = "*"
 """The grant of what the server does by itself, and of everybody where nothing asks for tokens."""
@@ -77,6 +76,7 @@ class PluginContext:
     client: FHIR under the authority of the caller; in consumers, jobs and background work of the plugin itself.
     own: FHIR under the plugin's own scopes, audited as the plugin.
     caller: who asks. base: URL of the FHIR endpoint. settings: the plugin's. core: the server's own context.
+    host: the server as the plugin sees it outside of any request.
     """
 
     tenant: str
@@ -88,6 +88,16 @@ class PluginContext:
     store: PluginStore
     core: Context
     services: Mapping[str, object]
+    host: "Host"
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What the plugin keeps in this process, the same in all its contexts and its Host."""
+        return self.host.shared
+
+    async def lasting_grant(self) -> str:
+        """Return a grant under which work may go on for the caller when their token has expired; see Host."""
+        return await self.host.lasting_grant(self)
 
     def service(self, name: str) -> Any:
         """Return a service of another plugin that the manifest requires."""
@@ -100,6 +110,11 @@ class PluginContext:
     def new_id(self) -> str:
         """Return a fresh logical id."""
         return self.core.new_id()
+
+    @property
+    def job(self) -> JobHandle | None:
+        """The job that an operation runs as, where to keep how far it came; None outside of one."""
+        return self.core.job
 
     def progress(self, done: int, of: int = 0) -> None:
         """Say how far a job came."""
@@ -116,6 +131,7 @@ class Host:
 
     def __init__(self, server: Callable[[], Server], plugin: Loaded, services: Mapping[str, object]) -> None:
         self._server, self.plugin, self._services = server, plugin, services
+        self.shared: dict[str, Any] = {}
 
     @property
     def settings(self) -> Any:
@@ -174,6 +190,7 @@ class Host:
             store=PluginStore(ctx.store, self.plugin.name),
             core=ctx,
             services=self._services,
+            host=self,
         )
 
     async def _own(self, tenant: str, base: str) -> Context:

@@ -10,7 +10,7 @@ import httpx
 from anyio.from_thread import BlockingPortal
 
 from fhir_server.api.application import Application
-from fhir_server.app import create_app
+from fhir_server.app import create_app, now
 from fhir_server.definitions import Definitions
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreProvider
@@ -52,12 +52,15 @@ def _memory(settings: Settings, clock: Any, definitions: Definitions) -> StorePr
 
 
 @contextmanager
-def serving(**settings: Any) -> Iterator[TestServer]:
-    """Start a server, open to everybody unless `auth` says otherwise; the plugins that are installed are in force."""
+def serving(*, real_time: bool = False, **settings: Any) -> Iterator[TestServer]:
+    """Start a server, open to everybody unless `auth` says otherwise; the plugins that are installed are in force.
+
+    real_time: its time goes on as ours does, for what waits by itself.
+    """
     with tempfile.TemporaryDirectory() as folder:
         chosen = {"data_dir": Path(folder), "auth": "none", "demo": False, "durable": False, **settings}
         clock = FakeClock()
-        app = create_app(Settings(**chosen), engine=_memory, clock=clock)
+        app = create_app(Settings(**chosen), engine=_memory, clock=now if real_time else clock)
         with (
             loop() as portal,
             portal.wrap_async_context_manager(app.router.lifespan_context(app)),
