@@ -40,6 +40,7 @@ from fhir_server.fhirpath import (
     compile_expression,
     default_model,
     evaluate,
+    model_of,
     system_value,
 )
 from fhir_server.hookspecs import hookimpl
@@ -194,6 +195,7 @@ __all__ = [
     "holds",
     "hookimpl",
     "instant",
+    "model_of",
     "json_to_xml",
     "may_be_outside",
     "outcome",
