@@ -7,7 +7,9 @@ from fhir_server.audit.events import Event as AuditFacts
 from fhir_server.audit.events import agent_of as audit_agent
 from fhir_server.audit.events import event_of as audit_facts
 from fhir_server.audit.render import shown as audit_version
-from fhir_server.context import Caller
+from fhir_server.auth.errors import OAuthError
+from fhir_server.auth.jwks import JwksFetcher
+from fhir_server.context import Caller, JobFile, JobHandle
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import (
     BadRequest,
@@ -134,6 +136,9 @@ __all__ = [
     "Interceptor",
     "InvalidResource",
     "Issue",
+    "JobFile",
+    "JobHandle",
+    "JwksFetcher",
     "LimitExceeded",
     "Manifest",
     "MethodNotAllowed",
@@ -141,6 +146,7 @@ __all__ = [
     "NoSettings",
     "Node",
     "NotFound",
+    "OAuthError",
     "Operation",
     "OperationFacts",
     "Options",
