@@ -1,4 +1,4 @@
-"""Files of exports over HTTP: with ranges, packed where the client takes it.
+"""Files of bulk work over HTTP: with ranges, packed where the client takes it.
 
 Spec: https://hl7.org/fhir/uv/bulkdata/STU2/export.html#bulk-data-output-file-request
 """
@@ -10,9 +10,10 @@ import zlib
 from collections.abc import AsyncIterator
 
 from fhir_bulk.asked import NDJSON, PARQUET
-from fhir_bulk.exports import Export, File, find, load, may_see
-from fhir_bulk.imports import Import, find_import
+from fhir_bulk.exports import EXPORTS
+from fhir_bulk.kinds import KINDS
 from fhir_bulk.manifest import signature
+from fhir_bulk.records import Bulk, File, find, may_see
 from fhir_server.plugin_api import BadValue, Forbidden, NotFound, PluginContext, RouteRequest, RouteResponse
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z", re.ASCII)
@@ -20,12 +21,12 @@ _LEVEL, _GZIP = 1, 31
 
 
 async def with_token(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
-    """Answer with a file of an export of the caller. Raises NotFound."""
-    id_ = asked.path["id"]
-    found = await find_import(ctx, id_)
-    if found is None or not may_see(ctx, found.owner):
-        return await _file(ctx, asked, await load(ctx, id_))
-    return await _file(ctx, asked, found)
+    """Answer with a file of the caller. Raises NotFound."""
+    for kind in KINDS.values():
+        found = await find(ctx, kind, asked.path["id"])
+        if may_see(ctx, found):
+            return await _file(ctx, asked, found)
+    raise NotFound("there is no such file", expression="http.url")
 
 
 async def signed(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
@@ -38,16 +39,15 @@ async def signed(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
     good = hmac.compare_digest(query.get("signature", "").encode(), signature(ctx, id_, name, int(until)).encode())
     if not good or int(until) * 1_000 < ctx.now():
         raise Forbidden("this URL was not signed by this server, or is no longer good", expression="http.signature")
-    export = await find(ctx, id_)
-    if export is None:
-        raise NotFound("this file is gone", expression="http.url")
+    export = await find(ctx, EXPORTS, id_)
     return await _file(ctx, asked, export)
 
 
-async def _file(ctx: PluginContext, asked: RouteRequest, export: Export | Import) -> RouteResponse:
-    found = next((file for file in export.files if file.name == asked.path["name"]), None)
-    if found is None or export.expires < ctx.now():
-        raise NotFound(f"this export has no file {asked.path['name'][:80]}", expression="http.url")
+async def _file(ctx: PluginContext, asked: RouteRequest, bulk: Bulk | None) -> RouteResponse:
+    files = () if bulk is None or bulk.expires < ctx.now() else bulk.files
+    found = next((file for file in files if file.name == asked.path["name"]), None)
+    if found is None:
+        raise NotFound(f"there is no file {asked.path['name'][:80]}", expression="http.url")
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{found.blob}"', "Cache-Control": "private, no-store"}
     headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
     headers["Vary"] = "Accept-Encoding, Authorization"

@@ -1,7 +1,7 @@
-"""Removes exports and imports whose time is over, with their files."""
+"""Removes bulk work whose time is over, with its files."""
 
-from fhir_bulk.exports import EXPORTS, remove
-from fhir_bulk.imports import IMPORTS, remove_import
+from fhir_bulk.kinds import KINDS
+from fhir_bulk.records import remove
 from fhir_server.plugin_api import PluginContext, Where
 
 _AT_ONCE = 100
@@ -9,8 +9,8 @@ _AT_ONCE = 100
 
 async def expire(ctx: PluginContext) -> None:
     """Remove what has expired in one tenant."""
-    for collection, away in ((EXPORTS, remove), (IMPORTS, remove_import)):
+    for kind in KINDS.values():
         old = [Where("expires", "<", ctx.now())]
-        while records := await ctx.store.find(collection.name, old, limit=_AT_ONCE):
+        while records := await ctx.store.find(kind.collection.name, old, limit=_AT_ONCE):
             for record in records:
-                await away(ctx, record.key)
+                await remove(ctx, kind, record.key)

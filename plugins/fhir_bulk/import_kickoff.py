@@ -5,11 +5,11 @@ Spec: https://github.com/smart-on-fhir/bulk-import/blob/master/import.md
 
 from typing import Any
 
-from fhir_bulk.exports import may_see, owner_of
 from fhir_bulk.fetching import check_url, limited, unpacked
 from fhir_bulk.importing import ImportWork
-from fhir_bulk.imports import Import, Input, find_import, save_import
+from fhir_bulk.imports import IMPORTS, Import, Input
 from fhir_bulk.kickoff import accepted, check_open, start
+from fhir_bulk.records import find, may_see, owner_of, save
 from fhir_server.plugin_api import (
     BadRequest,
     BadValue,
@@ -138,14 +138,14 @@ async def _begun(ctx: PluginContext, request: FhirRequest, inputs: list[Input]) 
         expires=now + _WEEK,
         token=ctx.core.settings.auth != "none",
     )
-    await save_import(ctx, found, next((each.blob for each in inputs), ""))
+    await save(ctx, found, next((each.blob for each in inputs), ""))
     await start(ctx, request, (LINK, found.id))
     return accepted(ctx, "imports", found.id)
 
 
 async def _work(ctx: PluginContext, id_: str) -> FhirResponse:
-    found = await find_import(ctx, id_)
-    if found is None or not may_see(ctx, found.owner):
+    found = await find(ctx, IMPORTS, id_)
+    if found is None or not may_see(ctx, found):
         raise NotFound(f"the import {id_} was cancelled", expression="http.url")
     await ImportWork(ctx, found).run()
     return FhirResponse(200, (b"{}",), media_type="application/json")

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from fhir_bulk.exports import File
 from fhir_bulk.fetching import fetch
-from fhir_bulk.imports import Import, save_import
+from fhir_bulk.imports import Import
 from fhir_bulk.lines import Line, lines_of
+from fhir_bulk.records import File, save
 from fhir_server.plugin_api import (
     BadRequest,
     Beside,
-    BlobChange,
     Busy,
     FhirError,
     Gone,
@@ -64,7 +63,7 @@ class ImportWork:
             await self._flush()
             keep = self._ctx.now() + self._ctx.settings.keep * 1_000
             done = replace(self._import, state="done", expires=keep, finished=self._ctx.now())
-            self._import = await save_import(self._ctx, done)
+            self._import = await save(self._ctx, done)
         except RecordChanged:
             raise Gone(f"the import {self._import.id} was cancelled") from None
 
@@ -76,9 +75,7 @@ class ImportWork:
             except BadRequest as error:
                 await self._refuse_file(number, str(error))
                 return
-            self._import = await save_import(
-                self._ctx, self._import.with_input(number, blob=ref.id, size=ref.size), ref.id
-            )
+            self._import = await save(self._ctx, self._import.with_input(number, blob=ref.id, size=ref.size), ref.id)
         source = self._import.inputs[number]
         batch: list[Line] = []
         async for line in self._lines(source.blob):
@@ -91,7 +88,7 @@ class ImportWork:
         await self._flush()
         blob = self._import.inputs[number].blob
         moved = replace(self._import.with_input(number, blob=""), file=number + 1, offset=0, line=0)
-        self._import = await save_import(self._ctx, moved, release=blob)
+        self._import = await save(self._ctx, moved, release=(blob,))
 
     async def _lines(self, blob: str) -> AsyncIterator[Line]:
         start = self._import.offset, self._import.line
@@ -100,8 +97,8 @@ class ImportWork:
             yield line
 
     async def _refuse_file(self, number: int, text: str) -> None:
-        told = _told(self._import.inputs[number].url, 0, [Issue(text, "not-found")])
-        moved = replace(self._import, pending=(*self._import.pending, told), file=number + 1, offset=0, line=0)
+        said = told(self._import.inputs[number].url, 0, [Issue(text, "not-found")])
+        moved = replace(self._import, pending=(*self._import.pending, said), file=number + 1, offset=0, line=0)
         self._import = moved.with_input(number, refused=1)
         await self._flush()
 
@@ -115,13 +112,13 @@ class ImportWork:
                 await self._ctx.client.transaction(_bundle("transaction", entries), beside=Beside([ahead.change()]))
                 self._import = replace(ahead, revision=ahead.revision + 1)
             else:
-                self._import = await save_import(self._ctx, ahead)
+                self._import = await save(self._ctx, ahead)
         except (RecordChanged, Busy):
             raise
         except FhirError:
             errors += await self._one_by_one(number, entries)
             ahead = self._counted(place, number, len(lines) - len(errors) - _empty(lines), errors)
-            self._import = await save_import(self._ctx, ahead)
+            self._import = await save(self._ctx, ahead)
         done = sum(each.written + each.refused for each in self._import.inputs)
         self._ctx.progress(done, max(done, self._expected()))
         if len(self._import.pending) >= _ERRORS:
@@ -146,7 +143,7 @@ class ImportWork:
                 if line.data is None or line.data.strip():
                     entries.append(self._entry(source.type, number, line))
             except BadRequest as error:
-                errors.append(_told(source.url, line.number, error.issues))
+                errors.append(told(source.url, line.number, error.issues))
         return entries, errors
 
     def _entry(self, type_: str, number: int, line: Line) -> Entry:
@@ -174,22 +171,22 @@ class ImportWork:
             answer = await self._ctx.client.transaction(_bundle("batch", entries))
         except FhirError as error:  # the Bundle itself cannot be read: one line breaks it
             if len(entries) == 1:
-                return [_told(url, entries[0].number, error.issues)]
+                return [told(url, entries[0].number, error.issues)]
             middle = len(entries) // 2
             first = await self._one_by_one(number, entries[:middle])
             return first + await self._one_by_one(number, entries[middle:])
         found = []
-        for entry, told in zip(entries, answer["entry"], strict=True):
-            response = told["response"]
+        for entry, answered in zip(entries, answer["entry"], strict=True):
+            response = answered["response"]
             if not response["status"].startswith("2"):
-                issues = response.get("outcome", told.get("resource", {})).get("issue", [])
+                issues = response.get("outcome", answered.get("resource", {})).get("issue", [])
                 found.append(_outcome(url, entry.number, [each for each in issues if _counts(each)]))
         return found
 
     async def _flush(self) -> None:
         """Make a file of the lines that were refused."""
         if not self._import.pending:
-            self._import = await save_import(self._ctx, self._import)
+            self._import = await save(self._ctx, self._import)
             return
         pending = self._import.pending
 
@@ -200,11 +197,7 @@ class ImportWork:
         number = len(self._import.errors) + 1
         file = File("error", "OperationOutcome", f"{number}.errors.ndjson", ref.id, ref.size, len(pending))
         ahead = replace(self._import, pending=(), errors=(*self._import.errors, file))
-        try:
-            self._import = await save_import(self._ctx, ahead, ref.id)
-        except RecordChanged:
-            await self._ctx.store.keep(BlobChange(ref.id, attach=False))
-            raise
+        self._import = await save(self._ctx, ahead, ref.id)
 
 
 def _empty(lines: Sequence[Line]) -> int:
@@ -222,7 +215,8 @@ def _bundle(kind: str, entries: Sequence[Entry]) -> dict[str, object]:
     return {"resourceType": "Bundle", "type": kind, "entry": found}
 
 
-def _told(url: str, number: int, issues: Sequence[Issue]) -> str:
+def told(url: str, number: int, issues: Sequence[Issue]) -> str:
+    """Return an OperationOutcome about one line of a file."""
     return _outcome(url, number, [each.as_json() for each in issues])
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from fhir_bulk.asked import Asked, Level, Reading
-from fhir_bulk.exports import EXPORTS, JOBS, Export, may_see, owner_of, save
-from fhir_bulk.exports import find as find_export
+from fhir_bulk.exports import EXPORTS, Export
 from fhir_bulk.imports import IMPORTS
+from fhir_bulk.matches import MATCHES
 from fhir_bulk.members import Members
+from fhir_bulk.records import JOBS, find, may_see, owner_of, save
 from fhir_bulk.running import Work
 from fhir_server.plugin_api import (
     BadRequest,
@@ -61,7 +62,9 @@ async def check_open(ctx: PluginContext) -> None:
     """Refuse a client that has too many unfinished jobs. Raises TooManyRequests."""
     mine = [Where("owner", "=", owner_of(ctx.caller)), Where("state", "=", "open")]
     most = ctx.settings.open_jobs
-    count = sum([len(await ctx.store.find(each.name, mine, limit=most)) for each in (EXPORTS, IMPORTS)])
+    count = sum(
+        [len(await ctx.store.find(each.collection.name, mine, limit=most)) for each in (EXPORTS, IMPORTS, MATCHES)]
+    )
     if count >= ctx.settings.open_jobs:
         error = TooManyRequests(f"{count} bulk jobs of this client are not finished: wait, or cancel one")
         error.headers["Retry-After"] = str(ctx.settings.retry_after)
@@ -142,8 +145,8 @@ def _url(request: FhirRequest) -> str:
 
 
 async def _work(ctx: PluginContext, id_: str) -> FhirResponse:
-    export = await find_export(ctx, id_)
-    if export is None or not may_see(ctx, export.owner):
+    export = await find(ctx, EXPORTS, id_)
+    if export is None or not may_see(ctx, export):
         raise NotFound(f"the export {id_} was cancelled", expression="http.url")
     await Work(ctx, export).run()
     return FhirResponse(200, (b"{}",), media_type="application/json")

@@ -7,12 +7,21 @@ import hmac
 from hashlib import sha256
 from typing import Any
 
-from fhir_bulk.exports import Export, File, Section
+from fhir_bulk.exports import Export
 from fhir_bulk.imports import Import
 from fhir_bulk.kickoff import root
+from fhir_bulk.matches import Matching
+from fhir_bulk.records import Bulk, File, Section
 from fhir_server.plugin_api import PluginContext, instant
 
 _SECTIONS: tuple[Section, ...] = ("output", "deleted", "error")
+
+
+def manifest_of(ctx: PluginContext, found: Any, page: int | None = None) -> dict[str, Any]:
+    """Return the manifest of any finished work."""
+    if isinstance(found, Import):
+        return import_manifest(ctx, found)
+    return match_manifest(ctx, found) if isinstance(found, Matching) else manifest(ctx, found, page)
 
 
 def manifest(ctx: PluginContext, export: Export, page: int | None = None) -> dict[str, Any]:
@@ -38,7 +47,7 @@ def manifest(ctx: PluginContext, export: Export, page: int | None = None) -> dic
     return found
 
 
-def _item(ctx: PluginContext, export: Export | Import, file: File) -> dict[str, Any]:
+def _item(ctx: PluginContext, export: Bulk, file: File) -> dict[str, Any]:
     type_ = {"type": file.type} if file.type else {}
     return {**type_, "url": url_of(ctx, export, file), "count": file.count}
 
@@ -57,9 +66,19 @@ def import_manifest(ctx: PluginContext, found: Import) -> dict[str, Any]:
     }
 
 
-def url_of(ctx: PluginContext, export: Export | Import, file: File) -> str:
+def match_manifest(ctx: PluginContext, found: Matching) -> dict[str, Any]:
+    """Return the files of a bulk match."""
+    sections = {
+        section: [_item(ctx, found, file) for file in found.files if file.section == section]
+        for section in ("output", "error")
+    }
+    head = {"transactionTime": instant(found.finished), "request": found.request, "requiresAccessToken": found.token}
+    return {**head, **sections}
+
+
+def url_of(ctx: PluginContext, export: Bulk, file: File) -> str:
     """Return where a file is; signed where no token is asked for, unless the server is open to everybody."""
-    if export.token or isinstance(export, Import) or ctx.settings.downloads == "token":
+    if export.token or not isinstance(export, Export) or ctx.settings.downloads == "token":
         return f"{root(ctx)}/bulk/files/{export.id}/{file.name}"
     until = export.expires // 1_000
     mark = signature(ctx, export.id, file.name, until)

@@ -5,12 +5,14 @@ from typing import Any
 from fhir_bulk.definitions import definition
 from fhir_bulk.downloads import signed, with_token
 from fhir_bulk.expiry import expire
-from fhir_bulk.exports import EXPORTS, JOBS
 from fhir_bulk.import_kickoff import LINK as IMPORT_LINK
 from fhir_bulk.import_kickoff import import_files, import_upload
-from fhir_bulk.imports import IMPORTS
 from fhir_bulk.kickoff import LINK, kick_off
-from fhir_bulk.status import export_status, import_status
+from fhir_bulk.kinds import KINDS
+from fhir_bulk.matching import LINK as MATCH_LINK
+from fhir_bulk.matching import bulk_match
+from fhir_bulk.records import JOBS
+from fhir_bulk.status import status
 from fhir_server.plugin_api import Collection, Operation, Route, Scheduled, facts_of, hookimpl
 
 GUIDE = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
@@ -18,7 +20,7 @@ GUIDE = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
 
 @hookimpl
 def register_operations() -> list[Operation]:
-    """Add `$export` of the system, of patients and of groups, and `$import`."""
+    """Add `$export` of the system, of patients and of groups, `$import`, `$bulk-match`."""
     names = {"export": "all", "patient-export": "the records of patients", "group-export": "the records of a group"}
     return [
         Operation(
@@ -40,7 +42,15 @@ def register_operations() -> list[Operation]:
             background=True,
             makes_job=True,
             own_body=True,
-        )
+        ),
+        Operation(
+            facts_of(definition("bulk-match")),
+            bulk_match,
+            "Find many patients at once.",
+            links=frozenset((MATCH_LINK,)),
+            background=True,
+            makes_job=True,
+        ),
     ]
 
 
@@ -48,18 +58,17 @@ def register_operations() -> list[Operation]:
 def register_routes() -> list[Route]:
     """Add the status of jobs, and the files."""
     return [
-        Route("/bulk/exports/{id}", export_status, ("GET", "DELETE")),
         Route("/bulk/import", import_upload, ("POST",)),
-        Route("/bulk/imports/{id}", import_status, ("GET", "DELETE")),
         Route("/bulk/files/{id}/{name}", with_token),
         Route("/bulk/signed/{id}/{name}", signed, public=True),
+        Route("/bulk/{kind}/{id}", status, ("GET", "DELETE")),
     ]
 
 
 @hookimpl
 def register_collections() -> list[Collection]:
-    """Keep exports, imports and their jobs."""
-    return [EXPORTS, IMPORTS, JOBS]
+    """Keep bulk work and its jobs."""
+    return [JOBS, *(kind.collection for kind in KINDS.values())]
 
 
 @hookimpl

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from fhir_bulk.asked import PARQUET
-from fhir_bulk.exports import Export, File, Place, Section, save
+from fhir_bulk.exports import Export, Place
 from fhir_bulk.files import Files, Ndjson, Writer
 from fhir_bulk.members import Members
 from fhir_bulk.plan import Population, Step, steps_of
 from fhir_bulk.reading import Block, Reader, References
+from fhir_bulk.records import File, Section, save
 from fhir_server.plugin_api import (
-    BlobChange,
     Gone,
     Issue,
     PluginContext,
@@ -181,12 +181,7 @@ class Work:
         if export.state == "open" and self._steps:
             for key in sorted(self._found.found):
                 refs.setdefault(key.type, []).append(key.id)
-        try:
-            self._export = await save(self._ctx, replace(export, refs=refs), attach)
-        except RecordChanged:
-            if attach:
-                await self._ctx.store.keep(BlobChange(attach, attach=False))
-            raise
+        self._export = await save(self._ctx, replace(export, refs=refs), attach)
 
 
 async def _alone(pairs: AsyncIterator[tuple[str, Block]]) -> AsyncIterator[Block]:

@@ -1,4 +1,4 @@
-"""The status of an export, and its end by DELETE.
+"""The status of bulk work, and its end by DELETE.
 
 Spec: https://hl7.org/fhir/uv/bulkdata/STU2/export.html#bulk-data-status-request
 """
@@ -6,10 +6,12 @@ Spec: https://hl7.org/fhir/uv/bulkdata/STU2/export.html#bulk-data-status-request
 from collections import defaultdict, deque
 from contextlib import suppress
 from email.utils import formatdate
+from typing import Any
 
-from fhir_bulk.exports import JOBS, Export, load, remove
-from fhir_bulk.imports import Import, load_import, remove_import
-from fhir_bulk.manifest import import_manifest, manifest
+from fhir_bulk.exports import Export
+from fhir_bulk.kinds import KINDS
+from fhir_bulk.manifest import manifest, manifest_of
+from fhir_bulk.records import JOBS, Bulk, Kind, load, remove
 from fhir_server.plugin_api import (
     FhirError,
     FhirResponse,
@@ -53,26 +55,29 @@ class Polls:
 POLLS = Polls()
 
 
-async def export_status(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
-    """Answer how an export stands, or end it.
+async def status(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
+    """Answer how bulk work stands, or end it.
 
     Raises:
         NotFound: there is none, it was cancelled, or it is another client's.
     """
-    export = await load(ctx, asked.path["id"])
+    kind = KINDS.get(asked.path["kind"])
+    if kind is None:
+        raise NotFound("there is nothing here", expression="http.url")
+    found = await load(ctx, kind, asked.path["id"])
     if asked.method == "DELETE":
-        return await _cancelled(ctx, export)
-    POLLS.check(export.id, ctx.now(), ctx.settings.polls)
-    page = _page(asked, export)
-    if export.state == "done" or (page and len(export.files) > page * ctx.settings.manifest_files):
-        headers = {"Expires": formatdate(export.expires / 1_000, usegmt=True), "Cache-Control": "private, no-cache"}
-        return RouteResponse(200, encode(manifest(ctx, export, page)), JSON, headers)
-    return await _unfinished(ctx, export)
+        return await _cancelled(ctx, kind, found)
+    POLLS.check(found.id, ctx.now(), ctx.settings.polls)
+    page = _page(asked, found)
+    if found.state == "done" or (page and len(found.files) > page * ctx.settings.manifest_files):
+        headers = {"Expires": formatdate(found.expires / 1_000, usegmt=True), "Cache-Control": "private, no-cache"}
+        return RouteResponse(200, encode(manifest_of(ctx, found, page)), JSON, headers)
+    return await _unfinished(ctx, found)
 
 
-def _page(asked: RouteRequest, export: Export) -> int | None:
+def _page(asked: RouteRequest, found: Bulk) -> int | None:
     """Return the page of the manifest; None where it is not cut into pages. Raises NotFound."""
-    if not export.asked.partial:
+    if not isinstance(found, Export) or not found.asked.partial:
         return None
     text = dict(asked.query).get("page", "0")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
@@ -80,7 +85,7 @@ def _page(asked: RouteRequest, export: Export) -> int | None:
     return int(text)
 
 
-async def _unfinished(ctx: PluginContext, export: Export | Import) -> RouteResponse:
+async def _unfinished(ctx: PluginContext, export: Bulk) -> RouteResponse:
     """Say how the job stands. A manifest of the files that are ready goes with it where that was asked for."""
     job = await job_state(ctx, export.id)
     if job is not None and job.status >= 400:
@@ -114,22 +119,6 @@ async def job_state(ctx: PluginContext, id_: str) -> FhirResponse | None:
         return FhirResponse(error.status, (outcome(error.issues),), headers=error.headers)
 
 
-async def import_status(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:
-    """Answer how an import stands, or end it; what it wrote stays. Raises NotFound."""
-    found = await load_import(ctx, asked.path["id"])
-    if asked.method == "DELETE":
-        record = await ctx.store.get(JOBS.name, found.id)
-        await remove_import(ctx, found.id)
-        await cancel_job(ctx, record)
-        said = outcome([Issue("the import is ended; what it wrote stays", "informational", "information")])
-        return RouteResponse(202, said, FHIR)
-    POLLS.check(found.id, ctx.now(), ctx.settings.polls)
-    if found.state == "done":
-        headers = {"Expires": formatdate(found.expires / 1_000, usegmt=True), "Cache-Control": "private, no-cache"}
-        return RouteResponse(200, encode(import_manifest(ctx, found)), JSON, headers)
-    return await _unfinished(ctx, found)
-
-
 async def cancel_job(ctx: PluginContext, record: Record | None) -> None:
     """Stop the job that a record names."""
     if record is not None:
@@ -137,10 +126,11 @@ async def cancel_job(ctx: PluginContext, record: Record | None) -> None:
             await ctx.client.request("DELETE", f"$job/{record.value['job']}")
 
 
-async def _cancelled(ctx: PluginContext, export: Export) -> RouteResponse:
+async def _cancelled(ctx: PluginContext, kind: Kind[Any], found: Bulk) -> RouteResponse:
     """End the work and remove its files: the record goes first, so that nothing can be added to it any more."""
-    record = await ctx.store.get(JOBS.name, export.id)
-    await remove(ctx, export.id)
+    record = await ctx.store.get(JOBS.name, found.id)
+    await remove(ctx, kind, found.id)
     await cancel_job(ctx, record)
-    said = outcome([Issue("the export is ended and its files are removed", "informational", "information")])
+    kept = "; what it wrote stays" if kind.word == "import" else ""
+    said = outcome([Issue(f"the {kind.word} is ended and its files are removed{kept}", "informational", "information")])
     return RouteResponse(202, said, FHIR)
