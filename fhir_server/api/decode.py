@@ -169,6 +169,10 @@ def _request(head: Head, base: str, asked: tuple[Route, str], payload: "Payload"
 
 Payload = tuple[bytes, str, Query]
 
+LINES = "fhir.lines"
+"""Key of an ASGI scope where the server says that header lines like these were seen on the connection before: a dict
+that is the same each time, for what was found out from them."""
+
 OPERATOR = "fhir.operator"
 """Key of an ASGI scope's state that says that the request comes from the operator of the machine."""
 
