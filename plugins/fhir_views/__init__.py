@@ -10,8 +10,9 @@ MANIFEST = Manifest(
     summary="SQL on FHIR v2: ViewDefinition, $viewdefinition-run, $viewdefinition-export, materialized views.",
     hooks=(
         "register_operations", "register_routes", "register_resource_types", "register_search_parameters",
-        "register_write_checks", "register_collections", "register_scheduled_jobs",
+        "register_write_checks", "register_collections", "register_scheduled_jobs", "register_consumers",
     ),
     settings=ViewSettings,
+    scopes=("system/*.rs",),
     extra="fhir-server[views]",
 )  # fmt: skip

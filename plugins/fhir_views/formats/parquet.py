@@ -31,8 +31,8 @@ class ParquetWriter:
         import pyarrow.parquet as pq
 
         self._columns = columns
-        self._converters = [_converter(column) for column in columns]
-        self._schema = pa.schema([_field(column) for column in columns])
+        self._converters = [converter_of(column) for column in columns]
+        self._schema = pa.schema([field_of(column) for column in columns])
         self._sink = _Sink()
         self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._waiting: list[Row] = []
@@ -93,7 +93,8 @@ class _Sink(io.RawIOBase):
         return data
 
 
-def _field(column: Column) -> Any:
+def field_of(column: Column) -> Any:
+    """The field of an Arrow schema that holds a column."""
     import pyarrow as pa
 
     single = pa.bool_() if column.type == "boolean" else pa.int64() if column.type in _INTEGERS else _other(column.type)
@@ -107,8 +108,9 @@ def _other(type_: str) -> Any:
     return pa.float64() if type_ == "decimal" else pa.string()
 
 
-def _converter(column: Column) -> Callable[[Any], Any]:
-    read = _READERS.get(column.type, _text)
+def converter_of(column: Column) -> Callable[[Any], Any]:
+    """What turns values of a column into those of its field; raises RowError for one of another type."""
+    read: Callable[[Any], Any] = _READERS.get(column.type, _text)
 
     def convert(value: Any) -> Any:
         if value is None:

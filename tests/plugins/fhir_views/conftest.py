@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -92,10 +93,19 @@ class Views:
         raise AssertionError("the job does not end")
 
 
+def _config(folder: Path) -> Path:
+    """Settings under which a test sees in seconds what takes minutes."""
+    file = folder / "server.toml"
+    file.write_text("[plugins.fhir_views]\nreconcile_every = 1\nsql_timeout = 3\n")
+    return file
+
+
 @pytest.fixture(scope="module")
 def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Views]:
     """The client; what is stored is shared by the tests of a module."""
-    with running(tmp_path_factory.mktemp("views") / "data") as server, httpx.Client(timeout=60) as http:
+    flags = ("--config", str(_config(tmp_path_factory.mktemp("views-config"))))
+    folder = tmp_path_factory.mktemp("views") / "data"
+    with running(folder, *flags) as server, httpx.Client(timeout=60) as http:
         family = bundle("transaction", *(entry("PUT", f"{each['resourceType']}/{each['id']}", each) for each in FAMILY))
         answer = http.post(server.base, json=family)
         assert answer.status_code == 200, answer.text
