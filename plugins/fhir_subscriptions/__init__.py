@@ -1,6 +1,6 @@
 """Subscriptions: R4's own and those on topics, by REST, WebSocket, mail and message."""
 
-from fhir_server.plugins.manifest import Manifest
+from fhir_server.plugin_api import Manifest
 from fhir_subscriptions.settings import SubscriptionSettings
 
 MANIFEST = Manifest(

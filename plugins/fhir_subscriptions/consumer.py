@@ -143,19 +143,9 @@ async def fail(ctx: PluginContext, member: Membership, said: str) -> None:
     """Put a subscription in error, in its record and in its resource, so that its owner reads why."""
     if await change_member(ctx.store, member.wish.id, member.mark, state="error", error=said) is None:
         return
-    patch = {
-        "resourceType": "Parameters",
-        "parameter": [_set("status", "valueCode", "error"), _set("error", "valueString", said)],
-    }
+    patch = [
+        {"op": "replace", "path": "/status", "value": "error"},
+        {"op": "add", "path": "/error", "value": said},
+    ]
     with suppress(FhirError):  # it was deleted meanwhile
         await ctx.own.patch(TYPE, member.wish.id, patch)
-
-
-def _set(name: str, kind: str, value: str) -> dict[str, Any]:
-    parts = [
-        {"name": "type", "valueCode": "add"},
-        {"name": "path", "valueString": TYPE},
-        {"name": "name", "valueString": name},
-        {"name": "value", kind: value},
-    ]
-    return {"name": "operation", "part": parts}

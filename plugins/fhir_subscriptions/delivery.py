@@ -114,9 +114,11 @@ class Deliverer:
 
     def _ended(self, place: tuple[str, str]) -> None:
         self._tasks.pop(place, None)
+        desk = desk_of(self._host.shared)
         if place in self._again:
             self._again.discard(place)
-            desk_of(self._host.shared).ring(place[0])
+            desk.ring(place[0])
+        desk.nudge()
 
     async def _serve(self, tenant: str, id_: str) -> None:
         """Send one subscription what it has not got."""

@@ -20,6 +20,10 @@ class Desk:
         self._rung.add(tenant)
         self._bell.set()
 
+    def nudge(self) -> None:
+        """Say that something is due at another time than before."""
+        self._bell.set()
+
     async def heard(self, patience: float | None) -> set[str]:
         """Wait for a ring, for so many seconds at most; return the tenants that rang."""
         try:

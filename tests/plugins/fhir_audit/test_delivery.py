@@ -14,7 +14,7 @@ import pytest
 from fhir_audit.breaches.delivery import Undelivered
 
 from tests.plugins.fhir_audit.conftest import Watched, watched
-from tests.unit.audit.test_sinks import certificate, listening
+from tests.plugins.fhir_audit.test_sinks import certificate, listening
 
 
 class Hook:

@@ -62,3 +62,17 @@ async def test_type_outside_the_scopes_is_refused(ehr: Ehr) -> None:
     assert (await run(ehr, token, VALUES)).status_code == 403
     assert await ids(ehr, token, PATIENTS) == ["two"]
     assert (await ehr.fhir("ViewDefinition/patients/$run", "")).status_code == 401
+
+
+async def test_table_is_for_those_who_may_see_all_of_it(ehr: Ehr) -> None:
+    whole = await ehr.bearer("system/*.cruds", client=WHOLE)
+    made = await ehr.fhir("ViewDefinition/values/$materialize", whole, "POST", {"resourceType": "Parameters"})
+    assert made.status_code == 200, made.text
+    query = "$view-query?query=select+count(*)+n+from+vals"
+    assert (await ehr.fhir(query, whole)).json() == [{"n": 2}]
+    own = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
+    assert (await ehr.fhir(query, own)).status_code == 403
+    doctor = await ehr.bearer("user/Patient.rs", user=ehr.doctor)
+    assert (await ehr.fhir(query, doctor)).status_code == 403
+    assert (await ehr.fhir("ViewDefinition/values/$dematerialize", own, "POST")).status_code in (403, 404)
+    assert (await ehr.fhir(query, "")).status_code == 401
