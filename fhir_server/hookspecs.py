@@ -17,6 +17,7 @@ import pluggy
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from fhir_server.audit.keeper import Sink
     from fhir_server.feed import Consumer, Scheduled
     from fhir_server.operations.operation import CoreOperation
     from fhir_server.plugin_host.context import Host
@@ -108,6 +109,12 @@ def register_scheduled_jobs(settings: BaseModel) -> Sequence[Scheduled]:
 @hookspec
 def register_background(settings: BaseModel) -> Sequence[Background]:
     """Register: work that goes on for as long as the server runs, in one process."""
+    raise NotImplementedError
+
+
+@hookspec
+def register_audit_sinks(settings: BaseModel) -> Sequence[Sink]:
+    """Register: places that the audit is copied to, by the process that owns the folder; retention waits for them."""
     raise NotImplementedError
 
 

@@ -6,6 +6,10 @@ from fhir_server.audit.events import Agent as AuditAgent
 from fhir_server.audit.events import Event as AuditFacts
 from fhir_server.audit.events import agent_of as audit_agent
 from fhir_server.audit.events import event_of as audit_facts
+from fhir_server.audit.export import plain_line as audit_line
+from fhir_server.audit.keeper import Sink as AuditSink
+from fhir_server.audit.ledger import Head as AuditHead
+from fhir_server.audit.ledger import line_of as audit_head_line
 from fhir_server.audit.render import shown as audit_version
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.jwks import JwksFetcher
@@ -102,8 +106,10 @@ __all__ = [
     "AuditAgent",
     "AuditEntry",
     "AuditFacts",
+    "AuditHead",
     "AuditPage",
     "AuditQuery",
+    "AuditSink",
     "Background",
     "BadRequest",
     "BadValue",
@@ -190,6 +196,8 @@ __all__ = [
     "WriteCheck",
     "audit_agent",
     "audit_facts",
+    "audit_head_line",
+    "audit_line",
     "audit_version",
     "compile_criteria",
     "compile_expression",

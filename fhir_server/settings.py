@@ -84,11 +84,6 @@ class Settings(BaseModel):
     audit_years: int = Field(
         0, ge=0, le=200, description="Years for which the audit is kept, older rows are removed; 0: for ever."
     )
-    audit_archive: Path | None = Field(
-        None, description="Folder to which the audit is copied with its signed heads, in files that are never changed."
-    )
-    audit_siem: str = Field("", description="Where events go too: `tls://host:port`, `tcp://host:port`, `file:/path`.")
-    audit_siem_ca: Path | None = Field(None, description="Certificates that the SIEM is checked against.")
     token_life: Positive = Field(3_600, description="How long an access token is good, in seconds.")
     refresh_life: Positive = Field(90 * 86_400, description="How long an unused refresh token is good, in seconds.")
     refresh_grace: Positive = Field(

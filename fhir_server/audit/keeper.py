@@ -6,9 +6,6 @@ from typing import Final, Protocol
 
 from fhir_server.audit.ledger import Head, Ledger
 from fhir_server.audit.retention import retain
-from fhir_server.audit.sinks.archive import Archive
-from fhir_server.audit.sinks.siem import Siem
-from fhir_server.settings import Settings
 from fhir_server.storage.audit import AuditEntry
 from fhir_server.storage.base import Collection, RecordChange, Store
 
@@ -23,7 +20,7 @@ _BATCH: Final = 1_000
 
 
 class Sink(Protocol):
-    """A place that events are sent to; its methods may block."""
+    """A place that events are sent to, by plugins; its methods may block. Its name is that of its place in the log."""
 
     @property
     def name(self) -> str: ...
@@ -81,13 +78,3 @@ class Keeper:
         await store.declare(SENT)
         record = await store.records.get(SENT.name, sink.name)
         return int(str(record.value["seq"])) if record else 0
-
-
-def sinks_of(settings: Settings) -> list[Sink]:
-    """Return the sinks that are set. Raises BadTarget."""
-    found: list[Sink] = []
-    if settings.audit_archive is not None:
-        found.append(Archive(settings.audit_archive))
-    if settings.audit_siem:
-        found.append(Siem(settings.audit_siem, settings.audit_siem_ca))
-    return found

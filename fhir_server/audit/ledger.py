@@ -69,6 +69,11 @@ def head_of(value: Any) -> Head:
     return msgspec.convert(value, Head)
 
 
+def line_of(head: Head) -> bytes:
+    """Return a head as a line of a file."""
+    return msgspec.json.encode(asdict(head)) + b"\n"
+
+
 def leaf_of(entry: AuditEntry) -> bytes:
     """Return the bytes of a row that are hashed: all of it."""
     return msgspec.msgpack.encode((entry.seq, entry.time, entry.agent, entry.body))

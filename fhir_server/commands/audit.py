@@ -12,7 +12,6 @@ import msgspec
 from fhir_server.audit.export import lines
 from fhir_server.audit.ledger import HEADS, Head, head_of
 from fhir_server.audit.retention import Plan, cutoff, plan
-from fhir_server.audit.sinks.archive import HEAD
 from fhir_server.audit.verify import Report, verify
 from fhir_server.model.version import instant
 from fhir_server.serving.door import CommandFailed
@@ -108,7 +107,7 @@ async def _signed(records: Records) -> int:
 
 def _heads(path: Path) -> Sequence[Head]:
     found = []
-    files = sorted(path.glob(f"*{HEAD}")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.head.json")) if path.is_dir() else [path]
     lines_ = [line for file in files for line in file.read_bytes().splitlines()]
     for number, line in enumerate(lines_, 1):
         try:

@@ -7,13 +7,29 @@ from fhir_audit.breaches.delivery import deliver
 from fhir_audit.breaches.watch import WATCH, Watch
 from fhir_audit.disclosures.operation import operation
 from fhir_audit.settings import AuditSettings
-from fhir_server.plugin_api import Collection, Operation, PluginContext, Scheduled, hookimpl
+from fhir_audit.sinks.archive import Archive
+from fhir_audit.sinks.s3 import S3Archive
+from fhir_audit.sinks.siem import Siem
+from fhir_server.plugin_api import AuditSink, Collection, Operation, PluginContext, Scheduled, hookimpl
 
 
 @hookimpl
 def register_collections() -> Sequence[Collection]:
     """Add where the watch stands, and the alerts that it raised."""
     return (WATCH, ALERTS)
+
+
+@hookimpl
+def register_audit_sinks(settings: AuditSettings) -> Sequence[AuditSink]:
+    """Add the places that are set."""
+    sinks: list[AuditSink] = []
+    if settings.archive is not None:
+        sinks.append(Archive(settings.archive))
+    if settings.s3:
+        sinks.append(S3Archive(settings))
+    if settings.siem:
+        sinks.append(Siem(settings.siem, settings.siem_ca))
+    return sinks
 
 
 @hookimpl

@@ -1,6 +1,7 @@
 """Settings of the plugin: what counts as a breach, and who is told."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -51,6 +52,25 @@ class AuditSettings(BaseModel):
     tpo_purposes: tuple[str, ...] = Field(
         (), description="Further purposes of use (codes) that need no account of disclosures."
     )
+    archive: Path | None = Field(
+        None, description="Folder to which the audit is copied with its signed heads, in files that are never changed."
+    )
+    s3: str = Field(
+        "",
+        pattern=r"^$|^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?$",
+        description="Bucket for the same: `s3://bucket/prefix`.",
+    )
+    s3_endpoint: str = Field("", description="URL of a store that speaks S3; empty: that of the region.")
+    s3_region: str = Field("", description="Region of the bucket; empty: as boto3 finds it.")
+    s3_lock: Literal["compliance", "governance"] = Field("compliance", description="Mode of the Object Lock.")
+    s3_lock_days: int = Field(
+        0, ge=0, description="Days for which nobody can delete an object; 0: as the bucket does by default."
+    )
+    siem: str = Field(
+        "", pattern=r"^$|^((tls|tcp)://[^/\s]+|file:/\S+)$",
+        description="Where each event goes too: `tls://host:port`, `tcp://host:port`, `file:/path`.",
+    )  # fmt: skip
+    siem_ca: str = Field("", description="File of certificates that the SIEM is checked against.")
     recipient: str = Field("", description="Who the Communications are for: `Organization/privacy`.")
     targets: tuple[Target, ...] = Field(
         (), description="Where alerts go: `https://host/path`, `tls://host:port`, `tcp://host:port`, `file:/path`."

@@ -1,21 +1,14 @@
 """The archive: rows as files that are never changed, with the signed heads that vouch for them.
 
-Made for a folder that can only be added to (a WORM share, a bucket with Object Lock that is mounted). What stands there
-verifies the log of the server: `fhir-server audit verify --heads FOLDER`.
+Made for a folder that can only be added to (a WORM share). What stands there verifies the log of the server:
+`fhir-server audit verify --heads FOLDER`.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
-
-from fhir_server.audit.export import plain_line
-from fhir_server.audit.ledger import Head
-from fhir_server.storage.audit import AuditEntry
-
-HEAD = ".head.json"
+from fhir_server.plugin_api import AuditEntry, AuditHead, audit_head_line, audit_line
 
 
 class Archive:
@@ -28,13 +21,26 @@ class Archive:
 
     def send(self, tenant: str, entries: Sequence[AuditEntry]) -> None:
         """Write rows as one file. Raises OSError."""
-        name = f"{entries[0].seq:015d}-{entries[-1].seq:015d}.jsonl"
-        _write_once(self._folder / tenant / name, b"".join(plain_line(entry) for entry in entries))
+        _write_once(self._folder / tenant / rows_name(entries), rows_of(entries))
 
-    def keep(self, tenant: str, head: Head) -> None:
+    def keep(self, tenant: str, head: AuditHead) -> None:
         """Write a head. Raises OSError."""
-        line = msgspec.json.encode(asdict(head)) + b"\n"
-        _write_once(self._folder / tenant / f"{head.size:015d}{HEAD}", line)
+        _write_once(self._folder / tenant / head_name(head), audit_head_line(head))
+
+
+def rows_name(entries: Sequence[AuditEntry]) -> str:
+    """Return the name of a file with these rows."""
+    return f"{entries[0].seq:015d}-{entries[-1].seq:015d}.jsonl"
+
+
+def head_name(head: AuditHead) -> str:
+    """Return the name of the file of a head."""
+    return f"{head.size:015d}.head.json"
+
+
+def rows_of(entries: Sequence[AuditEntry]) -> bytes:
+    """Return a line for each row."""
+    return b"".join(audit_line(entry) for entry in entries)
 
 
 def _write_once(path: Path, data: bytes) -> None:
