@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from fhir_server.commands import privacy
+from fhir_server.commands import privacy, reindex
 from fhir_server.commands.keys import recover
 from fhir_server.commands.progress import progress
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.encryption.unlocked import master_of
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
-from fhir_server.serving.encryption import place_patient_keys
+from fhir_server.serving.encryption import needs_index, place_patient_keys
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
 from fhir_server.settings import Settings
 
@@ -59,8 +60,20 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
     if flags.recovery_file is not None:
         recover(settings, flags.recovery_file)
+    if needs_index(settings):
+        _index(settings)
     privacy.replay(settings, flags.erasures)
     return 0
+
+
+def _index(settings: Settings) -> None:
+    """Make the index, which a backup of an encrypted store does not hold, where the keys can be opened by now."""
+    print("making the search index ...", file=sys.stderr)  # noqa: T201
+    try:
+        master_of(settings)
+        reindex.complete(settings)
+    except (EncryptionFault, CommandFailed) as error:
+        print(f"{error}; after `fhir-server keys recover` run `fhir-server reindex`", file=sys.stderr)  # noqa: T201
 
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import httpx
 from tqdm import tqdm
 
 from fhir_server.commands.progress import progress
-from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, open_door
 from fhir_server.settings import Settings
 
 HELP = "Make the search index anew (after a change of search parameters)."
@@ -30,6 +30,31 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
             raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")
         _follow(door, answer.headers["content-location"], bar)
     return 0
+
+
+def complete(settings: Settings) -> None:
+    """Make index rows that a restored store lacks: those of custom parameters, and of absolute references to itself.
+
+    The others were made when the store was opened.
+    """
+    with open_door(settings) as folder:
+        with client(folder / CONTROL_SOCKET) as control:
+            tenants: list[str] = control.get("/status").json()["tenants"]
+        with client(folder / FHIR_SOCKET) as door:
+            for tenant in tenants:
+                root = "/fhir" if tenant == "default" else f"/t/{tenant}/fhir"
+                custom = door.get(f"{root}/SearchParameter?_summary=count").json().get("total", 0)
+                if custom or settings.base_url:
+                    _reindex(door, root)
+
+
+def _reindex(door: httpx.Client, root: str) -> None:
+    body = {"resourceType": "Parameters"}
+    answer = door.post(f"{root}/$reindex", json=body, headers={"prefer": "respond-async"})
+    if answer.status_code != httpx.codes.ACCEPTED:
+        raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")
+    with progress(" resources") as bar:
+        _follow(door, answer.headers["content-location"], bar)
 
 
 def _follow(door: httpx.Client, location: str, bar: "tqdm[Any]") -> None:

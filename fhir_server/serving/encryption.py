@@ -25,6 +25,7 @@ __all__ = [
     "catch_up",
     "copy_patient_keys",
     "encrypt",
+    "needs_index",
     "owner_of",
     "place_patient_keys",
     "rotate_files",
@@ -83,6 +84,12 @@ def place_patient_keys(source: Path, settings: Settings, keys: Path | None, tena
     """
     for folder in sorted((source / "tenants").glob(tenant or "*")):
         place_keys(settings, folder.name, read_manifest(folder).patient_keys, keys)
+
+
+def needs_index(settings: Settings) -> bool:
+    """Tell whether a store of the folder was restored whose backup holds no index: those with keys of patients."""
+    folders = settings.data_dir.glob("tenants/*/record.db")
+    return any(PatientKeys(folder_of(settings, path.parent.name), settings).exists() for path in folders)
 
 
 def copy_patient_keys(settings: Settings, target: Path) -> int:
