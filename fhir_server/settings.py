@@ -99,6 +99,8 @@ class Settings(BaseModel):
     jwks_inside: bool = Field(
         False, description="Whether JWKS URLs of clients may lie in private networks and be plain HTTP (development)."
     )
+    app_state_bytes: Positive = Field(262_144, description="Largest state that an app may keep, in bytes.")
+    app_state_most: Positive = Field(100, description="Most states of one code and subject that apps may keep.")
     key_life: Positive = Field(90 * 86_400, description="How long a replaced signing key stays published, in seconds.")
     token_check: Positive = Field(1, description="Seconds in which a worker may not notice that a token was revoked.")
     password_length: int = Field(12, ge=8, le=128, description="Fewest characters of a password.")

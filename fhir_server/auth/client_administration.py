@@ -37,6 +37,7 @@ class ClientAsked(msgspec.Struct, forbid_unknown_fields=True):
     logo_uri: str | msgspec.UnsetType = msgspec.UNSET
     client_uri: str | msgspec.UnsetType = msgspec.UNSET
     contacts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    state_codes: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     trusted: bool | msgspec.UnsetType = msgspec.UNSET
     active: bool | msgspec.UnsetType = msgspec.UNSET
 

@@ -27,6 +27,8 @@ class Client:
         jwks, jwks_uri: its public keys, inline or by URL.
         scopes: the most that it may ask for; `system/` scopes are granted to it without a user.
         origins: browser origins it calls from (CORS).
+        state_codes: codes of the state that it may keep here, `system|code`, or `system|` for all of a system; none:
+            those of systems at the origins of its redirect URIs.
         trusted: no consent is asked of users (an app of the house).
     """
 
@@ -46,6 +48,7 @@ class Client:
     policy_uri: str = ""
     tos_uri: str = ""
     contacts: tuple[str, ...] = field(default=())
+    state_codes: tuple[str, ...] = ()
     trusted: bool = False
     active: bool = True
 

@@ -24,6 +24,12 @@ _SCOPES = (
 _METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 
 
+APP_STATE = "app-state"
+"""Where apps keep their state, beside the other endpoints.
+
+Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-state.html#discovery
+"""
+
 BRANDS = "user-access-brands.json"
 """Where the brands lie beside the other endpoints."""
 
@@ -34,7 +40,10 @@ def smart_configuration(issuer: str, auth: str, *, registration: bool, brands: B
         **_common(issuer, auth, registration=registration),
         "management_endpoint": f"{auth}/manage",
         "capabilities": list(CAPABILITIES),
-        "associated_endpoints": [{"url": issuer, "capabilities": list(CAPABILITIES)}],
+        "associated_endpoints": [
+            {"url": issuer, "capabilities": list(CAPABILITIES)},
+            {"url": f"{auth}/{APP_STATE}", "capabilities": ["smart-app-state"]},
+        ],
     }
     if brands is not None:
         found["user_access_brand_bundle"] = f"{auth}/{BRANDS}"

@@ -34,7 +34,12 @@ ONCE = Collection("auth.once", (_EXPIRES,))
 COUNTERS = Collection("auth.counters", (_EXPIRES,))
 """Failed sign-ins and the like, by what is counted."""
 
+APP_STATE = Collection(
+    "auth.app_state", (RecordField("code"), RecordField("subject"), RecordField("client")), patient="patient"
+)
+"""What apps keep for their users, for patients, or for all who use them, by random id."""
+
 MASKS = Collection("auth.masks")
 """What is hidden from the users of roles: one record with the rules of all."""
 
-COLLECTIONS = (CLIENTS, USERS, SESSIONS, GRANTS, CODES, TOKENS, LAUNCHES, KEYS, ONCE, COUNTERS, MASKS)
+COLLECTIONS = (CLIENTS, USERS, SESSIONS, GRANTS, CODES, TOKENS, LAUNCHES, KEYS, ONCE, COUNTERS, APP_STATE, MASKS)

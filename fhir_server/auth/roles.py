@@ -31,6 +31,8 @@ def _each(types: str, letters: str) -> str:
     return " ".join(f"user/{type_}.{letters}" for type_ in types.split())
 
 
+_STATE = "user/Basic.cruds"
+"""So that apps may keep the preferences of their users here: docs/smart.md, State of apps."""
 _PLACES = "Practitioner PractitionerRole Organization Location HealthcareService"
 
 DEFAULTS: Mapping[str, str] = {
@@ -42,8 +44,10 @@ DEFAULTS: Mapping[str, str] = {
         "CarePlan CareTeam Goal Task Communication Encounter Flag QuestionnaireResponse DocumentReference Binary "
         "NutritionOrder DeviceUseStatement Specimen Provenance",
         "cru",
-    ),
+    )
+    + f" {_STATE}",
     "clerk": _each("Patient RelatedPerson Appointment AppointmentResponse Schedule Slot Encounter Coverage", "cruds")
+    + f" {_STATE}"
     + " "
     + _each(f"Account EpisodeOfCare {_PLACES}", "rs"),
     "billing": _each(
@@ -52,13 +56,14 @@ DEFAULTS: Mapping[str, str] = {
         "cruds",
     )
     + " "
-    + _each(f"Patient RelatedPerson Encounter Condition Procedure ServiceRequest {_PLACES}", "rs"),
+    + _each(f"Patient RelatedPerson Encounter Condition Procedure ServiceRequest {_PLACES}", "rs")
+    + f" {_STATE}",
     "auditor": _each("AuditEvent Provenance", "rs")
     + " "
     + " ".join(f"user/{type_}.rs?_security=BREACH" for type_ in OWN_LABELS["BREACH"]),
     "patient": "user/*.rs "
     + _each("Observation QuestionnaireResponse Communication DocumentReference Binary Appointment Consent", "cru")
-    + " user/Patient.u",
+    + f" user/Patient.u {_STATE}",
 }
 """Roles that are there from the start; a roles file replaces those that it names and adds others."""
 

@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--launch-uri", default=None, help="where an EHR launches it")
     parser.add_argument("--scopes", default=None, help="the most that it may ask for, separated by spaces")
     parser.add_argument("--grant-type", action="append", default=None)
+    parser.add_argument(
+        "--state-code", action="append", default=None, metavar="SYSTEM|CODE", help="state that it may keep here"
+    )
     parser.add_argument("--jwks", type=Path, default=None, metavar="FILE", help="its public keys, as JSON")
     parser.add_argument("--jwks-uri", default=None, help="where its public keys are")
     parser.add_argument(
@@ -46,7 +49,7 @@ def _values(flags: argparse.Namespace) -> dict[str, Any]:
     values = {
         "name": flags.name, "kind": flags.kind, "redirect_uris": flags.redirect_uri, "launch_uri": flags.launch_uri,
         "scopes": flags.scopes, "grant_types": flags.grant_type, "jwks": _jwks(flags.jwks),
-        "jwks_uri": flags.jwks_uri, "trusted": flags.trusted, "active": flags.active,
+        "jwks_uri": flags.jwks_uri, "trusted": flags.trusted, "state_codes": flags.state_code, "active": flags.active,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value is not None}
 

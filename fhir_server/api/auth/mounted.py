@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from fhir_server.api.auth.account import Account
 from fhir_server.api.auth.admin import admin_routes
+from fhir_server.api.auth.app_state import AppState, spoken
 from fhir_server.api.auth.browser import foreign
 from fhir_server.api.auth.emergency import emergency
 from fhir_server.api.auth.endpoints import Endpoints, Handler, guarded
@@ -22,7 +23,7 @@ from fhir_server.api.auth.passkey_pages import Passkeys
 from fhir_server.api.auth.service import Service
 from fhir_server.api.auth.show import message
 from fhir_server.api.auth.watch import watched
-from fhir_server.auth.discovery import BRANDS
+from fhir_server.auth.discovery import APP_STATE, BRANDS
 
 _PREFIXES = ("", "/t/{tenant}")
 
@@ -38,6 +39,7 @@ def _routes(service: Service, prefix: str) -> Iterator[BaseRoute]:
     yield from _passkeys(service, prefix)
     yield from _federation(service, prefix)
     yield from admin_routes(service, prefix)
+    yield _app_state(service, prefix)
     yield _endpoints(service, prefix)  # last: it takes all that is left below /auth
 
 
@@ -103,6 +105,17 @@ def _endpoints(service: Service, prefix: str) -> BaseRoute:
         _post(service, "/revoke", apps.revoke),
         _post(service, "/register", apps.registration),
     )
+
+
+def _app_state(service: Service, prefix: str) -> BaseRoute:
+    own, asked = AppState(service), []
+    for path, method, handler in (
+        ("/Basic", "POST", own.create), ("/Basic", "GET", own.search), ("/Basic/{id}", "GET", own.read),
+        ("/Basic/{id}", "PUT", own.update), ("/Basic/{id}", "DELETE", own.delete),
+    ):  # fmt: skip
+        answer = watched(service, "app-state", limited(service, "token", spoken(handler)))
+        asked.append(Route(path, answer, methods=[method]))
+    return _open(f"{prefix}/auth/{APP_STATE}", Origins(service), *asked)
 
 
 def _taken(service: Service, name: str, handler: Handler) -> Handler:
