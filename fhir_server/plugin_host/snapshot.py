@@ -33,7 +33,7 @@ from fhir_server.search.query import (
     Visibility,
 )
 from fhir_server.search.restrict import restrict
-from fhir_server.storage.base import HistoryQuery, StoreError
+from fhir_server.storage.base import HOLDS, HistoryQuery, RecordChange, StoreError
 
 _FIRST = 2**62
 """A pid above all: the place before the first row, newest first."""
@@ -90,6 +90,14 @@ class Snapshot:
         txid = await ctx.store.last_txid()
         newest = (await ctx.store.history(HistoryQuery(count=1, until=txid))).versions
         return cls(ctx, txid, newest[0].last_updated if newest else ctx.now() - 1)
+
+    async def hold(self, name: str, seconds: int) -> None:
+        """Have it stay readable for so long, longer than a page link lives; again under the same name to go on, with 0
+        to let go."""
+        await self._ctx.store.declare(HOLDS)
+        until = self._ctx.now() + seconds * 1_000
+        change = RecordChange(HOLDS.name, name, {"txid": self.txid, "until": until} if seconds else None)
+        await self._ctx.store.commit((), (change,))
 
     def may(self, type_: str) -> bool:
         """Tell whether the caller may see any resources of a type."""

@@ -81,6 +81,10 @@ class Collection:
     version: int = 1
 
 
+HOLDS = Collection("holds", (RecordField("txid", "integer"), RecordField("until", "integer")))
+"""Instants that are read for longer than a page link lives (an export): the index of each stays until a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordChange:
     """Put (value) or delete (None) one record; `expected` is the record's current revision (0: must not exist), else

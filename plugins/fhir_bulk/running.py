@@ -24,6 +24,8 @@ from fhir_server.plugin_api import (
 )
 
 _ROUNDS = 6
+_HOLD = 3_600
+"""Seconds for which the instant stays readable after the last file; half of them pass before that is said again."""
 
 
 class Work:
@@ -32,6 +34,7 @@ class Work:
     def __init__(self, ctx: PluginContext, export: Export) -> None:
         self._ctx, self._export = ctx, export
         self._steps: list[Step] = []
+        self._held = 0
 
     async def run(self) -> None:
         """Do it, or what is left of it.
@@ -60,7 +63,8 @@ class Work:
         if self._export.txid == 0:
             latest = await Snapshot.latest(self._ctx.core)
             await self._save(replace(self._export, txid=latest.txid or -1, instant=latest.instant))
-        snapshot = Snapshot(self._ctx.core, max(self._export.txid, 0), self._export.instant)
+        snapshot = self._snapshot = Snapshot(self._ctx.core, max(self._export.txid, 0), self._export.instant)
+        await self._hold()
         people = await self._population(snapshot)
         self._steps = steps_of(snapshot, self._export.asked, people)
         await self._resume()
@@ -72,6 +76,17 @@ class Work:
         await self._errors()
         keep = self._ctx.now() + self._ctx.settings.keep * 1_000
         await self._save(replace(self._export, state="done", expires=keep, refs=None))
+        await snapshot.hold(self._name, 0)
+
+    @property
+    def _name(self) -> str:
+        return f"fhir_bulk.{self._export.id}"
+
+    async def _hold(self) -> None:
+        """Keep the instant readable while the work goes on."""
+        if self._ctx.now() > self._held - _HOLD * 500:
+            self._held = self._ctx.now() + _HOLD * 1_000
+            await self._snapshot.hold(self._name, _HOLD)
 
     async def _population(self, snapshot: Snapshot) -> Population:
         asked = self._export.asked
@@ -169,6 +184,7 @@ class Work:
 
     async def _counted(self, blocks: AsyncIterator[Block]) -> AsyncIterator[Block]:
         async for block in blocks:
+            await self._hold()
             self._export = replace(self._export, written=self._export.written + block.count)
             self._ctx.progress(self._export.written, max(self._total, self._export.written))
             yield block

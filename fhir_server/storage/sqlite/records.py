@@ -38,7 +38,7 @@ class SqliteRecords:
     ) -> list[Record]:
         """Return records in the order of a declared field (those without it last) or key."""
         found: list[Record] = await self._run(
-            lambda connection: _find(connection, load(connection, collection), where, order, after, limit)
+            lambda connection: find_records(connection, load(connection, collection), where, order, after, limit)
         )
         return found
 
@@ -63,7 +63,7 @@ def _get(connection: apsw.Connection, collection: str, key: str) -> Record | Non
     return _record(*rows[0]) if rows else None
 
 
-def _find(
+def find_records(
     connection: apsw.Connection, declared: Declared, where: Sequence[Where], order: str, after: str | None, limit: int
 ) -> list[Record]:
     down, field = order.startswith("-"), order.removeprefix("-")

@@ -13,6 +13,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.sqlite import enveloping, erase, revival, shredding, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
+from fhir_server.storage.sqlite.holds import oldest_held
 from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
@@ -41,9 +42,11 @@ class Runs:
 
     async def sweep(self, settings: Settings) -> int:
         """Delete what page links can no longer ask for and blobs that were never attached; return of how many
-        versions."""
+        versions. What was current at an instant that is held stays."""
         limit = self._clock() - settings.link_life * 1000
         txid: int = await self._read(lambda connection: upkeep.sweepable(connection, limit))
+        held: int | None = await self._read(lambda connection: oldest_held(connection, self._clock()))
+        txid = txid if held is None else min(txid, held)
         await self._writer.submit(lambda connection: upkeep.begin_sweep(connection, txid))
         done = 0
         while count := await self._writer.submit(upkeep.sweep_slice):

@@ -42,6 +42,7 @@ from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.files import residue
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
+from fhir_server.storage.sqlite.holds import is_held
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.runs import Beside, Runs
 from fhir_server.storage.sqlite.sealer import Sealer
@@ -137,7 +138,8 @@ class SqliteStore:
     def _page(self, connection: apsw.Connection, search: Search) -> Page:
         if search.after is not None:
             oldest = self._clock() - self._settings.link_life * 1000
-            if reads.superseded_before(connection, search.after.txid, oldest):
+            txid = search.after.txid
+            if reads.superseded_before(connection, txid, oldest) and not is_held(connection, txid, self._clock()):
                 raise SnapshotGone(f"the snapshot {search.after.txid} is older than the life of a page link")
         return search_page(connection, search, self._settings, self._text)
 

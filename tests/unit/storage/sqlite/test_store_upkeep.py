@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import EVERYTHING, Search
-from fhir_server.storage.base import BlobChange, HistoryQuery, SnapshotGone
+from fhir_server.storage.base import HOLDS, BlobChange, HistoryQuery, RecordChange, SnapshotGone
 from fhir_server.storage.sqlite import upkeep
 from fhir_server.storage.sqlite.health import ClockWatch
 from tests.unit.storage.sqlite.kit import FAST, START, Clock, delete, key, opened, put, rows
@@ -64,6 +64,27 @@ async def test_a_page_link_older_than_the_sweep_is_gone(tmp_path: Path) -> None:
         await store.sweep()
         with pytest.raises(SnapshotGone):
             await store.search(Search({"Patient": EVERYTHING}, count=2, after=page.next))
+
+
+async def test_an_instant_that_is_held_can_be_read_until_the_hold_ends(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock=clock) as store:
+        await store.commit([put(f"Patient/{n}") for n in range(4)])
+        page = await store.search(Search({"Patient": EVERYTHING}, count=2))
+        await store.declare(HOLDS)
+        hold = {"txid": page.txid, "until": clock.now + 3 * LIFE}
+        await store.commit((), [RecordChange(HOLDS.name, "export", hold)])
+        await store.commit([put("Patient/0", "changed")])
+        for age, known in ((2 * LIFE, True), (2 * LIFE, False)):
+            clock.now += age
+            await store.commit([put("Patient/1", f"changed at {clock.now}")])
+            await store.sweep()
+            if known:
+                rest = await store.search(Search({"Patient": EVERYTHING}, count=4, after=page.next))
+                assert [version.version for version in rest.versions] == [1, 1]
+            else:
+                with pytest.raises(SnapshotGone):
+                    await store.search(Search({"Patient": EVERYTHING}, count=2, after=page.next))
 
 
 async def chunks() -> AsyncIterator[bytes]:
