@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
-    """Export; each file appears under its name only when it is whole."""
+    """Export; all files are of one instant, and each appears under its name only when it is whole."""
     flags.target.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, client(folder / CONTROL_SOCKET) as door:
         status = door.get("/status", params={"tenant": flags.tenant}).json()
@@ -32,17 +32,17 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         totals: dict[str, int] = status["resources"]
         for type_ in sorted(flags.types or totals):
             if totals.get(type_, 0):
-                _export_type(door, flags, type_)
+                _export_type(door, flags, type_, status["txid"])
             elif flags.types:
                 print(f"{type_}: there are none", file=sys.stderr)  # noqa: T201
     return 0
 
 
-def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str) -> None:
+def _export_type(door: httpx.Client, flags: argparse.Namespace, type_: str, txid: int) -> None:
     name = f"{type_}.ndjson" + (".gz" if flags.gzip else "")
     partial = flags.target / (name + ".part")
     lines = 0
-    asked = {"type": type_, "tenant": flags.tenant}
+    asked = {"type": type_, "tenant": flags.tenant, "txid": txid}
     with _open(partial, packed=flags.gzip) as stream, door.stream("GET", "/export", params=asked) as answer:
         if answer.is_error:
             raise CommandFailed(f"export of {type_} failed with status {answer.status_code}")

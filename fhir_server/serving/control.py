@@ -33,7 +33,8 @@ def control_app(maintenance: Maintenance) -> Starlette:
         return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant, keys)))
 
     async def export(request: Request) -> Response:
-        lines = maintenance.export(request.query_params["type"], _tenant(request))
+        txid = request.query_params.get("txid")
+        lines = maintenance.export(request.query_params["type"], _tenant(request), None if txid is None else int(txid))
         return StreamingResponse(lines, media_type="application/fhir+ndjson")
 
     return Starlette(

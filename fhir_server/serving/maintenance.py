@@ -17,7 +17,7 @@ from fhir_server.app import extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper
 from fhir_server.errors import FhirError
 from fhir_server.plugins import load_plugins
-from fhir_server.search.query import EVERYTHING, Search
+from fhir_server.search.query import EVERYTHING, Cursor, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.backup import BackupRefused
@@ -36,6 +36,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 _SWEEP_EVERY = 60.0
 _EXPORT_PAGE = 1_000
+_FIRST = 2**62  # a row before all others, newest first
 REGISTER = "tenants.json"
 """The file of a backup that says what its tenants are, beside their stores."""
 
@@ -100,10 +101,12 @@ class Maintenance:
         (target / REGISTER).write_text(json.dumps(known, indent=1))
         return done
 
-    async def export(self, type_: str, tenant: str = DEFAULT) -> AsyncIterator[bytes]:
-        """Yield the current resources of one type as NDJSON, all of one instant."""
+    async def export(self, type_: str, tenant: str = DEFAULT, txid: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the current resources of one type as NDJSON, all of one instant: that of a commit, so that several
+        types can be of the same."""
         async with self._lent(tenant) as store:
-            search: Search | None = Search({type_: EVERYTHING}, count=_EXPORT_PAGE)
+            after = Cursor(await store.last_txid() if txid is None else txid, (), _FIRST)
+            search: Search | None = Search({type_: EVERYTHING}, count=_EXPORT_PAGE, after=after)
             while search is not None:
                 page = await store.search(search)
                 yield b"".join(version.stamped() + b"\n" for version in page.versions)

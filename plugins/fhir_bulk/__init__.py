@@ -14,6 +14,7 @@ MANIFEST = Manifest(
         "register_operations",
         "register_routes",
         "register_scheduled_jobs",
+        "register_write_checks",
     ),
     settings=BulkSettings,
 )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fhir_bulk.checks import check_group
 from fhir_bulk.definitions import definition
 from fhir_bulk.downloads import signed, with_token
 from fhir_bulk.expiry import expire
@@ -13,7 +14,7 @@ from fhir_bulk.matching import LINK as MATCH_LINK
 from fhir_bulk.matching import bulk_match
 from fhir_bulk.records import JOBS
 from fhir_bulk.status import status
-from fhir_server.plugin_api import Collection, Operation, Route, Scheduled, facts_of, hookimpl
+from fhir_server.plugin_api import Collection, Operation, Route, Scheduled, WriteCheck, facts_of, hookimpl
 
 GUIDE = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
 
@@ -69,6 +70,12 @@ def register_routes() -> list[Route]:
 def register_collections() -> list[Collection]:
     """Keep bulk work and its jobs."""
     return [JOBS, *(kind.collection for kind in KINDS.values())]
+
+
+@hookimpl
+def register_write_checks() -> list[WriteCheck]:
+    """Look at the criteria of groups."""
+    return [WriteCheck(check_group, ("Group",))]
 
 
 @hookimpl

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.builders import observation, patient, resource
 from tests.plugins.fhir_bulk.conftest import Bulk
 
@@ -124,6 +126,26 @@ async def test_criteria_make_the_members_of_a_group_when_it_is_exported(bulk: Bu
     assert await bulk.found("Group/cohort/$export?_type=Patient") == {"Patient": ["ann"]}
     await bulk.put(observation("c1", subject="Patient/cat"))
     assert await bulk.found("Group/cohort/$export?_type=Patient") == {"Patient": ["ann", "cat"]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"language": "text/cql", "expression": "x"},
+        {"language": "application/x-fhir-query", "expression": "Observation"},
+        {"language": "application/x-fhir-query", "expression": "Observation?nonsense=1"},
+        {"language": "application/x-fhir-query", "expression": "Observation?_sort=date"},
+        {"language": "application/x-fhir-query", "expression": "Organization?name=x"},
+        {"language": "application/x-fhir-query", "expression": "Nonsense?name=x"},
+    ],
+)
+async def test_a_group_with_criteria_that_cannot_be_asked_is_not_stored(bulk: Bulk, said: dict[str, str]) -> None:
+    extension = {
+        "url": "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/member-filter", "valueExpression": said
+    }  # fmt: skip
+    group = resource("Group", "g", type="person", actual=False, modifierExtension=[extension])
+    answer = await bulk.http.put("/fhir/Group/g", json=group)
+    assert answer.status_code == 422, answer.text
 
 
 async def test_since_holds_what_changed_and_what_was_deleted_after_the_transaction_time(bulk: Bulk) -> None:

@@ -9,6 +9,9 @@ import httpx
 from fhir_server.serving.control import control_app
 from fhir_server.serving.maintenance import Maintenance
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.storage.sqlite.store import milliseconds
+from tests.unit.storage.sqlite.kit import put
 
 
 async def _asked(folder: Path, method: str, path: str, **options: Any) -> httpx.Response:
@@ -37,3 +40,22 @@ async def test_a_backup_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "copy/tenants/default/other").write_text("x")
     answer = await _asked(tmp_path / "data", "POST", "/backup", json={"target": str(tmp_path / "copy")})
     assert "not an empty folder" in json.loads(answer.text.splitlines()[-1])["error"]
+
+
+async def test_an_export_is_of_the_instant_that_is_asked_for(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", durable=False, reserve_bytes=0)
+    provider = SqliteProvider(settings.data_dir, settings, milliseconds)
+    async with Maintenance.opened(settings) as maintenance:
+        store = await provider.open("default")
+        await store.commit([put("Patient/a"), put("Patient/b")])
+        txid = (await maintenance.status())["txid"]
+        await store.commit([put("Patient/b", "changed"), put("Patient/c")])
+        await provider.close()
+        transport = httpx.ASGITransport(app=control_app(maintenance))
+        async with httpx.AsyncClient(transport=transport, base_url="http://local") as client:
+            found = []
+            for asked in ({"txid": txid}, {}):
+                answer = await client.get("/export", params={"type": "Patient", **asked})
+                lines = map(json.loads, answer.text.splitlines())
+                found.append(sorted((line["id"], line["meta"]["versionId"]) for line in lines))
+    assert found == [[("a", "1"), ("b", "1")], [("a", "1"), ("b", "2"), ("c", "1")]]
