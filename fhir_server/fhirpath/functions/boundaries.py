@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
+from fhir_server.fhirpath import node as nodes
 from fhir_server.fhirpath import temporal_arithmetic
 from fhir_server.fhirpath.context import Run
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.functions.function import Function, answer, fixed
-from fhir_server.fhirpath.node import Collection
+from fhir_server.fhirpath.node import Collection, Node
 from fhir_server.fhirpath.quantity import Quantity, in_base_units
 from fhir_server.fhirpath.temporal import Temporal
 from fhir_server.fhirpath.values import WIDE, describe, integer, single
@@ -24,12 +25,23 @@ _DEFAULT_DIGITS = {"Date": 8, "DateTime": 17, "Time": 9}
 
 def low_boundary(run: Run, focus: Collection, precision: Collection | None = None) -> Collection:
     """`lowBoundary([precision])`."""
-    return _boundary(focus, precision, high=False)
+    return _boundary(_of_period(run, focus, "start"), precision, high=False)
 
 
 def high_boundary(run: Run, focus: Collection, precision: Collection | None = None) -> Collection:
     """`highBoundary([precision])`."""
-    return _boundary(focus, precision, high=True)
+    return _boundary(_of_period(run, focus, "end"), precision, high=True)
+
+
+def _of_period(run: Run, focus: Collection, side: str) -> Collection:
+    """The bound of a Period is that of its start or end; nothing where it is open on that side.
+
+    Spec: https://sql-on-fhir.org/ig/StructureDefinition-ViewDefinition.html#required-core-fhirpath-expressionsfunctions
+    """
+    match focus:
+        case [Node(type="Period") as period]:
+            return list(nodes.members(period, side, run.model))
+    return focus
 
 
 def _boundary(focus: Collection, precision: Collection | None, *, high: bool) -> Collection:
