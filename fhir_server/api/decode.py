@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,8 +31,13 @@ _BODIES = frozenset(("create", "update", "patch", "batch"))
 _PATCHES = frozenset((formats.JSON_PATCH, formats.XML_PATCH))
 ACCEPT_PATCH = f"{formats.JSON_PATCH}, {formats.XML_PATCH}, {formats.FHIR_JSON}, {formats.FHIR_XML}"
 _SMALL = 65_536
+_MOST_PATHS, _LONGEST_PATH = 4_096, 128
 _BOM = b"\xef\xbb\xbf"
 _BUNDLE_TYPE = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Bundle"\s*,\s*"type"\s*:\s*"([a-z-]+)"')
+
+LINES = "fhir.lines"
+"""Key of an ASGI scope where the server says that header lines like these were seen on the connection before: a dict
+that is the same each time, for what was found out from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Parts:
 class Head(NamedTuple):
     """A request before its body: `mount` is the path of the endpoint, `path` what comes below it, escapes and all.
 
-    `correlation_id` is the client's id where the server had to choose its own.
+    `correlation_id` is the client's id where the server had to choose its own. `known` is room for what follows from
+    the headers alone; it is the same for all requests of a connection whose headers are.
     """
 
     scope: Scope
@@ -58,7 +64,8 @@ class Head(NamedTuple):
     headers: dict[str, str]
     request_id: str
     correlation_id: str | None
-    tenant: str = "default"
+    tenant: str
+    known: dict[str, Any]
 
 
 class _Bundle(msgspec.Struct):
@@ -70,21 +77,31 @@ _bundle_decoder = msgspec.json.Decoder(_Bundle)
 
 def head(scope: Scope, mount: str) -> Head:
     """Read the head of a request; nothing is refused yet, so that there is always somebody to answer."""
-    found = headers.mapping(scope["headers"])
+    known: dict[str, Any] | None = scope.get(LINES)
+    if known is None:
+        known = {}
+    found = known.get("headers")
+    if found is None:
+        found = known["headers"] = headers.mapping(scope["headers"])
     request_id, correlation_id = headers.request_id(found)
     raw = scope.get("raw_path") or scope["path"].encode()
     place = place_of(scope)
     if place is None:
-        return Head(scope, scope["method"], mount, raw[len(mount) :], found, request_id, correlation_id)
+        return Head(
+            scope, scope["method"], mount, raw[len(mount) :], found, request_id, correlation_id, DEFAULT, known
+        )  # fmt: skip
     root = scope.get("root_path") or ""
     below, shown = raw[len(root) + len(place.inside) + len(MOUNT) :], f"{root}{place.prefix}{MOUNT}"
-    return Head(scope, scope["method"], shown, below, found, request_id, correlation_id, place.tenant)
+    return Head(scope, scope["method"], shown, below, found, request_id, correlation_id, place.tenant, known)
 
 
 def base_of(head: Head, settings: Settings) -> str:
     """Return the URL of the endpoint. Raises BadRequest: the Host header is no host."""
     if head.tenant == DEFAULT:
-        return headers.base_url(head.scope, head.headers, settings, head.mount)
+        base: str | None = head.known.get("base")
+        if base is None:
+            base = head.known["base"] = headers.base_url(head.scope, head.headers, settings, head.mount)
+        return base
     return base_url_of(place_of(head.scope), (head.scope, head.headers), settings, head.mount)
 
 
@@ -120,10 +137,9 @@ def request(head: Head, base: str, parameters: Query, parts: Parts) -> FhirReque
     Raises:
         FhirError: unknown path or method, an impossible id, bad headers.
     """
-    found = route(head, parts)
+    found = _route(head, parts)
     interaction = found.interaction(head.method)
-    check_ids(head.method, found)
-    headers.check(head.scope["headers"], head.headers)
+    _check_headers(head)
     return _request(head, base, (found, interaction), (b"", formats.FHIR_JSON, parameters), parts.settings)
 
 
@@ -134,10 +150,9 @@ async def request_with_body(head: Head, base: str, parameters: Query, receive: R
         FhirError: as `request`, or a body that cannot be read or converted.
         ClientGone: the client hung up.
     """
-    found = route(head, parts)
+    found = _route(head, parts)
     interaction = found.interaction(head.method)
-    check_ids(head.method, found)
-    headers.check(head.scope["headers"], head.headers)
+    _check_headers(head)
     body = await read(receive, head.headers, parts.settings)
     payload = await _payload(head, found, interaction, (body, parameters), parts)
     if interaction == "batch":
@@ -145,33 +160,46 @@ async def request_with_body(head: Head, base: str, parameters: Query, receive: R
     return _request(head, base, (found, interaction), payload, parts.settings)
 
 
+def _route(head: Head, parts: Parts) -> Route:
+    """Find what the path names, with ids that are possible; paths seen lately are known.
+
+    Raises:
+        UnknownPath: nothing.
+        FhirError: the method is not allowed, or an id is impossible.
+    """
+    known = parts.router.known
+    found = known.get(head.path)
+    if found is None:
+        found = route(head, parts)
+        found.interaction(head.method)
+        check_ids(head.method, found)
+        if len(known) >= _MOST_PATHS:
+            known.clear()
+        if len(head.path) <= _LONGEST_PATH:
+            known[head.path] = found
+    return found
+
+
+def _check_headers(head: Head) -> None:
+    if "checked" not in head.known:
+        headers.check(head.scope["headers"], head.headers)
+        head.known["checked"] = True
+
+
 def _request(head: Head, base: str, asked: tuple[Route, str], payload: "Payload", settings: Settings) -> FhirRequest:
-    (found, interaction), (body, content_type, parameters) = asked, payload
+    (_, type_, id_, vid, operation, compartment), interaction = asked
+    body, content_type, parameters = payload
+    address = head.known.get("address")
+    if address is None:
+        address = head.known["address"] = headers.client_address(head.scope, head.headers, settings)
+    grant = "*" if OPERATOR in head.scope.get("state", ()) else ""
     return FhirRequest(
-        method="GET" if head.method == "HEAD" else head.method,
-        interaction=interaction,
-        base=base,
-        type=found.type,
-        id=found.id,
-        vid=found.vid,
-        operation=found.operation,
-        compartment=found.compartment,
-        query=parameters,
-        headers=head.headers,
-        body=body,
-        content_type=content_type,
-        tenant=head.tenant,
-        request_id=head.request_id,
-        grant="*" if OPERATOR in head.scope.get("state", ()) else "",
-        address=headers.client_address(head.scope, head.headers, settings),
-    )
+        "GET" if head.method == "HEAD" else head.method, interaction, base, type_, id_, vid, operation, compartment,
+        parameters, head.headers, body, content_type, head.tenant, head.request_id, grant, address,
+    )  # fmt: skip
 
 
 Payload = tuple[bytes, str, Query]
-
-LINES = "fhir.lines"
-"""Key of an ASGI scope where the server says that header lines like these were seen on the connection before: a dict
-that is the same each time, for what was found out from them."""
 
 OPERATOR = "fhir.operator"
 """Key of an ASGI scope's state that says that the request comes from the operator of the machine."""

@@ -5,14 +5,15 @@ It uses no framework: a read spends its time in the store, not on the way there 
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fhir_server.api import cors, decode, errors, formats
 from fhir_server.api.body import ClientGone, Receive
 from fhir_server.api.decode import OPERATOR, Head, Parts
-from fhir_server.api.encode import Answer, answer, converted, plain
+from fhir_server.api.encode import Answer, answer, converted, plain, whole
 from fhir_server.api.formats import Wanted
 from fhir_server.api.headers import Scope, client_address
-from fhir_server.api.sending import Send, send_answer, sent_at_once
+from fhir_server.api.sending import Send, send_answer, sent_at_once, sent_ready
 from fhir_server.auth.limits import Limits
 from fhir_server.errors import Busy, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
@@ -36,13 +37,14 @@ class Edge:
         root = scope.get("root_path")
         head = decode.head(scope, root + self._mount if root else self._mount)
         try:
-            found = await self._answer(head, receive)
-            if not sent_at_once(found, head.method, send):
+            found = await self._answer(head, receive, send)
+            if found is not None and not sent_at_once(found, head.method, send):
                 await send_answer(found, head.method, send, self._parts.settings.send_timeout)
         except ClientGone:
             return
 
-    async def _answer(self, head: Head, receive: Receive) -> Answer:
+    async def _answer(self, head: Head, receive: Receive, send: Send) -> Answer | None:
+        """Return the answer; None where it could be sent already."""
         wanted, base, parts = formats.DEFAULT, self._mount, self._parts
         try:
             if self._limited:
@@ -62,6 +64,8 @@ class Edge:
             response = await self.dispatch(request)
             if not wanted.as_stored:
                 response = await converted(response, wanted, parts.definitions)
+            elif sent_ready(send, partial(whole, response, wanted, head)):
+                return None
             return answer(response, wanted, head, base, parts)
         except ClientGone:
             raise
@@ -97,13 +101,15 @@ async def not_open(request: FhirRequest) -> FhirResponse:
 
 def _wanted(head: Head, query: Query) -> tuple[Wanted, NotAcceptable | None]:
     """Return how to answer and, where nothing will do, the refusal; it goes out as JSON, like all that is not asked."""
+    if not query and "wanted" in head.known:
+        return head.known["wanted"], None
     accept = head.headers.get("accept", "")
-    if not query:
-        format_, pretty = None, False
-    else:
-        names = dict(query)
-        format_, pretty = names.get("_format"), names.get("_pretty") == "true"
+    names = dict(query)
+    format_, pretty = names.get("_format"), names.get("_pretty") == "true"
     try:
+        if not query:
+            wanted = head.known["wanted"] = formats.negotiate(accept)
+            return wanted, None
         return formats.negotiate(accept, format_, pretty), None
     except NotAcceptable as refusal:
         return Wanted(formats.DEFAULT.format, pretty), refusal

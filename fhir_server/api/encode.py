@@ -41,7 +41,7 @@ _DENSE = ("image/", "video/", "audio/", "application/zip", "application/gzip", "
 class Answer(NamedTuple):
     """What goes over the wire; `length` is that of all chunks, `gzip` says that they have yet to be compressed.
 
-    That is so for large bodies, which have no Content-Length then, as it is not known yet. `stream` stands for `chunks`.
+    That is so for large bodies, which have no Content-Length then, for it is not known. `stream` stands for `chunks`.
     """
 
     status: int
@@ -66,6 +66,32 @@ def answer(response: FhirResponse, wanted: Wanted, head: Head, base: str, parts:
     if response.status in _NO_BODY:
         return Answer(response.status, headers)
     return _with_body(response, wanted, headers, head, parts)
+
+
+_WHOLE = b"\r\n".join((
+    b"HTTP/1.1 200 OK", b"x-request-id: %b", *[b"%b: %b" % field for field in (_NO_SNIFFING, _VARY, _CACHE_CONTROL)],
+    b'etag: W/"%d"', b"last-modified: %b", b"content-type: %b", b"content-length: %d", b"", b"%b",
+))  # fmt: skip
+_MAKE_A_DIFFERENCE = frozenset(("origin", "if-none-match", "if-modified-since", "accept-encoding"))
+
+
+def whole(response: FhirResponse, wanted: Wanted, head: Head) -> bytes | None:
+    """Return head and body of the commonest answer, one version to a plain GET, as one piece: the same that `answer`
+    comes to. None for any other."""
+    version = response.version
+    if version is None or response.status != 200 or response.headers or response.media_type is not None:
+        return None
+    if head.method != "GET" or head.correlation_id is not None or len(response.body) != 1:
+        return None
+    if not head.headers.keys().isdisjoint(_MAKE_A_DIFFERENCE):
+        return None
+    body = response.body[0]
+    if len(body) > SLAB:
+        return None
+    return _WHOLE % (
+        head.request_id.encode(), version.version, _http_date(version.last_updated // 1000),
+        wanted.format.content_type, len(body), body,
+    )  # fmt: skip
 
 
 def plain(status: int, head: Head, parts: Parts, extra: RawHeaders) -> Answer:

@@ -74,6 +74,8 @@ class Router:
 
     def __init__(self, definitions: Definitions) -> None:
         self._types = frozenset(definitions.resource_types)
+        self.known: dict[bytes, Route] = {}
+        """Room for what paths were found to name."""
         self._compartments = definitions.compartments
         self._system = {
             "metadata": Route(_METADATA),

@@ -24,6 +24,16 @@ def sent_at_once(answer: Answer, method: str, send: Send) -> bool:
     return send_whole is not None and send_whole(answer.status, answer.headers, _whole(answer, method))
 
 
+def sent_ready(send: Send, ready: Callable[[], bytes | None]) -> bool:
+    """Send an answer that is one piece of bytes, where there is such a piece and the server can; tell whether that was
+    done."""
+    send_bytes = getattr(getattr(send, "__self__", None), "send_bytes", None)
+    if send_bytes is None:
+        return False
+    data = ready()
+    return data is not None and send_bytes(data)
+
+
 async def send_answer(answer: Answer, method: str, send: Send, patience: float) -> None:
     """Send status, headers and body; a reader that takes nothing for `patience` seconds is cut off.
 

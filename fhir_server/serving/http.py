@@ -51,6 +51,19 @@ class WholeCycle(RequestResponseCycle):
         self.on_response()
         return True
 
+    def send_bytes(self, data: bytes) -> bool:
+        """Write a complete answer, head and all; tell whether that was possible."""
+        if self.response_started or self.disconnected or self.flow.write_paused or not self.keep_alive:
+            return False
+        if self.default_headers:
+            return False
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(data)
+        self.message_event.set()
+        self.on_response()
+        return True
+
 
 class WholeProtocol(HttpToolsProtocol):
     """One connection; its requests become `WholeCycle`s before their task first runs.

@@ -55,7 +55,9 @@ class Cors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer preflights, and mark other answers."""
-        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        if scope["type"] != "http" or not any(name == b"origin" for name, _ in scope["headers"]):
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
         origin = headers.get("origin")
         allowed = await self._origins.allowed(scope["path"], origin) if origin else ""
         if not allowed:
