@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
-from fhir_server.audit.events import BREAKING, Agent, Event, agent_text, own_keys, plain, row_of
+from fhir_server.audit.events import BREAKING, PLUGIN, Agent, Event, agent_text, helped_by, own_keys, plain, row_of
 from fhir_server.audit.patients import asked_for, mentioned, patients_of
 from fhir_server.audit.recorder import Book, Recorder
 from fhir_server.context import Caller, Commit, Context
@@ -95,9 +95,10 @@ class Auditor:
     def _begin(self, request: FhirRequest) -> _Trail:
         outer, address = _trail.get(), request.address
         purpose = BREAKING if self._caller.emergency else plain(request.headers.get(_PURPOSE, "")[:64])
-        if outer is not None and not address:
-            return _Trail(outer.agent, outer.keys, request, purpose or outer.purpose)
         caller = self._caller
+        if outer is not None and not address:
+            who = helped_by(outer.agent, caller.client) if caller.client.startswith(PLUGIN) else outer.agent
+            return _Trail(who, outer.keys, request, purpose or outer.purpose)
         # A tuple of texts is hashed faster than the Caller itself.
         known = (caller.grant, caller.name, caller.client, caller.subject, caller.user, caller.roles, address)
         found = self._book.agents.get(known)

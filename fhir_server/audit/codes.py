@@ -42,6 +42,7 @@ _INTERACTIONS: Final = {"search-compartment": "search-type", "job-status": "oper
 
 SOURCE: Final = _coding(_DCM, "110153", "Source Role ID")
 DESTINATION: Final = _coding(_DCM, "110152", "Destination Role ID")
+APPLICATION: Final = _coding(_DCM, "110150", "Application")
 AUTHOR: Final = _coding(_PARTICIPATION, "AUT", "author (originator)")
 RECIPIENT: Final = _coding(_PARTICIPATION, "IRCP", "information recipient")
 SERVER: Final = _coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4", "Application Server")

@@ -40,6 +40,12 @@ BREAK_GLASS, BREAKING = "break-glass", "BTG"
 ALARM = "alarm"
 """The code of what the server noticed of itself (`fhir_server.alerts`); the note begins with the kind and a colon."""
 
+PLUGIN = "plugin:"
+"""What the client of a plugin's own work begins with; no app can be called so."""
+
+EXPORT = "$export"
+"""A further key of bulk exports, which name no patient although they may be about all."""
+
 REPORTED = "reported"
 """The code of an AuditEvent that an app has sent."""
 
@@ -48,7 +54,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
     """Who acted, through which app and from where.
 
     user: id of the account. subject: who that is in the record, `Practitioner/1`. others: whom an app names as agents
-    of an event that it reports.
+    of an event that it reports, and the plugin that did something by itself within the request of somebody.
     """
 
     user: str = ""
@@ -105,6 +111,8 @@ def row_of(time: int, agent: str, event: Event, more: Sequence[str] = ()) -> Aud
     keys = [f"Patient/{id_}" for id_ in event.patients]
     if "/" in event.entity and event.entity not in keys:
         keys.append(event.entity)
+    if event.note == "export":
+        keys.append(EXPORT)
     if more:
         keys += [key for key in more if key not in keys]
     return AuditRow(time, agent, _event_encoder.encode(event), tuple(keys))
@@ -114,6 +122,15 @@ def row_of(time: int, agent: str, event: Event, more: Sequence[str] = ()) -> Aud
 def agent_text(agent: Agent) -> str:
     """Return an agent as rows have it."""
     return msgspec.json.encode(agent).decode()
+
+
+@lru_cache(maxsize=4096)
+def helped_by(text: str, plugin: str) -> str:
+    """Return an agent, as rows have it, with the plugin that acts within the request; itself, if it is the plugin."""
+    agent = agent_of(text)
+    if agent.client == plugin or plugin in agent.others:
+        return text
+    return agent_text(msgspec.structs.replace(agent, others=(*agent.others, plugin)))
 
 
 @lru_cache(maxsize=4096)

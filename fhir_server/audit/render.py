@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_server.audit import codes
-from fhir_server.audit.events import ALARM, REPORTED, Agent, Event, agent_of, event_of
+from fhir_server.audit.events import ALARM, PLUGIN, REPORTED, Agent, Event, agent_of, event_of
 from fhir_server.model.json import encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version, instant
@@ -111,10 +111,16 @@ def _agents(agent: Agent, event: Event, base: str) -> list[dict[str, Any]]:
         "requestor": False,
         "network": {"address": base, "type": "5"} if base else {"address": "local", "type": "1"},
     }
+    plugins = [_plugin(name) for name in agent.others if name.startswith(PLUGIN)]
     if not is_person:
         _explain(client, agent, event)
-        return [client, server]
-    return [client, server, _user(agent, event)]
+        return [client, server, *plugins]
+    return [client, server, _user(agent, event), *plugins]
+
+
+def _plugin(name: str) -> dict[str, Any]:
+    """Return the plugin that acted by itself within the request of somebody."""
+    return {"type": {"coding": [codes.APPLICATION]}, "who": {"identifier": {"value": name}}, "requestor": False}
 
 
 def _user(agent: Agent, event: Event) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class AuditSettings(BaseModel):
     )
     bulk_patients: int = Field(100, ge=0, description="Patients whose data one user may read in a window; 0: no rule.")
     bulk_window: Positive = Field(3_600, description="Window of the rule for bulk reads.")
+    bulk_exports: bool = Field(True, description="Whether asking for a bulk export alerts, unless by who is exempt.")
     vip_labels: tuple[str, ...] = Field(
         ("VIP", "CEL"), description="Codes of security labels that make a Patient one to be watched."
     )

@@ -22,6 +22,7 @@ _MOST_EVENTS: Final = 20
 _MOST_PATIENTS: Final = 100
 DISPLAYS: Final = {
     "bulk-reads": "Data of many patients read in a short time",
+    "bulk-export": "Bulk export asked for",
     "vip": "Record of a person to be watched opened",
     "own-record": "Own record opened",
     "same-household": "Record of the same household opened",

@@ -1,4 +1,4 @@
-"""Rules about single rows: emergency access, and alarms of the server itself."""
+"""Rules about single rows: emergency access, bulk exports, and alarms of the server itself."""
 
 from fhir_audit.breaches.seen import Finding, Seen, found
 
@@ -12,6 +12,13 @@ def emergency(seen: Seen) -> list[Finding]:
     patients = seen.facts.patients
     said = f"{seen.name} opened a record in an emergency"
     return [found("break-glass", seen, said, severity="high", patients=patients, about=",".join(patients))]
+
+
+def export(seen: Seen) -> list[Finding]:
+    """Tell of a bulk export: its row names no patient, though it may be about all."""
+    if seen.facts.note != "export" or seen.facts.code != "operation" or seen.facts.status >= 400 or not seen.who:
+        return []
+    return [found("bulk-export", seen, f"{seen.name} asked for a bulk export", severity="high")]
 
 
 def alarm(seen: Seen) -> list[Finding]:

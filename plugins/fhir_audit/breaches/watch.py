@@ -17,7 +17,7 @@ from fhir_audit.breaches.counting import Bulk, FailedSignIns, OutOfHours
 from fhir_audit.breaches.people import People
 from fhir_audit.breaches.personal import Personal
 from fhir_audit.breaches.seen import Finding, Seen, seen_of
-from fhir_audit.breaches.telling import alarm, emergency
+from fhir_audit.breaches.telling import alarm, emergency, export
 from fhir_audit.settings import AuditSettings
 from fhir_server.plugin_api import (
     AuditEntry,
@@ -61,6 +61,7 @@ class Watch:
     def _begin(self) -> None:
         settings = self._settings
         self._counting = (Bulk(settings), OutOfHours(settings, self._zone), FailedSignIns(settings))
+        self._telling = (emergency, alarm, export) if settings.bulk_exports else (emergency, alarm)
         self._personal = Personal(settings, self._people)
 
     async def look(self, ctx: PluginContext) -> None:
@@ -113,7 +114,7 @@ class Watch:
     async def _judge(self, ctx: PluginContext, entries: Sequence[AuditEntry]) -> list[Finding]:
         rows = self._relevant(entries)
         findings = [finding for seen in rows for rule in self._counting for finding in rule.look(seen)]
-        findings += [finding for seen in rows for finding in (*emergency(seen), *alarm(seen))]
+        findings += [finding for seen in rows for rule in self._telling for finding in rule(seen)]
         return findings + await self._personal.look(ctx.own, rows)
 
     async def _keep(self, ctx: PluginContext, findings: Sequence[Finding], at: _At, last: int) -> None:

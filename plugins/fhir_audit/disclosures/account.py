@@ -30,6 +30,9 @@ MOST: Final = 200_000
 _PAGE: Final = 1_000
 _MOST_EVENTS: Final = 20
 _DISCLOSING: Final = frozenset(("disclose", "transmit", "110106", "110104", "export"))
+EXPORTS: Final = "$export"
+"""The key of the rows of bulk exports."""
+
 _REPORTED: Final = "reported"
 
 
@@ -49,7 +52,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """One row as the account has it. why: the reason that it needs no account, empty where it does."""
+    """One row as the account has it.
+
+    why: the reason that it needs no account, empty where it does. request: of a bulk export, id of the request.
+    """
 
     seq: int
     time: int
@@ -57,6 +63,7 @@ class Disclosure:
     purpose: str
     what: str
     why: str
+    request: str = ""
 
 
 @dataclass(slots=True)
@@ -86,10 +93,12 @@ class Account:
 async def account(ctx: PluginContext, asked: Asked) -> Account:
     """Return the account. Raises TooCostly: there are too many events in the time asked for."""
     found, lines = Account(), dict[tuple[str, str, str, str], Line]()
+    requests = set[str]()
     async for entry in _rows(ctx, asked):
         one = disclosure_of(entry, asked)
-        if one is None:
-            continue
+        if one is None or (one.request and one.request in requests):
+            continue  # an export is recorded as it was asked for, and as its job began
+        requests.add(one.request)
         if one.why:
             found.left_out[one.why] += 1
             if not asked.everything:
@@ -121,9 +130,8 @@ def _anywhere(agent: AuditAgent) -> AuditAgent:
 
 async def _rows(ctx: PluginContext, asked: Asked) -> AsyncIterator[AuditEntry]:
     """Yield the rows that are about the patient, oldest first."""
-    query = AuditQuery(
-        (frozenset((f"Patient/{asked.patient}",)),), asked.since, asked.until, ascending=True, count=_PAGE, most=_PAGE
-    )
+    keys = frozenset((f"Patient/{asked.patient}", EXPORTS))
+    query = AuditQuery((keys,), asked.since, asked.until, ascending=True, count=_PAGE, most=_PAGE)
     looked = 0
     while True:
         page = await ctx.core.store.audit.find(query)
@@ -142,12 +150,13 @@ def disclosure_of(entry: AuditEntry, asked: Asked) -> Disclosure | None:
     facts, agent = audit_facts(entry), audit_agent(entry.agent)
     if facts.code == _REPORTED:
         return _reported(entry, agent, facts, asked)
-    if facts.code not in READS or facts.status >= 400 or asked.patient not in facts.patients:
+    whole = facts.code == "operation" and facts.note == "export" and not facts.patients
+    if facts.code not in READS or facts.status >= 400 or not (whole or asked.patient in facts.patients):
         return None
     user = bool(agent.user or agent.subject)
     purpose = purpose_of(facts.purpose, agent.roles, asked.implied, user=user)
     why = "own" if _is_own(agent, asked.patient) else _exempt(purpose, agent, asked, user=user)
-    return Disclosure(entry.seq, entry.time, agent, purpose, _what(facts), why)
+    return Disclosure(entry.seq, entry.time, agent, purpose, _what(facts), why, facts.request if whole else "")
 
 
 def _exempt(purpose: str, agent: AuditAgent, asked: Asked, *, user: bool) -> str:
@@ -164,7 +173,7 @@ def _is_own(agent: AuditAgent, patient: str) -> bool:
 def _what(facts: AuditFacts) -> str:
     """Return what was got, in words: the types, not the values that were searched for."""
     if facts.code == "operation":
-        return f"${facts.note}"
+        return f"${facts.note}" + (" (of many, this patient may be among them)" if facts.note == "export" else "")
     path = facts.query.partition("?")[0] if facts.query else ""
     type_ = facts.entity.partition("/")[0] or unquote(path).strip("/").rpartition("/")[2]
     return f"{type_ or 'whole record'} ({facts.code.partition('-')[0]})"
