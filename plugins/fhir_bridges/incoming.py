@@ -98,7 +98,7 @@ async def take(ctx: PluginContext, bridge: In, prefix: str, message: Incoming) -
             return "again"
         if error.status >= _FAULT or error.status in (409, 429):
             raise
-        return await _refuse(ctx, bridge, message, name, str(error))
+        return await _refuse(ctx, bridge, message, name, _told(error))
     except ValueError as error:
         return await _refuse(ctx, bridge, message, name, str(error))
     return "written"
@@ -138,6 +138,12 @@ async def _refuse(ctx: PluginContext, bridge: In, message: Incoming, name: str, 
     await ctx.store.put(RecordChange(REFUSED.name, seen.key, value), RecordChange(SEEN.name, seen.key, seen.value))
     _log.warning("bridge %s: a message was refused and put aside", bridge.name)
     return "refused"
+
+
+def _told(error: FhirError) -> str:
+    """Return all that is wrong, each with its place."""
+    said = (" at ".join((issue.diagnostics, *issue.expression)) for issue in error.issues)
+    return "; ".join(said) or str(error)
 
 
 def _seen(ctx: PluginContext, bridge: In, name: str) -> RecordChange:
