@@ -220,3 +220,22 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         with pytest.raises(ValidationError):
             AuditSettings(**wrong)
     assert Settings().label_roles["BREACH"] == ("auditor", "admin")
+
+
+async def test_auditors_read_what_was_found_and_nothing_else_of_these_types(tmp_path: Path) -> None:
+    async with watched(tmp_path, vip_patients=["ann"]) as server:
+        await put(
+            server,
+            record("DetectedIssue", "clinical", status="final", patient={"reference": "Patient/ann"}),
+            record("Communication", "letter", status="completed", subject={"reference": "Patient/ann"}),
+        )
+        await server.run()
+        token = await server.ehr.bearer("user/*.rs", user=server.auditor)
+        for type_, hidden in (("DetectedIssue", "clinical"), ("Communication", "letter")):
+            bundle = (await server.ehr.fhir(type_, token)).json()
+            found = [entry["resource"]["id"] for entry in bundle["entry"]]
+            assert found
+            assert all(id_.startswith("vip-") for id_ in found)
+            assert (await server.ehr.fhir(f"{type_}/{found[0]}", token)).status_code == 200
+            assert (await server.ehr.fhir(f"{type_}/{hidden}", token)).status_code == 404
+        assert (await server.ehr.fhir("Patient/ann", token)).status_code == 403
