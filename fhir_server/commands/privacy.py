@@ -13,6 +13,7 @@ import httpx
 from fhir_server.commands.administration import out, say
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, open_door
 from fhir_server.settings import Settings
+from fhir_server.tenancy.erasures import open_register
 
 HELP = "Erase or export a patient, place legal holds, follow retention policies, replay erasures."
 _POLL = 0.2
@@ -66,9 +67,22 @@ def replay(settings: Settings, register: Path | None) -> None:
         with client(folder / CONTROL_SOCKET) as control:
             tenants: list[str] = control.get("/status").json()["tenants"]
         with client(folder / FHIR_SOCKET) as door:
-            for tenant in tenants:
+            gone = _erase_tenants(door, kept, tenants)
+            for tenant in (tenant for tenant in tenants if tenant not in gone):
                 found = _shown(_ask(door, tenant, "$replay-erasures", {}))
                 say(f"{tenant}: {found['erased']} patients erased again, {found['entries']} in the register")
+
+
+def _erase_tenants(door: httpx.Client, kept: Path, tenants: list[str]) -> list[str]:
+    """Erase again the tenants that a register names; return them."""
+    register = open_register(kept)
+    gone = [tenant for tenant in tenants if register.tenant(tenant) in register.subjects]
+    for tenant in gone:
+        answer = door.post(f"/auth/admin/tenants/{tenant}/erase", json={"confirm": tenant}, timeout=None)
+        if answer.is_error:
+            raise CommandFailed(f"the tenant {tenant} was erased and is back: {answer.text[:300]}")
+        say(f"{tenant}: the tenant was erased, and is again")
+    return gone
 
 
 def _call(flags: argparse.Namespace) -> tuple[str, Mapping[str, Any]]:

@@ -12,11 +12,13 @@ from fhir_server.auth.desk import Desk
 from fhir_server.auth.records import COLLECTIONS
 from fhir_server.auth.user_administration import ADMIN, UserAsked, add_user, found_user, set_password
 from fhir_server.errors import BadValue, Conflict, NotFound
+from fhir_server.interactions.legal_holds import LEGAL_HOLDS, held_patients
 from fhir_server.interactions.tenant_keeper import LOOK_EVERY
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store, StoreProvider
+from fhir_server.tenancy.erasures import note_tenant, place_of
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration
 
@@ -101,12 +103,18 @@ class TenantAdministration:
     async def erase(self, name: str, confirm: str) -> Registration:
         """Remove all that a tenant has, its keys too; its name stays taken. Return it with the certificate.
 
+        It is noted for restores first: an older backup does not bring it back.
+
         Raises:
             BadValue: the name was not given a second time.
+            Conflict: a patient of it is under a legal hold.
         """
         known = await self.one(name)
         if confirm != name:
             raise BadValue("to erase a tenant, give its name once more as `confirm`")
+        if known.state in ("active", "suspended"):
+            await self._need_no_holds(name)
+        await asyncio.to_thread(note_tenant, place_of(self.settings), name, self.now(), {})
         before = known.certificate or (await self._weight(name) if known.state != "creating" else {})
         nothing: dict[str, Any] = {"display": "", "reason": "", "hosts": (), "settings": {}}
         await self.register.change(name, state="erased", certificate=before, **nothing)
@@ -137,6 +145,13 @@ class TenantAdministration:
             return (await add_user(desk, UserAsked(name=name, roles=(ADMIN,))))[1]
         except Conflict:  # an earlier call was cut off after this
             return await set_password(desk, await found_user(desk, name), None)
+
+    async def _need_no_holds(self, name: str) -> None:
+        async with self.tenants.house.borrow(name) as store:
+            await store.declare(LEGAL_HOLDS)
+            held = await held_patients(store)
+        if held:
+            raise Conflict(f"{len(held)} patients of the tenant {name!r} are under a legal hold: release them first")
 
     async def _weight(self, name: str) -> dict[str, Any]:
         """Return what there is of a tenant."""

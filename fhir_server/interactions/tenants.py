@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from fhir_server.definitions import Definitions, load
 from fhir_server.interactions.conformance import Conformance
 from fhir_server.interactions.house import House
+from fhir_server.interactions.legal_holds import LEGAL_HOLDS, keep_held
 from fhir_server.interactions.tenant import Tenant, keep_to_limits, refused
 from fhir_server.model.json import decode
 from fhir_server.packages import CANONICAL_TYPES, Library, installed, load_library
@@ -167,7 +168,8 @@ class Tenants:
         *,
         audit: Audit | None = None,
     ) -> CommitResult:
-        """Commit; where SearchParameters or terminology change, all workers get to know."""
+        """Commit; where SearchParameters or terminology change, all workers get to know. Raises Conflict: a hold."""
+        await keep_held(tenant.store, changes)
         if tenant.registration is not None:
             await keep_to_limits(tenant, changes, self._stores.size, self._now())
         types = {change.key.type for change in changes}
@@ -209,6 +211,7 @@ class Tenants:
             await self.house.make_room()
         store = await self._stores.open(name)
         await store.declare(_STATE)
+        await store.declare(LEGAL_HOLDS)
         await store.declare(installed.PACKAGES)
         for collection in self._added.collections:
             await store.declare(collection)

@@ -2,6 +2,7 @@
 
 from fhir_server.context import Context, Planned
 from fhir_server.errors import BadRequest, Forbidden, NotFound
+from fhir_server.interactions.legal_holds import keep_versions
 from fhir_server.interactions.preconditions import expected_version, reads_current
 from fhir_server.interactions.visibility import visible
 from fhir_server.interactions.write import commit
@@ -15,7 +16,7 @@ async def _run(ctx: Context, call: Call) -> Outputs:
     """Erase, and tell how many versions that the client could know of went.
 
     Raises:
-        Forbidden: the caller is no administrator.
+        Forbidden: the caller is no administrator. Conflict: a legal hold.
         NotFound: there is no such resource, or none that the caller may see.
         Conflict: others refer to it.
     """
@@ -27,6 +28,7 @@ async def _run(ctx: Context, call: Call) -> Outputs:
     current = await ctx.store.read(request.key)
     if current is None or not await visible(ctx, current):
         raise NotFound(f"there is no {request.key}", expression="http.url")
+    await keep_versions(ctx, request.key)
     history_only = call.inputs.one("history", False)
     marked = 0 if history_only else await _delete(ctx, call)
     erased = await ctx.store.purge(request.key, history_only=history_only)

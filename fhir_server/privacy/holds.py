@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from fhir_server.context import Context
 from fhir_server.errors import Conflict
-from fhir_server.storage.base import Collection, Record, RecordChange, RecordField
+from fhir_server.interactions.legal_holds import LEGAL_HOLDS
+from fhir_server.storage.base import Record, RecordChange
 
-HOLDS: Final = Collection("privacy.holds", (RecordField("since", "integer"),))
-"""By the logical id of the patient. Not bound to the patient as other records are: it is what stands in the way."""
+HOLDS: Final = LEGAL_HOLDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qsl
 
 from fhir_server.context import Context
+from fhir_server.errors import Conflict
 from fhir_server.interactions.search import parsed
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.json import JsonError, decode
@@ -138,7 +139,7 @@ async def _delete(ctx: Context, keys: Sequence[ResourceKey]) -> tuple[list[Resou
         try:
             await ctx.commit([Change(key, "DELETE", keep_referenced=True)])
             gone.append(key)
-        except StillReferenced:
+        except (StillReferenced, Conflict):  # a hold that was placed meanwhile
             pass
         ctx.progress(done, len(keys))
     return gone, len(keys) - len(gone)

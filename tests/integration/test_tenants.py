@@ -80,3 +80,18 @@ def test_one_tenant_is_loaded_backed_up_and_restored_alone(tmp_path: Path) -> No
     _run("tenants", folder, "erase", "clinic", "--confirm", "clinic")
     _, said = _run("restore", folder, tmp_path / "one", "--tenant", "clinic", status=1)
     assert "was erased" in said
+
+
+def test_an_erased_tenant_is_not_brought_back_by_an_old_backup_of_all(tmp_path: Path) -> None:
+    folder, source = tmp_path / "data", tmp_path / "patients.ndjson"
+    source.write_text(json.dumps(PATIENT) + "\n")
+    for name in ("clinic", "other"):
+        _run("tenants", folder, "create", name)
+        _run("load", folder, source, "--tenant", name)
+    _run("backup", folder, tmp_path / "all")
+    _run("tenants", folder, "erase", "clinic", "--confirm", "clinic")
+    _, said = _run("restore", tmp_path / "again", tmp_path / "all", "--erasures", folder / "erasures.ndjson")
+    assert "clinic: the tenant was erased, and is again" in said
+    assert [path.name for path in sorted((tmp_path / "again" / "tenants").iterdir())] == ["default", "other"]
+    listed = _run("tenants", tmp_path / "again", "list")[0].splitlines()
+    assert [line.split()[:2] for line in listed] == [["clinic", "erased"], ["other", "active"]]
