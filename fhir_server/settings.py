@@ -129,6 +129,7 @@ class Settings(BaseModel):
     tls_key: Path | None = Field(None, description="PEM file with the private key of the certificate.")
     tls_self_signed: bool = Field(False, description="Make a certificate of its own, for trials.")
     tls_minimum: Literal["1.3", "1.2"] = Field("1.3", description="Oldest version of TLS that is spoken.")
+    tls_check: Positive = Field(10, description="Seconds after which a worker looks for a renewed certificate.")
     hsts: Count = Field(31_536_000, description="Seconds that browsers stay with HTTPS once they saw it; 0: not told.")
     consent: Literal["on", "off"] = Field("on", description="Whether Consents and security labels limit what is seen.")
     consent_default: Literal["permit", "deny"] = Field(
@@ -242,6 +243,11 @@ class Settings(BaseModel):
     )
     patient_keys_copy: Path | None = Field(
         None, description="Folder, on another machine, of their only copy: backups and erasures keep it up to date."
+    )
+    rotate_live: Count = Field(
+        1_000_000_000,
+        description="Bytes of a record up to which a new key comes into force while it serves (writes wait some "
+        "seconds); of a larger one when the server starts.",
     )
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")

@@ -1,6 +1,8 @@
 """TLS: the context of the public door, and a certificate of our own for trials."""
 
+import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fhir_server.alerts import Alert, raise_alert
 from fhir_server.settings import Settings
+
+_log = logging.getLogger("fhir_server.tls")
 
 _LIFE = timedelta(days=90)
 _RENEW = timedelta(days=7)
@@ -37,6 +42,52 @@ def context_of(settings: Settings) -> ssl.SSLContext | None:
         raise BadCertificate(f"{settings.tls_cert} and {settings.tls_key} cannot be used: {error}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+class Renewal:
+    """Takes a renewed certificate while the server runs: who connects afterwards gets it, nobody is cut off."""
+
+    def __init__(self, context: ssl.SSLContext, settings: Settings) -> None:
+        self._context, self._settings = context, settings
+        self._files = [path for path in (settings.tls_cert, settings.tls_key) if path is not None]
+        self._taken = self._seen = self._marks()
+
+    async def watch(self) -> None:
+        """Look now and then whether the files are others."""
+        while True:
+            await asyncio.sleep(self._settings.tls_check)
+            self.look()
+
+    def look(self) -> bool:
+        """Take over what has changed, if certificate and key are a pair by now; tell whether something was taken."""
+        marks = self._marks()
+        if marks == self._taken:
+            return False
+        try:
+            if context_of(self._settings) is None:
+                return False
+            self._context.load_cert_chain(self._files[0], self._files[1])
+        except (BadCertificate, OSError) as error:
+            if marks != self._seen:
+                raise_alert(
+                    Alert("tls-certificate", "default", f"the old certificate stays in use: {error}", "tls_cert")
+                )
+            self._seen = marks
+            return False
+        self._taken = self._seen = marks
+        _log.info("a renewed certificate is in use: %s", self._settings.tls_cert)
+        return True
+
+    def _marks(self) -> list[tuple[int, int, int]]:
+        return [_mark(path) for path in self._files]
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def with_certificate(settings: Settings) -> Settings:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fhir_server.api.application import Application
 from fhir_server.app import create_app
 from fhir_server.serving.http import WholeProtocol
-from fhir_server.serving.tls import context_of
+from fhir_server.serving.tls import Renewal, context_of
 from fhir_server.serving.watchdog import Watchdog, end_worker, folders_of
 from fhir_server.settings import Settings
 
@@ -29,12 +29,15 @@ class WorkerServer(uvicorn.Server):
     """uvicorn without its own signal handlers: whoever runs it decides when it stops.
 
     Args:
-        tls: of the public sockets; those on files stay plain.
+        tls: of the public sockets; those on files stay plain. renewal: takes its renewed certificates.
     """
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, tls: ssl.SSLContext | None = None, renewal: Renewal | None = None
+    ) -> None:
         super().__init__(config)
-        self._tls = tls
+        self._tls, self._renewal = tls, renewal
+        self._renewing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -45,6 +48,14 @@ class WorkerServer(uvicorn.Server):
                 self._protocol, sock=sock, ssl=self._tls, backlog=self.config.backlog
             )
             self.servers.append(made)
+        if self._renewal is not None:
+            self._renewing = asyncio.create_task(self._renewal.watch())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to listen, and finish what is under way."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
         return WholeProtocol(self.config, self.server_state, self.lifespan.state)
@@ -81,7 +92,7 @@ def make_server(app: FastAPI, *, lifespan: bool, settings: Settings | None = Non
         timeout_graceful_shutdown=_GRACE,
         headers=told,
     )
-    return WorkerServer(config, tls)
+    return WorkerServer(config, tls, Renewal(tls, settings) if tls and settings else None)
 
 
 async def serve_until(

@@ -3,11 +3,15 @@
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
 
+from fhir_server.serving.tls import with_certificate
+from fhir_server.settings import Settings
 from tests.integration.running import Running, command, free_port, running
 
 
@@ -31,6 +35,33 @@ def test_a_certificate_of_its_own_serves_tls_1_3_alone_and_local_commands_still_
         assert (
             httpx.get(f"{server.base}/Patient", verify=ssl.create_default_context(cafile=str(cert))).status_code == 401
         )
+
+
+def _serial(port: int) -> int:
+    pem = ssl.get_server_certificate(("127.0.0.1", port))
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
+
+
+def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> None:
+    one, two = (with_certificate(Settings(data_dir=tmp_path / name, tls_self_signed=True)) for name in ("a", "b"))
+    assert one.tls_cert and one.tls_key and two.tls_cert and two.tls_key
+    flags = ("--tls-cert", one.tls_cert, "--tls-key", one.tls_key, "--workers", "2", "--tls-check", "1")
+    with running(tmp_path / "data", *flags, scheme="https") as server:
+        port = int(server.base.split(":")[2].split("/")[0])
+        before = _serial(port)
+        verify = ssl.create_default_context(cafile=str(one.tls_cert))
+        with httpx.Client(verify=verify) as open_:
+            assert (answer := open_.get(f"{server.base}/metadata")).status_code == 200
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+            one.tls_cert.write_bytes(two.tls_cert.read_bytes())  # the key does not fit yet
+            time.sleep(2.5)
+            assert {_serial(port) for _ in range(6)} == {before}
+            one.tls_key.write_bytes(two.tls_key.read_bytes())
+            deadline = time.monotonic() + 20
+            while {_serial(port) for _ in range(6)} & {before} and time.monotonic() < deadline:
+                time.sleep(0.5)
+            assert before not in {_serial(port) for _ in range(12)}, "in both workers"
+            assert open_.get(f"{server.base}/metadata").status_code == 200, "connections that are open go on"
 
 
 def test_a_certificate_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
