@@ -1,6 +1,7 @@
 """Rules that count within a window: patients read in bulk, reads out of hours, failed sign-ins."""
 
-from collections import OrderedDict, deque
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import TypeVar
@@ -10,30 +11,33 @@ from fhir_audit.settings import AuditSettings
 
 T = TypeVar("T")
 _MOST = 20_000
-"""Users that are counted at once; of more, those seen longest ago are forgotten."""
+"""Users that are counted at once; of more, those who came first are forgotten."""
 
 
 @dataclass(slots=True)
 class _Patients:
-    """The patients whose data one user has read lately, and how many more an answer held than its row names."""
+    """The patients whose data one user has read lately, in the order of the last time, and how many more an answer held
+    than its row names."""
 
-    last: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    unnamed: deque[tuple[int, int]] = field(default_factory=deque)
+    last: dict[str, int] = field(default_factory=dict)
+    unnamed: list[tuple[int, int]] = field(default_factory=list)
     seqs: deque[int] = field(default_factory=lambda: deque(maxlen=20))
 
-    def add(self, seen: Seen, since: int) -> int:
-        """Count a row; return the number within the window."""
+    def add(self, seen: Seen) -> int:
+        """Count a row; return the number with what may be too old to count."""
+        last = self.last
         for patient in seen.facts.patients:
-            self.last[patient] = seen.time
-            self.last.move_to_end(patient)
-        more = seen.facts.count - len(seen.facts.patients)
-        if more > 0:
-            self.unnamed.append((seen.time, more))
+            last.pop(patient, None)
+            last[patient] = seen.time
         self.seqs.append(seen.seq)
-        while self.last and next(iter(self.last.values())) < since:
-            self.last.popitem(last=False)
-        while self.unnamed and self.unnamed[0][0] < since:
-            self.unnamed.popleft()
+        if seen.facts.count > len(seen.facts.patients):
+            self.unnamed.append((seen.time, seen.facts.count - len(seen.facts.patients)))
+        return len(last) + (max(number for _, number in self.unnamed) if self.unnamed else 0)
+
+    def forget(self, since: int) -> int:
+        """Forget what is too old; return the number that is left."""
+        self.last = {patient: time for patient, time in self.last.items() if time >= since}
+        self.unnamed = [(time, number) for time, number in self.unnamed if time >= since]
         return len(self.last) + max((number for _, number in self.unnamed), default=0)
 
 
@@ -42,14 +46,16 @@ class Bulk:
 
     def __init__(self, settings: AuditSettings) -> None:
         self._most, self._window = settings.bulk_patients, settings.bulk_window * 1_000
-        self._of: OrderedDict[str, _Patients] = OrderedDict()
+        self._of: dict[str, _Patients] = {}
 
     def look(self, seen: Seen) -> list[Finding]:
         """Count the patients of a row."""
         if not self._most or not seen.reads:
             return []
         patients = _of(self._of, seen.who, _Patients)
-        number = patients.add(seen, seen.time - self._window)
+        if patients.add(seen) < self._most:
+            return []
+        number = patients.forget(seen.time - self._window)
         if number < self._most:
             return []
         del self._of[seen.who]  # who goes on begins anew
@@ -63,14 +69,14 @@ class OutOfHours:
     def __init__(self, settings: AuditSettings, zone: tzinfo) -> None:
         self._settings, self._zone = settings, zone
         self._from, _, self._to = settings.hours.partition("-")
-        self._of: OrderedDict[str, deque[int]] = OrderedDict()
+        self._of: dict[str, deque[int]] = {}
+        self._known: dict[int, bool] = {}
 
     def look(self, seen: Seen) -> list[Finding]:
         """Count a row that lies outside."""
         if not self._from or not seen.reads or not seen.agent.user or not self._is_for(seen.agent.roles):
             return []
-        local = datetime.fromtimestamp(seen.time / 1_000, self._zone)
-        if self._works(local):
+        if self._works(seen.time):
             return []
         times = _of(self._of, seen.who, deque)
         times.append(seen.time)
@@ -80,6 +86,7 @@ class OutOfHours:
         if number < self._settings.hours_reads:
             return []
         del self._of[seen.who]
+        local = datetime.fromtimestamp(seen.time / 1_000, self._zone)
         said = f"{seen.name} read data of patients outside of working hours, {local:%a %H:%M}"
         return [found("out-of-hours", seen, said, severity="low", count=number, patients=seen.facts.patients)]
 
@@ -87,7 +94,17 @@ class OutOfHours:
         named = self._settings.hours_roles
         return not set(roles).isdisjoint(named) if named else roles != ("patient",)
 
-    def _works(self, local: datetime) -> bool:
+    def _works(self, time: int) -> bool:
+        """Tell whether a time lies within working hours; minutes that were asked about are remembered."""
+        minute = time // 60_000
+        known = self._known.get(minute)
+        if known is None:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            known = self._known[minute] = self._within(datetime.fromtimestamp(time / 1_000, self._zone))
+        return known
+
+    def _within(self, local: datetime) -> bool:
         day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[local.weekday()]
         clock = f"{local:%H:%M}"
         if self._from <= self._to:
@@ -100,7 +117,7 @@ class FailedSignIns:
 
     def __init__(self, settings: AuditSettings) -> None:
         self._most, self._window = settings.login_failures, settings.login_window * 1_000
-        self._of: OrderedDict[str, deque[tuple[int, int]]] = OrderedDict()
+        self._of: dict[str, deque[tuple[int, int]]] = {}
 
     def look(self, seen: Seen) -> list[Finding]:
         """Count a sign-in that failed."""
@@ -124,12 +141,11 @@ class FailedSignIns:
         return Finding("failed-sign-ins", name, seen.seq, seen.time, said, "high", count=number, seqs=(seen.seq,))
 
 
-def _of(table: OrderedDict[str, T], name: str, made: type[T]) -> T:
+def _of(table: dict[str, T], name: str, made: Callable[[], T]) -> T:
     """Return what is counted of somebody, made where it is new."""
     one = table.get(name)
     if one is None:
         if len(table) >= _MOST:
-            table.popitem(last=False)
+            del table[next(iter(table))]
         one = table[name] = made()
-    table.move_to_end(name)
     return one

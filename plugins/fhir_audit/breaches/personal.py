@@ -44,6 +44,8 @@ def _watched(seen: Seen, vips: frozenset[str]) -> list[Finding]:
 
 
 def _among(seen: Seen, ids: frozenset[str]) -> tuple[str, ...]:
+    if not ids or ids.isdisjoint(seen.facts.patients):
+        return ()
     return tuple(patient for patient in seen.facts.patients if patient in ids)
 
 

@@ -14,19 +14,21 @@ _SIGN_IN: Final = "login"
 _WATCHED: Final = TOUCHES | {_SIGN_IN, "break-glass", "alarm"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """One row."""
+    """One row.
+
+    who: who acted: an account, who that is in the record, or an app of its own accord; empty for nobody.
+    reads, touches: whether data of patients was read, or read or written, by somebody who is known.
+    """
 
     seq: int
     time: int
     agent: AuditAgent
     facts: AuditFacts
-
-    @property
-    def who(self) -> str:
-        """Who acted: an account, who that is in the record, or an app of its own accord; empty for nobody."""
-        return self.agent.user or self.agent.subject or (f"app:{self.agent.client}" if self.agent.client else "")
+    who: str
+    reads: bool
+    touches: bool
 
     @property
     def name(self) -> str:
@@ -34,23 +36,9 @@ class Seen:
         return self.agent.subject or self.who
 
     @property
-    def reads(self) -> bool:
-        """Tell whether data of patients was read, by somebody who is known."""
-        return self.facts.code in READS and self._got
-
-    @property
-    def touches(self) -> bool:
-        """Tell whether data of patients was read or written, by somebody who is known."""
-        return self.facts.code in TOUCHES and self._got
-
-    @property
     def failed_sign_in(self) -> bool:
         """Tell whether somebody could not sign in."""
         return self.facts.code == _SIGN_IN and self.facts.status >= 400
-
-    @property
-    def _got(self) -> bool:
-        return self.facts.status < 400 and bool(self.facts.patients) and bool(self.who)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,13 @@ class Finding:
 def seen_of(entry: AuditEntry) -> Seen | None:
     """Return what rules see of a row; None for rows that no rule is about."""
     facts = audit_facts(entry)
-    return Seen(entry.seq, entry.time, audit_agent(entry.agent), facts) if facts.code in _WATCHED else None
+    code = facts.code
+    if code not in _WATCHED:
+        return None
+    agent = audit_agent(entry.agent)
+    who = agent.user or agent.subject or (f"app:{agent.client}" if agent.client else "")
+    got = code in TOUCHES and facts.status < 400 and bool(facts.patients) and bool(who)
+    return Seen(entry.seq, entry.time, agent, facts, who, got and code in READS, got)
 
 
 def found(rule: str, seen: Seen, said: str, **more: Any) -> Finding:
