@@ -51,7 +51,8 @@ async def main() -> None:
         print(
             f"{what:48} plain {plain:10,.1f}"
             + "".join(
-                f"   {level} {value:10,.1f} {value / plain:5.2f} x" for level, value in zip(list(LEVELS)[1:], others)
+                f"   {level} {value:10,.1f} {value / plain:5.2f} x"
+                for level, value in zip(list(LEVELS)[1:], others, strict=True)
             )
         )
 

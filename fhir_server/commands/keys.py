@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
+
 from fhir_server.commands.administration import out, say
 from fhir_server.encryption import rotation
 from fhir_server.encryption.escrow import read_escrow
@@ -15,7 +17,7 @@ from fhir_server.encryption.masters.chosen import name_of
 from fhir_server.encryption.patient_keys import PatientKeys, folder_of
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.encryption.unlocked import master_of
-from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client
 from fhir_server.serving.encryption import behind, copy_patient_keys, encrypt, owner_of, rotate_files
 from fhir_server.serving.maintenance import AlreadyOwned
 from fhir_server.settings import Settings
@@ -109,7 +111,21 @@ def _rotate(settings: Settings, flags: argparse.Namespace) -> None:
             rotate_files(settings)
             say("records and large objects are under new keys")
             return
-    say("large objects come under the new keys in the background, records when the server starts the next time")
+    waiting = _carry_on(settings)
+    if waiting:
+        say(f"{', '.join(waiting)}: the rest comes under the new keys in the background, or at the next start")
+    else:
+        say("records, large objects and patient keys are under new keys")
+
+
+def _carry_on(settings: Settings) -> list[str]:
+    """Have the server that runs do it now; return the tenants of which something is left."""
+    try:
+        with client(settings.data_dir / CONTROL_SOCKET) as door:
+            waiting: list[str] = door.post("/rekey").raise_for_status().json()["waiting"]
+    except httpx.HTTPError:
+        return ["all tenants"]
+    return waiting
 
 
 def _recover(settings: Settings, flags: argparse.Namespace) -> None:

@@ -32,6 +32,9 @@ def control_app(maintenance: Maintenance) -> Starlette:
         keys = Path(asked["patient_keys"]) if asked.get("patient_keys") else None
         return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant, keys)))
 
+    async def rekey(request: Request) -> Response:
+        return JSONResponse({"waiting": await maintenance.rekey()})
+
     async def export(request: Request) -> Response:
         txid = request.query_params.get("txid")
         lines = maintenance.export(request.query_params["type"], _tenant(request), None if txid is None else int(txid))
@@ -41,6 +44,7 @@ def control_app(maintenance: Maintenance) -> Starlette:
         routes=[
             Route("/status", status),
             Route("/backup", backup, methods=["POST"]),
+            Route("/rekey", rekey, methods=["POST"]),
             Route("/export", export),
             *feed_routes(maintenance),
         ]

@@ -18,6 +18,7 @@ from fhir_server.storage.sqlite.backup import read_manifest
 from fhir_server.storage.sqlite.envelope_keys import copy_keys, place_keys, rewrap_keys
 from fhir_server.storage.sqlite.ownership import own, owner_of
 from fhir_server.storage.sqlite.rekey import behind, bring_up_to_date, plain_copies, seal_blobs
+from fhir_server.storage.sqlite.rekey_live import rekey_live
 
 __all__ = [
     "Resealing",
@@ -103,8 +104,8 @@ def copy_patient_keys(settings: Settings, target: Path) -> int:
 
 
 class Resealing:
-    """The background part of a rotation: keys of patients and blobs come under the current key while the server
-    serves."""
+    """The background part of a rotation: keys of patients, blobs and record come under the current key while the
+    server serves."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._done = settings, set[str]()
@@ -119,8 +120,22 @@ class Resealing:
             return 0
         count = seal_blobs(folder, self._settings)
         if not behind(folder):
+            if rekey_live(folder, self._settings):
+                _log.info("the record of tenant %s is under its current key", tenant)
+            elif self._can_wait(folder):
+                return count
             self._done.add(ring.current)
         return count
+
+    def waits(self, tenant: str) -> bool:
+        """Tell whether the keys of a tenant are not all what they are to be."""
+        ring = read_keyring(self._settings.data_dir / "tenants" / tenant)
+        return ring is not None and (len(ring.keys) > 1 or ring.record != ring.current)
+
+    def _can_wait(self, folder: Path) -> bool:
+        """Tell whether a record has to be looked at again: others used it, and it is small enough."""
+        size = (folder / "record.db").stat().st_size
+        return self.waits(folder.name) and size <= self._settings.rotate_live
 
 
 def _catch_up(folder: Path, settings: Settings) -> None:

@@ -101,6 +101,13 @@ class Maintenance:
         (target / REGISTER).write_text(json.dumps(known, indent=1))
         return done
 
+    async def rekey(self) -> list[str]:
+        """Go on at once with a rotation of keys; return the tenants of which something is left for later."""
+        names = self._provider.tenants()
+        for name in names:
+            await asyncio.to_thread(self._reseal, name)
+        return await asyncio.to_thread(lambda: [name for name in names if self._reseal.waits(name)])
+
     async def export(self, type_: str, tenant: str = DEFAULT, txid: int | None = None) -> AsyncIterator[bytes]:
         """Yield the current resources of one type as NDJSON, all of one instant: that of a commit, so that several
         types can be of the same."""

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -24,6 +24,7 @@ from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
 from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.envelope_keys import copy_keys
+from fhir_server.storage.sqlite.rekey_live import reading_whole
 from fhir_server.storage.sqlite.schema import FORMAT
 from fhir_server.storage.sqlite.sealing import keys_of, unlock
 
@@ -65,10 +66,11 @@ def backup(
         StorageFull, StorageFault: the target cannot be written.
     """
     need_empty(target)
-    with faults():
+    with faults(), ExitStack() as kept:
         known = _patient_keys(folder, settings)
         _need_place(known, patient_keys, target)
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept.enter_context(reading_whole(folder))
         if (folder / KEYS).exists():  # first: a copy of the record is under the same key
             _copy(folder / KEYS, target / KEYS)
         _copy_record(folder / RECORD, target / RECORD, settings, progress if not known else None)

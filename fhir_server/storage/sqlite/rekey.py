@@ -32,6 +32,7 @@ from fhir_server.storage.sqlite.turn import Turn
 
 RECORD: Final = "record.db"
 _DRAFT: Final = "record.db.new"
+_LOG: Final = ("record.db-wal", "record.db-shm")
 _TEXT: Final = ("text.db", "text.db-wal", "text.db-shm")
 _ZEROS: Final = bytes(1_048_576)
 
@@ -44,15 +45,15 @@ def bring_up_to_date(folder: Path, settings: Settings) -> bool:
     Raises:
         StorageFault: the record or its keys cannot be opened, or the copy is not what the record is.
     """
-    ring = _settled(folder)
+    ring = settled(folder)
     if ring is None or not (folder / RECORD).exists():
         return False
     if ring.record != ring.current:
         keys = _keys(folder, settings)
         with faults():
-            _copy(folder, keys)
+            _copy(folder, keys, settle=True)
             _swap(folder, keys.ring)
-    return _retire(folder) or ring.record != ring.current
+    return retire(folder) or ring.record != ring.current
 
 
 def seal_blobs(folder: Path, settings: Settings, progress: Progress = lambda done, of: None) -> int:
@@ -89,7 +90,21 @@ def plain_copies(folder: Path) -> list[Path]:
     return [path for path in folder.glob("before-format-*") if read_keyring(path) is None]
 
 
-def _settled(folder: Path) -> Keyring | None:
+def copy_under_current(folder: Path, settings: Settings) -> None:
+    """Make the copy while others read the record, and nobody writes."""
+    _copy(folder, _keys(folder, settings), settle=False)
+
+
+def put_in_place(folder: Path) -> None:
+    """Put the copy in the place of a record whose log file is empty; who has the old one open keeps that."""
+    ring = read_keyring(folder)
+    assert ring is not None
+    for name in _LOG:  # its log file and the memory beside it belong to the old file
+        _remove(folder / name, scrub=False)
+    _swap(folder, ring)
+
+
+def settled(folder: Path) -> Keyring | None:
     """Return the keyring, after what a crash left half done was told from the files."""
     ring = read_keyring(folder)
     if ring is None:
@@ -103,17 +118,21 @@ def _settled(folder: Path) -> Keyring | None:
     return ring
 
 
-def _copy(folder: Path, keys: Unlocked) -> None:
+def _copy(folder: Path, keys: Unlocked, *, settle: bool) -> None:
+    """Copy the record under the current key; `settle` leaves the source without a log file, which others prevent."""
     draft = folder / _DRAFT
     key = keys.key(keys.ring.current, purpose(folder / RECORD))
     with closing(_opened(folder, keys, keys.ring.record, RECORD)) as source:
-        if fetch(source, "PRAGMA journal_mode = delete") != [("delete",)]:
+        if not settle:
+            source.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        elif fetch(source, "PRAGMA journal_mode = delete") != [("delete",)]:
             raise StorageFault(f"{folder / RECORD} is in use")
         source.execute("VACUUM INTO ?", (f"file:{quote(str(draft))}?cipher={CIPHER}&key=raw:{key.hex()}",))
         with closing(_opened(folder, keys, keys.ring.current, _DRAFT)) as copy:
             problems = damage(copy, thorough=False)
             if problems or _counts(source) != _counts(copy):
                 raise StorageFault(f"the copy of {folder / RECORD} is not sound: {problems or 'rows are missing'}")
+            fetch(copy, "PRAGMA journal_mode = wal")  # as those expect who open it while others have it open
     _sync(draft)
 
 
@@ -140,7 +159,7 @@ def _swap(folder: Path, ring: Keyring) -> None:
     replace(ring, record=ring.current, rewriting="").save(folder)
 
 
-def _retire(folder: Path) -> bool:
+def retire(folder: Path) -> bool:
     """Forget the keys that nothing is under any more; what they sealed elsewhere is beyond recovery without a backup
     of `keys.json`."""
     ring = read_keyring(folder)

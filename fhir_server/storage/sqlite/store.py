@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from queue import LifoQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -37,7 +36,8 @@ from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.blobs import SqliteBlobs
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.check import check_blobs, check_record
-from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.connection import faults, fetch
+from fhir_server.storage.sqlite.connections import Connections, in_snapshot
 from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.files import residue
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
@@ -80,10 +80,7 @@ class SqliteStore:
         self._folder, self._settings, self._clock, self._extract = folder, settings, clock, extract
         bodies = Bodies(folder, settings)
         self._sealer = Sealer(bodies)
-        self._inline = connect(folder / "record.db", settings, writer=False, bodies=bodies)
-        self._readers: LifoQueue[apsw.Connection] = LifoQueue()
-        for _ in range(settings.readers):
-            self._readers.put(connect(folder / "record.db", settings, writer=False, bodies=bodies))
+        self._connections = Connections(folder, settings, bodies)
         self._pool = ThreadPoolExecutor(settings.readers, thread_name_prefix="sqlite-reader")
         files = self._files = BlobFiles(
             folder / "blobs", durable=settings.durable, keys=keys_of(folder, settings), bodies=bodies
@@ -100,7 +97,7 @@ class SqliteStore:
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
         with faults(self._folder.name):
-            return reads.read(self._inline, key)
+            return reads.read(self._connections.inline, key)
 
     async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that exist."""
@@ -109,7 +106,7 @@ class SqliteStore:
     async def read_version(self, key: ResourceKey, version: int) -> Version | None:
         """Return one version."""
         with faults(self._folder.name):
-            return reads.read_version(self._inline, key, version)
+            return reads.read_version(self._connections.inline, key, version)
 
     async def commit(
         self,
@@ -170,7 +167,7 @@ class SqliteStore:
     async def last_txid(self) -> int:
         """Return the txid of the newest visible commit (0 for an empty store)."""
         with faults(self._folder.name):
-            return reads.last_txid(self._inline)
+            return reads.last_txid(self._connections.inline)
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
         """Erase a resource's superseded versions, or all of it, beyond recovery; return how many versions went."""
@@ -238,7 +235,7 @@ class SqliteStore:
     async def statistics(self) -> Mapping[str, int]:
         """Return the number of current resources by type; free."""
         with faults(self._folder.name):
-            return dict(fetch(self._inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
+            return dict(fetch(self._connections.inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
 
     def health(self) -> Health:
         """Return what an operator must know of this record."""
@@ -248,35 +245,17 @@ class SqliteStore:
         """Finish what is running and close."""
         await self._writer.close()
         await asyncio.to_thread(self._pool.shutdown)
-        while not self._readers.empty():
-            self._readers.get().close()
         self._text.close()
-        self._inline.close()
+        self._connections.close()
 
     async def _read_inline(self, run: Callable[[apsw.Connection], T]) -> T:
         """Run a short read on the event loop, in one snapshot."""
         with faults(self._folder.name):
-            return _in_snapshot(self._inline, run)
+            return in_snapshot(self._connections.inline, run)
 
     async def _read(self, run: Callable[[apsw.Connection], T]) -> T:
         """Run a longer read on a thread, in one snapshot."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._on_reader, run)
-
-    def _on_reader(self, run: Callable[[apsw.Connection], Any]) -> Any:
-        connection = self._readers.get()
-        try:
-            with faults(self._folder.name):
-                return _in_snapshot(connection, run)
-        finally:
-            self._readers.put(connection)
-
-
-def _in_snapshot(connection: apsw.Connection, run: Callable[[apsw.Connection], T]) -> T:
-    connection.execute("BEGIN")
-    try:
-        return run(connection)
-    finally:
-        connection.execute("ROLLBACK")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._connections.on_thread, run)
 
 
 async def open_store(

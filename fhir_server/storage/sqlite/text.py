@@ -20,6 +20,7 @@ from fhir_server.search.folding import fold
 from fhir_server.search.fulltext import contains_text, content_text, narrative_text
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.connection import body_of, connect
+from fhir_server.storage.sqlite.generation import Generation
 from fhir_server.storage.sqlite.text_query import fts5_query
 
 SLICE: Final = 200  # versions in one transaction of the index
@@ -52,6 +53,8 @@ class TextIndex:
     def __init__(self, path: Path, settings: Settings, texts: Texts = texts_of) -> None:
         self._path, self._settings, self._texts = path, settings, texts
         self._connection: apsw.Connection | None = None
+        self._generation = Generation(path.parent, settings)
+        self._opened = b""
         self._lock = Lock()
 
     def match(self, record: apsw.Connection, *, content: bool, query: str) -> tuple[bool, Sequence[int], list[str]]:
@@ -117,9 +120,14 @@ class TextIndex:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            self._generation.close()
 
     def _open(self) -> apsw.Connection:
+        if self._connection is not None and self._opened != self._generation():
+            self._connection.close()  # a rotation of keys took the file away
+            self._connection = None
         if self._connection is None:
+            self._opened = self._generation()
             self._connection = connect(self._path, self._settings, writer=True)
             self._connection.execute("PRAGMA synchronous=normal").fetchall()
             self._connection.execute(_TABLES)

@@ -17,6 +17,7 @@ from fhir_server.storage.base import StorageDamaged, StorageFull, StoreError
 from fhir_server.storage.sqlite.checkpoints import Checkpoints
 from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_of
 from fhir_server.storage.sqlite.files import rewrite
+from fhir_server.storage.sqlite.generation import Generation
 from fhir_server.storage.sqlite.group import Around, Group, Outcome, Work
 from fhir_server.storage.sqlite.health import TOLERATED, ClockWatch, Health
 from fhir_server.storage.sqlite.interning import Interning
@@ -47,11 +48,8 @@ class Writer:
         self._watch = ClockWatch(settings.clock_skew)
         self._fault = ""
         self._record = folder / "record.db"
-        self._connection = connect(self._record, settings, writer=True, bodies=around.sealer.bodies)
-        self._checkpoints = Checkpoints(self._record, settings, self._reserve)
-        self._connection.set_wal_hook(self._checkpoints.committed)
-        self.interning = Interning(self._connection, around.sealer.bodies)
-        self._epoch: object = None
+        self._generation = Generation(folder, settings)
+        self._open()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._room = asyncio.Semaphore(WAITING * settings.group_commit)
         # The thread wins the interpreter back after each statement; at the default of 5 ms a busy loop starves it
@@ -89,6 +87,7 @@ class Writer:
         while job := self._queue.get():
             with self._turn.taken():
                 jobs, end = self._gather(job)
+                self._renew()
                 while jobs:
                     answer(self._next(jobs))
                 self._checkpoints.copy_rest(self._connection)
@@ -98,7 +97,24 @@ class Writer:
         with self._turn.taken():
             self._copy_all()
         self._connection.close()
+        self._generation.close()
         self._turn.close()
+
+    def _open(self) -> None:
+        self._opened = self._generation()
+        bodies = self._around.sealer.bodies
+        self._connection = connect(self._record, self._settings, writer=True, bodies=bodies)
+        self._checkpoints = Checkpoints(self._record, self._settings, self._reserve)
+        self._connection.set_wal_hook(self._checkpoints.committed)
+        self.interning = Interning(self._connection, bodies)
+        self._epoch: object = None
+
+    def _renew(self) -> None:
+        """Open the record anew where a rotation of keys has put another file in its place."""
+        if self._opened != self._generation():
+            self._checkpoints.close()
+            self._connection.close()
+            self._open()
 
     def _copy_all(self) -> None:
         """Leave a record without a log file, unless that would fill the disk or others still read."""
