@@ -49,6 +49,7 @@ from fhir_server.fhirpath import (
     model_of,
     system_value,
 )
+from fhir_server.fhirpath import Limits as FhirPathLimits
 from fhir_server.hookspecs import hookimpl
 from fhir_server.interactions.bundle import write_bundle
 from fhir_server.interactions.outcome import outcome
@@ -131,6 +132,7 @@ __all__ = [
     "FeedChange",
     "FhirError",
     "FhirPathError",
+    "FhirPathLimits",
     "FhirRequest",
     "FhirResponse",
     "Finding",
@@ -209,9 +211,9 @@ __all__ = [
     "holds",
     "hookimpl",
     "instant",
-    "model_of",
     "json_to_xml",
     "may_be_outside",
+    "model_of",
     "outcome",
     "r4_operation",
     "raise_alert",

@@ -3,8 +3,10 @@
 Spec: https://hl7.org/fhir/R4/graphql.html
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from fhir_graphql.answer import Object, put
@@ -17,6 +19,8 @@ from fhir_graphql.navigation import chosen, slice_name
 from fhir_server.plugin_api import PluginContext, TooCostly
 
 Resource = dict[str, Any]
+_LOOK_EACH = 1_000
+"""Values after which the clock is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Execution:
         self._ctx, self._fields, self._settings = ctx, fields, ctx.settings
         self._loader = Loader(ctx)
         self._values = 0
+        self._deadline = monotonic() + ctx.settings.max_seconds
         self.errors: list[dict[str, Any]] = []
 
     async def run(self, plan: Plan, root: Resource | None) -> Object:
@@ -58,15 +63,18 @@ class Execution:
         """
         data: Object = {}
         try:
-            if root is not None:
-                self.object(focus_of(root), plan.selections, Place(data))
-            else:
-                for selection in plan.selections:
-                    self._guarded(self._root, selection, Place(data))
+            await asyncio.to_thread(self._begin, plan, root, Place(data))
             await self._loader.drain()
         except TooMuch as error:
             raise TooCostly(str(error), expression="http.query") from None
         return data
+
+    def _begin(self, plan: Plan, root: Resource | None, place: Place) -> None:
+        if root is not None:
+            self.object(focus_of(root), plan.selections, place)
+            return
+        for selection in plan.selections:
+            self._guarded(self._root, selection, place)
 
     async def inside(self, focus: Focus, selections: tuple[Selection, ...], place: Place) -> None:
         """Put the fields of a resource that is there already, and what they lead to. Raises TooCostly."""
@@ -116,7 +124,7 @@ class Execution:
         raw = focus.value.get(selection.name)
         values = [each for each in raw if each is not None] if isinstance(raw, list) else [] if raw is None else [raw]
         if selection.arguments:
-            values = chosen(values, selection.arguments, of.type, self._fields)
+            values = chosen(values, selection.arguments, of.type, self._fields, self._tick)
         if selection.first:
             values = values[:1]
         many = of.many and not selection.first
@@ -129,6 +137,7 @@ class Execution:
     def _sliced(self, selection: Selection, place: Place, number: int, value: Any, type_: str) -> Place:
         if not selection.slice:
             return place
+        self._tick()
         return replace(place, suffix=place.suffix + slice_name(selection.slice, number, value, type_, self._fields))
 
     def _one(self, selection: Selection, place: Place, focus: Focus, of: ElementField, many: bool) -> None:
@@ -157,8 +166,14 @@ class Execution:
         listed = place.many and not selection.singleton
         put(place.target, selection.key + place.suffix, value, many=listed)
 
+    def _tick(self) -> None:
+        if monotonic() > self._deadline:
+            raise TooMuch(f"the query takes longer than {self._settings.max_seconds:g} s")
+
     def _count(self) -> None:
         self._values += 1
+        if not self._values % _LOOK_EACH:
+            self._tick()
         if self._values > self._settings.max_values:
             raise TooMuch(f"the answer has more than {self._settings.max_values} values")
 

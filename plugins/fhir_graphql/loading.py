@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,8 +91,7 @@ class Loader:
             self._reads, self._searches = [], []
             await self._read_all(reads)
             pages = await asyncio.gather(*map(self._page, searches))
-            for search, page in zip(searches, pages, strict=True):
-                search.take(page)
+            await asyncio.to_thread(_give, [(one.take, page) for one, page in zip(searches, pages, strict=True)])
 
     async def _read_all(self, reads: list[tuple[str, Take]]) -> None:
         keys = {reference: self._key(reference) for reference, _ in reads}
@@ -105,12 +104,7 @@ class Loader:
                 take(error)
             return
         parsed = {key: decode(version.stamped()) for key, version in found.items()}
-        for reference, take in reads:
-            key = keys[reference]
-            if isinstance(key, ResourceKey):
-                take(parsed.get(key) or NotFound(f"there is no {reference[:100]}"))
-            else:
-                take(key)
+        await asyncio.to_thread(_give, [(take, _found(keys[name], name, parsed)) for name, take in reads])
 
     def _key(self, reference: str) -> ResourceKey | Exception:
         type_, _, id_ = reference.partition("/")
@@ -143,3 +137,15 @@ class Loader:
         self._resources += count
         if self._resources > self._settings.max_resources:
             raise TooMuch(f"the query reads more than {self._settings.max_resources} resources")
+
+
+def _found(key: ResourceKey | Exception, name: str, parsed: Mapping[ResourceKey, Resource]) -> Resource | Exception:
+    if not isinstance(key, ResourceKey):
+        return key
+    return parsed.get(key) or NotFound(f"there is no {name[:100]}")
+
+
+def _give(given: Sequence[tuple[Take, Any]]) -> None:
+    """Hand over what has come; in a thread, as much may be made of it."""
+    for take, found in given:
+        take(found)

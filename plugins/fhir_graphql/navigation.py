@@ -13,8 +13,12 @@ from fhir_server.plugin_api import FhirPathError, compile_expression, model_of
 _OWN = frozenset({"fhirpath", "_count", "_offset"})
 
 
-def chosen(values: list[Any], arguments: Mapping[str, Any], type_: str, fields: Fields) -> list[Any]:
+def chosen(
+    values: list[Any], arguments: Mapping[str, Any], type_: str, fields: Fields, tick: Callable[[], None]
+) -> list[Any]:
     """The items that all arguments fit: properties with a value, `fhirpath`, `_offset` and `_count`.
+
+    `tick` is called before each evaluation, and may give up.
 
     Raises:
         QueryFault: an argument is wrong.
@@ -24,7 +28,12 @@ def chosen(values: list[Any], arguments: Mapping[str, Any], type_: str, fields: 
             values = [each for each in values if _has(each, name, wanted)]
     if arguments.get("fhirpath"):
         holds = evaluated(str(arguments["fhirpath"]), type_, fields)
-        values = [each for each in values if _true(holds(each))]
+        kept = []
+        for each in values:
+            tick()
+            if _true(holds(each)):
+                kept.append(each)
+        values = kept
     offset, count = _number(arguments, "_offset", 0), _number(arguments, "_count", None)
     return values[offset : None if count is None else (offset or 0) + count]
 

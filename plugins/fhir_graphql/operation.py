@@ -36,7 +36,7 @@ _JSON = "application/json"
 async def graphql(ctx: PluginContext, call: Call) -> FhirResponse:
     """Answer a query: 200 with data and errors, 400 and the like where nothing of it can be done."""
     try:
-        plan = plan_of(asked(call), ctx.settings)
+        plan = await asyncio.to_thread(plan_of, asked(call), ctx.settings)
         _allowed(plan, call, ctx)
         return await _answered(ctx, call, plan)
     except QueryFault as fault:

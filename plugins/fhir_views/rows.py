@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from time import monotonic
 from typing import Any
 
-from fhir_server.plugin_api import PluginContext
+from fhir_server.plugin_api import PluginContext, TooCostly
 from fhir_views.engine import Row, View, ViewError
 from fhir_views.formats import Writer
 from fhir_views.sources import Filter, bodies, refusal
@@ -15,10 +16,16 @@ async def rows_of(ctx: PluginContext, view: View, wanted: Filter, place: str) ->
 
     Raises:
         InvalidResource: the view cannot be evaluated on a resource; says which, and where in the view.
+        TooCostly: it takes longer than a request may; jobs have no limit.
     """
+    seconds = ctx.settings.run_seconds
+    deadline = float("inf") if ctx.core.in_job else monotonic() + seconds
     async for batch in bodies(ctx, view, wanted):
         try:
-            yield await asyncio.to_thread(_made, view, batch)
+            yield await asyncio.to_thread(_made, view, batch, deadline)
+        except _Late:
+            said = f"the view takes longer than {seconds:g} s: choose fewer resources, or export it"
+            raise TooCostly(said, expression=place) from None
         except ViewError as error:
             raise refusal(error, place) from None
 
@@ -61,8 +68,17 @@ async def written(rows: AsyncIterator[list[Row]], writer: Writer, place: str) ->
         raise refusal(error, place) from None
 
 
-def _made(view: View, batch: Sequence[bytes]) -> list[Row]:
-    return list(view.rows_of(batch))
+class _Late(Exception):
+    """The time is over."""
+
+
+def _made(view: View, batch: Sequence[bytes], deadline: float) -> list[Row]:
+    found: list[Row] = []
+    for body in batch:
+        if monotonic() > deadline:
+            raise _Late
+        found += view.rows_of((body,))
+    return found
 
 
 def _made_of(view: View, resources: Sequence[dict[str, Any]]) -> list[Row]:

@@ -14,6 +14,7 @@ class ViewSettings(BaseModel):
     max_columns: int = Field(1_000, ge=1, description="Columns of a view.")
     max_depth: int = Field(20, ge=1, description="Levels of select and unionAll within each other.")
     max_repeat_depth: int = Field(100, ge=1, description="Levels that repeat descends.")
+    run_seconds: float = Field(120, gt=0, description="Seconds that one $viewdefinition-run may take; jobs have none.")
     page: int = Field(500, ge=1, le=10_000, description="Resources that are read at once for a view.")
     sql_timeout: float = Field(30, gt=0, description="Seconds that one $view-query may take.")
     sql_memory: int = Field(512, ge=16, description="Megabytes that one $view-query may take.")

@@ -9,11 +9,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from fhir_server.plugin_api import Expression, FhirPathError, Node, Options, Services, TypeModel, compile_expression
+from fhir_server.plugin_api import (
+    Expression,
+    FhirPathError,
+    FhirPathLimits,
+    Node,
+    Options,
+    Services,
+    TypeModel,
+    compile_expression,
+)
 from fhir_views.engine.definition import Text
 from fhir_views.engine.faults import Fault, RowError, ViewError
 
 ROW_INDEX = "rowIndex"
+_SECONDS, _STEPS = 1.0, 200_000
+"""What one expression may take on one element."""
 
 
 class Resource:
@@ -75,7 +86,7 @@ class Compiler:
         self.faults: list[Fault] = []
         self.warnings: dict[str, Fault] = {}
         self._constants = constants
-        self._options = Options(services)
+        self._options = Options(services, FhirPathLimits(seconds=_SECONDS, steps=_STEPS))
         self._compiled: dict[Text, Expression | None] = {}
 
     def expression(self, text: Text) -> Expression | None:

@@ -65,7 +65,10 @@ class Graph:
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     """The client; the family is shared by the tests of a module."""
-    with running(tmp_path_factory.mktemp("graph") / "data") as server, httpx.Client(timeout=60) as http:
+    folder = tmp_path_factory.mktemp("graph")
+    (folder / "server.toml").write_text("[plugins.fhir_graphql]\nmax_seconds = 3\n")
+    flags = ("--config", str(folder / "server.toml"))
+    with running(folder / "data", *flags) as server, httpx.Client(timeout=60) as http:
         family = bundle("transaction", *(entry("PUT", f"{each['resourceType']}/{each['id']}", each) for each in FAMILY))
         assert http.post(server.base, json=family).status_code == 200
         yield Graph(http, server.base)

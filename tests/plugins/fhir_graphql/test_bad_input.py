@@ -1,7 +1,9 @@
 """Wrong and hostile queries: each is refused with its place, and the server goes on."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from tests.plugins.fhir_graphql.conftest import Graph
@@ -100,3 +102,16 @@ def test_instance_that_is_not_there_is_told_as_graphql(graph: Graph) -> None:
     answer = graph.http.post(f"{graph.base}/Patient/nobody/$graphql", json={"query": "{ id }"})
     assert answer.status_code == 404
     assert answer.json()["errors"][0]["extensions"]["code"] == "not-found"
+
+
+def test_expressions_that_take_too_long_are_cut_off_and_others_are_answered_meanwhile(graph: Graph) -> None:
+    ten = "(1|2|3|4|5|6|7|8|9|10)"
+    slow = f"{ten}.select({ten}.select({ten}.select({ten}.select({ten})))).count() > 0"
+    fields = " ".join(f'a{n}: name(fhirpath: "{slow}") {{ family }}' for n in range(40))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(graph.errors, f'{{ Patient(id: "ann") {{ {fields} }} }}')
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert httpx.get(f"{graph.base}/Patient/bob", timeout=30).status_code == 200
+        assert time.monotonic() - started < 2
+        assert "takes longer than 3 s" in waiting.result()[0]

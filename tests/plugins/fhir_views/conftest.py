@@ -96,7 +96,7 @@ class Views:
 def _config(folder: Path) -> Path:
     """Settings under which a test sees in seconds what takes minutes."""
     file = folder / "server.toml"
-    file.write_text("[plugins.fhir_views]\nreconcile_every = 1\nsql_timeout = 3\n")
+    file.write_text("[plugins.fhir_views]\nreconcile_every = 1\nsql_timeout = 3\nrun_seconds = 3\n")
     return file
 
 

@@ -151,3 +151,20 @@ def test_view_that_never_ends_is_refused_and_the_server_goes_on(views: Views) ->
     answer = views.post(RUN, {"name": "viewResource", "resource": {**VALUES, "select": huge}})
     assert views.issue(answer)[:2] == (422, "invalid")
     assert len(views.rows("ViewDefinition/patients/$run")) == 2
+
+
+def test_expression_that_takes_too_long_is_cut_off_with_its_place(views: Views) -> None:
+    ten = "(1|2|3|4|5|6|7|8|9|10)"
+    slow = f"{ten}.select({ten}.select({ten}.select({ten}.select({ten}.select({ten}))))).count()"
+    costly = {**PATIENTS, "select": [{"column": [{"name": "n", "path": slow}]}]}
+    answer = views.post(RUN, {"name": "viewResource", "resource": costly})
+    assert views.issue(answer)[::2] == (422, "viewResource.select[0].column[0].path")
+
+
+def test_view_that_takes_too_long_is_cut_off(views: Views) -> None:
+    ten = "(1|2|3|4|5|6|7|8|9|10)"
+    slow = f"{ten}.select({ten}.select({ten}.select({ten}.select({ten})))).count()"
+    columns = [{"name": f"n{number}", "path": slow} for number in range(20)]
+    costly = {**VALUES, "select": [{"column": columns}]}
+    answer = views.post(RUN, {"name": "viewResource", "resource": costly})
+    assert views.issue(answer)[1] == "too-costly"
