@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -132,21 +133,20 @@ def test_workers_that_lead_in_turn_take_over_at_once(out: Path) -> None:
 
 @pytest.mark.slow
 def test_a_heavy_consumer_does_not_slow_requests_of_other_processes(out: Path) -> None:
-    def slowest(server: Running) -> float:
-        times = []
-        with httpx.Client(timeout=60) as client:
-            for _ in range(50):
-                began = time.perf_counter()
-                client.get(f"{server.base}/Patient/p0").raise_for_status()
-                times.append(time.perf_counter() - began)
-        return sorted(times)[-5]
-
-    with running(out / "data", *PLUGINS, "--workers", "2") as server:
+    with running(out / "data", *PLUGINS, "--workers", "2") as server, ExitStack() as stack:
         _put(server, "p0")
+        clients = [stack.enter_context(httpx.Client(timeout=60)) for _ in range(12)]
+        for client in clients:  # connections to both workers
+            client.get(f"{server.base}/Patient/p0").raise_for_status()
         (out / "heavy").touch()
         _put(server, "p1")
         time.sleep(0.5)
-        assert slowest(server) < 0.15  # one turn of the heavy one's loop takes 0.2 s
+        times = []
+        for client in clients:
+            began = time.perf_counter()
+            client.get(f"{server.base}/Patient/p0").raise_for_status()
+            times.append(time.perf_counter() - began)
+        assert max(times) < 0.8, times  # one turn of the loop of the heavy one takes a second
 
 
 @pytest.mark.slow
