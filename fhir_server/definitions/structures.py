@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/structuredefinition.html
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fhir_server.definitions.definitions import Definitions
@@ -89,7 +89,7 @@ class _Reader:
     def _type(self, path: str, base: str) -> TypeDefinition:
         nested = not base
         above = self._facts.types["BackboneElement" if nested else base]
-        elements = {element.name: element for element in above.elements}
+        elements = {element.name: replace(element, path=f"{path}.{element.name}") for element in above.elements}
         for row in self._rows.get(path, ()):
             element = self._element(row)
             if element is not None:

@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/graphql.html
 """
 
 from fhir_graphql.settings import GraphqlSettings
-from fhir_server.plugins.manifest import Manifest
+from fhir_server.plugin_api import Manifest
 
 MANIFEST = Manifest(
     name="fhir_graphql",

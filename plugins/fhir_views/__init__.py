@@ -1,6 +1,6 @@
 """SQL on FHIR: ViewDefinition as a resource, views run, exported and kept as tables."""
 
-from fhir_server.plugins.manifest import Manifest
+from fhir_server.plugin_api import Manifest
 from fhir_views.settings import ViewSettings
 
 MANIFEST = Manifest(
