@@ -46,7 +46,8 @@ def test_elements_of_the_base_come_first_and_need_not_be_repeated() -> None:
     names = [each.name for each in recipe.elements]
     assert names[:3] == ["id", "meta", "implicitRules"]
     assert names[-4:] == ["name", "made", "step", "cook"]
-    assert recipe.by_name["id"] == R4.types["Patient"].by_name["id"]
+    assert recipe.by_name["id"].path == "Recipe.id"
+    assert recipe.by_name["id"].types == R4.types["Patient"].by_name["id"].types
     assert recipe.url == "http://example.org/Recipe"
 
 
