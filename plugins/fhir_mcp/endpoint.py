@@ -140,7 +140,11 @@ async def _let_in(ctx: PluginContext, asked: RouteRequest, headers: Mapping[str,
     try:
         return await ctx.host.let_in(asked.tenant, asked.headers.get("authorization", ""), asked.base)
     except Unauthorized as error:
-        error.headers["WWW-Authenticate"] = f'Bearer resource_metadata="{asked.root}{METADATA}"'
+        known = [name for name in error.headers if name.lower() == "www-authenticate"]
+        said = [error.headers.pop(name) for name in known] or ["Bearer"]
+        # RFC 9728, section 5.1: one parameter more of the same challenge
+        separator = "," if " " in said[0] else ""
+        error.headers["WWW-Authenticate"] = f'{said[0]}{separator} resource_metadata="{asked.root}{METADATA}"'
         error.headers.update(headers)
         raise
 

@@ -61,9 +61,13 @@ async def url(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[str]:
                  cors_origins=("https://assistant.example",))
     )  # fmt: skip
     async with on_socket(app) as url, httpx.AsyncClient(base_url=url) as http:
-        for resource in (ANN, *(pulse(number) for number in range(20))):
-            answer = await http.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource)
-            assert answer.status_code == 201, answer.text
+        resources = [ANN, *(pulse(number) for number in range(20))]
+        entries = [
+            {"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+            for each in resources
+        ]
+        answer = await http.post("/fhir", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+        assert answer.status_code == 200, answer.text
         yield url
 
 

@@ -87,7 +87,7 @@ async def test_results_and_requests_have_limits(http: httpx.AsyncClient) -> None
 @pytest.mark.parametrize("settings", [{"summary_resources": 5, "summary_lines": 2}], indirect=True)
 async def test_a_summary_says_what_it_leaves_out(http: httpx.AsyncClient) -> None:
     summary = await told(http, "patient_summary", patient="ann")
-    assert "Observation (4, the newest 2):" in summary
+    assert "Observation (5, the newest 2):" in summary
     assert "more than 5 resources" in summary
 
 
