@@ -1,10 +1,11 @@
 """Criteria held against single resources: what is evaluated when something is written, without asking the store."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fhir_server.context import Context
+from fhir_server.dispatch import Open
 from fhir_server.interactions.search import parsed
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.keys import ResourceKey
@@ -17,6 +18,7 @@ Anchor = tuple[str, str]
 """A value that a resource must have: parameter, and the value as one text."""
 
 _ALONE: Final = NoLookup()
+_EVERYTHING: Final = Open()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,14 @@ class Subject:
 
 
 def compile_criteria(ctx: Context, type_: str, query: Iterable[tuple[str, str]]) -> Compiled:
-    """Read the criteria of a type.
+    """Read the criteria of a type; whether somebody may see what matches is another question.
 
     Raises:
         BadRequest: as a search would.
     """
     request = FhirRequest("GET", "search-type", ctx.base, type=type_, query=tuple(query))
     strict = request.but(headers={"prefer": "handling=strict"})
-    node = parsed(ctx, strict).search.branches.get(type_, And())
+    node = parsed(replace(ctx, restriction=_EVERYTHING), strict).search.branches.get(type_, And())
     return Compiled(type_, node, _is_local(node), _anchor(node))
 
 

@@ -14,7 +14,7 @@ MANIFEST = Manifest(
         "register_write_checks",
     ),
     settings=SubscriptionSettings,
-    scopes=("system/Subscription.rsu", "system/SubscriptionTopic.rs"),
+    scopes=("system/Subscription.rus", "system/SubscriptionTopic.rs"),
     sends="What subscribers asked for and may see, to the endpoints of their subscriptions.",
     past_consent=True,
 )  # fmt: skip

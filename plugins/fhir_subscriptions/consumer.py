@@ -77,10 +77,10 @@ def _noted() -> RecordChange:
 
 
 async def _write(ctx: PluginContext, waiting: dict[str, list[FeedChange]]) -> None:
-    written = sum([await append(ctx.store, group, changes) for group, changes in waiting.items()])
+    for group, changes in waiting.items():
+        if await append(ctx.store, group, changes):
+            desk_of(ctx.shared).ring(ctx.tenant, group=group)
     waiting.clear()
-    if written:
-        desk_of(ctx.shared).ring(ctx.tenant)
 
 
 async def _read_topics(ctx: PluginContext, groups: Groups) -> None:
@@ -106,7 +106,7 @@ async def _subscribed(ctx: PluginContext, groups: Groups, change: FeedChange) ->
         if known is not None:
             groups.leave(known.wish)
             await ctx.store.put(RecordChange(MEMBERS.name, known.wish.id, None), _noted())
-            desk_of(ctx.shared).ring(ctx.tenant)
+            desk_of(ctx.shared).ring(ctx.tenant, member=known.wish.id)
         return
     if known is not None and known.mark == wish.mark and (known.state == status or status in ("active", "error")):
         return  # what the server itself wrote, or nothing that matters here
@@ -129,7 +129,7 @@ async def _join(ctx: PluginContext, groups: Groups, wish: Wish, known: Membershi
         await fail(ctx, member, f"its criteria cannot be used: {error}")
         return
     await _remember_tenant(ctx)
-    desk_of(ctx.shared).ring(ctx.tenant)
+    desk_of(ctx.shared).ring(ctx.tenant, member=wish.id)
 
 
 async def _remember_tenant(ctx: PluginContext) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,9 +21,9 @@ from fhir_subscriptions.channels import NotDelivered, Parcel
 from fhir_subscriptions.channels.mail import send_mail
 from fhir_subscriptions.channels.rest_hook import RestHook
 from fhir_subscriptions.consumer import fail
-from fhir_subscriptions.desk import desk_of
+from fhir_subscriptions.desk import Ring, desk_of
 from fhir_subscriptions.log import TENANTS, head_of, numbered, sweep
-from fhir_subscriptions.members import LIVE, Left, all_members, change_member, changed, member_of
+from fhir_subscriptions.members import LIVE, Left, all_members, change_member, changed, member_of, members_of
 from fhir_subscriptions.notification import Kind, Told, bundle_of
 from fhir_subscriptions.numbering import includes_of, numbering
 from fhir_subscriptions.parcels import parcel_of
@@ -60,8 +60,7 @@ class Deliverer:
         swept = 0
         try:
             while True:
-                for tenant in await desk.heard(self._patience(home.now())):
-                    await self._look_at(tenant)
+                await self._look_at(await desk.heard(self._patience(home.now())))
                 self._start_due(home.now())
                 if home.now() - swept > _SWEEP * 1000:
                     swept = home.now()
@@ -77,23 +76,20 @@ class Deliverer:
         nearest = min(self._due.values(), default=now + round(_LONGEST_REST * 1000))
         return min(max((nearest - now) / 1000, 0.0), _LONGEST_REST)
 
-    async def _look_at(self, tenant: str) -> None:
+    async def _look_at(self, rung: set[Ring]) -> None:
         """Find whose events have not arrived, or who is to be sent something at a time."""
-        try:
-            ctx = await self._host.context(tenant, self._bases.get(tenant, ""))
-        except (FhirError, KeyError):
-            return  # it is not served now; it rings again
-        heads: dict[str, int] = {}
-        live = set()
-        async for member in all_members(ctx.store, *LIVE):
-            live.add((tenant, member.wish.id))
-            self._bases.setdefault(tenant, member.base)
-            if member.group not in heads:
-                heads[member.group] = (await head_of(ctx.store, member.group)).number
-            behind = member.state == "requested" or member.delivered < member.total or member.seen < heads[member.group]
-            self._set((tenant, member.wish.id), member, ctx.now(), behind=behind)
-        for place in [each for each in self._due if each[0] == tenant and each not in live]:
-            del self._due[place]
+        for tenant in {ring.tenant for ring in rung}:
+            try:
+                ctx = await self._host.context(tenant, self._bases.get(tenant, ""))
+            except (FhirError, KeyError):
+                continue  # it is not served now; it rings again
+            heads: dict[str, int] = {}
+            async for member in _rung_for(ctx, [ring for ring in rung if ring.tenant == tenant]):
+                self._bases.setdefault(tenant, member.base)
+                if member.group not in heads:
+                    heads[member.group] = (await head_of(ctx.store, member.group)).number
+                new = member.seen < heads[member.group] or member.delivered < member.total
+                self._set((tenant, member.wish.id), member, ctx.now(), behind=new or member.state == "requested")
 
     def _set(self, place: tuple[str, str], member: Membership, now: int, *, behind: bool) -> None:
         """Note when a subscription is to be looked at again."""
@@ -117,7 +113,7 @@ class Deliverer:
         desk = desk_of(self._host.shared)
         if place in self._again:
             self._again.discard(place)
-            desk.ring(place[0])
+            desk.ring(place[0], member=place[1])
         desk.nudge()
 
     async def _serve(self, tenant: str, id_: str) -> None:
@@ -229,6 +225,22 @@ class Deliverer:
                 await sweep(ctx.store, now - round(self._settings.kept * 1000))
             except (FhirError, KeyError):
                 continue
+
+
+async def _rung_for(ctx: PluginContext, rung: Sequence[Ring]) -> AsyncIterator[Membership]:
+    """Yield the subscriptions at work that rings are about."""
+    if any(not ring.group and not ring.member for ring in rung):
+        async for member in all_members(ctx.store, *LIVE):
+            yield member
+        return
+    for ring in rung:
+        if ring.group:
+            async for member in members_of(ctx.store, ring.group):
+                yield member
+        else:
+            found = await member_of(ctx.store, ring.member)
+            if found is not None and found.state in LIVE:
+                yield found
 
 
 def _is_quiet(member: Membership, now: int) -> bool:

@@ -1,31 +1,39 @@
 """Desk: what the consumer and the deliverer of one process share: a bell, and the store of the default tenant."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.plugin_api import PluginStore
+
+
+class Ring(NamedTuple):
+    """What there is something new for; neither a group nor a member: for all of the tenant."""
+
+    tenant: str
+    group: str = ""
+    member: str = ""
 
 
 class Desk:
     """Made once for each process that leads."""
 
     def __init__(self) -> None:
-        self._rung: set[str] = set()
+        self._rung: set[Ring] = set()
         self._bell = asyncio.Event()
         self._opened = asyncio.Event()
         self._home: PluginStore | None = None
 
-    def ring(self, tenant: str) -> None:
-        """Say that there is something new in a tenant."""
-        self._rung.add(tenant)
+    def ring(self, tenant: str, *, group: str = "", member: str = "") -> None:
+        """Say that there is something new for a group, for one subscription, or for all of a tenant."""
+        self._rung.add(Ring(tenant, group, member))
         self._bell.set()
 
     def nudge(self) -> None:
         """Say that something is due at another time than before."""
         self._bell.set()
 
-    async def heard(self, patience: float | None) -> set[str]:
-        """Wait for a ring, for so many seconds at most; return the tenants that rang."""
+    async def heard(self, patience: float | None) -> "set[Ring]":
+        """Wait for a ring, for so many seconds at most; return what rang."""
         try:
             await asyncio.wait_for(self._bell.wait(), patience)
         except TimeoutError:

@@ -36,6 +36,18 @@ async def all_members(store: PluginStore, *states: str) -> AsyncIterator[Members
         after = page[-1].key
 
 
+async def members_of(store: PluginStore, group: str) -> AsyncIterator[Membership]:
+    """Yield the members of a group that are at work."""
+    after = None
+    where = (Where("group", "=", group),)
+    while page := await store.find(MEMBERS.name, where, after=after, limit=1_000):
+        for record in page:
+            member = read_member(record.value)
+            if member.state in LIVE:
+                yield member
+        after = page[-1].key
+
+
 async def change_member(store: PluginStore, id_: str, mark: str, **changes: Any) -> Membership | None:
     """Write some things of a member, if it still asks for what it did (`mark`); return it as it is then."""
     while True:

@@ -90,6 +90,6 @@ class Receiver:
         """Wait until something holds of what came."""
         until = time.monotonic() + seconds
         while not holds(self.got):
-            assert time.monotonic() < until, [(each.method, each.path, each.body[:200]) for each in self.got]
+            assert time.monotonic() < until, [(each.method, each.path, each.body[:80]) for each in self.got][-9:]
             time.sleep(0.02)
         return self.got
