@@ -7,8 +7,8 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from fhir_server.audit.ledger import Ledger, leaf_of
-from fhir_server.audit.merkle import Range, consistency, inclusion
+from fhir_server.audit.ledger import Ledger, kept_leaves, leaf_of
+from fhir_server.audit.merkle import Range, consistency, inclusion, leaf_hash
 from fhir_server.audit.sight import sees_all
 from fhir_server.context import Context
 from fhir_server.errors import BadValue, Forbidden, NotFound
@@ -30,18 +30,27 @@ async def _head(ctx: Context, call: Call) -> Outputs:
 
 
 async def _inclusion(ctx: Context, call: Call) -> Outputs:
-    """Prove that an event is in the tree. Raises NotFound, BadValue: the tree of that size does not have it."""
+    """Prove that an event is in the tree, also one that retention has removed.
+
+    Raises:
+        NotFound: there never was such an event.
+        BadValue: the tree of that size does not have it.
+    """
     ledger, id_ = _ledger(ctx), call.request.id or ""
     size = await _size(ledger, call.inputs.one("size", 0), "size")
-    entry = await ctx.store.audit.read(int(id_)) if id_.isascii() and id_.isdigit() and len(id_) < 16 else None
-    if entry is None:
+    seq = int(id_) if id_.isascii() and id_.isdigit() and len(id_) < 16 else 0
+    entry = await ctx.store.audit.read(seq)
+    kept = [] if entry is not None or seq < 1 else await kept_leaves(ctx.store.records, seq - 1, 1)
+    if entry is None and not kept:
         raise NotFound(f"there is no AuditEvent/{id_}", expression="http.url")
-    if entry.seq > size:
+    if seq > size:
         raise BadValue(f"the tree of {size} events does not have AuditEvent/{id_} yet", expression="size")
-    path = await _hashes(ledger, inclusion(entry.seq - 1, size))
-    root = _text(await ledger.hash_of((0, size)))
-    own_ = [("index", entry.seq - 1), ("size", size), ("root", root), ("entry", _text(leaf_of(entry)))]
-    return Outputs([*own_, *(("hash", each) for each in path)])
+    path = await _hashes(ledger, inclusion(seq - 1, size))
+    values = [("index", seq - 1), ("size", size), ("root", _text(await ledger.hash_of((0, size))))]
+    if entry is not None:
+        values.append(("entry", _text(leaf_of(entry))))
+    values.append(("leaf", _text(kept[0] if entry is None else leaf_hash(leaf_of(entry)))))
+    return Outputs([*values, *(("hash", each) for each in path)])
 
 
 async def _consistency(ctx: Context, call: Call) -> Outputs:

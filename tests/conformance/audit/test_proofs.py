@@ -1,8 +1,10 @@
 """Proofs over HTTP, checked with nothing but what the answers say."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
+from fhir_server.audit.events import Agent, Event, agent_text, row_of
+from fhir_server.audit.ledger import Ledger
 from fhir_server.audit.merkle import consistent, included, leaf_hash
 from tests.conformance.audit.conftest import Audited
 
@@ -50,3 +52,20 @@ async def test_what_the_log_does_not_have_is_refused(audited: Audited) -> None:
         ("$consistency-proof?first=3&second=2", 400),
     ):
         assert (await audited.ehr.fhir(f"AuditEvent/{url}", token)).status_code == status
+
+
+async def test_an_event_that_retention_has_removed_is_still_proved(audited: Audited) -> None:
+    store = audited.ehr.desk.store
+    old = [row_of(1, agent_text(Agent("ann")), Event("read", 200, f"Patient/{number}", 1)) for number in range(300)]
+    await store.audit.append(old)  # a log takes no older time than its newest, so these are as young as the others
+    before = await asked(audited, "7/$inclusion-proof")
+    await Ledger(store, lambda: 1).cut(256, lambda written: [])
+    await store.audit.cut(257)
+    assert (await audited.ehr.fhir("AuditEvent/7", await audited.token())).status_code == 404
+    after = await asked(audited, f"7/$inclusion-proof?size={before['size'][0]}")
+    assert "entry" not in after
+    assert after["leaf"] == before["leaf"] == [b64encode(leaf_hash(b64decode(before["entry"][0]))).decode()]
+    hashes = [b64decode(each) for each in after["hash"]]
+    assert included(b64decode(after["leaf"][0]), 6, after["size"][0], hashes, b64decode(before["root"][0]))
+    total = (await audited.ehr.fhir("AuditEvent?_summary=count", await audited.token())).json()["total"]
+    assert total <= await store.audit.size() - 256
