@@ -191,6 +191,7 @@ class Settings(BaseModel):
     feed_retry_for: Positive = Field(
         86_400, description="Seconds for which a delivery is tried before it becomes a dead letter."
     )
+    feed_alarm: Positive = Field(600, description="Seconds after which a consumer that takes nothing raises an alarm.")
     feed_waiting: Positive = Field(
         1_000, description="Most changes that wait for another try beside the stream, for each partition of a consumer."
     )

@@ -24,6 +24,7 @@ HOME: Final = "default"
 ORDERED: Final = "!"
 """Ends the ring that says that orders were given."""
 
+_UNKNOWN: Final = -1
 _AFTER_FAULT: Final = 5.0
 _LOOK: Final = 0.005
 
@@ -130,9 +131,11 @@ class Feed:
             after = page[-1].key
         new = {consumer.name: self._now() for consumer in self.consumers if consumer.name not in self._began}
         self._began.update(new)
+        there = set(self._stores.tenants())
+        gone = [RecordChange(SEEN.name, tenant, None) for tenant in self._left if tenant not in there]
         began = [RecordChange(SEEN.name, f"~{name}", {"began": at}) for name, at in new.items()]
         names = sorted(consumer.name for consumer in self.consumers)
-        await home.commit((), [*began, RecordChange(SEEN.name, REGISTERED, {"consumers": names})])
+        await home.commit((), [*gone, *began, RecordChange(SEEN.name, REGISTERED, {"consumers": names})])
 
     async def _look_around(self) -> None:
         """Find tenants that were written while nobody heard."""
@@ -153,7 +156,7 @@ class Feed:
         if left.due and tenant not in self._timers:
             self._remind(tenant, left.due)
         with suppress(KeyError, StoreError):
-            return await self._stores.head(tenant) > left.txid
+            return await self._stores.head(tenant) != left.txid  # lower in a tenant that was restored
         return False
 
     def _look_at(self, tenant: str) -> None:
@@ -221,6 +224,9 @@ class Feed:
 
     async def _note(self, tenant: str, left: Left) -> None:
         """Remember how a tenant was left, so that it is not opened again for nothing."""
+        with suppress(KeyError, StoreError):
+            head = await self._stores.head(tenant)
+            left = Left(head if head <= left.txid else _UNKNOWN, left.due)
         self._left[tenant] = left
         if left.due:
             self._remind(tenant, left.due)

@@ -237,6 +237,9 @@ class Lane:
             "consumer %s of %s takes nothing, failed %d times; it is tried again in %d s",
             self._consumer.name, self._ground.tenant, attempts, (self.outage.until - now) // 1_000,
         )  # fmt: skip
+        if now - since >= self._ground.settings.feed_alarm * 1_000:
+            said = f"it takes nothing ({reason.partition(':')[0]}); see `fhir-server feed status`"
+            raise_alert(Alert("feed-failing", self._ground.tenant, said, self._consumer.name))
 
     async def _wait_out(self, changes: Sequence[FeedChange]) -> bool:
         """Wait for the next try of a stream that is stopped; False if it is to be given up."""

@@ -62,7 +62,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a tenant was left with: up to which txid all is done, when there is more to do (milliseconds, 0: never)."""
+    """What a tenant was left with: up to which txid all is done (-1: not known), and when there is more to do
+    (milliseconds, 0: never)."""
 
     txid: int
     due: int
