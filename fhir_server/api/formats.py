@@ -18,6 +18,7 @@ JSON_PATCH = "application/json-patch+json"
 XML_PATCH = "application/xml-patch+xml"
 # Content that an operation may be given as it is; it gets it as a Binary.
 GRAPHQL = "application/graphql"
+NDJSON = ("application/fhir+ndjson", "application/ndjson", "application/x-ndjson")
 ARCHIVES = frozenset(("application/gzip", "application/x-gzip", "application/tar+gzip", "application/octet-stream"))
 _VERSIONS = frozenset(("4.0", "4.0.1"))
 _MAX_CACHED = 512
