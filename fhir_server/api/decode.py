@@ -217,7 +217,8 @@ async def _payload(head: Head, found: Route, interaction: str, sent: tuple[bytes
     if found.type == "Binary" and interaction in ("create", "update") and is_content(body, media.name):
         return *_content(head, found, body, media.name), url_query
     if interaction == "operation" and (
-        media.name in formats.ARCHIVES or (media.name == formats.GRAPHQL and found.operation in parts.any_format)
+        media.name in formats.ARCHIVES
+        or (media.name in (formats.GRAPHQL, *formats.NDJSON) and found.operation in parts.any_format)
     ):
         return wrapped(body, header, {}, None), formats.FHIR_JSON, url_query
     formats.check_body_type(media)
