@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -19,12 +18,17 @@ from fhir_server.auth.providers import Provider
 from fhir_server.auth.records import LAUNCHES
 from fhir_server.auth.secrets import digest, new_handle, same
 from fhir_server.auth.user_administration import UserAsked, add_user, change_user
-from fhir_server.auth.users import User, all_users, save_user
+from fhir_server.auth.users import User, find_identified, save_user
 from fhir_server.errors import FhirError
 from fhir_server.storage.base import RecordChange, RecordChanged
 
 if TYPE_CHECKING:
     from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+
+try:
+    import httpx2 as http  # the successor of httpx, which Authlib takes where it is installed
+except ImportError:
+    import httpx as http  # type: ignore[no-redef]
 
 _PATIENCE = 900
 _TIMEOUT = 15.0
@@ -39,12 +43,12 @@ class FederationFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One sign-in at a provider: where it ends here, and how the provider is reached (for tests)."""
+    """One sign-in at a provider: where it ends here, and how the provider is reached (for tests, by `http`)."""
 
     desk: Desk
     provider: Provider
     redirect_uri: str
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: Any = None
 
     def client(self) -> "AsyncOAuth2Client":
         """Return a client of the provider."""
@@ -98,7 +102,7 @@ async def finish(way: Way, form: Mapping[str, str], cookie: str) -> tuple[User, 
             )
             keys = (await client.request("GET", told["jwks_uri"], withhold_token=True)).raise_for_status().json()
         claims = _claims(way, str(token.get("id_token", "")), keys, str(kept["nonce"]))
-    except (AuthlibBaseError, JoseError, httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (AuthlibBaseError, JoseError, http.HTTPError, ValueError, KeyError, TypeError) as error:
         raise FederationFailed(f"{type(error).__name__}: {error}") from None
     return await _user(way, claims), str(kept["request"])
 
@@ -108,7 +112,7 @@ async def _configuration(way: Way, client: "AsyncOAuth2Client") -> dict[str, Any
     try:
         answer = await client.request("GET", way.provider.issuer.rstrip("/") + PATH, withhold_token=True)
         told: dict[str, Any] = answer.raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
+    except (http.HTTPError, ValueError) as error:
         raise FederationFailed(f"the provider does not answer: {type(error).__name__}") from None
     if told.get("issuer") != way.provider.issuer:
         raise FederationFailed(f"the provider calls itself {str(told.get('issuer'))[:100]!r}")
@@ -151,14 +155,13 @@ async def _user(way: Way, claims: Mapping[str, Any]) -> User:
     """Return the user of an identity; one who is not known is made where the provider may."""
     desk, provider = way.desk, way.provider
     identity = f"{provider.issuer}|{claims['sub']}"
-    known = [user for user in await all_users(desk) if identity in user.identities]
+    known = await find_identified(desk, identity)
     asked = _asked(provider, claims)
     try:
-        if known:
-            user = known[0] if known[0].active else None
-            if user is None:
+        if known is not None:
+            if not known.active:
                 raise FederationFailed("this account is switched off here")
-            return await change_user(desk, user, asked) if asked != UserAsked() else user
+            return await change_user(desk, known, asked) if asked != UserAsked() else known
         if not provider.provision:
             raise FederationFailed("this account is not known here; ask an administrator")
         name = str(claims.get(provider.name_claim) or claims["sub"])

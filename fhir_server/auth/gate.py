@@ -45,6 +45,7 @@ class _Known:
     settings: Settings
     tokens: Tokens
     desk: Desk
+    limits: Limits | None
 
     def fits(self, tenant: Housed) -> bool:
         """Tell whether the tenant is as it was when this was made."""
@@ -62,7 +63,6 @@ class Gate:
         self._facts, self._now = facts, now
         self._known: dict[str, _Known] = {}
         self._limits = Limits(settings, now)
-        self._limited = self._limits.has("client", "user", "tenant")
         roles_of(settings.roles_file)  # refused now, not at the first token
         providers_of(settings.providers_file)
 
@@ -70,16 +70,9 @@ class Gate:
         """Return what the caller was granted. Raises Unauthorized."""
         known = await self._of(tenant, base)
         access = await known.tokens.access(known.desk, header)
-        if self._limited:
-            self._spend(tenant.name, access.grant)
+        if known.limits is not None:
+            _spend(known.limits, tenant.name, access.grant)
         return access
-
-    def _spend(self, tenant: str, grant: Grant) -> None:
-        """Count a request. Raises TooManyRequests."""
-        self._limits.spend("tenant", tenant)
-        self._limits.spend("client", f"{tenant} {grant.client}")
-        if grant.user:
-            self._limits.spend("user", f"{tenant} {grant.user}")
 
     async def under(self, tenant: Housed, base: str, grant_id: str) -> Access:
         """Return what a grant gives, for work that goes on by itself. Raises Unauthorized: it has ended."""
@@ -105,9 +98,10 @@ class Gate:
         if known is None or not known.fits(tenant):
             narrow = partial(narrowed_to, tenant, tenant.settings, self._now)
             desk = Desk(tenant.store, tenant.settings, base, base, self._now)
-            known = _Known(
-                tenant.parameters, tenant.settings, Tokens(self._facts, narrow, tenant.parameters, tenant.name), desk
-            )
+            tokens = Tokens(self._facts, narrow, tenant.parameters, tenant.name)
+            limits = self._limits.under(tenant.settings)
+            limited = limits.has("client", "user", "tenant")
+            known = _Known(tenant.parameters, tenant.settings, tokens, desk, limits if limited else None)
             self._known[tenant.name] = known
         elif known.desk.base != base:
             known = self._known[tenant.name] = replace(known, desk=replace(known.desk, base=base, issuer=base))
@@ -116,6 +110,14 @@ class Gate:
     def forget(self, tenant: str) -> None:
         """Forget what is kept of a tenant, whose store is about to be closed."""
         self._known.pop(tenant, None)
+
+
+def _spend(limits: Limits, tenant: str, grant: Grant) -> None:
+    """Count a request. Raises TooManyRequests."""
+    limits.spend("tenant", tenant)
+    limits.spend("client", f"{tenant} {grant.client}")
+    if grant.user:
+        limits.spend("user", f"{tenant} {grant.user}")
 
 
 def narrowed_to(tenant: Housed, settings: Settings, now: Callable[[], int], type_: str, query: str) -> Node:

@@ -61,6 +61,12 @@ class Limits:
         self._now = now
         self._leases: OrderedDict[tuple[str, int, str], _Lease] = OrderedDict()
 
+    def under(self, settings: Settings) -> "Limits":
+        """Return the limits of a tenant with settings of its own, counted in the same file."""
+        other = Limits(settings, self._now)
+        other._counts, other._leases = self._counts, self._leases
+        return other
+
     def has(self, *kinds: str) -> bool:
         """Tell whether there is a limit of one of these kinds."""
         return any(kind in self._rules for kind in kinds)

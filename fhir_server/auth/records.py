@@ -10,6 +10,9 @@ CLIENTS = Collection("auth.clients", (RecordField("name"),))
 USERS = Collection("auth.users", (RecordField("name", unique=True), RecordField("subject")))
 """People who sign in, by random id; `name` is folded, `subject` is `Practitioner/1`."""
 
+IDENTITIES = Collection("auth.identities", (RecordField("user"),))
+"""Which user an identity at a provider is, by its digest; written with the user."""
+
 SESSIONS = Collection("auth.sessions", (RecordField("user"), _EXPIRES))
 """Signed-in browsers, by the digest of their cookie."""
 
@@ -42,4 +45,18 @@ APP_STATE = Collection(
 MASKS = Collection("auth.masks")
 """What is hidden from the users of roles: one record with the rules of all."""
 
-COLLECTIONS = (CLIENTS, USERS, SESSIONS, GRANTS, CODES, TOKENS, LAUNCHES, KEYS, ONCE, COUNTERS, APP_STATE, MASKS)
+COLLECTIONS = (
+    CLIENTS,
+    USERS,
+    IDENTITIES,
+    SESSIONS,
+    GRANTS,
+    CODES,
+    TOKENS,
+    LAUNCHES,
+    KEYS,
+    ONCE,
+    COUNTERS,
+    APP_STATE,
+    MASKS,
+)

@@ -12,7 +12,6 @@ import msgspec
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import grants_of, revoke_grant
 from fhir_server.auth.passwords import fault
-from fhir_server.auth.records import USERS
 from fhir_server.auth.roles import roles_of
 from fhir_server.auth.secrets import new_handle
 from fhir_server.auth.sessions import close_all
@@ -20,6 +19,8 @@ from fhir_server.auth.users import (
     NameTaken,
     User,
     all_users,
+    delete_user,
+    find_identified,
     folded,
     new_user,
     read_named,
@@ -29,7 +30,6 @@ from fhir_server.auth.users import (
 )
 from fhir_server.errors import BadValue, Conflict, NotFound
 from fhir_server.model.keys import is_id
-from fhir_server.storage.base import RecordChange
 
 _NAME = re.compile(r"[\w.@+\-]{1,100}")
 _SUBJECTS = ("Practitioner", "PractitionerRole", "Patient", "RelatedPerson", "Person", "Device")
@@ -113,7 +113,7 @@ async def change_user(desk: Desk, user: User, asked: UserAsked) -> User:
 async def remove_user(desk: Desk, user: User) -> None:
     """Remove a user and end all that they granted. Raises Conflict for the last administrator."""
     await _keep_an_admin(desk, user, None)
-    await desk.put(RecordChange(USERS.name, user.id, None))
+    await delete_user(desk, user)
     await end_all(desk, user.id)
 
 
@@ -182,6 +182,10 @@ async def _check(desk: Desk, user: User) -> None:
         issuer, _, subject = identity.rpartition("|")
         if not issuer.startswith("http") or not subject:
             raise BadValue(f"{identity[:100]!r} is no identity: ISSUER|SUBJECT")
+    for identity in user.identities:
+        other = await find_identified(desk, identity)
+        if other is not None and other.id != user.id:
+            raise Conflict(f"the identity {identity[:200]!r} is that of {other.name!r}")
 
 
 async def _keep_an_admin(desk: Desk, before: User, after: User | None) -> None:

@@ -11,12 +11,15 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fhir_server.auth.desk import Desk
-from fhir_server.auth.records import COUNTERS, USERS
+from fhir_server.auth.records import COUNTERS, IDENTITIES, USERS
 from fhir_server.auth.secrets import digest, new_handle
 from fhir_server.errors import Busy
 from fhir_server.storage.base import Record, RecordChange, RecordChanged, Where
 
 _TRIES = 20
+_COMPLETE = "~complete"
+"""The record that says that the index of identities has all users in it."""
+
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody has this password")
 """Checked for names that do not exist, so that the time of an answer says nothing."""
@@ -106,7 +109,8 @@ async def all_users(desk: Desk) -> list[User]:
 async def save_user(desk: Desk, user: User) -> None:
     """Store a user. Raises NameTaken."""
     try:
-        await desk.put(RecordChange(USERS.name, user.id, asdict(user)))
+        before = await read_user(desk, user.id)
+        await desk.put(RecordChange(USERS.name, user.id, asdict(user)), *_identified(before, user))
     except RecordChanged:
         raise NameTaken(f"there is a user {user.name!r} already") from None
 
@@ -117,11 +121,43 @@ async def update_user(desk: Desk, user_id: str, change: Callable[[User], User]) 
         record = await desk.get(USERS.name, user_id)
         if record is None:
             return None
-        user = change(_read(record))
+        before = _read(record)
+        user = change(before)
         with suppress(RecordChanged):
-            await desk.put(RecordChange(USERS.name, user_id, asdict(user), expected=record.revision))
+            written = RecordChange(USERS.name, user_id, asdict(user), expected=record.revision)
+            await desk.put(written, *_identified(before, user))
             return user
     raise Busy("others change this user all the time; try again")
+
+
+def _identified(before: User | None, after: User | None) -> list[RecordChange]:
+    """Return what changes in the index of identities when a user does."""
+    was, now = (set(user.identities) if user else set() for user in (before, after))
+    gone = [RecordChange(IDENTITIES.name, digest(identity), None) for identity in sorted(was - now)]
+    user_id = after.id if after else ""
+    return gone + [RecordChange(IDENTITIES.name, digest(each), {"user": user_id}) for each in sorted(now - was)]
+
+
+async def delete_user(desk: Desk, user: User) -> None:
+    """Delete a user, and that their identities are theirs."""
+    await desk.put(RecordChange(USERS.name, user.id, None), *_identified(user, None))
+
+
+async def find_identified(desk: Desk, identity: str) -> User | None:
+    """Return the user of an identity, `issuer|subject`, one who is switched off too; by the index alone."""
+    if await desk.get(IDENTITIES.name, _COMPLETE) is None:
+        await _index_identities(desk)
+    record = await desk.get(IDENTITIES.name, digest(identity))
+    user = await read_user(desk, str(record.value["user"])) if record else None
+    return user if user is not None and identity in user.identities else None
+
+
+async def _index_identities(desk: Desk) -> None:
+    """Make the index of users that an earlier release stored, once."""
+    for user in await all_users(desk):
+        if user.identities:
+            await desk.put(*_identified(None, user))
+    await desk.put(RecordChange(IDENTITIES.name, _COMPLETE, {"user": ""}))
 
 
 async def with_password(user: User, password: str, *, change: bool = False) -> User:

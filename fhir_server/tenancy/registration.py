@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from pydantic import ValidationError
 
+from fhir_server.auth.limits import BadLimit, rules_of
 from fhir_server.errors import BadValue
 from fhir_server.settings import Settings
 
@@ -21,6 +22,7 @@ OVERRIDES: Final = (
     "update_create", "integrity_on_delete", "integrity_on_write", "search_timeout", "max_includes", "shared_types",
     "token_life", "refresh_life", "refresh_grace", "code_life", "session_life", "sign_in_failures", "sign_in_lock",
     "password_length", "strong_roles", "break_glass_roles", "break_glass_life",
+    "rate_tenant", "rate_client", "rate_user", "consent", "consent_default", "app_state_bytes", "app_state_most",
 )  # fmt: skip
 """The settings that a tenant may have its own value of (docs/tenants.md)."""
 
@@ -100,7 +102,9 @@ def _check_settings(given: Mapping[str, Any], settings: Settings) -> None:
     if unknown:
         raise BadValue(f"a tenant has no {', '.join(unknown)[:200]} of its own; it may have {', '.join(OVERRIDES)}")
     try:
-        _merged(settings, given)
+        rules_of(_merged(settings, given))
+    except BadLimit as error:
+        raise BadValue(str(error)) from None
     except ValidationError as error:
         said = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
         raise BadValue(said[:500]) from None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-import httpx
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -65,7 +64,7 @@ class Service:
     fetcher: JwksFetcher = field(init=False)
     brands: Brands | None = field(init=False)
     limits: Limits = field(init=False)
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: Any = None
     """How OpenID providers are reached, where not by the network."""
 
     def __post_init__(self) -> None:

@@ -94,3 +94,30 @@ async def test_a_client_that_is_removed_takes_its_grants_with_it(ehr: Ehr) -> No
     form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": "public-app"}
     assert (await ehr.token(form)).status_code in (400, 401)
     assert (await _ask(ehr, await _admin(ehr), "GET", "/clients/secret-app")).json()["secrets"] == 1
+
+
+async def test_a_client_is_changed_where_it_is_named_and_nowhere_else(ehr: Ehr) -> None:
+    admin = await _admin(ehr)
+    before = (await _ask(ehr, admin, "GET", "/clients/public-app")).json()
+    token = await ehr.bearer("user/*.rs", user=ehr.doctor)
+    assert (await ehr.fhir("Patient", token)).status_code == 200
+    change = {"name": "Curves", "scopes": "user/Observation.rs", "state_codes": ["https://app.example|keys"]}
+    changed = await _ask(ehr, admin, "PATCH", "/clients/public-app", change)
+    assert changed.status_code == 200
+    assert changed.json() == before | change | {"origins": ["https://app.example"]}
+    for wrong, status in (
+        ({"scopes": "everything"}, 400), ({"redirect_uris": ["javascript:alert(1)"]}, 400), ({"nothing": 1}, 400),
+        ({"kind": "asymmetric"}, 400), ({"redirect_uris": []}, 400),
+    ):  # fmt: skip
+        refused = await _ask(ehr, admin, "PATCH", "/clients/public-app", wrong)
+        assert refused.status_code == status, (wrong, refused.text)
+    assert (await _ask(ehr, admin, "GET", "/clients/public-app")).json() == before | change | {
+        "origins": ["https://app.example"]
+    }
+    assert (await _ask(ehr, admin, "PATCH", "/clients/nobody", change)).status_code == 404
+    assert (await _ask(ehr, token, "PATCH", "/clients/public-app", change)).status_code == 403
+    asked = await ehr.granted("user/*.cruds")
+    assert "user/Observation.rs" in asked["scope"]
+    assert "user/*.cruds" not in asked["scope"]
+    assert (await _ask(ehr, admin, "PATCH", "/clients/public-app", {"active": False})).status_code == 200
+    assert (await ehr.asked("user/*.rs")).status_code in (400, 401, 403)

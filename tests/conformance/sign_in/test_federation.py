@@ -1,17 +1,32 @@
 """Signing in at an OpenID provider, which here is another one of our own servers."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock, patch
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from fhir_server.auth.clients import Client, save_client
+from fhir_server.auth.federation import http
 from fhir_server.auth.providers import BadProviders, providers_of
+from fhir_server.auth.records import USERS
 from fhir_server.auth.secrets import digest
-from fhir_server.auth.users import all_users, find_named, new_user, save_user
+from fhir_server.auth.user_administration import UserAsked, add_user
+from fhir_server.auth.users import (
+    all_users,
+    delete_user,
+    find_identified,
+    find_named,
+    new_user,
+    save_user,
+    update_user,
+)
+from fhir_server.errors import Conflict
+from fhir_server.storage.base import RecordChange
 from tests.conformance.smart.conftest import ORIGIN, PASSWORD, Ehr, started
 
 AWAY = "http://idp.example"
@@ -27,15 +42,16 @@ class Two:
     browser: httpx.AsyncClient
 
 
-class _Moved(httpx.AsyncBaseTransport):
-    """Reaches the provider by its own name, which its application is served under."""
+def _moved(app: object, library: Any = httpx) -> Any:
+    """Return what reaches the provider by its own name, for a client of either HTTP library."""
+    inner = library.ASGITransport(app=app)
 
-    def __init__(self, app: object) -> None:
-        self._inner = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+    class Moved(library.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            assert request.url.host == "idp.example"
+            return await inner.handle_async_request(request)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert request.url.host == "idp.example"
-        return await self._inner.handle_async_request(request)
+    return Moved()
 
 
 def _providers(folder: Path, **more: str) -> Path:
@@ -57,8 +73,8 @@ async def two(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[T
         client = Client("ours", "The other server", "symmetric", (back,), secrets=(digest(SECRET),), trusted=True)
         await save_client(there.desk, client)
         assert here.app.authorization is not None
-        here.app.authorization.transport = _Moved(there.app)
-        async with httpx.AsyncClient(transport=_Moved(there.app), base_url=AWAY) as browser:
+        here.app.authorization.transport = _moved(there.app, http)
+        async with httpx.AsyncClient(transport=_moved(there.app), base_url=AWAY) as browser:
             yield Two(here, there, browser)
 
 
@@ -145,3 +161,30 @@ def test_a_providers_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None
     path = _providers(tmp_path, colour='"red"')
     with pytest.raises(BadProviders, match="colour"):
         providers_of(path)
+
+
+async def test_who_an_identity_is_comes_from_an_index(ehr: Ehr) -> None:
+    """As with thousands of users: nobody is looked through; what an earlier release stored is indexed once."""
+    desk = ehr.desk
+    old = new_user("old", identities=("https://idp.example|old",))
+    await desk.put(RecordChange(USERS.name, old.id, asdict(old)))  # as it was stored before there was an index
+    found = await find_identified(desk, "https://idp.example|old")
+    assert found is not None and found.id == old.id
+    user = new_user("fed", identities=("https://idp.example|1", "https://idp.example|2"))
+    await save_user(desk, user)
+    scanned = AsyncMock(side_effect=AssertionError("users were looked through"))
+    with patch("fhir_server.auth.users.all_users", scanned):
+        for identity in user.identities:
+            found = await find_identified(desk, identity)
+            assert found is not None and found.id == user.id
+        await update_user(desk, user.id, lambda one: replace(one, identities=("https://idp.example|2",)))
+        assert await find_identified(desk, "https://idp.example|1") is None
+        assert await find_identified(desk, "https://idp.example|2") is not None
+        await delete_user(desk, replace(user, identities=("https://idp.example|2",)))
+        assert await find_identified(desk, "https://idp.example|2") is None
+
+
+async def test_an_identity_is_that_of_one_user(ehr: Ehr) -> None:
+    await add_user(ehr.desk, UserAsked(name="one", identities=("https://idp.example|7",)))
+    with pytest.raises(Conflict, match="is that of 'one'"):
+        await add_user(ehr.desk, UserAsked(name="two", identities=("https://idp.example|7",)))

@@ -154,3 +154,33 @@ async def test_a_creation_that_was_cut_off_is_finished_by_the_same_call(tmp_path
         assert (await one.http.get("/t/a/fhir/metadata")).status_code in (200, 404)
         again = await one.made("a")
         assert again["oneTimePassword"] != made["oneTimePassword"]
+
+
+async def test_a_tenant_has_rate_limits_of_its_own(smart_house: House) -> None:
+    headers = {tenant: await smart_house.token(tenant) for tenant in ("a", "b")}
+    limit = {"settings": {"rate_tenant": "3/hour"}}
+    assert (await smart_house.operator.patch(f"{ADMIN}/a", json=limit)).status_code == 200
+    await asyncio.sleep(1.1)
+    for tenant, expected in (("a", [200, 200, 200, 429]), ("b", [200] * 4)):
+        asked = [await smart_house.http.get(f"/t/{tenant}/fhir/Patient", headers=headers[tenant]) for _ in range(4)]
+        assert [answer.status_code for answer in asked] == expected
+    refused = await smart_house.http.get("/t/a/fhir/Patient", headers=headers["a"])
+    assert 0 < int(refused.headers["retry-after"]) <= 3_600
+    wrong = await smart_house.operator.patch(f"{ADMIN}/a", json={"settings": {"rate_user": "often"}})
+    assert wrong.status_code == 400 and "rate_user" in wrong.text
+    assert (await smart_house.operator.patch(f"{ADMIN}/a", json={"settings": {"rate_tenant": None}})).status_code == 200
+    await asyncio.sleep(1.1)
+    assert (await smart_house.http.get("/t/a/fhir/Patient", headers=headers["a"])).status_code == 200
+
+
+async def test_a_tenant_under_a_legal_hold_is_not_erased(smart_house: House) -> None:
+    header = await smart_house.token("a", roles=("admin",))
+    url = "/t/a/fhir/Patient/x"
+    assert (await smart_house.http.put(url, json=PATIENT | {"id": "x"}, headers=header)).status_code == 201
+    for action, status in (("place", 409), ("release", 200)):
+        parts = [{"name": "action", "valueCode": action}, {"name": "reason", "valueString": "case 7"}]
+        asked = {"resourceType": "Parameters", "parameter": parts}
+        placed = await smart_house.http.post(f"{url}/$legal-hold", json=asked, headers=header)
+        assert placed.status_code == 200, placed.text
+        answer = await smart_house.operator.post(f"{ADMIN}/a/erase", json={"confirm": "a"})
+        assert answer.status_code == status, answer.text
