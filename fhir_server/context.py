@@ -58,7 +58,7 @@ class Caller:
 
     grant: what they were granted, by id; `*` where nothing is asked for. client: the app. subject: who the user is in
     the record, `Practitioner/1`. user: id of the account. patients: ids of those to whom the grant is bound.
-    emergency: whether the grant opens a record past consent and labels.
+    emergency: whether the grant opens a record past consent and labels. scopes: what the token allows.
     """
 
     name: str = "anonymous"
@@ -70,6 +70,7 @@ class Caller:
     roles: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     emergency: bool = False
+    scopes: str = ""
 
 
 class ApplyPatch(Protocol):

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/async.html#3.1.6.5
 
 from dataclasses import replace
 
+from fhir_server.auth.scopes import narrowed, parse_scopes
 from fhir_server.context import Caller, Context
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.interactions.outcome import success
@@ -63,12 +64,16 @@ async def _record(ctx: Context, request: FhirRequest) -> Record:
 
 
 def _may_see(ctx: Context, job: Job) -> bool:
-    """Administrators, and who started it: by the same app, and bound to the same patients."""
+    """Administrators, and who started it: by the same app, bound to the same patients, with all that it was allowed
+    then, for that is what its result may hold."""
     mine, theirs = ctx.caller, job.caller
-    if mine.admin or mine.grant == theirs.grant:
+    if mine.admin:
         return True
-    return _who(mine) == _who(theirs)
+    if mine.grant != theirs.grant and _who(mine) != _who(theirs):
+        return False
+    asked = parse_scopes(theirs.scopes)
+    return narrowed(asked, parse_scopes(mine.scopes)).resources == asked.resources
 
 
 def _who(caller: Caller) -> tuple[object, ...]:
-    return caller.name, caller.user, caller.client, tuple(caller.patients)
+    return caller.name, caller.user, caller.client, tuple(caller.patients), caller.emergency

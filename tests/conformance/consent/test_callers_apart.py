@@ -31,10 +31,12 @@ async def test_a_job_is_seen_and_cancelled_by_who_started_it_and_administrators(
     admin = await ehr.bearer("system/*.cruds", SYMMETRIC, roles=("admin",))
     narrow = await ehr.bearer("system/Patient.rs", SYMMETRIC, roles=("admin",))
     job = await _job(ehr, mine)
-    for token in (bound, service, narrow, await ehr.bearer("user/*.rs", user=ehr.ann)):
+    less = await ehr.bearer("user/Observation.rs", user=ehr.doctor)
+    for token in (bound, service, narrow, less, await ehr.bearer("user/*.rs", user=ehr.ann)):
         for method in ("GET", "DELETE"):
             assert (await ehr.fhir(job, token, method)).status_code == 404
-    for token in (mine, again, admin):
+    more = await ehr.bearer("user/*.cruds", user=ehr.doctor)
+    for token in (mine, again, more, admin):
         assert (await ehr.fhir(job, token)).status_code in (200, 202)
     assert (await ehr.fhir(job, mine, "DELETE")).status_code == 202
 
