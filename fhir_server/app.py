@@ -36,6 +36,7 @@ from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
 from fhir_server.operations.registry import Registry
 from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.migrations import Readiness
 from fhir_server.plugin_host.switch import Switch, administration
 from fhir_server.plugins import load_plugins
 from fhir_server.search.entries import IndexEntries
@@ -101,7 +102,8 @@ async def _opened(
         keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
         register = Register(settings, partial(stores.open, DEFAULT))
         added = Added(
-            assembly.values("register_search_parameters"), tuple(assembly.collections()), parts.definitions,
+            assembly.values("register_search_parameters"),
+            Readiness(stores, assembly.collections(), assembly.values("register_migrations")), parts.definitions,
             assembly.conformance(),
         )  # fmt: skip
         tenants = Tenants(stores, settings, now, keeper.changed, register, added)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         HealthCheck,
         Interceptor,
         Metric,
+        Migration,
         Page,
         Route,
         ScopeWords,
@@ -79,6 +80,12 @@ def register_conformance() -> Sequence[Mapping[str, Any]]:
 @hookspec
 def register_collections() -> Sequence[Collection]:
     """Register: collections of records, named `NAME.something` after the plugin. A higher version is migrated to."""
+    raise NotImplementedError
+
+
+@hookspec
+def register_migrations() -> Sequence[Migration]:
+    """Register: steps from one version of a collection's records to the next."""
     raise NotImplementedError
 
 

@@ -69,6 +69,7 @@ from fhir_server.plugin_host.matching import Anchor, Compiled, Subject, compile_
 from fhir_server.plugin_host.outside import OutsideOnly, may_be_outside
 from fhir_server.plugin_host.several import Put, Referrers
 from fhir_server.plugin_host.snapshot import Rows, Snapshot, Wanted
+from fhir_server.plugin_host.typed import ReadOnly, typed
 from fhir_server.plugins.manifest import API_VERSION, Manifest, NoSettings
 from fhir_server.plugins.registrations import (
     Background,
@@ -77,6 +78,7 @@ from fhir_server.plugins.registrations import (
     HealthCheck,
     Interceptor,
     Metric,
+    Migration,
     Page,
     Route,
     RouteRequest,
@@ -151,6 +153,7 @@ __all__ = [
     "Manifest",
     "MethodNotAllowed",
     "Metric",
+    "Migration",
     "NoSettings",
     "Node",
     "NotFound",
@@ -165,6 +168,7 @@ __all__ = [
     "PluginStore",
     "PreconditionFailed",
     "Put",
+    "ReadOnly",
     "Record",
     "RecordChange",
     "RecordChanged",
@@ -219,6 +223,7 @@ __all__ = [
     "raise_alert",
     "subject_of",
     "system_value",
+    "typed",
     "write_bundle",
     "xml_to_json",
 ]

@@ -8,7 +8,7 @@ read them again.
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -60,15 +60,20 @@ _MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: CANONICAL_TYPES}
 Changed = Callable[[Tenant, ParameterRegistry, ParameterRegistry], None]
 
 
+async def _nothing(tenant: str, store: Store) -> None:
+    """There are no plugins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What plugins add to each tenant: SearchParameter resources, collections of records, conformance resources.
+    """What plugins add to each tenant: SearchParameter resources, conformance resources, records.
 
+    ready: makes the collections of plugins ready in a store.
     definitions: those of R4, with the resource types that plugins add; R4's alone if None.
     """
 
     parameters: Sequence[Mapping[str, object]] = ()
-    collections: Sequence[Collection] = ()
+    ready: Callable[[str, Store], Awaitable[None]] = _nothing
     definitions: Definitions | None = None
     conformance: Sequence[Mapping[str, object]] = ()
 
@@ -106,6 +111,13 @@ class Tenants:
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._changed = changed
         self.conformance = Conformance(settings, definitions, added.conformance)
+
+    def at_hand(self, name: str) -> Tenant | None:
+        """Return a tenant that is open and served, if it is too early to look whether something of it changed."""
+        tenant = self.house.get(name)
+        if tenant is None or self._now() - tenant.checked >= CHECK_EVERY:
+            return None
+        return tenant if tenant.registration is None or tenant.registration.state == "active" else None
 
     async def of(self, name: str) -> Tenant:
         """Return the tenant, its definitions up to date.
@@ -213,8 +225,7 @@ class Tenants:
         await store.declare(_STATE)
         await store.declare(LEGAL_HOLDS)
         await store.declare(installed.PACKAGES)
-        for collection in self._added.collections:
-            await store.declare(collection)
+        await self._added.ready(name, store)
         standard = self._standard
         settings = registration.over(self._settings) if registration else self._settings
         extractor = self._extractor(standard, settings)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fhir_server.auth.scopes import parse_scope
 from fhir_server.context import Context
 from fhir_server.definitions import Definitions, WrongStructure, with_structures
 from fhir_server.dispatch import PLUGIN, Server
@@ -30,6 +31,8 @@ class Assembly:
     def __post_init__(self) -> None:
         """Make the hosts, each with the services that it requires."""
         services: dict[str, object] = {}
+        for plugin in self.plugins.loaded:
+            _check_scopes(plugin)
         for plugin in self.plugins.loaded:
             wanted = {name: services[name] for name in plugin.manifest.requires}
             self.hosts[plugin.name] = Host(self.open_server, plugin, wanted)
@@ -147,6 +150,14 @@ class Assembly:
                     await getattr(plugin.module, hook)(self.hosts[plugin.name])
                 except Exception as error:  # an observer must not harm what it observes
                     self.faults.note(plugin.name, hook, error)
+
+
+def _check_scopes(plugin: Loaded) -> None:
+    """Raise PluginFault where a scope would give nothing: misspelt, in another order, of another level."""
+    for name in plugin.scopes:
+        scope = parse_scope(name)
+        if scope is None or scope.level != "system":
+            raise PluginFault(f"plugin {plugin.name}: {name} is no system scope, such as system/Patient.rs")
 
 
 def _places(operation: CoreOperation) -> list[tuple[str, str, str]]:

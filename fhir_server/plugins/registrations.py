@@ -201,6 +201,16 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """Brings the records of a collection to a version from the one before; `change` gives the new value of each, None
+    removes it. It runs before anything of the plugin does, once for each tenant."""
+
+    collection: str
+    version: int
+    change: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A subcommand of `fhir-server`. `run` gets the settings of the server and returns the exit status."""
 
