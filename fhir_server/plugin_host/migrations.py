@@ -62,7 +62,7 @@ def _way(collection: Collection, at: int, migrations: Sequence[Migration]) -> li
     way = [each for each in steps if at < each.version <= collection.version]
     if [each.version for each in way] != list(range(at + 1, collection.version + 1)):
         raise ValueError(
-            f"{collection.name} is at version {at} and declared as {collection.version}: steps are missing"
+            f"{collection.name} is at version {at} and declared as {collection.version}: register_migrations lacks steps"
         )
     return way
 

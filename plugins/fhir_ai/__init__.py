@@ -1,0 +1,15 @@
+"""Clinical AI: published scores, models with their numbers, triage and risk, each output with its sources."""
+
+from fhir_ai.settings import AiSettings
+from fhir_server.plugin_api import Manifest
+
+MANIFEST = Manifest(
+    name="fhir_ai",
+    version="1.0.0",
+    module="fhir_ai.plugin",
+    summary="Published scores, triage, risk, models with cards, laboratory anomalies, clinical text.",
+    hooks=(),
+    settings=AiSettings,
+    scopes=("system/*.rs",),
+    extra="fhir-server[ai]",
+)
