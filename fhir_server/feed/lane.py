@@ -64,6 +64,11 @@ class Lane:
         self._jump: Position | None = None
 
     @property
+    def _is_called_off(self) -> bool:
+        """Whether there is another order than to go on."""
+        return self.paused or self._jump is not None
+
+    @property
     def state(self) -> LaneState:
         """What its cursor says."""
         return LaneState(self.position, self.outage)
@@ -108,6 +113,7 @@ class Lane:
         if self.paused:
             await self._rest(None)
         elif not await self._advance():
+            self.outage = None  # nothing is left that the stream could stop at; letters have their own times
             await self._try_letters()
             await self._rest(self.waiting.next_due)
 
@@ -131,7 +137,7 @@ class Lane:
         for at in range(0, len(mine), self._consumer.batch):
             chunk = mine[at : at + self._consumer.batch]
             await self._deliver(chunk)
-            if self._jump is not None or self.paused:
+            if self._is_called_off:
                 return True
             self.position = Position(self.position.txid, chunk[-1].row.pid)
             await self._ground.saved()
@@ -165,10 +171,13 @@ class Lane:
         """Put changes of resources that have waiting letters behind those; return the others."""
         free = []
         for change in chunk:
-            while change.key in self.waiting and self.waiting.count >= self._ground.settings.feed_waiting:
-                await self._rest(self.waiting.next_due)  # one resource is written on and on, and its letters fail
+            while change.key in self.waiting and not self.waiting.room:
+                # What is to wait here has failed for long, and is written on and on: the stream waits for it.
+                await self._rest(self.waiting.next_due)
                 self._wake.clear()
-                await self._try_letters()
+                if self._is_called_off:
+                    return []
+                await self._try_letters(anyway=True)
             if change.key in self.waiting:
                 self.waiting.park(letter_of(self._consumer.name, change))
             else:
@@ -247,7 +256,7 @@ class Lane:
         while self.outage is not None and (left := self.outage.until - self._ground.now()) > 0:
             await self._rest(self._ground.now() + left)
             self._wake.clear()
-            if self.paused or self._jump is not None:
+            if self._is_called_off:
                 self._wake.set()
                 return False
             if self._skip:
@@ -277,10 +286,10 @@ class Lane:
         self.outage, self._skip = None, False
         self._streak.clear()
 
-    async def _try_letters(self) -> None:
-        """Deliver letters that are due, the first of each resource, a few at a time."""
+    async def _try_letters(self, *, anyway: bool = False) -> None:
+        """Deliver letters that are due, the first of each resource, a few at a time; `anyway`: in an outage too."""
         now, tried = self._ground.now(), 0
-        if self.outage is not None or self.paused:
+        if self.paused or (self.outage is not None and not anyway):
             return
         for letter in self.waiting.due(now):
             await self._try_letter(letter)

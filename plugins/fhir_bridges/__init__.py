@@ -1,7 +1,7 @@
 """Bridges: changes of the record go out to Kafka, MQTT, NATS and webhooks; messages come in from the first three."""
 
 from fhir_bridges.settings import BridgeSettings
-from fhir_server.plugins.manifest import Manifest
+from fhir_server.plugin_api import Manifest
 
 MANIFEST = Manifest(
     name="fhir_bridges",
