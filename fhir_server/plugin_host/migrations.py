@@ -61,9 +61,8 @@ def _way(collection: Collection, at: int, migrations: Sequence[Migration]) -> li
     steps = sorted((m for m in migrations if m.collection == collection.name), key=lambda each: each.version)
     way = [each for each in steps if at < each.version <= collection.version]
     if [each.version for each in way] != list(range(at + 1, collection.version + 1)):
-        raise ValueError(
-            f"{collection.name} is at version {at} and declared as {collection.version}: register_migrations lacks steps"
-        )
+        said = f"{collection.name} is at version {at} and declared as {collection.version}"
+        raise ValueError(f"{said}: register_migrations lacks steps")
     return way
 
 

@@ -62,8 +62,8 @@ class Score:
 
     name: as in `model=news2`. applies: why it does not hold for these values (age, sex, setting), or nothing.
     compute: takes values that were checked against `inputs`, in their units. source: citation with DOI or URL.
-    horizon: days that a probability is about; 0 where it is of the present. enabled: off by default where the formula is
-    known at second hand only.
+    horizon: days that a probability is about; 0 where it is of the present. enabled: off by default where the
+    formula is known at second hand only.
     """
 
     name: str
