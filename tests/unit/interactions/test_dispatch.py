@@ -34,6 +34,7 @@ STORE_ERRORS: dict[str, tuple[base.StoreError, int, str]] = {
     "slow": (base.SearchTooCostly(), 403, "too-costly"),
     "full": (base.StorageFull(), 507, "no-store"),
     "fault": (base.StorageFault("secret detail"), 500, "exception"),
+    "damaged": (base.StorageDamaged("secret detail"), 500, "exception"),
     "unknown": (base.StoreError("secret detail"), 500, "exception"),
 }
 
