@@ -1,7 +1,7 @@
 """Audit beyond the recorder: breach detection with alerts, accounting of disclosures, archives, a SIEM."""
 
 from fhir_audit.settings import AuditSettings
-from fhir_server.plugins.manifest import Manifest
+from fhir_server.plugin_api import Manifest
 
 MANIFEST = Manifest(
     name="fhir_audit",
