@@ -1,6 +1,6 @@
 """Measure $export of a running server: resources per second until all files are whole, download, memory.
 
-python scripts/bench_bulk.py [--resources 200000] [--workers 1] [--members 500] [--import] [--dir DIR]
+python scripts/bench_bulk.py [--resources 200000] [--workers 1] [--members 500] [--import 20000] [--dir DIR]
 """
 
 import argparse
@@ -74,9 +74,9 @@ def watched(process: psutil.Process) -> Iterator[list[float]]:
     seen, stop = [0.0], threading.Event()
 
     def watch() -> None:
-        while not stop.wait(0.05):
+        while not stop.wait(0.05) and process.is_running():
             family = [process, *process.children(recursive=True)]
-            seen[0] = max(seen[0], *(each.memory_info().rss / 1e6 for each in family if each.is_running()))
+            seen[0] = max(seen[0], *(each.memory_info().rss / 1e6 for each in family))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -120,12 +120,46 @@ def download(http: httpx.Client, manifest: dict[str, Any], encoding: str) -> Non
     print(f"{'download, ' + encoding:40} {size / 1e6:>9,.0f} MB {lines / seconds:>14,.0f} resources/s {seconds:6.1f} s")
 
 
+def lines(count: int) -> bytes:
+    """Return so many valid resources: patients, each with nine observations."""
+    found = []
+    for number in range(count):
+        patient, text = f"import-{number // 10}", "x" * 600
+        if number % 10 == 0:
+            found.append({"resourceType": "Patient", "id": patient, "gender": "female", "birthDate": "1980-01-01",
+                          "name": [{"family": f"Name{number}", "given": ["Given"], "text": text}]})  # fmt: skip
+            continue
+        coding = {"system": "http://loinc.org", "code": "8867-4", "display": "Heart rate"}
+        found.append({
+            "resourceType": "Observation", "id": f"import-{number}", "status": "final", "code": {"coding": [coding]},
+            "subject": {"reference": f"Patient/{patient}"}, "effectiveDateTime": "2024-01-01T10:00:00Z",
+            "valueQuantity": {"value": number % 90 + 50, "unit": "/min", "system": "http://unitsofmeasure.org",
+                              "code": "/min"},
+            "note": [{"text": text}],
+        })  # fmt: skip
+    return b"".join(json.dumps(each, separators=(",", ":")).encode() + b"\n" for each in found)
+
+
+def upload(http: httpx.Client, process: psutil.Process, count: int) -> None:
+    """Import a file and say how fast."""
+    data = lines(count)
+    with watched(process) as memory:
+        begun = time.perf_counter()
+        headers = {"content-type": "application/fhir+ndjson"}
+        manifest = finished(http, http.post("/bulk/import", content=data, headers=headers))
+        seconds = time.perf_counter() - begun
+    done, refused = manifest["output"][0]["count"], manifest["output"][0]["refused"]
+    said = f"{done / seconds:>8,.0f}/s {seconds:6.1f} s, {memory[0]:.0f} MB resident"
+    print(f"{'$import, refused: ' + str(refused):40} {done:>9,} resources {said}")
+
+
 def main() -> None:
     """Fill a store, serve it, export it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resources", type=int, default=200_000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--members", type=int, default=200)
+    parser.add_argument("--import", type=int, default=20_000, dest="imported")
     parser.add_argument("--dir", type=Path)
     options = parser.parse_args()
     folder = options.dir or Path(tempfile.mkdtemp(prefix="bench-bulk-"))
@@ -141,6 +175,9 @@ def main() -> None:
             export(http, process, "Group/bench/$export")
             download(http, manifest, "identity")
             download(http, manifest, "gzip")
+            export(http, process, "$export?_type=Patient&_outputFormat=parquet")
+            if options.imported:
+                upload(http, process, options.imported)
     finally:
         if options.dir is None:
             shutil.rmtree(folder)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from fhir_server.plugin_api import BadRequest, BadValue, Call, Forbidden, Snapshot, Wanted
@@ -118,6 +119,8 @@ class Reading:
                 f"_outputFormat {given[:100]!r} is not supported; it may be {', '.join(FORMATS)}",
                 expression="http._outputFormat",
             )
+        if found == PARQUET and find_spec("pyarrow") is None:
+            raise BadRequest("Parquet needs: pip install 'fhir-server[bulk]'", expression="http._outputFormat")
         return found
 
     def _instant(self, name: str) -> int | None:

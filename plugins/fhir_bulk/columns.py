@@ -7,6 +7,7 @@ column, such as extensions of primitives, has its whole JSON in the last one, so
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,8 @@ WHOLE = "_json"
 """The column that has the resource where the others leave something out."""
 _DEEPEST = 5
 _MOST_TYPES = 15
-_NUMBERS = {"boolean": pa.bool_(), "integer": pa.int32(), "positiveInt": pa.int32(), "unsignedInt": pa.int32()}
+_INTEGERS = frozenset(("integer", "positiveInt", "unsignedInt"))
+_LARGEST = 2**31
 _AS_JSON = frozenset(("contained", "extension", "modifierExtension"))
 
 Convert = Callable[[Any], Any]
@@ -40,7 +42,7 @@ class Columns:
 
     def __init__(self, type_: str, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._columns = {"resourceType": Column(pa.string(), str), **self._of(type_, (type_,))}
+        self._columns = {"resourceType": _TEXT, **self._of(type_, (type_,))}
         fields = [pa.field(name, column.type) for name, column in self._columns.items()]
         self.schema = pa.schema([*fields, pa.field(WHOLE, pa.string())])
 
@@ -54,9 +56,10 @@ class Columns:
                 if column is None:
                     raise Lost(name)
                 found[name] = column.convert(value)
-            except (Lost, TypeError, ValueError):
+            except (Lost, OverflowError):
                 whole = line.decode()
-                found[name] = None if column is None else _without(column, value)
+                if column is not None:
+                    found[name] = _without(column, value)
         return {**found, WHOLE: whole}
 
     def _of(self, type_: str, path: tuple[str, ...]) -> dict[str, Column]:
@@ -88,12 +91,37 @@ class Columns:
 
     def _primitive(self, type_: str) -> Column:
         if type_ == "decimal":
-            return Column(pa.float64(), float)
-        return Column(_NUMBERS[type_], _same) if type_ in _NUMBERS else Column(pa.string(), str)
+            return Column(pa.float64(), _number)
+        if type_ == "boolean":
+            return Column(pa.bool_(), _boolean)
+        return Column(pa.int32(), _integer) if type_ in _INTEGERS else _TEXT
 
 
-def _same(value: Any) -> Any:
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Lost("no text")
     return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Lost("no boolean")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -_LARGEST <= value < _LARGEST:
+        raise Lost("no integer")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | Decimal) or isinstance(value, bool):
+        raise Lost("no number")
+    return float(value)
+
+
+_TEXT = Column(pa.string(), _text)
 
 
 def _json(value: Any) -> str:
@@ -107,6 +135,8 @@ def _listed(column: Column) -> Column:
     convert = column.convert
 
     def listed(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise Lost("no list")
         return [None if each is None else convert(each) for each in value]
 
     return Column(pa.list_(column.type), listed)
@@ -116,6 +146,8 @@ def _struct(members: Mapping[str, Column]) -> Convert:
     converts = {name: column.convert for name, column in members.items()}
 
     def struct(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise Lost("no object")
         try:
             return {name: converts[name](each) for name, each in value.items()}
         except KeyError as error:
@@ -126,19 +158,18 @@ def _struct(members: Mapping[str, Column]) -> Convert:
 
 def _without(column: Column, value: Any) -> Any:
     """Return what of a value has a column."""
-    if isinstance(value, list):
-        return [_without(column, each) for each in value] if pa.types.is_list(column.type) else None
-    try:
-        kept = column.convert([_known(column, value)] if pa.types.is_list(column.type) else _known(column, value))
-    except (Lost, TypeError, ValueError):
+    if not pa.types.is_list(column.type):
+        return _kept(column.convert, column.type, value)
+    if not isinstance(value, list):
         return None
-    return kept[0] if pa.types.is_list(column.type) else kept
+    return [_kept(lambda each: column.convert([each])[0], column.type.value_type, each) for each in value]
 
 
-def _known(column: Column, value: Any) -> Any:
-    """Return a value without the members that have no column, to any depth."""
-    type_ = column.type.value_type if pa.types.is_list(column.type) else column.type
-    return _pruned(type_, value)
+def _kept(convert: Convert, type_: Any, value: Any) -> Any:
+    try:
+        return convert(_pruned(type_, value))
+    except (Lost, OverflowError):
+        return None
 
 
 def _pruned(type_: Any, value: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from fhir_bulk.columns import Columns
 
@@ -67,3 +68,25 @@ def test_all_types_of_r4_have_columns_and_a_cut_member_is_whole() -> None:
     row = Columns("Patient", facts).row(resource, json.dumps(resource).encode())
     assert row["contact"] == [{"name": {"family": "F"}, "gender": "male"}]
     assert json.loads(row["_json"]) == resource
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"text": "no object"},
+        {"name": {"family": "no list"}},
+        {"active": "yes"},
+        {"multipleBirthInteger": 2**40},
+        {"multipleBirthInteger": True},
+        {"name": ["no object", None]},
+        {"gender": 7},
+        {"unknown": [1]},
+        {"contact": [{"name": {"family": ["x"]}}]},
+    ],
+)
+def test_what_does_not_fit_its_column_is_kept_as_json(odd: dict[str, Any]) -> None:
+    resource: dict[str, Any] = {"resourceType": "Patient", "id": "x", **odd}
+    columns = Columns("Patient", load())
+    row = columns.row(resource, json.dumps(resource).encode())
+    assert json.loads(row["_json"]) == resource
+    assert pa.Table.from_pylist([row], schema=columns.schema).num_rows == 1
