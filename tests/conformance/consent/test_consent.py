@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fhir_server.auth.users import new_user, save_user
 from tests.conformance.smart.conftest import SYMMETRIC, Ehr, filled, observation, record, started
 
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -321,3 +323,46 @@ async def test_labels_are_taken_off_by_who_is_trusted_with_that(staff: Staff) ->
     assert done.status_code == 200, done.text
     after = (await staff.ehr.fhir("Observation/secret", staff.token)).json()
     assert "security" not in after["meta"]
+
+
+async def test_an_unreadable_consent_tells_the_auditors(staff: Staff) -> None:
+    """From the Consent to the DetectedIssue, by way of the alarm, the audit and its plugin."""
+    auditor = replace(new_user("audrey", roles=("auditor",)), password=staff.ehr.doctor.password)
+    await save_user(staff.ehr.desk, auditor)
+    token = await staff.ehr.bearer("user/*.rs", user=auditor)
+    await staff.put(consent("WHATEVER", id_="unreadable"))
+    assert await staff.status("Patient/ann") == 404
+    found: list[Any] = []
+    for _ in range(100):
+        answer = await staff.ehr.fhir("DetectedIssue?_count=50", token)
+        assert answer.status_code == 200, answer.text
+        found = [entry["resource"] for entry in answer.json().get("entry", [])]
+        if any(issue["code"]["coding"][0]["code"] == "unreadable-consent" for issue in found):
+            break
+        await asyncio.sleep(0.1)
+    assert "unreadable-consent" in [issue["code"]["coding"][0]["code"] for issue in found]
+    assert await staff.found("DetectedIssue?_count=50") == [], "staff are told nothing"
+    assert (await staff.ehr.fhir("Observation", token)).status_code == 403
+
+
+async def test_silence_denies_what_is_of_two_patients_where_one_is_silent(tmp_path: Path) -> None:
+    async with started(tmp_path, validation="off", consent_default="deny") as ehr:
+        await filled(ehr)
+        staff = Staff(ehr, await ehr.bearer(STAFF, user=ehr.doctor))
+        actors = [{"actor": {"reference": f"Patient/{id_}"}, "status": "accepted"} for id_ in ("ann", "bob")]
+        await staff.put(
+            record("Appointment", "both", status="proposed", participant=actors),
+            record("Appointment", "one", status="proposed", participant=actors[:1]),
+            record("Task", "of-both", status="requested", intent="order", focus={"reference": "Appointment/both"}),
+            consent("OPTIN"),
+        )
+        await asyncio.sleep(1)
+        assert await staff.found("Appointment") == ["one"]
+        assert await staff.status("Appointment/both") == 404
+        assert await staff.status("Appointment/both/_history/1") == 404
+        assert await staff.status("Task/of-both") == 404
+        await staff.put(consent("OPTIN", id_="c2", patient="bob"))
+        await asyncio.sleep(1)
+        assert await staff.found("Appointment") == ["both", "one"]
+        assert await staff.status("Appointment/both") == 200
+        assert await staff.status("Task/of-both") == 200
