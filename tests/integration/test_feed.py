@@ -201,3 +201,35 @@ def test_nothing_to_do_costs_nothing(out: Path) -> None:
         before = sum(process.cpu_times()[:2])
         time.sleep(10)
         assert sum(process.cpu_times()[:2]) - before < 0.2  # ten ticks of its schedule are in this
+
+
+@pytest.mark.slow
+def test_a_tenant_that_is_suspended_or_erased_is_let_go(out: Path) -> None:
+    def tenants(*arguments: str) -> None:
+        done = subprocess.run(
+            [*command("tenants", *arguments), "--data-dir", str(out / "data"), *PLUGINS],
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, done.stderr
+
+    tenants("create", "clinic")
+    with running(out / "data", *PLUGINS, "--workers", "2", "--feed-linger", "600", "--auth", "smart") as server:
+        base = httpx.Client(transport=httpx.HTTPTransport(uds=str(out / "data/fhir.sock")), base_url="http://local")
+        body = {"resourceType": "Patient", "id": "one"}
+        base.put("/t/clinic/fhir/Patient/one", json=body, timeout=30).raise_for_status()
+        _until(lambda: any("clinic Patient/one" in line for line in _lines(out, "notes")))
+        leader = _background(out)
+        files = [each.path for each in leader.open_files() if "tenants/clinic" in each.path]
+        assert files  # it is kept open
+        tenants("suspend", "clinic")
+        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 10)
+        tenants("resume", "clinic")
+        base.put("/t/clinic/fhir/Patient/two", json={**body, "id": "two"}, timeout=30).raise_for_status()
+        _until(lambda: any("clinic Patient/two" in line for line in _lines(out, "notes")))
+        tenants("erase", "clinic", "--confirm", "clinic")
+        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 10)
+        assert not (out / "data/tenants/clinic").exists()
+        assert server.process.poll() is None
+        base.close()
