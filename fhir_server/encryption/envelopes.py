@@ -21,7 +21,10 @@ _PREFIX: Final = Struct(">BQ")
 
 
 def seal(cipher: AESGCM, number: int, data: bytes, context: bytes) -> bytes:
-    """Return the sealed body; the context is `tenant|Type/id/version|number`. Nonces are random: a restored backup may give out the same versions once more."""
+    """Return the sealed body; the context is `tenant|Type/id/version|number`.
+
+    Nonces are random: a restored backup may give out the same versions once more.
+    """
     nonce = os.urandom(_NONCE)
     return b"".join((prefix(number), nonce, cipher.encrypt(nonce, data, context)))
 

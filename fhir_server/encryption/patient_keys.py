@@ -51,6 +51,20 @@ def folder_of(settings: Settings, tenant: str) -> Path:
     return (settings.patient_keys or data.with_name(data.name + ".patient-keys")) / tenant
 
 
+def need_lasting(settings: Settings) -> None:
+    """Refuse the default place where it is on another file system than the data: that of a container does not last.
+
+    Raises:
+        EncryptionFault: with what to set.
+    """
+    data = settings.data_dir.absolute()
+    if settings.patient_keys is None and os.stat(data).st_dev != os.stat(data.parent).st_dev:
+        raise EncryptionFault(
+            f"the keys of patients would stand in {folder_of(settings, '')}, which is on another file system than the "
+            "data and may not last: set patient_keys to a folder that does, apart from the data and from backups"
+        )
+
+
 class PatientKeys:
     """The keys in one folder. Those who change them hold the turn to write of the store that they belong to."""
 
@@ -65,6 +79,7 @@ class PatientKeys:
         made = cls(folder, settings)
         if made.exists():
             raise EncryptionFault(f"{folder} holds the patient keys of another store; if that is gone, remove it")
+        need_lasting(settings)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         recovery = need_escrow(settings.data_dir).recovery
         if not (folder / RING).exists():  # an earlier try may have come this far

@@ -9,7 +9,7 @@ from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.encryption.files import changing
 from fhir_server.encryption.keyring import FILE as RING
 from fhir_server.encryption.keyring import read_keyring
-from fhir_server.encryption.patient_keys import SLOTS, PatientKeys, folder_of
+from fhir_server.encryption.patient_keys import SLOTS, PatientKeys, folder_of, need_lasting
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.connection import fetch
@@ -93,6 +93,8 @@ def place_keys(settings: Settings, tenant: str, known: str, source: Path | None)
         )
     if PatientKeys(source / tenant, settings).id != known:
         raise EncryptionFault(f"{source / tenant} holds the patient keys of another store")
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    need_lasting(settings)
     here.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (RING, SLOTS):
         files.replace(here.folder / name, (source / tenant / name).read_bytes())

@@ -138,3 +138,11 @@ def test_a_body_opens_in_its_own_place_alone(tmp_path: Path) -> None:
     for cut in (9, 15, 21, len(sealed) - 1):
         with pytest.raises(Damaged):
             unseal(cipher, sealed[:cut], b"default|Patient/a/1|7")
+
+
+def test_a_default_place_that_may_not_last_is_refused(tmp_path: Path) -> None:
+    if os.stat("/dev/shm").st_dev == os.stat("/dev").st_dev:
+        pytest.skip("/dev/shm is no file system of its own here")
+    settings = Settings(data_dir=Path("/dev/shm"), encryption="on")
+    with pytest.raises(EncryptionFault, match="set patient_keys to a folder that does"):
+        PatientKeys.make(folder_of(settings, "default"), settings)
