@@ -113,7 +113,7 @@ def _check_form(desk: Desk, client: Client, form: Mapping[str, str]) -> None:
             raise OAuthError(f"{name}_not_supported", f"{name} is not supported")
     if "authorization_code" not in client.grant_types:
         raise OAuthError("unauthorized_client", "this client is not registered for users")
-    _check_audience(desk, form.get("aud", form.get("resource", "")))
+    _check_audience(desk, form.get("aud", ""), form.get("resource", ""))
     challenge = form.get("code_challenge", "")
     if form.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(challenge):
         raise OAuthError("invalid_request", "PKCE is needed: code_challenge with code_challenge_method=S256")
@@ -206,10 +206,14 @@ async def from_text(desk: Desk, text: str) -> Asked:
     return Asked(**{**value, **more})
 
 
-def _check_audience(desk: Desk, aud: str) -> None:
-    """The audience is what keeps a token from being asked for by the page of another server.
+def _check_audience(desk: Desk, aud: str, resource: str) -> None:
+    """The audience is what keeps a token from being asked for by the page of another server. Who names a resource
+    instead (RFC 8707) means this server or one of its endpoints beside FHIR.
 
     Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-authorization-code
     """
-    if aud.rstrip("/") != desk.base.rstrip("/"):
+    base = desk.base.rstrip("/")
+    root = base.rpartition("/")[0]
+    within = not aud and f"{resource}/".startswith(f"{root}/") and ".." not in resource
+    if aud.rstrip("/") != base and not within:
         raise OAuthError("invalid_request", f"aud must be the URL of this FHIR endpoint: {desk.base}")
