@@ -45,6 +45,7 @@ from fhir_server.interactions.vread import vread
 from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.plugins import PluginGrant
+from fhir_server.prompt import in_task
 from fhir_server.search.query import EVERYTHING, NOTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
@@ -175,7 +176,7 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
 
 async def context_of(server: Server, request: FhirRequest) -> Context:
     """Return the context of a request, its caller authorized."""
-    tenant = await _tenant(server, request)
+    tenant = server.tenants.at_hand(request.tenant) or await _tenant(server, request)
     base = request.base if tenant.registration else server.settings.base_url.rstrip("/") or request.base
     try:
         return await _let_in(server, tenant, base, request)
@@ -226,7 +227,7 @@ def _caller_of(access: Access) -> Caller:
     name = grant.subject or grant.user or grant.client
     return Caller(
         name, "admin" in grant.roles and access.restriction.whole, grant.id, grant.client, grant.subject, grant.user,
-        grant.roles, (grant.patient,) if grant.patient else (), bool(grant.emergency),
+        grant.roles, (grant.patient,) if grant.patient else (), bool(grant.emergency), str(access.scopes),
     )  # fmt: skip
 
 
@@ -346,7 +347,7 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
         raise Forbidden(f"{request.interaction} of {request.type or 'the system'} is not allowed")
     if ctx.jobs is not None and _is_to_be_job(ctx, request):
         return await ctx.jobs.submit(ctx, request)
-    handler = _operate if request.interaction == "operation" else HANDLERS[request.interaction]
+    handler = operate if request.interaction == "operation" else HANDLERS[request.interaction]
     if ctx.auditor is not None and request.type == "AuditEvent":
         handler = AUDIT_HANDLERS.get(request.interaction, handler)
     try:
@@ -355,6 +356,7 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
         raise await translate(ctx, error) from error
     if ctx.deciders is None or not ctx.deciders.shows:
         return response
+    await in_task()
     return await ctx.deciders.show(ctx, response)
 
 
@@ -376,7 +378,8 @@ def _operation(ctx: Context, request: FhirRequest) -> Operation | None:
     return ctx.operations.find(request.operation or "", request.type, level)
 
 
-async def _operate(ctx: Context, request: FhirRequest) -> FhirResponse:
+async def operate(ctx: Context, request: FhirRequest) -> FhirResponse:
+    """Answer a call of an operation."""
     operation = _operation(ctx, request)
     if operation is None:
         raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")

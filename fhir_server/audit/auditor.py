@@ -27,7 +27,6 @@ _MANY: Final = frozenset(
 _METHODS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _LONGEST_QUERY: Final = 2_000
 _PURPOSE: Final = "x-purpose-of-use"
-_MOST_AGENTS: Final = 10_000
 _MOST_VERSIONS: Final = 20_000
 _PUBLIC: Final = frozenset(("capabilities",))
 
@@ -51,6 +50,8 @@ class Auditor:
 
     def __init__(self, recorder: Recorder, book: Book, facts: Definitions, caller: Caller) -> None:
         self._recorder, self._book, self._facts, self._caller = recorder, book, facts, caller
+        self._from: tuple[str, tuple[str, tuple[str, ...]]] | None = None
+        """Where the caller was last, and what rows say of them there."""
 
     async def watch(self, ctx: Context, request: FhirRequest, handler: Handler) -> FhirResponse:
         """Run a request and record what came of it.
@@ -99,19 +100,14 @@ class Auditor:
         if outer is not None and not address:
             who = helped_by(outer.agent, caller.client) if caller.client.startswith(PLUGIN) else outer.agent
             return _Trail(who, outer.keys, request, purpose or outer.purpose)
-        # A tuple of texts is hashed faster than the Caller itself.
-        known = (caller.grant, caller.name, caller.client, caller.subject, caller.user, caller.roles, address)
-        found = self._book.agents.get(known)
-        if found is None:
+        last = self._from
+        if last is None or last[0] != address:
             agent = agent_of_caller(caller, address)
-            found = agent_text(agent), own_keys(agent)
-            if len(self._book.agents) >= _MOST_AGENTS:
-                self._book.agents.clear()
-            self._book.agents[known] = found
-        return _Trail(*found, request, purpose)
+            last = self._from = address, (agent_text(agent), own_keys(agent))
+        return _Trail(*last[1], request, purpose)
 
     def _add(self, trail: _Trail, event: Event) -> None:
-        self._recorder.add(self._book, row_of(self._recorder.now(), trail.agent, event, trail.keys))
+        self._recorder.add(self._book, (self._recorder.now(), trail.agent, event, trail.keys))
 
     def _event(self, trail: _Trail, status: int, response: FhirResponse | None) -> Event:
         request = trail.request

@@ -15,9 +15,12 @@ from typing import Any, Final, NamedTuple
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from fhir_server.api.decode import LINES, OPERATOR
+from fhir_server.prompt import started
 
-_GET: Final = re.compile(rb"GET (/[A-Za-z0-9][A-Za-z0-9._~$/\-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n")
-"""A request line in which nothing has to be unescaped."""
+_GET: Final = re.compile(
+    rb"GET ((/fhir/[A-Za-z]+/[A-Za-z0-9.\-]+)|/[A-Za-z0-9][A-Za-z0-9._~$/\-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n"
+)
+"""A request line in which nothing has to be unescaped: path, the same if it is that of a read, query."""
 
 _END: Final = b"\r\n\r\n"
 _LONGEST: Final = 4_096
@@ -107,7 +110,7 @@ class WholeProtocol(HttpToolsProtocol):
 
     def _begin(self, get: "re.Match[bytes]", lines: _Lines) -> None:
         """Start a request with header lines that are known."""
-        path, query = get.groups(b"")
+        path, read, query = get.groups(b"")
         scope: Any = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -131,7 +134,11 @@ class WholeProtocol(HttpToolsProtocol):
         )  # fmt: skip
         cycle.more_body = False
         cycle.message_event.set()
-        self._start_asgi_task(cycle, self.app)
+        if not read or query:
+            self._start_asgi_task(cycle, self.app)
+        elif task := started(self.loop, cycle.run_asgi(self.app)):
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     def on_message_begin(self) -> None:
         """A request begins."""

@@ -181,3 +181,39 @@ async def test_a_slow_answer_does_not_count_as_idle() -> None:
         await asyncio.sleep(0.3)
         app.slow.set()
         assert (await answer(reader)).startswith(b"GET /slow")
+
+
+async def test_a_read_that_has_to_wait_is_answered_all_the_same_and_others_meanwhile() -> None:
+    app = Waiting()
+    async with served(app) as port, connected(port) as (reader, writer), connected(port) as (other, asking):
+        for line in (b"GET /x HTTP/1.1\r\n", b"GET /fhir/Patient/1 HTTP/1.1\r\n"):
+            writer.write(line + HEAD)
+            await answer(reader)
+        writer.write(b"GET /fhir/Patient/slow HTTP/1.1\r\n" + HEAD)
+        for line in (b"GET /x HTTP/1.1\r\n", b"GET /fhir/Patient/1 HTTP/1.1\r\n"):
+            asking.write(line + HEAD)
+            assert (await answer(other)).startswith(line[:-11])
+        app.slow.set()
+        assert (await answer(reader)).startswith(b"GET /fhir/Patient/slow ")
+
+
+async def test_a_client_that_leaves_before_its_read_is_done_hurts_nobody() -> None:
+    app = Waiting()
+    async with served(app) as port:
+        async with connected(port) as (reader, writer):
+            writer.write(b"GET /x HTTP/1.1\r\n" + HEAD)
+            await answer(reader)
+            writer.write(b"GET /fhir/Patient/slow HTTP/1.1\r\n" + HEAD)
+            await asyncio.sleep(0.05)
+        app.slow.set()
+        assert (await asked(port, b"GET /x HTTP/1.1\r\n" + HEAD))[0].startswith(b"GET /x ")
+
+
+class Waiting(Echo):
+    """An application whose slow answers come through a timeout that was set before it waits."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with asyncio.timeout(5):
+            if scope["path"].endswith("/slow"):
+                await self.slow.wait()
+            await super().__call__(scope, receive, send)
