@@ -78,3 +78,15 @@ async def test_each_use_is_in_the_audit(ehr: Ehr) -> None:
     tool = b64encode(f"{BASE}/$fhir_mcp/fhir_read".encode()).decode()
     assert any(tool in text and "Practitioner/doc" in text for text in texts)
     assert any('"action": "R"' in text and "Observation/ann-pulse" in text and "public-app" in text for text in texts)
+
+
+async def test_a_token_that_was_asked_for_by_the_name_of_the_endpoint_is_good(ehr: Ehr) -> None:
+    asked = await ehr.asked("openid launch/patient patient/*.rs", aud="", resource=f"{ORIGIN}/mcp")
+    told = await ehr.walked(asked, "ann")
+    answer = await ehr.redeemed(told["code"], resource=f"{ORIGIN}/mcp")
+    assert answer.status_code == 200, answer.text
+    result = await called(ehr, answer.json()["access_token"], "fhir_search", type="Patient")
+    assert [each["id"] for each in json.loads(result["content"][0]["text"])["entries"]] == ["ann"]
+    for wrong in ("https://evil.example/mcp", f"{ORIGIN}.evil.example/mcp", f"{ORIGIN}/../x", ""):
+        refused = await ehr.asked("openid patient/*.rs", aud="", resource=wrong)
+        assert "invalid_request" in f"{refused.headers.get('location')} {refused.text}", wrong
