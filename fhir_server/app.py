@@ -76,7 +76,7 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
     """
     assembly = Assembly(load_plugins(settings))
     core = (*core_operations(), *administration(assembly, Switch(assembly)))
-    definitions, operations = assembly.definitions(load()), Registry(assembly.operations(core))
+    definitions, operations = assembly.definitions(load()), Registry(assembly.operations(core, settings))
     free = frozenset(each.facts.code for each in operations.operations if each.any_format)
     parts = Parts(definitions, settings, Router(definitions), free)
     served = plugin_routes(assembly.routes(), settings, assembly.faults)

@@ -55,14 +55,16 @@ def _state(found: Found, settings: Settings) -> str:
     name = found.manifest.name
     if name in settings.plugins_disabled or not (found.manifest.enabled or name in settings.plugins_enabled):
         return "disabled"
-    return "unavailable" if found.missing else "enabled"
+    if found.missing:
+        return "unavailable"
+    return "enabled, apart" if name in settings.plugins_apart else "enabled"
 
 
 def _check(settings: Settings, name: str) -> int:
     """Load all as a start would, and say what each adds."""
     try:
         assembly = Assembly(load_plugins(settings))
-        assembly.operations(())
+        assembly.operations((), settings)
         assembly.collections()
         for plugin in assembly.plugins.loaded:
             if name in ("", plugin.name):

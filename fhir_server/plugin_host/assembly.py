@@ -10,11 +10,13 @@ from fhir_server.definitions import Definitions, WrongStructure, with_structures
 from fhir_server.dispatch import PLUGIN, Server
 from fhir_server.feed import Consumer, FeedChange, Scheduled
 from fhir_server.operations.operation import CoreOperation
+from fhir_server.plugin_host.apart import remote_operations
 from fhir_server.plugin_host.context import Host, PluginContext, own_operation
 from fhir_server.plugin_host.deciders import PluginDeciders
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins import Loaded, PluginFault, PluginGrant, Plugins
 from fhir_server.plugins.registrations import Background, HealthCheck, Metric, Page, Route, SocketRoute
+from fhir_server.settings import Settings
 from fhir_server.storage.base import Collection
 
 
@@ -56,19 +58,23 @@ class Assembly:
     def _each(self, hook: str) -> Iterable[tuple[Host, Any]]:
         return ((self.hosts[plugin.name], each) for plugin, each in self.plugins.registered(hook))
 
-    def operations(self, core: Sequence[CoreOperation]) -> tuple[CoreOperation, ...]:
-        """Return the operations of the core and of plugins. Raises PluginFault: two would answer one call."""
+    def operations(self, core: Sequence[CoreOperation], settings: Settings | None = None) -> tuple[CoreOperation, ...]:
+        """Return the operations of the core and of plugins; with settings, also of those apart.
+
+        Raises:
+            PluginFault: two would answer one call, or a plugin apart cannot be loaded.
+        """
         taken = {place: "the server" for each in core for place in _places(each)}
         found = list(core)
         for host, operation in self._each("register_operations"):
-            for place in _places(operation):
-                if place in taken:
-                    code, type_, level = place
-                    where = f"{type_} ({level})" if type_ else "the system"
-                    said = f"${code} on {where} is that of {taken[place]}"
-                    raise PluginFault(f"plugin {host.plugin.name}, hook register_operations: {said}")
-                taken[place] = f"the plugin {host.plugin.name}"
+            _take(taken, host.plugin.name, operation)
             found.append(own_operation(host, self.faults, operation))
+        if settings is None:
+            return tuple(found)
+        for plugin in self.plugins.apart:
+            for operation in remote_operations(plugin, settings):
+                _take(taken, plugin.manifest.name, operation)
+                found.append(operation)
         return tuple(found)
 
     def definitions(self, core: Definitions) -> Definitions:
@@ -150,6 +156,18 @@ class Assembly:
                     await getattr(plugin.module, hook)(self.hosts[plugin.name])
                 except Exception as error:  # an observer must not harm what it observes
                     self.faults.note(plugin.name, hook, error)
+
+
+def _take(taken: dict[tuple[str, str, str], str], plugin: str, operation: CoreOperation) -> None:
+    """Note whose the calls of an operation are. Raises PluginFault: somebody else's."""
+    for place in _places(operation):
+        if place in taken:
+            code, type_, level = place
+            where = f"{type_} ({level})" if type_ else "the system"
+            raise PluginFault(
+                f"plugin {plugin}, hook register_operations: ${code} on {where} is that of {taken[place]}"
+            )
+        taken[place] = f"the plugin {plugin}"
 
 
 def _check_scopes(plugin: Loaded) -> None:

@@ -49,11 +49,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """What is there: `loaded` in the order of their needs, `unavailable` for want of packages, `disabled` by choice."""
+    """What is there: `loaded` in the order of their needs, `unavailable` for want of packages, `disabled` by choice,
+    `apart` in processes of their own."""
 
     loaded: tuple[Loaded, ...] = ()
     unavailable: tuple[Found, ...] = ()
     disabled: tuple[Found, ...] = ()
+    apart: tuple[Found, ...] = ()
 
     def registered(self, hook: str) -> list[tuple[Loaded, Any]]:
         """Return what each plugin adds by a hook that returns a list, in order."""
@@ -73,7 +75,7 @@ def load_found(all_found: Iterable[Found], settings: Settings) -> Plugins:
     """Load those that were found."""
     found = list(all_found)
     names = {each.manifest.name for each in found}
-    unknown = ({*settings.plugins, *settings.plugins_disabled, *settings.plugins_enabled} - names) or set()
+    unknown = (_named(settings) - names) or set()
     if unknown:
         raise PluginFault(f"the settings name plugins that are not installed: {', '.join(sorted(unknown))}")
     disabled = [each for each in found if not _is_wanted(each.manifest, settings)]
@@ -83,7 +85,8 @@ def load_found(all_found: Iterable[Found], settings: Settings) -> Plugins:
         if each.manifest.name in settings.plugins_enabled:
             missing = ", ".join(each.missing)
             raise PluginFault(f"plugin {each.manifest.name} is enabled but lacks {missing}: {each.remedy}")
-    names = {each.manifest.name for each in unavailable}
+    apart = [each for each in wanted if each.manifest.name in settings.plugins_apart and not each.missing]
+    names = {each.manifest.name for each in (*unavailable, *apart)}
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     loaded = {each.manifest.name: _load(manager, each, settings) for each in wanted if each.manifest.name not in names}
@@ -92,7 +95,15 @@ def load_found(all_found: Iterable[Found], settings: Settings) -> Plugins:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginFault(f"plugin {_name(error)}: {error}") from error
-    return Plugins(ordered, tuple(unavailable), tuple(disabled))
+    return Plugins(ordered, tuple(unavailable), tuple(disabled), tuple(apart))
+
+
+def _named(settings: Settings) -> set[str]:
+    """Return the plugins that settings speak of."""
+    return {
+        *settings.plugins, *settings.plugins_disabled, *settings.plugins_enabled, *settings.plugins_apart,
+        *settings.plugin_scopes,
+    }  # fmt: skip
 
 
 def _unavailable(found: Sequence[Found], wanted: Sequence[Found]) -> list[Found]:

@@ -20,6 +20,7 @@ from fhir_server.app import create_app, extract_by
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.first_steps import Greeting, first_steps
 from fhir_server.interactions.conformance import shared_library
+from fhir_server.serving.apart import Apart
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
 from fhir_server.serving.door import BACKGROUND_SOCKET, CONTROL_SOCKET, FHIR_SOCKET
@@ -83,7 +84,8 @@ class Supervisor:
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
         audit = maintenance.keep_audit(self._settings)
-        upkeep = asyncio.gather(maintenance.upkeep(), audit, make_terminology(self._settings.data_dir))
+        apart = Apart(self._settings, self._settings.plugins_apart).run()
+        upkeep = asyncio.gather(maintenance.upkeep(), audit, make_terminology(self._settings.data_dir), apart)
         try:
             if self._workers is None:
                 await self._serve_here(sockets)

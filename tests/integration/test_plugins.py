@@ -71,6 +71,43 @@ def test_one_that_throws_is_counted_shown_and_switched_off_without_a_restart(tmp
         assert {httpx.get(f"{server.base}/$hang?how=no").status_code for _ in range(8)} == {200}
 
 
+def test_one_apart_takes_nobody_with_it(tmp_path: Path) -> None:
+    with running(tmp_path / "data", *_FLAGS, "--plugins-apart", "hanging") as server, ThreadPoolExecutor() as pool:
+        assert _eventually(server, "count").json()["parameter"] == [{"name": "done", "valueBoolean": True}]
+        assert httpx.get(f"{server.base}/Basic?_summary=count").json()["total"] == 1
+        refused = _hang(server, "refuse")
+        assert refused is not None
+        assert (refused.status_code, refused.json()["issue"][0]["expression"]) == (404, ["http.how"])
+        hung = pool.submit(_hang, server, "sleep")
+        assert all(httpx.get(f"{server.base}/Basic", timeout=2).is_success for _ in range(20))
+        broken = hung.result()
+        assert broken is not None
+        assert broken.status_code == 500
+        died = _hang(server, "die")
+        assert died is not None
+        assert died.status_code == 503
+        assert httpx.get(f"{server.base}/Basic", timeout=2).is_success
+        assert _eventually(server, "no").status_code == 200
+
+
+def test_one_that_needs_the_process_of_the_server_cannot_run_apart(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[1] / "plugins" / "platform" / "installed"
+    flags = ("--plugins-dir", str(folder), "--plugins-apart", "probe", "--data-dir", str(tmp_path))
+    done = subprocess.run(command("plugins", "check", *flags), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "probe cannot run apart" in done.stderr
+
+
+def _eventually(server: Running, how: str) -> httpx.Response:
+    until = time.monotonic() + 30
+    while True:
+        answer = _hang(server, how)
+        if answer is not None and answer.status_code != 503:
+            return answer
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
 def _plugins(server: Running, *arguments: str) -> str:
     flags = ("--data-dir", str(server.folder), "--plugins-dir", str(_FOLDER))
     done = subprocess.run(command("plugins", *arguments, *flags), capture_output=True, text=True, timeout=60)

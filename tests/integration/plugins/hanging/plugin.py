@@ -1,8 +1,9 @@
 """`$hang?how=`: sleeps, loops or throws on the event loop."""
 
+import os
 import time
 
-from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext, facts_of, hookimpl
+from fhir_server.plugin_api import Call, NotFound, Operation, Outputs, PluginContext, facts_of, hookimpl
 
 _HANG = {
     "resourceType": "OperationDefinition", "url": "http://example.org/OperationDefinition/hang", "name": "Hang",
@@ -29,6 +30,13 @@ async def hang(ctx: PluginContext, call: Call) -> Outputs:
                 time.sleep(600)
             except Exception:
                 continue
+    elif how == "die":
+        os._exit(3)
+    elif how == "count":
+        await ctx.client.create({"resourceType": "Basic", "code": {"text": "x"}})
+        return Outputs([("done", await ctx.client.count("Basic") > 0)])
+    elif how == "refuse":
+        raise NotFound("there is nothing of the kind", expression="http.how")
     elif how == "throw":
         raise RuntimeError("the name of a patient")
     return Outputs([("done", True)])
