@@ -9,6 +9,7 @@ written over the key in its place; a slot that was never written is none, and an
 docs/adr/0012-keys-of-patients.md
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -232,7 +233,8 @@ class PatientKeys:
     def _write(self, slots: Mapping[int, bytes]) -> None:
         with self._opened(os.O_WRONLY) as descriptor:
             for number, slot in slots.items():
-                os.pwrite(descriptor, slot, _at(number))
+                if os.pwrite(descriptor, slot, _at(number)) < _SLOT:
+                    raise OSError(errno.ENOSPC, f"no room for keys of patients in {self.folder}")
             os.fsync(descriptor)
 
     @contextmanager
