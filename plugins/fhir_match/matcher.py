@@ -17,7 +17,7 @@ from fhir_server.plugin_api import BadRequest, PluginContext, ResourceKey, Versi
 Grade = Literal["certain", "probable", "possible", "certainly-not"]
 _CONFLICTS = frozenset(("given.different", "birthDate.different", "identifier.contradicts"))
 _OUTWEIGHS = "identifier.same"
-_NEEDED = frozenset(("family", "given", "birthDate"))
+_NAMES = frozenset(("family", "given"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,11 @@ class Matcher:
         return Score(value, self._grade(value, agreements), contributions, capped)
 
     def _grade(self, value: float, agreements: Sequence[str]) -> Grade:
-        """Return the grade; certain needs an identifier, or name and birth date, beside the score."""
+        """Return the grade; certain needs an identifier, or names and the very birth date, beside the score."""
         limits = self.settings
         known = {level.partition(".")[0] for level in agreements}
-        if value >= limits.certain and (_OUTWEIGHS in agreements or known >= _NEEDED):
+        enough = known >= _NAMES and "birthDate.exact" in agreements
+        if value >= limits.certain and (_OUTWEIGHS in agreements or enough):
             return "certain"
         if value >= limits.probable:
             return "probable"

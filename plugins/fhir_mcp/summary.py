@@ -9,10 +9,11 @@ from fhir_server.plugin_api import PluginContext, decode
 _DATES: Final = (
     "effectiveDateTime", "effectiveInstant", "performedDateTime", "onsetDateTime", "authoredOn", "occurrenceDateTime",
     "recordedDate", "date", "issued", "created", "start", "sent", "dateTime", "authored", "whenHandedOver",
+    "recorded",
 )  # fmt: skip
 _PERIODS: Final = ("effectivePeriod", "period", "performedPeriod", "billablePeriod", "onsetPeriod", "occurrencePeriod")
 _CONCEPTS: Final = (
-    "code", "vaccineCode", "medicationCodeableConcept", "type", "category", "serviceType", "scope", "class",
+    "code", "vaccineCode", "medicationCodeableConcept", "type", "category", "serviceType", "scope", "activity", "class",
     "description",
 )  # fmt: skip
 _STATUS: Final = ("clinicalStatus", "status", "verificationStatus")

@@ -121,3 +121,11 @@ async def test_bad_input_is_answered_with_what_is_wrong(
     answer = await http.post("/Patient/$match", json=body)
     assert answer.status_code == status, answer.text
     assert said in answer.text
+
+
+async def test_a_mistaken_birth_date_is_never_certain_without_an_identifier(http: httpx.AsyncClient) -> None:
+    await stored(http, patient(identifier=MRN, address=HOME, telecom=PHONE))
+    [match] = await found(http, patient(born="1980-12-03", address=HOME, telecom=PHONE))
+    assert match["grade"] == "probable"
+    [match] = await found(http, patient(born="1980-12-03", identifier=MRN))
+    assert match["grade"] == "certain"
