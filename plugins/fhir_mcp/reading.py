@@ -97,7 +97,10 @@ async def fhirpath(ctx: PluginContext, given: Arguments) -> str:
 
 def reading_tools() -> list[Tool]:
     """Return the tools that read."""
-    text = {"type": "string"}
+    return [*_record_tools(), *_word_tools()]
+
+
+def _record_tools() -> list[Tool]:
     both = {"type": _TYPE, "id": _ID}
     query = {
         "type": "string",
@@ -118,7 +121,7 @@ def reading_tools() -> list[Tool]:
         ),
         Tool(
             "fhir_read", "Read", "Read one resource, or one version of it.",
-            read, {**both, "version": {**text, "maxLength": 64}}, ("type", "id"),
+            read, {**both, "version": {"type": "string", "maxLength": 64}}, ("type", "id"),
         ),
         Tool(
             "fhir_history", "History", "The newest versions of one resource, newest first.",
@@ -130,6 +133,12 @@ def reading_tools() -> list[Tool]:
             "with their ids.",
             summary, {"patient": _ID}, ("patient",),
         ),
+    ]  # fmt: skip
+
+
+def _word_tools() -> list[Tool]:
+    text = {"type": "string"}
+    return [
         Tool(
             "terminology_lookup", "Look up a code", "What is known of a code: display, designations, properties.",
             lookup, {"system": text, "code": text}, ("system", "code"),
@@ -141,7 +150,7 @@ def reading_tools() -> list[Tool]:
         Tool(
             "fhirpath", "FHIRPath",
             "Evaluate a FHIRPath expression on a stored resource, to get parts of a large one.",
-            fhirpath, {**both, "expression": text}, ("type", "id", "expression"),
+            fhirpath, {"type": _TYPE, "id": _ID, "expression": text}, ("type", "id", "expression"),
         ),
     ]  # fmt: skip
 
