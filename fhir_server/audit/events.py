@@ -99,6 +99,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         return "0" if self.status < 400 else "4" if self.status < 500 else "8"
 
 
+_DAMAGED = Event(ALARM, 500, note="damaged-audit: this row cannot be read; run `fhir-server audit verify`")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 _event_encoder = msgspec.msgpack.Encoder()
@@ -135,8 +136,11 @@ def helped_by(text: str, plugin: str) -> str:
 
 @lru_cache(maxsize=4096)
 def agent_of(text: str) -> Agent:
-    """Return the agent of a row."""
-    agent = _agent_decoder.decode(text)
+    """Return the agent of a row; nobody where it was tampered with, which `verify` shows."""
+    try:
+        agent = _agent_decoder.decode(text)
+    except msgspec.DecodeError:
+        return Agent()
     if text.isascii() and "\\u" not in text:
         return agent  # JSON escapes what FHIR forbids
     return Agent(
@@ -146,8 +150,11 @@ def agent_of(text: str) -> Agent:
 
 
 def event_of(entry: AuditEntry) -> Event:
-    """Return the event of a row."""
-    event = _event_decoder.decode(entry.body)
+    """Return the event of a row; one that was tampered with is an alarm."""
+    try:
+        event = _event_decoder.decode(entry.body)
+    except msgspec.DecodeError:
+        return _DAMAGED
     if event.entity.isprintable() and event.note.isprintable() and event.purpose.isprintable():
         return event
     return msgspec.structs.replace(

@@ -70,8 +70,14 @@ def prepare_small(
     if key.type == "SearchParameter":
         _check_search_parameter(ctx, resource)
     entries = ctx.extractor.extract(key.type, resource, own_base=ctx.base)
-    requires = targets(resource, key) if ctx.settings.integrity_on_write else ()
+    requires = _requires(ctx, resource, key) if ctx.settings.integrity_on_write else ()
     return Prepared(stored_body(small, resource, key), entries, requires, issues)
+
+
+def _requires(ctx: Context, resource: dict[str, Any], key: ResourceKey) -> tuple[ResourceKey, ...]:
+    """Return what has to exist; events of the audit are kept outside of the record, where no commit sees them."""
+    found = targets(resource, key)
+    return found if ctx.auditor is None else tuple(each for each in found if each.type != "AuditEvent")
 
 
 def minified(raw: bytes) -> bytes:

@@ -20,6 +20,9 @@ class AuditSettings(BaseModel):
 
     look_every: float = Field(5, ge=1, description="Seconds between two looks at what was recorded.")
     quiet: Positive = Field(86_400, description="Window in which one rule alerts once for one user.")
+    most_alerts: Positive = Field(
+        200, description="Alerts of one rule in a window; one more stands for all that would follow."
+    )
     exempt: tuple[str, ...] = Field(
         (), description="Accounts, apps (`app:ID`) and subjects (`Practitioner/1`) that no rule looks at."
     )

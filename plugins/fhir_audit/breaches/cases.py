@@ -1,6 +1,6 @@
 """Cases: findings of one user, rule and window are one alert; later ones add to it without telling anybody again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fhir_audit.breaches import report
@@ -21,6 +21,29 @@ class _Open:
     sent: int
     told: list[str]
     changed: bool
+
+
+class Ration:
+    """Bounds the alerts of each rule in one window: who guesses passwords of many names must not fill the record."""
+
+    def __init__(self, settings: AuditSettings) -> None:
+        self._most, self._quiet = settings.most_alerts, settings.quiet * 1_000
+        self._keys: dict[str, set[str]] = {}
+        self._window = -1
+
+    def of(self, finding: Finding) -> Finding:
+        """Return a finding, or what stands for all those beyond the bound."""
+        window = finding.time // self._quiet
+        if window != self._window:
+            self._window = window
+            self._keys.clear()
+        keys = self._keys.setdefault(finding.rule, set())
+        key = report.key_of(finding, self._quiet)
+        if key in keys or len(keys) < self._most:
+            keys.add(key)
+            return finding
+        said = f"more than {self._most} alerts of this rule within {self._quiet // 1_000} seconds: there are others"
+        return replace(finding, who="others", subject="", about="others", said=said, patients=(), severity="high")
 
 
 @dataclass(slots=True)

@@ -88,7 +88,7 @@ class OutOfHours:
         del self._of[seen.who]
         local = datetime.fromtimestamp(seen.time / 1_000, self._zone)
         said = f"{seen.name} read data of patients outside of working hours, {local:%a %H:%M}"
-        return [found("out-of-hours", seen, said, severity="low", count=number, patients=seen.facts.patients)]
+        return [found("out-of-hours", seen, said, severity="low", count=number)]
 
     def _is_for(self, roles: tuple[str, ...]) -> bool:
         named = self._settings.hours_roles

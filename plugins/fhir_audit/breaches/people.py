@@ -1,5 +1,6 @@
 """Which patients are to be watched, and who is whose own or of whose household; asked of the record now and then."""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any, Final, Protocol
 from fhir_audit.breaches.homes import Home, home_of
 from fhir_audit.settings import AuditSettings
 
+_log = logging.getLogger("fhir_server.alerts")
 _KIN_FOR: Final = 600.0
 _FLAGS_FOR: Final = 3_600.0
 _MOST_KNOWN: Final = 5_000
@@ -54,7 +56,11 @@ class People:
         known = self._kin.get(subject)
         if known is not None and known[0] > time.monotonic():
             return known[1]
-        kin = await _kin(record, subject, self._settings.household)
+        try:
+            kin = await _kin(record, subject, self._settings.household)
+        except (AttributeError, KeyError, TypeError) as error:  # misshapen, stored without validation
+            _log.warning("who belongs to %s cannot be told: %s", subject, error)
+            kin = Kin()
         self._kin[subject] = time.monotonic() + _KIN_FOR, kin
         self._kin.move_to_end(subject)
         if len(self._kin) > _MOST_KNOWN:
@@ -79,8 +85,7 @@ class Flagged:
         newer = [("_lastUpdated", f"ge{self._since}")] if self._since else []
         async for flag in record.each("Flag", newer):
             self._since = max(self._since, str(flag["meta"]["lastUpdated"]))
-            codes = {coding.get("code") for coding in flag.get("code", {}).get("coding", ())}
-            if flag.get("status") == "active" and codes & self._codes:
+            if flag.get("status") == "active" and _codes(flag.get("code")) & self._codes:
                 self._of |= {str(flag["id"]): id_ for id_ in _patients([flag.get("subject")])}
             else:
                 self._of.pop(str(flag["id"]), None)
@@ -139,8 +144,14 @@ async def _household(record: Record, home: Home, rule: str) -> AsyncIterator[str
                 return
 
 
+def _codes(concept: Any) -> set[str]:
+    codings = concept.get("coding", ()) if isinstance(concept, dict) else ()
+    return {str(coding.get("code")) for coding in codings if isinstance(coding, dict)}
+
+
 def _patients(references: Iterable[Any]) -> Iterable[str]:
     for reference in references:
-        type_, _, id_ = str((reference or {}).get("reference", "")).rpartition("/")
+        named = reference.get("reference", "") if isinstance(reference, dict) else ""
+        type_, _, id_ = str(named).rpartition("/")
         if type_.rpartition("/")[2] == "Patient":
             yield id_

@@ -19,6 +19,7 @@ T = TypeVar("T")
 LABEL: Final = {"system": "http://fhir-server.org/CodeSystem/security-label", "code": "BREACH"}
 _RULES: Final = "http://fhir-server.org/CodeSystem/audit-rule"
 _MOST_EVENTS: Final = 20
+_LINKS: Final = frozenset(("implicated", "evidence", "recipient", "author"))
 _MOST_PATIENTS: Final = 100
 DISPLAYS: Final = {
     "bulk-reads": "Data of many patients read in a short time",
@@ -32,6 +33,7 @@ DISPLAYS: Final = {
     "unreadable-consent": "A consent cannot be read",
     "damaged-store": "The store is damaged",
     "wrong-key": "A key does not fit",
+    "damaged-audit": "A row of the audit cannot be read",
 }
 
 
@@ -131,6 +133,21 @@ def told(case: Case) -> dict[str, Any]:
         "severity": finding.severity, "time": instant(finding.time), "who": who, "subject": finding.subject,
         "count": finding.count, "issue": f"DetectedIssue/{case.key}",
     }  # fmt: skip
+
+
+def unlinked(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return a resource that only names what others link to: for a record that refuses links to what is not there."""
+    return {name: _named(value) if name in _LINKS else value for name, value in resource.items()}
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "reference" in value:
+        return {"display": value["reference"]}
+    return {name: _named(each) for name, each in value.items()}
 
 
 def put(resources: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from fhir_audit.breaches import report
-from fhir_audit.breaches.cases import Cases
+from fhir_audit.breaches.cases import Cases, Ration
 from fhir_audit.breaches.counting import Bulk, FailedSignIns, OutOfHours
 from fhir_audit.breaches.people import People
 from fhir_audit.breaches.personal import Personal
@@ -25,7 +25,6 @@ from fhir_server.plugin_api import (
     Beside,
     Busy,
     Collection,
-    Conflict,
     FhirError,
     PluginContext,
     RecordChange,
@@ -55,6 +54,7 @@ class Watch:
         self._settings = settings
         self._zone: tzinfo = UTC if zone == "UTC" else ZoneInfo(zone)
         self._people = People(settings)
+        self._ration = Ration(settings)
         self._seen = -1
         self._begin()
 
@@ -122,19 +122,18 @@ class Watch:
         cursor = RecordChange(WATCH.name, _CURSOR, {"seq": last}, expected=at.revision)
         cases = Cases(self._settings, ctx.core.settings.break_glass_life)
         for finding in findings:
-            await cases.take(ctx.store, finding)
+            await cases.take(ctx.store, self._ration.of(finding))
         records = [cursor, *cases.records()]
         resources = cases.resources()
-        if not resources:
-            await ctx.store.put(*records)
-            return
-        try:
-            await ctx.own.transaction(report.put(resources), beside=Beside(records=records))
-        except (Busy, Conflict):
-            raise
-        except FhirError as error:
-            if error.status >= 500:
-                raise
+        for shown in (resources, [report.unlinked(each) for each in resources]) if resources else ():
+            try:
+                await ctx.own.transaction(report.put(shown), beside=Beside(records=records))
+                return
+            except FhirError as error:
+                if error.status >= 500 or isinstance(error, Busy) or (await self._at(ctx)).revision != at.revision:
+                    raise
+                refusal = error
+        if resources:
             # An alert is worth more than its resource: a record that refuses it must not silence the rules for ever.
-            _log.error("alerts are kept without resources, which the record refuses: %s", error)
-            await ctx.store.put(*records)
+            _log.error("alerts are kept without resources, which the record refuses: %s", refusal)
+        await ctx.store.put(*records)

@@ -112,7 +112,8 @@ async def _admit(ctx: PluginContext, id_: str) -> None:
         return
     is_theirs = id_ in caller.patients or caller.subject == f"Patient/{id_}"
     represents = caller.subject.startswith(("Patient/", "RelatedPerson/"))
-    if not (is_theirs or represents) or await ctx.client.find("Patient", id_) is None:
+    # Not a read, which would be recorded and stand in the account itself.
+    if not (is_theirs or represents) or not await ctx.client.versions_of([ResourceKey("Patient", id_)]):
         raise Forbidden("an account of disclosures is for auditors and the patient", expression="http.url")
 
 

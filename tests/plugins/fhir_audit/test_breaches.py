@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from fhir_server.alerts import Alert, raise_alert
@@ -239,3 +240,52 @@ async def test_auditors_read_what_was_found_and_nothing_else_of_these_types(tmp_
             assert (await server.ehr.fhir(f"{type_}/{found[0]}", token)).status_code == 200
             assert (await server.ehr.fhir(f"{type_}/{hidden}", token)).status_code == 404
         assert (await server.ehr.fhir("Patient/ann", token)).status_code == 403
+
+
+async def test_alerts_are_written_where_references_have_to_exist(tmp_path: Path) -> None:
+    core = {"integrity_on_write": True}
+    async with watched(tmp_path, core, vip_patients=["ann"], hours="00:00-00:01") as server:
+        await server.ehr.fhir("Observation?patient=ann,nobody-ever", await server.token())
+        await server.run()
+        assert {"vip", "out-of-hours"} <= set(await server.rules())
+
+
+async def test_alerts_name_what_the_record_does_not_have(tmp_path: Path) -> None:
+    core = {"integrity_on_write": True}
+    async with watched(tmp_path, core, vip_patients=["gone"], recipient="Organization/nowhere") as server:
+        await server.ehr.fhir("Observation?patient=gone", await server.token())
+        await server.run()
+        (issue,) = await server.found("DetectedIssue", "code=vip")
+        assert {"display": "Patient/gone"} in issue["implicated"]
+        (told,) = await server.found("Communication")
+        assert told["about"] == [{"reference": f"DetectedIssue/{issue['id']}"}]
+        assert told["recipient"] == [{"display": "Organization/nowhere"}]
+
+
+async def test_a_row_that_was_tampered_with_is_told_of_and_silences_no_rule(tmp_path: Path) -> None:
+    async with watched(tmp_path, vip_patients=["ann"]) as server:
+        await server.run()
+        token = await server.token()
+        await server.ehr.fhir("Patient/bob", token)
+        await asyncio.sleep(0.12)
+        connection = apsw.Connection(str(tmp_path / "tenants" / "default" / "record.db"))
+        connection.execute("UPDATE audit SET body=x'ff' WHERE seq=(SELECT max(seq) FROM audit)")
+        connection.close()
+        await server.ehr.fhir("Patient/ann", token)
+        await server.run()
+        assert {"damaged-audit", "vip"} <= set(await server.rules())
+        answer = await server.ehr.fhir("AuditEvent?subtype=alarm", await server.token(server.admin))
+        assert "damaged-audit: this row cannot be read" in answer.json()["entry"][0]["resource"]["outcomeDesc"]
+
+
+async def test_misshapen_resources_silence_no_rule(tmp_path: Path) -> None:
+    async with watched(tmp_path, {"validation": "off"}, vip_patients=["ann"], vip_life=0) as server:
+        await put(
+            server,
+            record("Practitioner", "doc", name="odd", address=[{"line": 7, "city": ["x"]}, "odd"]),
+            record("Patient", "odd", address={"city": 1}, name=[{"family": {"a": 1}}]),
+            record("Flag", "odd", code="VIP", subject="Patient/ann", status="active"),
+        )
+        await server.ehr.fhir("Patient/ann", await server.token())
+        await server.run()
+        assert "vip" in await server.rules()
