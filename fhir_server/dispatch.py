@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 
 from fhir_server.audit.auditor import Auditor
 from fhir_server.audit.events import Agent, Event, agent_text, row_of
@@ -30,6 +31,7 @@ from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
+from fhir_server.interactions.evening import SEARCHES, even_out, found_nothing
 from fhir_server.interactions.history import history
 from fhir_server.interactions.masking import store_of, written
 from fhir_server.interactions.packages import TenantPackages
@@ -350,10 +352,16 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
     handler = operate if request.interaction == "operation" else HANDLERS[request.interaction]
     if ctx.auditor is not None and request.type == "AuditEvent":
         handler = AUDIT_HANDLERS.get(request.interaction, handler)
+    began = perf_counter()
     try:
         response = await handler(ctx, request)
     except StoreError as error:
         raise await translate(ctx, error) from error
+    except FhirError:
+        await even_out(ctx, request, began)
+        raise
+    if request.interaction in SEARCHES and found_nothing(response):
+        await even_out(ctx, request, began)
     if ctx.deciders is None or not ctx.deciders.shows:
         return response
     await in_task()

@@ -148,6 +148,11 @@ class Settings(BaseModel):
         },
         description="Security labels, and the roles whose users may see what carries them.",
     )
+    hidden_pause: Count = Field(
+        20,
+        description="Milliseconds that an empty answer or a refusal takes at the least where something may be hidden "
+        "from the caller, so that its time says nothing; 0: no more than it takes.",
+    )
     label_removers: tuple[str, ...] = Field(
         ("admin",), description="Roles whose users may take security labels off, by $meta-delete."
     )

@@ -174,7 +174,7 @@ async def filled(
     stack: AsyncExitStack, engine: str, folder: Path, world: World, model: Model | None, beside: World | None = None
 ) -> Side:
     """Start a server that holds a world; `beside` is what another tenant holds under the same ids."""
-    settings = Settings(data_dir=folder, durable=False)
+    settings = Settings(data_dir=folder, durable=False, hidden_pause=0)
     fhir = await stack.enter_async_context(opened(engine, settings.model_copy(update={"integrity_on_delete": False})))
     await _fill(fhir, world)
     if beside is not None:

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from urllib.parse import urlsplit
 
 import pytest
@@ -97,3 +99,27 @@ async def test_who_may_write_only_some_resources_cannot_tell_which_ids_are_taken
                    for id_ in ("bob-pulse", "bob-never")]  # fmt: skip
     assert (taken.status_code, free.status_code) == (403, 403)
     assert taken.text.replace("bob-pulse", "bob-never") == free.text
+
+
+async def test_the_time_of_an_answer_says_nothing_of_what_is_hidden(tmp_path: Path) -> None:
+    """Nothing there and something hidden: both take as long as `hidden_pause`, however quickly they are known."""
+    async with started(tmp_path, validation="off", hidden_pause=40) as ehr:
+        await filled(ehr)
+        token = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="ann")
+        took: dict[str, list[float]] = {}
+        for url in (
+            "Observation/{}", "Observation/{}/_history", "Observation/{}/_history/1", "Observation?_id={}",
+            "Patient?_has:Observation:subject:_id={}", "Observation/{}/$meta",
+        ):  # fmt: skip
+            for _ in range(5):
+                for id_ in ("bob-pulse", "never"):
+                    began = perf_counter()
+                    answer = await ehr.fhir(url.format(id_), token)
+                    took.setdefault(id_, []).append(perf_counter() - began)
+                    assert answer.status_code == 404 or not answer.json().get("entry")
+        for times in took.values():
+            assert min(times) >= 0.039
+        assert abs(median(took["bob-pulse"]) - median(took["never"])) < 0.01
+        began = perf_counter()
+        assert (await ehr.fhir("Observation/ann-pulse", token)).status_code == 200
+        assert perf_counter() - began < 0.03, "what is seen does not wait"

@@ -184,7 +184,7 @@ class Ehr:
 @asynccontextmanager
 async def started(folder: Path, **settings: Any) -> AsyncIterator[Ehr]:
     """A server of its own, without records."""
-    rates = {"rate_sign_in": "", "rate_token": ""} | settings
+    rates = {"rate_sign_in": "", "rate_token": "", "hidden_pause": 0} | settings
     app = create_app(Settings(data_dir=folder, auth="smart", durable=False, demo=False, **rates))
     async with app.router.lifespan_context(app):
         assert app.running is not None
