@@ -46,7 +46,9 @@ class Result:
     """What a score comes to.
 
     value: the total, or the probability (0 to 1) where the score is one. kind says which. band: the source's own name
-    of the stratum, `low`, `high` ... meaning: one sentence of the source's meaning in our words.
+    of the stratum, `low`, `high` ... meaning: one sentence of the source's meaning in our words. link: what turns the
+    sum of the contributions into the value: nothing, exp (log), 1/(1+exp(-x)) (logit), 1-exp(-exp(x)) (cloglog, the
+    form of a Cox model with its baseline survival in the constant).
     """
 
     value: float
@@ -54,6 +56,7 @@ class Result:
     band: str = ""
     meaning: str = ""
     contributions: Sequence[Contribution] = field(default_factory=tuple)
+    link: Literal["identity", "log", "logit", "cloglog"] = "identity"
 
 
 @dataclass(frozen=True, slots=True)
