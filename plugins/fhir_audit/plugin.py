@@ -10,7 +10,11 @@ from fhir_audit.settings import AuditSettings
 from fhir_audit.sinks.archive import Archive
 from fhir_audit.sinks.s3 import S3Archive
 from fhir_audit.sinks.siem import Siem
-from fhir_server.plugin_api import AuditSink, Collection, Operation, PluginContext, Scheduled, hookimpl
+from fhir_server.plugin_api import AuditSink, Collection, FhirError, Operation, PluginContext, Scheduled, hookimpl
+
+
+class Unfinished(Exception):
+    """What was found could not be written; the next look begins there."""
 
 
 @hookimpl
@@ -47,7 +51,10 @@ def register_scheduled_jobs(settings: AuditSettings) -> Sequence[Scheduled]:
         watch = watches.get(ctx.tenant)
         if watch is None:
             watch = watches[ctx.tenant] = Watch(settings, ctx.core.settings.default_timezone)
-        await watch.look(ctx)
+        try:
+            await watch.look(ctx)
+        except FhirError as error:
+            raise Unfinished(f"what was found cannot be written: {error}") from error
         await deliver(ctx, settings)
 
     return (Scheduled("breaches", look, every=settings.look_every, each_tenant=True, written_only=True),)

@@ -3,6 +3,7 @@
 Source: 45 CFR 164.528, https://www.ecfr.gov/current/title-45/section-164.528
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from importlib.resources import files
@@ -35,6 +36,7 @@ from fhir_server.plugin_api import (
 YEARS: Final = 6
 _FORMATS: Final = ("parameters", "bundle", "csv", "html")
 _MOST: Final = 1_000
+_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _ROLES: Final = frozenset(("admin", "auditor"))
 _NAMED: Final = ("Practitioner", "PractitionerRole", "Organization", "RelatedPerson")
 DEFINITION: Final[Mapping[str, Any]] = decode(
@@ -97,6 +99,8 @@ def _patient(call: Call) -> str:
         raise BadRequest("an account is of a Patient: Patient/ID/$accounting-of-disclosures", expression="http.url")
     if not (in_url or named) or (in_url and named and in_url != named):
         raise BadRequest("name one patient: in the URL, or as `patient`", expression="http.patient")
+    if not _ID.fullmatch(in_url or named):
+        raise BadRequest("patient: one logical id, or Patient/ID", expression="http.patient")
     return in_url or named
 
 

@@ -141,6 +141,8 @@ async def test_others_are_refused_alike_whether_or_not_there_is_such_a_patient(b
             answers.append(answer.json()["issue"])
     assert all(issue == answers[0] for issue in answers)
     assert (await ask(busy, f"Patient/ann/{OPERATION}", no_audit)).status_code == 403
+    for several in ("ann,bob", "bob,ann", "Patient/ann,Patient/bob", "../ann", "ann%00"):
+        assert (await ask(busy, f"Patient/{OPERATION}?patient={several}", own)).status_code == 400
     assert (await busy.ehr.fhir(f"Patient/ann/{OPERATION}")).status_code == 401
 
 
