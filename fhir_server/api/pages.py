@@ -119,11 +119,13 @@ def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter
         summary="Whether requests are answered, and how plugins do",
         responses={503: {"description": "Not yet, or no longer"}},
     )
-    async def is_ready() -> JSONResponse:
+    async def is_ready(request: Request) -> JSONResponse:
         well = await ready()
         said: dict[str, object] = {"status": "ready" if well else "not ready"}
         if watched.assembly is not None and watched.assembly.plugins.loaded:
-            said["plugins"] = await plugin_health(watched.assembly)
+            found = await plugin_health(watched.assembly)
+            near = is_local(client_address(request.scope, mapping(request.scope["headers"]), watched.settings))
+            said["plugins"] = found if near else {name: {"state": each["state"]} for name, each in found.items()}
         return JSONResponse(said, 200 if well else 503)
 
     @router.get("/metrics", tags=["health"], summary="Numbers for Prometheus")

@@ -81,6 +81,13 @@ async def test_health_tells_of_faults_and_of_what_checks_say(http: httpx.AsyncCl
     assert after.json()["plugins"]["probe"]["faults"] == 1
 
 
+async def test_strangers_learn_of_states_alone(http: httpx.AsyncClient) -> None:
+    transport = httpx.ASGITransport(app=http._transport.app, client=("203.0.113.9", 1))  # type: ignore[attr-defined]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as stranger:
+        assert (await stranger.get("/health/ready")).json()["plugins"]["probe"] == {"state": "failing"}
+        assert (await stranger.get("/metrics")).status_code == 403
+
+
 async def test_numbers_are_in_the_text_format(http: httpx.AsyncClient) -> None:
     await http.get("/fhir/$hello", params={"name": "boom"})
     lines = (await http.get("/metrics")).text.splitlines()
