@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -79,19 +79,23 @@ async def test_a_client_that_is_known_may_call_once_with_each_token(ehr: Ehr) ->
 
 
 @pytest.mark.parametrize(
-    ("bearer", "said"),
+    ("made", "said"),
     [
-        ("", "send a signed token"), ("abc", "no signed JWT"), ("a.b.c", "no signed JWT"),
-        ("x" * 9_000, "send a signed"),
-        (token(OTHER), "signature"), (token(iss="https://evil.example"), "issuer"), (token(iss=None), "issuer"),
-        (token(aud=f"{ORIGIN}/cds-services/other"), "aud"), (token(aud=None), "aud"),
-        (token(exp=int(time.time()) - 100), "expired"), (token(exp=int(time.time()) + 90_000), "at most 300"),
-        (token(exp=None), "exp"), (token(iat=None), "iat"), (token(jti=None), "jti"), (token(jti=""), "jti"),
-        (token(header={"kid": "k2"}), "no such key"), (token(header={"jku": "https://evil.example/keys"}), "jku"),
+        (lambda: "", "send a signed token"), (lambda: "abc", "no signed JWT"), (lambda: "a.b.c", "no signed JWT"),
+        (lambda: "x" * 9_000, "send a signed"), (lambda: token(OTHER), "signature"),
+        (lambda: token(iss="https://evil.example"), "issuer"), (lambda: token(iss=None), "issuer"),
+        (lambda: token(aud=f"{ORIGIN}/cds-services/other"), "aud"), (lambda: token(aud=None), "aud"),
+        (lambda: token(exp=int(time.time()) - 100), "expired"),
+        (lambda: token(exp=int(time.time()) + 90_000), "at most 300"), (lambda: token(exp=None), "exp"),
+        (lambda: token(iat=None), "iat"), (lambda: token(jti=None), "jti"), (lambda: token(jti=""), "jti"),
+        (lambda: token(header={"kid": "k2"}), "no such key"),
+        (lambda: token(header={"jku": "https://evil.example/keys"}), "jku"),
     ],
 )  # fmt: skip
-async def test_a_token_that_proves_nothing_is_refused_with_the_reason(ehr: Ehr, bearer: str, said: str) -> None:
-    answer = await call(ehr, bearer, prefetch=PREFETCH)
+async def test_a_token_that_proves_nothing_is_refused_with_the_reason(
+    ehr: Ehr, made: Callable[[], str], said: str
+) -> None:
+    answer = await call(ehr, made(), prefetch=PREFETCH)
     assert (answer.status_code, said in answer.text) == (401, True), answer.text
     assert answer.headers["www-authenticate"] == "Bearer"
 
