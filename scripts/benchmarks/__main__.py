@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="data folder to use and keep (its store is reused if it is there)")
     parser.add_argument("--picture", type=Path, default=Path("docs/growth.png"), help="where growth draws its curve")
+    parser.add_argument("--authority", action="store_true", help="load and search with a token, and the audit on")
     options = parser.parse_args()
     print(_machine())
     for name in options.names or ["start", "read", "load", "search"]:

@@ -13,13 +13,13 @@ from fhir_server.serving.demo import demo_bundles
 from scripts.benchmarks.client import post
 
 
-def prepared(options: argparse.Namespace) -> list[tuple[int, bytes]]:
+def prepared(options: argparse.Namespace, token: str = "") -> list[tuple[int, bytes]]:
     """Return (resources, request) of each Bundle, minified, ready to send.
 
     They are sent over and over, so each of their entries must be a create; `load.fill` counts what is there after.
     """
     bodies = list(map(_as_creates, demo_bundles(100))) if options.data is None else _from(options.data)
-    return [(body.count(b'"request":{'), post("/fhir", body)) for body in map(minify, bodies)]
+    return [(body.count(b'"request":{'), post("/fhir", body, token)) for body in map(minify, bodies)]
 
 
 def _from(folder: Path) -> list[bytes]:

@@ -13,17 +13,19 @@ import httpx
 
 from scripts.benchmarks.bundles import endless, prepared
 from scripts.benchmarks.client import run as send
-from scripts.benchmarks.servers import ours, resident
+from scripts.benchmarks.processor import spent
+from scripts.benchmarks.servers import AUDITED, ours, resident
+from scripts.benchmarks.tokens import bearer
 
 _CONNECTIONS = 4
 _STEP = 28_000
 
 
-def fill(options: argparse.Namespace, port: int) -> float:
+def fill(options: argparse.Namespace, port: int, token: str = "") -> float:
     """Load until the store has had `options.size` resources; print a line for each step and return the rate of all."""
-    bundles = prepared(options)
+    bundles = prepared(options, token)
     print(f"{len(bundles)} Bundles, {sum(size for size, _ in bundles)} resources; {_CONNECTIONS} connections")
-    done, before, spent = 0, _stored(port), 0.0
+    done, before, spent = 0, _stored(port, token), 0.0
     while done < options.size:
         part = list(endless(bundles, min(_STEP, options.size - done)))
         begun = time.perf_counter()
@@ -40,7 +42,7 @@ def fill(options: argparse.Namespace, port: int) -> float:
             flush=True,
         )
 
-    stored = _stored(port) - before
+    stored = _stored(port, token) - before
     if stored != done:
         raise SystemExit(f"{done} resources were sent, {stored} are there")
     return done / spent
@@ -54,9 +56,10 @@ def _beside_the_store_alone(rate: float) -> None:
     print(f"  the store alone: {alone:,.0f}/s, ratio {rate / alone:.2f}")
 
 
-def _stored(port: int) -> int:
+def _stored(port: int, token: str) -> int:
     """Return how many resources the server holds."""
-    answer = httpx.get(f"http://127.0.0.1:{port}/fhir?_summary=count", timeout=120)
+    headers = {"authorization": token}
+    answer = httpx.get(f"http://127.0.0.1:{port}/fhir?_summary=count", headers=headers, timeout=120)
     return int(answer.raise_for_status().json()["total"])
 
 
@@ -67,8 +70,11 @@ def _requests(part: list[tuple[int, bytes]]) -> Iterator[bytes]:
 def run(options: argparse.Namespace, folder: Path) -> None:
     """Load from empty and say how large the store and the processes became."""
     target = options.keep or folder
-    with ours(target, workers=options.workers) as (port, process, _):
-        rate = fill(options, port)
+    token = bearer(target) if options.authority else ""
+    with ours(target, workers=options.workers, flags=AUDITED if token else ()) as (port, process, _):
+        before = spent(process)
+        rate = fill(options, port, token)
+        print(f"  {(spent(process) - before) / options.size * 1e6:.0f} us of processor for each resource")
         print(f"  resident MB: {resident(process)}")
     _beside_the_store_alone(rate)
     sizes = {path.name: round(path.stat().st_size / 1e6) for path in target.rglob("*.db")}

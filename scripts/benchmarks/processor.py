@@ -17,12 +17,13 @@ class Cost(NamedTuple):
 
 def cost(owner: psutil.Process, ask: Callable[[], Result]) -> Cost:
     """Run requests against a server and say what they cost. Exits where one failed."""
-    before = _spent(owner)
+    before = spent(owner)
     result = ask()
     if result.failed:
         raise SystemExit(f"{result.failed} requests failed: {result.first_failure!r}")
-    return Cost(result.rate, (_spent(owner) - before) / len(result.latencies) * 1e6)
+    return Cost(result.rate, (spent(owner) - before) / len(result.latencies) * 1e6)
 
 
-def _spent(owner: psutil.Process) -> float:
+def spent(owner: psutil.Process) -> float:
+    """Return the seconds of processor time of a process and its children."""
     return float(sum(sum(each.cpu_times()[:2]) for each in (owner, *owner.children(recursive=True))))

@@ -9,7 +9,8 @@ import httpx
 from scripts.benchmarks.client import get
 from scripts.benchmarks.client import run as send
 from scripts.benchmarks.load import fill
-from scripts.benchmarks.servers import ours, resident
+from scripts.benchmarks.servers import AUDITED, ours, resident
+from scripts.benchmarks.tokens import bearer
 
 _SECONDS, _CONNECTIONS = 4.0, 2
 _CODES = ("8302-2", "29463-7", "39156-5", "8867-4", "2339-0", "6299-2")
@@ -42,19 +43,21 @@ def queries(patients: list[str]) -> dict[str, list[str]]:
 def run(options: argparse.Namespace, folder: Path) -> None:
     """Fill the store if it is not there yet, then time each search."""
     target = options.keep or folder
-    with ours(target, workers=options.workers) as (port, process, _):
-        base = f"http://127.0.0.1:{port}/fhir"
-        if httpx.get(f"{base}/Observation?_summary=count", timeout=60).json()["total"] == 0:
-            fill(options, port)
-        total = sum(
-            httpx.get(f"{base}/{t}?_summary=count", timeout=60).json()["total"]
-            for t in ("Patient", "Observation", "Claim")
-        )
-        found = httpx.get(f"{base}/Patient?_count=200&_elements=id", timeout=60).json()["entry"]
+    token = bearer(target) if options.authority else ""
+    with (
+        ours(target, workers=options.workers, flags=AUDITED if token else ()) as (port, process, _),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/fhir", headers={"authorization": token}, timeout=60) as fhir,
+    ):
+        if fhir.get("/Observation?_summary=count").json()["total"] == 0:
+            fill(options, port, token)
+        total = sum(fhir.get(f"/{t}?_summary=count").json()["total"] for t in ("Patient", "Observation", "Claim"))
+        found = fhir.get("/Patient?_count=200&_elements=id").json()["entry"]
         patients = [entry["resource"]["id"] for entry in found]
+        if token:  # what an app sees that was launched for one patient
+            token = bearer(target, {"scopes": "patient/*.rs", "patient": patients[0]})
         print(f"  {total:,} Patients, Observations and Claims; {options.workers} workers, {_CONNECTIONS} connections")
         for name, paths in queries(patients).items():
-            requests = itertools.cycle([get(f"/fhir/{path}") for path in paths])
+            requests = itertools.cycle([get(f"/fhir/{path}", token) for path in paths])
             result = send(port, requests, connections=_CONNECTIONS, seconds=_SECONDS)
             fault = f"  {result.failed} FAILED {result.first_failure!r}" if result.failed else ""
             times = f"p50 {result.quantile(0.5):>7.2f} ms  p99 {result.quantile(0.99):>7.2f} ms"

@@ -27,6 +27,9 @@ async def app(scope, receive, send):
 """
 
 
+AUDITED = ("--auth", "smart", "--audit", "on")
+
+
 def free_port() -> int:
     """Return a TCP port that nobody listens on."""
     with socket.socket() as sock:
