@@ -149,8 +149,8 @@ def child_pugh(values: Values) -> Result:
     """Child-Pugh, 5 to 15, classes A to C.
 
     Inputs: bilirubin mg/dL (under 2, 2-3, over 3), albumin g/dL (over 3.5, 2.8-3.5, under 2.8), inr (under 1.7,
-    1.7-2.3, over 2.3), ascites, encephalopathy. Pugh had seconds of prothrombin time (under 4, 4-6, over 6); the INR limits are
-    those in common use for them. Other limits for cholestatic disease are not applied.
+    1.7-2.3, over 2.3), ascites, encephalopathy. Pugh had seconds of prothrombin time (under 4, 4-6, over
+    6); the INR limits are those in common use for them. Other limits for cholestatic disease are not applied.
     Source: Pugh RNH et al. Br J Surg 1973;60:646-649. https://doi.org/10.1002/bjs.1800600817
     """
     albumin = number(values, "albumin")

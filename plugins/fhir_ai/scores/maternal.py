@@ -84,8 +84,8 @@ def maternal_early_warning_trigger(values: Values) -> Result:
     The weights are ours and only say the tool's rule (one severe, or two others) as a sum. Severe: heart_rate over 130,
     respiratory_rate over 30, mean_arterial_pressure under 55, spo2 under 90, nurse_concern. Others: temperature over 38
     or under 36, pressure over 160/110 or under 85/45, heart_rate over 110 or under 50, respiratory_rate over 24 or
-    under 10, spo2 under 93, fetal_heart_rate over 160, not alert, disproportionate_pain. Limits are of the paper's abstract;
-    an earlier form of the tool had others (over 155/105, under 80/45, breaths under 12). It must last 20 minutes.
+    under 10, spo2 under 93, fetal_heart_rate over 160, not alert, disproportionate_pain. Limits are of the abstract; an
+    earlier form of the tool had others (over 155/105, under 80/45, breaths under 12). It must last 20 minutes.
     Source: Shields LE et al. Am J Obstet Gynecol 2016;214:527.e1-6. https://doi.org/10.1016/j.ajog.2016.01.154
     """
     parts = [
