@@ -50,6 +50,8 @@ from fhir_server.fhirpath import (
     system_value,
 )
 from fhir_server.fhirpath import Limits as FhirPathLimits
+from fhir_server.fhirpath.ucum import Unit as UcumUnit
+from fhir_server.fhirpath.ucum import unit as ucum_unit
 from fhir_server.hookspecs import hookimpl
 from fhir_server.interactions.bundle import write_bundle
 from fhir_server.interactions.outcome import outcome
@@ -192,6 +194,7 @@ __all__ = [
     "TooManyRequests",
     "TypeModel",
     "Typed",
+    "UcumUnit",
     "Unauthorized",
     "UnknownPath",
     "Verdict",
@@ -224,6 +227,7 @@ __all__ = [
     "subject_of",
     "system_value",
     "typed",
+    "ucum_unit",
     "write_bundle",
     "xml_to_json",
 ]
