@@ -221,6 +221,7 @@ async def test_it_is_there_in_xml(http: httpx.AsyncClient) -> None:
 class Nurse:
     """Sees active patients and no Encounters, and creates nothing."""
 
+    mask = None
     visibility: Visibility = Visibility(EVERYTHING, {"Patient": Token("active", (TokenValue(None, "true"),))})  # noqa: RUF009
 
     def may(self, interaction: str, type_: str | None) -> bool:

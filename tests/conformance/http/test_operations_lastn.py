@@ -26,6 +26,7 @@ VITALS = "Observation/$lastn?patient=p&category=vital-signs"
 class OnlyFinal:
     """Sees final observations; searches them only if it may."""
 
+    mask = None
     searches: bool = True
     visibility: Visibility = Visibility(EVERYTHING, {"Observation": Token("status", (TokenValue(None, "final"),))})  # noqa: RUF009
 

@@ -32,6 +32,7 @@ def quantity(value: float, unit: str = "kg", **more: Any) -> dict[str, Any]:
 class OnlyFinal:
     """Sees final observations; searches them only if it may."""
 
+    mask = None
     searches: bool = True
     visibility: Visibility = Visibility(EVERYTHING, {"Observation": Token("status", (TokenValue(None, "final"),))})  # noqa: RUF009
 

@@ -17,6 +17,7 @@ LINK = [{"other": {"reference": "Patient/seen"}, "type": "seealso"}]
 class OnlyActive:
     """Sees active patients and all else."""
 
+    mask = None
     visibility: Visibility = Visibility(EVERYTHING, {"Patient": Token("active", (TokenValue(None, "true"),))})  # noqa: RUF009
 
     def may(self, interaction: str, type_: str | None) -> bool:
