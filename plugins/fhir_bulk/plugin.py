@@ -32,6 +32,7 @@ def register_operations() -> list[Operation]:
             links=frozenset((LINK,)),
             background=True,
             makes_job=True,
+            any_format=True,
         )
         for name, what in names.items()
     ] + [
@@ -42,6 +43,7 @@ def register_operations() -> list[Operation]:
             links=frozenset((IMPORT_LINK,)),
             background=True,
             makes_job=True,
+            any_format=True,
             own_body=True,
         ),
         Operation(
@@ -51,6 +53,7 @@ def register_operations() -> list[Operation]:
             links=frozenset((MATCH_LINK,)),
             background=True,
             makes_job=True,
+            any_format=True,
         ),
     ]
 

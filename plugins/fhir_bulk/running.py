@@ -76,17 +76,13 @@ class Work:
         await self._errors()
         keep = self._ctx.now() + self._ctx.settings.keep * 1_000
         await self._save(replace(self._export, state="done", expires=keep, refs=None))
-        await snapshot.hold(self._name, 0)
-
-    @property
-    def _name(self) -> str:
-        return f"fhir_bulk.{self._export.id}"
+        await snapshot.hold(hold_name(self._export.id), 0)
 
     async def _hold(self) -> None:
         """Keep the instant readable while the work goes on."""
         if self._ctx.now() > self._held - _HOLD * 500:
             self._held = self._ctx.now() + _HOLD * 1_000
-            await self._snapshot.hold(self._name, _HOLD)
+            await self._snapshot.hold(hold_name(self._export.id), _HOLD)
 
     async def _population(self, snapshot: Snapshot) -> Population:
         asked = self._export.asked
@@ -198,6 +194,11 @@ class Work:
             for key in sorted(self._found.found):
                 refs.setdefault(key.type, []).append(key.id)
         self._export = await save(self._ctx, replace(export, refs=refs), attach)
+
+
+def hold_name(id_: str) -> str:
+    """Return the name under which an export holds its instant."""
+    return f"fhir_bulk.{id_}"
 
 
 async def _alone(pairs: AsyncIterator[tuple[str, Block]]) -> AsyncIterator[Block]:

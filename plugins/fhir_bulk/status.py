@@ -12,6 +12,7 @@ from fhir_bulk.exports import Export
 from fhir_bulk.kinds import KINDS
 from fhir_bulk.manifest import manifest, manifest_of
 from fhir_bulk.records import JOBS, Bulk, Kind, load, remove
+from fhir_bulk.running import hold_name
 from fhir_server.plugin_api import (
     FhirError,
     FhirResponse,
@@ -21,6 +22,7 @@ from fhir_server.plugin_api import (
     Record,
     RouteRequest,
     RouteResponse,
+    Snapshot,
     TooManyRequests,
     encode,
     outcome,
@@ -131,6 +133,7 @@ async def _cancelled(ctx: PluginContext, kind: Kind[Any], found: Bulk) -> RouteR
     record = await ctx.store.get(JOBS.name, found.id)
     await remove(ctx, kind, found.id)
     await cancel_job(ctx, record)
+    await Snapshot(ctx.core, 0, 0).hold(hold_name(found.id), 0)
     kept = "; what it wrote stays" if kind.word == "import" else ""
     said = outcome([Issue(f"the {kind.word} is ended and its files are removed{kept}", "informational", "information")])
     return RouteResponse(202, said, FHIR)

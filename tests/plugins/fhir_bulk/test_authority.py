@@ -8,16 +8,21 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.app import create_app
 from fhir_server.auth.clients import save_client
+from fhir_server.settings import Settings
+from tests.builders import patient
 from tests.conformance.smart.conftest import BASE, SERVICE, Ehr, filled, started
 from tests.plugins.fhir_bulk.conftest import ASYNC, OTHERS, Bulk
+from tests.plugins.platform.conftest import INSTALLED
 
 STRANGER = replace(SERVICE, id="other-service")
 
 
 @pytest.fixture
-async def ehr(tmp_path: Path) -> AsyncIterator[Ehr]:
+async def ehr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ehr]:
     """A server with records, users and two backend services."""
+    monkeypatch.setattr("fhir_server.auth.consents.CHECK_EVERY", 0)
     async with started(tmp_path, plugins_disabled=OTHERS, plugins={"fhir_bulk": {"polls": 0}}) as ehr:
         await filled(ehr)
         await save_client(ehr.desk, STRANGER)
@@ -89,3 +94,37 @@ async def test_a_user_exports_what_they_may_see(ehr: Ehr) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://ehr.example", headers=headers) as http:
         found = await Bulk(http).found("Patient/$export?_type=Patient,Observation,Binary")
     assert found == {"Patient": ["ann"], "Observation": ["ann-lab", "ann-pulse"]}
+
+
+async def test_what_plugins_hide_is_hidden_in_exports(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path, durable=False, auth="none", demo=False, plugins_disabled=OTHERS, plugins_dir=INSTALLED
+    )
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            bulk = Bulk(http)
+            await bulk.put(patient("ann", telecom=[{"system": "phone", "value": "555"}], gender="female"))
+            manifest = await bulk.manifest("$export")
+            (line,) = await bulk.lines(manifest["output"][0]["url"])
+    assert "telecom" not in line and line["gender"] == "female"
+
+
+async def test_an_opted_out_patient_is_in_no_export(ehr: Ehr) -> None:
+    consent = {
+        "resourceType": "Consent", "id": "opt-out", "status": "active",
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                              "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": "Patient/bob"}, "dateTime": "2024-01-01",
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+        "provision": {"type": "deny"},
+    }  # fmt: skip
+    token = await ehr.bearer("user/*.cruds", user=ehr.doctor)
+    answer = await ehr.fhir("Consent/opt-out", token, "PUT", consent)
+    assert answer.status_code == 201, answer.text
+    bulk = await client(ehr, "system/*.rs")
+    found = await bulk.found("Patient/$export?_type=Patient,Observation")
+    assert "bob" not in found["Patient"] and "bob-pulse" not in found["Observation"]
+    assert "ann" in found["Patient"]

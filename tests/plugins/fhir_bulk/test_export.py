@@ -1,11 +1,14 @@
 """`$export`, as a client of https://hl7.org/fhir/uv/bulkdata/STU2/export.html uses it."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.builders import observation, patient, resource
-from tests.plugins.fhir_bulk.conftest import Bulk
+from tests.plugins.fhir_bulk.conftest import Bulk, made
 
 COMPLETE = {"transactionTime", "request", "requiresAccessToken", "output", "deleted", "error"}
 
@@ -233,3 +236,46 @@ async def test_partial_manifests_are_pages_that_stay_as_they_are(bulk: Bulk) -> 
     await population(bulk)
     manifest = await bulk.manifest("$export?allowPartialManifests=true")
     assert "link" not in manifest and len(manifest["output"]) == 6
+
+
+async def test_exports_since_the_time_of_the_last_miss_nothing_that_is_written_meanwhile(tmp_path: Path) -> None:
+    app = made(tmp_path, polls=0)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            await exported_while_written(Bulk(http))
+
+
+async def exported_while_written(bulk: Bulk) -> None:
+    """Export five times while three writers write; the last time when they have stopped."""
+    written: set[str] = set()
+    stop = asyncio.Event()
+
+    async def write(name: str) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            id_ = f"{name}{number}"
+            await bulk.put(patient(id_), observation(id_, subject=f"Patient/{id_}"))
+            written.add(id_)
+            await asyncio.sleep(0.02)
+
+    writers = [asyncio.create_task(write(name)) for name in ("x", "y", "z")]
+    seen: dict[str, dict[str, int]] = {"Patient": {}, "Observation": {}}
+    since = ""
+    for round_ in range(5):
+        if round_ == 4:
+            stop.set()
+            await asyncio.gather(*writers)
+        manifest = await bulk.manifest(f"$export{since}")
+        since = f"?_since={manifest['transactionTime']}"
+        in_round: dict[str, set[str]] = {"Patient": set(), "Observation": set()}
+        for item in manifest["output"]:
+            for line in await bulk.lines(item["url"]):
+                assert line["meta"]["lastUpdated"] <= manifest["transactionTime"]
+                seen[line["resourceType"]][line["id"]] = seen[line["resourceType"]].get(line["id"], 0) + 1
+                in_round[line["resourceType"]].add(line["id"])
+        assert in_round["Patient"] == in_round["Observation"], "one instant for all types"
+    for type_, counts in seen.items():
+        assert set(counts) == written, type_
+        assert set(counts.values()) == {1}, "nothing comes twice"

@@ -2,13 +2,16 @@
 
 import asyncio
 import gzip
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fhir_bulk.settings import BulkSettings
 
 from tests.builders import bundle, entry, patient, resource
-from tests.plugins.fhir_bulk.conftest import ASYNC, Bulk, made
+from tests.plugins.fhir_bulk.conftest import ASYNC, OTHERS, Bulk, made
 
 
 async def test_kick_off_needs_to_be_asked_for_beside(bulk: Bulk) -> None:
@@ -17,6 +20,8 @@ async def test_kick_off_needs_to_be_asked_for_beside(bulk: Bulk) -> None:
     answer = await bulk.kick_off("$export")
     assert answer.status_code == 202
     assert answer.headers["content-location"].startswith("http://test/bulk/exports/")
+    for accept in ("application/fhir+ndjson", "application/json", "*/*"):
+        assert (await bulk.kick_off("$export", Accept=accept)).status_code == 202, accept
 
 
 @pytest.mark.parametrize(
@@ -159,3 +164,22 @@ async def test_the_statement_names_the_guide_and_the_operations(bulk: Bulk) -> N
     named = {one["type"]: one["operation"] for one in rest["resource"] if one["type"] in ("Patient", "Group")}
     assert {"name": "export", "definition": f"{place}patient-export"} in named["Patient"]
     assert {"name": "export", "definition": f"{place}group-export"} in named["Group"]
+
+
+def test_the_memory_engine_exports_too(fhir_server_with: Any) -> None:
+    server = fhir_server_with(real_time=True, plugins_disabled=OTHERS)
+    server.client.put("/fhir/Patient/ann", json=patient("ann"))
+    kicked = server.client.get("/fhir/$export", headers=ASYNC)
+    for _ in range(100):
+        answer = server.client.get(kicked.headers["content-location"])
+        if answer.status_code == 200:
+            break
+        time.sleep(0.1)
+    (item,) = answer.json()["output"]
+    assert server.client.get(item["url"]).json()["id"] == "ann"
+
+
+def test_every_setting_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "bulk.md").read_text()
+    for name, field in BulkSettings.model_fields.items():
+        assert f"| `{name}` |" in text and str(field.description) in text
