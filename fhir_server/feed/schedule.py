@@ -100,7 +100,7 @@ class Scheduler:
         return moment + round(scheduled.every * 1_000)
 
     async def _once(self, home: Store, scheduled: Scheduled, run: Run) -> None:
-        started = self._now()
+        started, before = self._now(), run.error
         run = replace(run, state="running", started=started, ended=0, error="", next=0)
         await _put(home, scheduled, run)
         if scheduled.each_tenant:
@@ -108,40 +108,51 @@ class Scheduler:
             run = replace(run, written=written)
         else:
             error = await self._in(scheduled, HOME)
+        _report(scheduled, error, before)
         state = "failed" if error else "done"
         due = self.next_after(scheduled, started)
         await _put(home, scheduled, replace(run, state=state, ended=self._now(), error=error, next=due, interrupted=0))
 
     async def _in_each(self, scheduled: Scheduled, before: Mapping[str, float]) -> tuple[str, Mapping[str, float]]:
-        """Do it in each tenant; return what went wrong, and when each had been written to afterwards."""
-        errors, after = [], {}
+        """Do it in each tenant; return what went wrong, and when each had been written to as it began."""
+        errors, seen = [], {}
         for tenant in self._stores.tenants():
-            if scheduled.written_only and before.get(tenant) == self._stores.written(tenant):
-                after[tenant] = before[tenant]
-                continue
-            error = await self._in(scheduled, tenant)
-            if error:
+            written = self._stores.written(tenant)  # before the run: what is written during it is for the next one
+            if scheduled.written_only and before.get(tenant) == written:
+                seen[tenant] = written
+            elif error := await self._in(scheduled, tenant):
                 errors.append(f"{tenant}: {error}")
             elif scheduled.written_only:
-                after[tenant] = self._stores.written(tenant)
-        return "; ".join(errors)[:500], after
+                seen[tenant] = written
+        return "; ".join(errors)[:500], seen
 
     async def _in(self, scheduled: Scheduled, tenant: str) -> str:
-        """Do it in one tenant; return what went wrong."""
+        """Do it in one tenant, unless it is not served; return what went wrong."""
+        try:
+            async with self._host.held(tenant):
+                context = await self._host.context_of(tenant, scheduled.name)
+                return await self._handled(scheduled, context)
+        except (KeyError, FhirError) as error:
+            _log.info("scheduled %s: tenant %s is not served", scheduled.name, tenant)
+            return str(error)[:300] if tenant == HOME else ""
+
+    async def _handled(self, scheduled: Scheduled, context: Any) -> str:
         limit = scheduled.timeout or self._settings.schedule_timeout
         try:
-            async with asyncio.timeout(limit) as cut, self._host.held(tenant):
-                await scheduled.handler(await self._host.context_of(tenant, scheduled.name))
+            async with asyncio.timeout(limit) as cut:
+                await scheduled.handler(context)
         except TimeoutError:
             return f"it took longer than {limit:g} s" if cut.expired() else "TimeoutError"
-        except (KeyError, FhirError) as error:
-            if isinstance(error, FhirError) and tenant == HOME:
-                return str(error)[:300]
-            _log.info("scheduled %s: tenant %s is not served", scheduled.name, tenant)
         except Exception as error:  # the schedule outlives what it runs
-            _log.exception("scheduled %s in tenant %s", scheduled.name, tenant)
+            _log.debug("scheduled %s", scheduled.name, exc_info=True)
             return f"{type(error).__name__}: {error}"[:300]
         return ""
+
+
+def _report(scheduled: Scheduled, error: str, before: str) -> None:
+    """Log a failure once, not at each run that fails as the last one did; the record has the whole of it."""
+    if error and error != before:
+        _log.error("scheduled %s failed; see `fhir-server jobs schedule`", scheduled.name)
 
 
 def read_run(record: Record) -> Run:

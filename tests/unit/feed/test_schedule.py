@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from fhir_server.errors import NotFound
 from fhir_server.feed import Scheduled
 from fhir_server.feed.schedule import RUNS, Scheduler, runs
 from fhir_server.storage.base import RecordChange
@@ -164,3 +165,43 @@ def test_two_works_of_one_name_are_refused(yard, clock):
     works = (Scheduled("w", Work(clock), every=60), Scheduled("w", Work(clock), every=60))
     with pytest.raises(ValueError, match="two scheduled works are called w"):
         Scheduler(yard.stores, yard, QUICK, clock, works)
+
+
+async def test_what_a_handler_refuses_in_a_tenant_is_a_failure_and_logged_once(yard, clock, caplog):
+    calls = 0
+
+    async def refuse(context: str) -> None:
+        nonlocal calls
+        if context == "clinic":
+            calls += 1
+            raise NotFound("it is not there")
+
+    async with scheduled(yard, clock, Scheduled("w", refuse, every=60, each_tenant=True)):
+        async with asyncio.timeout(5):
+            while calls < 4:
+                await _turn()
+    assert sum("scheduled w failed" in each.getMessage() for each in caplog.records) == 1
+    assert "not there" not in caplog.text  # messages may quote values of patients
+    told = (await runs(await yard.stores.open("default")))["w"]
+    assert (told.state, told.error) in (("failed", "clinic: NotFound: it is not there"), ("running", ""))
+
+
+async def test_what_is_written_during_a_run_is_for_the_next_one(yard, clock):
+    clinic = await yard.stores.open("clinic")
+    runs_there = 0
+
+    async def look(context: str) -> None:
+        nonlocal runs_there
+        if context == "clinic":
+            runs_there += 1
+            if runs_there == 1:
+                await write(clinic, "Patient", "late")
+
+    work = Scheduled("w", look, every=60, each_tenant=True, written_only=True)
+    async with scheduled(yard, clock, work):
+        async with asyncio.timeout(5):
+            while runs_there < 2:
+                await _turn()
+        for _ in range(20):
+            await _turn()
+    assert runs_there == 2
