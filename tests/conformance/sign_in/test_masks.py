@@ -283,3 +283,38 @@ async def test_only_administrators_say_what_is_hidden(clinic: Clinic) -> None:
     headers = {"authorization": f"Bearer {clinic.admin}"}
     shown = (await clinic.ehr.http.get("/auth/admin/masks", headers=headers)).json()["masks"]
     assert shown["nurse"] == RULES
+
+
+async def test_plugins_show_nothing_that_is_hidden(clinic: Clinic) -> None:
+    """GraphQL, views, exports and matching read as everything else does."""
+    query = {
+        "query": "{PatientList{id birthDate telecom{value} contact{telecom{value}}} ObservationList{id note{text}}}"
+    }
+    columns = [{"name": "phone", "path": "telecom.value.first()"}, {"name": "born", "path": "birthDate"}]
+    view = {
+        "resourceType": "ViewDefinition",
+        "status": "active",
+        "resource": "Patient",
+        "select": [{"column": columns}],
+    }
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "viewResource", "resource": view}]}
+    alike = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": {
+        "resourceType": "Patient", "name": [{"family": "Able"}], "birthDate": "1980-02-03"}}]}  # fmt: skip
+    for url, body in (("$graphql", query), ("$viewdefinition-run?_format=ndjson", asked), ("Patient/$match", alike)):
+        seen, all_ = [await clinic.ehr.fhir(url, token, "POST", body) for token in (clinic.clerk, clinic.doctor)]
+        assert hides(seen.text), (url, seen.text)
+        assert all_.status_code == 200, all_.text
+        assert url == "Patient/$match" or not hides(all_.text), url
+    headers = {"authorization": f"Bearer {clinic.clerk}", "prefer": "respond-async"}
+    started = await clinic.ehr.http.get("/fhir/$export?_type=Patient,Observation", headers=headers)
+    assert started.status_code == 202, started.text
+    for _ in range(200):
+        status = await clinic.ehr.http.get(started.headers["content-location"], headers=headers)
+        if status.status_code != 202:
+            break
+        await asyncio.sleep(0.05)
+    files = [await clinic.ehr.http.get(file["url"], headers=headers) for file in status.json()["output"]]
+    assert len(files) == 2
+    for file in files:
+        assert '"id":"' in file.text
+        assert hides(file.text)
