@@ -66,6 +66,11 @@ def openid_configuration(issuer: str, auth: str, *, registration: bool) -> dict[
     }
 
 
+def oauth_metadata(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
+    """Return the metadata of RFC 8414, which clients look for that know neither SMART nor OpenID."""
+    return _common(issuer, auth, registration=registration)
+
+
 def _common(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "issuer": issuer,

@@ -16,7 +16,7 @@ from fhir_server.auth import keys, token_endpoint
 from fhir_server.auth.client_authentication import authenticated
 from fhir_server.auth.clients import Client
 from fhir_server.auth.desk import Desk
-from fhir_server.auth.discovery import openid_configuration, smart_configuration, style
+from fhir_server.auth.discovery import oauth_metadata, openid_configuration, smart_configuration, style
 from fhir_server.auth.errors import OAuthError, invalid_client
 from fhir_server.auth.introspection import introspected
 from fhir_server.auth.registration import register
@@ -43,6 +43,11 @@ class Endpoints:
         """Answer `.well-known/openid-configuration`."""
         base = self.service.fhir_base(request)
         return JSONResponse(openid_configuration(base, auth_of(base), registration=self._registers))
+
+    async def oauth(self, request: Request) -> Response:
+        """Answer with the metadata of the authorization server. Spec: RFC 8414"""
+        base = self.service.fhir_base(request)
+        return JSONResponse(oauth_metadata(base, auth_of(base), registration=self._registers))
 
     async def jwks(self, request: Request) -> Response:
         """Answer with the public keys."""

@@ -47,6 +47,8 @@ def _discovery(service: Service, prefix: str) -> Iterator[BaseRoute]:
     apps = Endpoints(service)
     known = (_get("/smart-configuration", apps.smart), _get("/openid-configuration", apps.openid))
     yield _open(f"{prefix}/fhir/.well-known", Origins(service), *known)
+    if not prefix:  # RFC 8414 puts the path of an issuer behind the well-known one
+        yield _open("/.well-known/oauth-authorization-server", Origins(service), _get("/fhir", apps.oauth))
 
 
 def _pages(service: Service, prefix: str) -> Iterator[BaseRoute]:

@@ -135,3 +135,13 @@ async def test_the_registration_endpoint_is_told_where_it_is_open(ehr: Ehr, tmp_
 
 def _origin(answer: httpx.Response) -> str | None:
     return answer.headers.get("access-control-allow-origin")
+
+
+async def test_clients_that_know_oauth_alone_find_the_endpoints(ehr: Ehr) -> None:
+    """RFC 8414, section 3.1: the path of the issuer stands behind the well-known one."""
+    answer = await ehr.http.get("/.well-known/oauth-authorization-server/fhir")
+    told = await ehr.configuration()
+    assert answer.status_code == 200
+    assert answer.json()["issuer"] == BASE
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "code_challenge_methods_supported"):
+        assert answer.json()[name] == told[name]
