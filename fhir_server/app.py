@@ -3,9 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.backstage import backstage
+from fhir_server.auth.scopes import offer
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part
@@ -43,7 +44,7 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreProvider
+from fhir_server.storage.base import Store, StoreProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, public_base
@@ -75,6 +76,7 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
         PluginFault: a plugin cannot be used; the message names it, its hook and the line.
     """
     assembly = Assembly(load_plugins(settings))
+    offer({each.name: each.words for each in assembly.values("register_scopes")})
     core = (*core_operations(), *administration(assembly, Switch(assembly)))
     definitions, operations = assembly.definitions(load()), Registry(assembly.operations(core, settings))
     free = frozenset(each.facts.code for each in operations.operations if each.any_format)
@@ -89,68 +91,72 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is open while the application is, and closed after it."""
+
+    stores: StoreProvider
+    jobs: Runner
+    recorder: Recorder | None
+    register: Register
+
+
 @asynccontextmanager
 async def _opened(
     parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock], *, background: bool
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
     stores = engine(settings, now, parts.definitions)
-    jobs = Runner(now, settings)
-    recorder = Recorder(now) if settings.audited else None
+    register = Register(settings, partial(stores.open, DEFAULT))
+    held = _Held(stores, Runner(now, settings), Recorder(now) if settings.audited else None, register)
     watching: list[asyncio.Task[None]] = []
     try:
-        keeper = IndexKeeper(jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
-        register = Register(settings, partial(stores.open, DEFAULT))
-        added = Added(
-            assembly.values("register_search_parameters"),
-            Readiness(stores, assembly.collections(), assembly.values("register_migrations")), parts.definitions,
-            assembly.conformance(),
-        )  # fmt: skip
-        tenants = Tenants(stores, settings, now, keeper.changed, register, added)
-        server = replace(
-            _server(parts, tenants, operations, jobs, now), recorder=recorder, deciders=assembly.deciders(),
-            plugin_grants=assembly.grants(),
-        )  # fmt: skip
-        assembly.server = server
+        server = assembly.server = _server(parts, operations, assembly, held, now)
+        tenants = server.tenants
         store = (await tenants.of(DEFAULT)).store
-        tenants.house.busy_by(jobs.uses)
+        tenants.house.busy_by(held.jobs.uses)
         tenants.house.when_closed(partial(_parted, server))
-        watching = [
-            asyncio.create_task(TenantKeeper(tenants, register, settings, now).watch()),
-            asyncio.create_task(Switch(assembly).watch()),
-        ]
-        jobs.start(Host(partial(context_of, server), run, tenants.held, stores.ring, operations))
-
-        async def ready() -> bool:
-            return await store.last_txid() >= 0
-
-        async def desk_of(name: str, base: str) -> Desk:
-            gate = server.gate
-            assert gate is not None
-            own = settings.base_url.rstrip("/") if name == DEFAULT else ""
-            return await gate.desk(await server.tenants.of(name), own or base or public_base(settings, name))
-
+        watching += map(
+            asyncio.create_task, (TenantKeeper(tenants, register, settings, now).watch(), Switch(assembly).watch())
+        )
+        held.jobs.start(Host(partial(context_of, server), run, tenants.held, stores.ring, operations))
         await register.refresh()
         await assembly.observe("on_start")
-        behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(jobs, stores).run)])
+        behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(held.jobs, stores).run)])
         if background:
             watching.append(asyncio.create_task(behind.background.run()))
-        with listening(Alarms(recorder, tenants.held)) if recorder is not None else nullcontext():
+        with listening(Alarms(held.recorder, tenants.held)) if held.recorder is not None else nullcontext():
             yield Running(
-                partial(dispatch, server), ready, desk_of, partial(record, server), tenants.held, register.hosts,
-                TenantAdministration(tenants, register, stores, settings, now), behind.feed.settled,
-                behind.numbers,
+                partial(dispatch, server), partial(_ready, store), partial(_desk_of, server), partial(record, server),
+                tenants.held, register.hosts, TenantAdministration(tenants, register, stores, settings, now),
+                behind.feed.settled, behind.numbers,
             )  # fmt: skip
     finally:
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        if assembly.server is not None:
-            await assembly.observe("on_stop")
-        await jobs.close()
-        if recorder is not None:
-            await recorder.close()
-        await stores.close()
+        await _closed(watching, assembly, held)
+
+
+async def _closed(watching: Sequence[asyncio.Task[None]], assembly: Assembly, held: _Held) -> None:
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    if assembly.server is not None:
+        await assembly.observe("on_stop")
+    await held.jobs.close()
+    if held.recorder is not None:
+        await held.recorder.close()
+    await held.stores.close()
+
+
+async def _ready(store: Store) -> bool:
+    return await store.last_txid() >= 0
+
+
+async def _desk_of(server: Server, name: str, base: str) -> Desk:
+    """Return what authorization needs of a tenant that is known under a base URL."""
+    gate, settings = server.gate, server.settings
+    assert gate is not None
+    own = settings.base_url.rstrip("/") if name == DEFAULT else ""
+    return await gate.desk(await server.tenants.of(name), own or base or public_base(settings, name))
 
 
 async def _parted(server: Server, tenant: Tenant) -> None:
@@ -160,19 +166,31 @@ async def _parted(server: Server, tenant: Tenant) -> None:
         await server.recorder.part(tenant.name)
 
 
-def _server(parts: Parts, tenants: Tenants, operations: Registry, jobs: Runner, now: Clock) -> Server:
-    return Server(
-        settings=parts.settings,
+def _server(parts: Parts, operations: Registry, assembly: Assembly, held: _Held, now: Clock) -> Server:
+    settings = parts.settings
+    keeper = IndexKeeper(held.jobs, lambda request: context_of(server, request), lambda name: known_base(server, name))
+    added = Added(
+        assembly.values("register_search_parameters"),
+        Readiness(held.stores, assembly.collections(), assembly.values("register_migrations")),
+        parts.definitions,
+        assembly.conformance(),
+    )
+    server = Server(
+        settings=settings,
         definitions=parts.definitions,
-        tenants=tenants,
+        tenants=Tenants(held.stores, settings, now, keeper.changed, held.register, added),
         router=parts.router,
         operations=operations,
         apply_patch=make_apply_patch(json_to_xml, xml_to_json),
         now=now,
         new_id=new_id,
-        jobs=jobs,
-        gate=Gate(parts.settings, parts.definitions, now) if parts.settings.auth == "smart" else None,
+        jobs=held.jobs,
+        gate=Gate(settings, parts.definitions, now) if settings.auth == "smart" else None,
+        recorder=held.recorder,
+        deciders=assembly.deciders(),
+        plugin_grants=assembly.grants(),
     )
+    return server
 
 
 def new_id() -> str:
