@@ -20,8 +20,8 @@ from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
-from fhir_server.backstage import backstage
 from fhir_server.auth.scopes import offer
+from fhir_server.backstage import backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part

@@ -16,7 +16,8 @@ from fhir_server.api.decode import MOUNT, OPERATOR, base_url_of
 from fhir_server.api.errors import response_to
 from fhir_server.api.headers import client_address, mapping, request_id
 from fhir_server.api.places import place_of
-from fhir_server.context import Context
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.context import Caller, Context
 from fhir_server.errors import FhirError, Forbidden, TooLarge
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.plugin_host.context import Host
@@ -132,6 +133,7 @@ async def _answered(host: Host, route: Route | Page, http: Request, settings: Se
     answers: list[RouteResponse] = []
 
     async def run(inside: Context, request: FhirRequest) -> FhirResponse:
+        need_scope(inside.caller, getattr(route, "scope", ""))
         for interaction, type_ in route.asks:
             if not inside.restriction.may(interaction, type_):
                 raise Forbidden(f"{interaction} of {type_ or 'the system'} is not allowed")
@@ -143,6 +145,12 @@ async def _answered(host: Host, route: Route | Page, http: Request, settings: Se
     else:
         await run(ctx, request)
     return _response(answers[-1], settings)
+
+
+def need_scope(caller: Caller, scope: str) -> None:
+    """Hold a caller to a scope of a plugin; where nobody needs a token (`*`), nobody needs it. Raises Forbidden."""
+    if scope and caller.grant != "*" and scope not in parse_scopes(caller.scopes):
+        raise Forbidden(f"this asks for the scope {scope}", expression="http.authorization")
 
 
 def _as_fhir(host: Host, route: Route | Page, http: Request, asked: _Asked, base: str) -> FhirRequest:

@@ -8,6 +8,7 @@ from typing import Any
 from fhir_server.auth import keys
 from fhir_server.auth.assertions import ALGORITHMS
 from fhir_server.auth.brands import Brands
+from fhir_server.auth.scopes import offered
 
 CAPABILITIES = (
     "launch-ehr", "launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric",
@@ -81,7 +82,7 @@ def _common(issuer: str, auth: str, *, registration: bool) -> dict[str, Any]:
         "revocation_endpoint": f"{auth}/revoke",
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "response_types_supported": ["code"],
-        "scopes_supported": list(_SCOPES),
+        "scopes_supported": [*_SCOPES, *sorted(offered())],
         "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": list(_METHODS),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fhir_server.auth.access import refused
 from fhir_server.auth.clients import find_client
 from fhir_server.auth.desk import Desk
-from fhir_server.auth.grants import find_grant, stored
+from fhir_server.auth.grants import find_grant, revoke_grant, stored
 from fhir_server.auth.secrets import new_handle
 
 _MARK = "lasting"
@@ -29,6 +29,13 @@ async def make_lasting(desk: Desk, grant_id: str) -> str:
     )
     await desk.put(stored(lasting))
     return lasting.id
+
+
+async def end_lasting(desk: Desk, grant_id: str) -> None:
+    """Revoke a lasting grant; one that ends by itself is left to do so."""
+    grant = await find_grant(desk, grant_id)
+    if grant is not None and grant.context.get(_MARK):
+        await revoke_grant(desk, grant_id)
 
 
 async def still_lasts(desk: Desk, grant_id: str) -> None:

@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.htm
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -24,6 +24,21 @@ INTROSPECT = "__introspect"
 """To introspect tokens of any client, which a resource server may."""
 
 _KNOWN = frozenset(("openid", "fhirUser", "profile", "offline_access", "online_access", LAUNCH, INTROSPECT))
+
+
+_offered: dict[str, str] = {}
+"""Scopes of plugins with their plain words; the same in all processes, set when an application is made."""
+
+
+def offer(words: Mapping[str, str]) -> None:
+    """Let clients ask for further scopes: those of plugins, with what they mean in plain words."""
+    _offered.clear()
+    _offered.update(words)
+
+
+def offered() -> Mapping[str, str]:
+    """Return the scopes of plugins and their words."""
+    return _offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,11 @@ def parse_scopes(text: str) -> Scopes:
     """Return the scopes of a space-separated list; what means nothing here is left out, as SMART asks."""
     names = list(dict.fromkeys(text.split()))
     resources = tuple(scope for name in names if (scope := parse_scope(name)))
-    return Scopes(resources, frozenset(name for name in names if _LAUNCH.fullmatch(name) or name in _KNOWN))
+    return Scopes(resources, frozenset(name for name in names if _is_other(name)))
+
+
+def _is_other(name: str) -> bool:
+    return bool(_LAUNCH.fullmatch(name)) or name in _KNOWN or name in _offered
 
 
 def narrowed(asked: Scopes, allowed: Scopes) -> Scopes:

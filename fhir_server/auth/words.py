@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl
 
-from fhir_server.auth.scopes import Scope
+from fhir_server.auth.scopes import Scope, offered
 
 _DOES = {"c": "add", "r": "read", "u": "change", "d": "delete", "s": "search"}
 _WHOSE = {
@@ -63,4 +63,4 @@ def of_scope(scope: Scope) -> str:
 
 def of_other(name: str) -> str:
     """Return the same of a scope that is not about resources."""
-    return _OTHERS.get(name, name)
+    return _OTHERS.get(name) or offered().get(name, name)

@@ -69,6 +69,7 @@ class Route:
     methods: `GET` answers HEAD too.
     asks: interactions that the caller must be allowed, as (code, resource type): `("search-type", "ImagingStudy")`.
     public: answered without a token; its context sees nothing, and what it does is its plugin's alone.
+    scope: one of `register_scopes` that the token must have; empty: none.
     """
 
     path: str
@@ -76,6 +77,7 @@ class Route:
     methods: tuple[str, ...] = ("GET",)
     asks: tuple[tuple[str, str | None], ...] = ()
     public: bool = False
+    scope: str = ""
 
 
 class Socket(Protocol):
