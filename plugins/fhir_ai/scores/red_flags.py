@@ -37,8 +37,8 @@ _MINOR = (0.0, 16.0)
 class Findings:
     """What is known of somebody now.
 
-    age_years: with its fraction; without it the rules of children do not fire, those of adults do. codes: `system|code`, SNOMED CT or ICD-10. keys: of
-    `SYMPTOMS`. vitals: by the names and in the units of the vocabulary.
+    age_years: with its fraction; without it the rules of children do not fire, those of adults do. codes:
+    `system|code`, SNOMED CT or ICD-10. keys: of `SYMPTOMS`. vitals: by the names and in the units of the vocabulary.
     """
 
     age_years: float | None = None
