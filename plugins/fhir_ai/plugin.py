@@ -1,1 +1,26 @@
 """The hooks of the plugin."""
+
+from importlib.resources import files
+from typing import Any
+
+from fhir_ai.conformance import code_systems
+from fhir_ai.operations.triage import triage
+from fhir_server.plugin_api import Operation, OperationFacts, decode, facts_of, hookimpl
+
+
+@hookimpl
+def register_operations() -> list[Operation]:
+    """Add `$triage` and `$risk-assess`."""
+    return [
+        Operation(_own("triage"), triage, "Acuity by NEWS2 bands, red flags and maternal criteria, each rule named."),
+    ]
+
+
+@hookimpl
+def register_conformance() -> list[dict[str, Any]]:
+    """Add the code systems of outputs."""
+    return code_systems()
+
+
+def _own(name: str) -> OperationFacts:
+    return facts_of(decode(files("fhir_ai.operations").joinpath(f"{name}.json").read_bytes()))

@@ -33,6 +33,10 @@ def _at(codes: str, mass: float = 0) -> Place:
     return Place(tuple(codes.split()), mass)
 
 
+_PHQ9: Final = "44250-9 44255-8 44259-0 44254-1 44251-7 44258-2 44252-5 44253-3 44260-8"
+_GAD7: Final = "69725-0 68509-9 69733-4 69734-2 69735-9 69689-8 69736-7"
+_HOW_OFTEN: Final[Mapping[str, float]] = {"LA6568-5": 0, "LA6569-3": 1, "LA6570-1": 2, "LA6571-9": 3}
+
 PLACES: Final[Mapping[str, Place]] = MappingProxyType(
     {
         "respiratory_rate": _at("9279-1"),
@@ -76,14 +80,18 @@ PLACES: Final[Mapping[str, Place]] = MappingProxyType(
         "pregnant": _at("82810-3"),
         "gestational_age": _at("11884-4 18185-9"),
         "fetal_heart_rate": _at("55283-6"),
+        **{f"phq9_{n}": _at(code) for n, code in enumerate(_PHQ9.split(), 1)},
+        **{f"gad7_{n}": _at(code) for n, code in enumerate(_GAD7.split(), 1)},
     }
 )
 
 PANELS: Final = ("85354-9", "55284-4", "85353-1")
 """Codes of Observations whose components hold inputs."""
 
-ANSWERS: Final[Mapping[str, Mapping[str, str | bool]]] = MappingProxyType(
+ANSWERS: Final[Mapping[str, Mapping[str, str | bool | float]]] = MappingProxyType(
     {
+        **{f"phq9_{n}": _HOW_OFTEN for n in range(1, 10)},
+        **{f"gad7_{n}": _HOW_OFTEN for n in range(1, 8)},
         "consciousness": {
             "248234008": "alert",
             "130987000": "confusion",
@@ -124,7 +132,9 @@ _LIVER = "K70.0 K70.1 K70.2 K70.3 K70.9 K71.3 K71.4 K71.5 K71.7 K73 K74 K76.0 B1
 DIAGNOSES: Final[Mapping[str, Diagnosis]] = MappingProxyType(
     {
         "pregnant": _is("Z33 Z34 O0 O1 O2 O3 O4", "77386006 72892002", now=True),
-        "cardiovascular_disease": _is("I20 I21 I22 I23 I24 I25 I50 I63 I64 I70", "53741008 414545008 22298006 230690007"),
+        "cardiovascular_disease": _is(
+            "I20 I21 I22 I23 I24 I25 I50 I63 I64 I70", "53741008 414545008 22298006 230690007"
+        ),
         "heart_failure": _is("I50 I11.0 I13.0 I13.2", "84114007 88805009 42343007"),
         "hypertension": _is("I10 I11 I12 I13 I15", "38341003 59621000"),
         "diabetes": _is("E10 E11 E12 E13 E14", _DIABETES),

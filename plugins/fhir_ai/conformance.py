@@ -1,0 +1,50 @@
+"""Conformance: the code systems that outputs of clinical AI use, among them the supplement with the label AIAST."""
+
+from typing import Any
+
+from fhir_ai.inputs.tables import INPUTS
+from fhir_ai.operations.making import AIAST, HOME, SCORE, VALUES
+from fhir_ai.operations.triage_output import ACTIONS, ACUITY
+from fhir_ai.scores import SCORES
+from fhir_ai.scores.vocabulary import VOCABULARY
+
+
+def code_systems() -> list[dict[str, Any]]:
+    """Return them all."""
+    inputs = {name: each.title for name, each in VOCABULARY.items()}
+    answers = {code: code for each in VOCABULARY.values() for code in each.codes} | {"true": "yes", "false": "no"}
+    acuities = {"data-required" if code is None else str(code): text for code, text in ACTIONS.items()}
+    return [
+        _supplement(),
+        _system(INPUTS, "ScoreInput", answers | inputs),
+        _system(SCORE, "Score", {name: score.title for name, score in SCORES.items()}),
+        _system(ACUITY, "TriageAcuity", acuities),
+    ]
+
+
+def _supplement() -> dict[str, Any]:
+    """R4's v3-ObservationValue is of 2018 and has no AIAST; that of THO has."""
+    return {
+        "resourceType": "CodeSystem",
+        "url": f"{HOME}/CodeSystem/v3-ObservationValue-ai",
+        "version": "1.0.0",
+        "name": "ObservationValueAI",
+        "status": "active",
+        "content": "supplement",
+        "supplements": VALUES,
+        "concept": [{"code": AIAST["code"], "display": AIAST["display"]}],
+    }
+
+
+def _system(url: str, name: str, codes: dict[str, str]) -> dict[str, Any]:
+    return {
+        "resourceType": "CodeSystem",
+        "url": url,
+        "version": "1.0.0",
+        "name": name,
+        "status": "active",
+        "caseSensitive": True,
+        "content": "complete",
+        "count": len(codes),
+        "concept": [{"code": code, "display": display} for code, display in codes.items()],
+    }

@@ -1,0 +1,1 @@
+"""The operations of clinical AI, with their OperationDefinitions as JSON beside."""

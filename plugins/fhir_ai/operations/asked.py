@@ -1,0 +1,108 @@
+"""Asked: whom a call is about, and what it says beyond the record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_ai.scores.symptoms import SYMPTOMS
+from fhir_ai.scores.vocabulary import VOCABULARY
+from fhir_server.plugin_api import BadRequest, BadValue, Call, Inputs, MethodNotAllowed, PluginContext, Resource
+
+_TYPES = frozenset(("Observation", "Condition", "MedicationRequest", "MedicationStatement"))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom a call is about. stored: they are in the record. given: inputs by name; symptoms: keys, or `system|code`.
+
+    resources: Observations and the like that came with the call.
+    """
+
+    patient: Resource
+    encounter: Resource | None = None
+    stored: bool = True
+    given: Mapping[str, Any] = field(default_factory=dict)
+    symptoms: tuple[str, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    persist: bool = False
+
+    def of_type(self, *types: str) -> list[Resource]:
+        """Return what came with the call of some types."""
+        return [each for each in self.resources if each.get("resourceType") in types]
+
+
+async def asked(ctx: PluginContext, call: Call) -> Asked:
+    """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk).
+
+    Raises:
+        NotFound: there is no such patient that the caller may see.
+        BadRequest: nobody is named, or something that is not known.
+    """
+    inputs, persist = call.inputs, bool(call.inputs.one("persist", False))
+    if persist and call.request.method == "GET":
+        raise MethodNotAllowed("persist=true changes the record; POST it", expression="persist")
+    given, symptoms = _given(inputs), _symptoms(inputs)
+    resources = tuple(_resources(inputs))
+    if call.request.type == "Encounter":
+        encounter = await ctx.client.read("Encounter", str(call.request.id))
+        patient = await _subject(ctx, encounter)
+        return Asked(patient, encounter, True, given, symptoms, resources, persist)
+    if call.request.type == "Patient":
+        patient = await ctx.client.read("Patient", str(call.request.id))
+        return Asked(patient, None, True, given, symptoms, resources, persist)
+    patients = [each for each in resources if each.get("resourceType") == "Patient"]
+    if len(patients) != 1:
+        raise BadRequest(f"$triage of the system needs one Patient; {len(patients)} came", expression="resource")
+    if persist:
+        raise BadRequest("only the triage of a patient of the record can be stored", expression="persist")
+    patient = {key: value for key, value in patients[0].items() if key != "id"}
+    return Asked(patient, None, False, given, symptoms, resources, False)
+
+
+async def _subject(ctx: PluginContext, encounter: Resource) -> Resource:
+    reference = str(encounter.get("subject", {}).get("reference", ""))
+    type_, _, id_ = reference.removeprefix(f"{ctx.base}/").partition("/")
+    if type_ != "Patient" or not id_ or "/" in id_:
+        raise BadRequest("this Encounter has no Patient of this record as its subject", expression="Encounter.subject")
+    return await ctx.client.read("Patient", id_)
+
+
+def _given(inputs: Inputs) -> dict[str, Any]:
+    """Read the inputs that are stated for this call: name and value."""
+    found: dict[str, Any] = {}
+    for part in inputs.many("input"):
+        name, value = str(part.one("name")), part.one("value")
+        if name not in VOCABULARY:
+            raise BadValue(f"no score has an input {name[:60]!r}", expression="input.name")
+        if name in found and found[name] != value:
+            raise BadValue(f"the input {name} is given twice, with two values", expression="input")
+        found[name] = value
+    return found
+
+
+def _symptoms(inputs: Inputs) -> tuple[str, ...]:
+    known = tuple(str(each) for each in inputs.many("symptom"))
+    for each in known:
+        if "|" not in each and each not in SYMPTOMS:
+            raise BadValue(
+                f"{each[:60]!r} is no symptom that is known; give system|code, or one of {', '.join(sorted(SYMPTOMS))}",
+                expression="symptom",
+            )
+    return known
+
+
+def _resources(inputs: Inputs) -> list[Resource]:
+    found: list[Resource] = []
+    for each in inputs.many("resource"):
+        inner = [entry.get("resource") for entry in each.get("entry", ())] if _is_bundle(each) else [each]
+        found += [one for one in inner if isinstance(one, dict)]
+    wrong = [str(each.get("resourceType")) for each in found if each.get("resourceType") not in _TYPES | {"Patient"}]
+    if wrong:
+        raise BadRequest(
+            f"$triage takes a Patient, Observations and Conditions, not {wrong[0][:60]}", expression="resource"
+        )
+    return found
+
+
+def _is_bundle(resource: Resource) -> bool:
+    return resource.get("resourceType") == "Bundle"

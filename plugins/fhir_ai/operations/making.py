@@ -1,0 +1,110 @@
+"""Making: what outputs of clinical AI have in common: label, author, references, extensions, one stored transaction.
+
+Label: https://terminology.hl7.org/CodeSystem-v3-ObservationValue.html (AIAST).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from fhir_server.plugin_api import PluginContext, Resource, instant
+
+VALUES: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
+AIAST: Final[Mapping[str, str]] = {"system": VALUES, "code": "AIAST", "display": "Artificial Intelligence asserted"}
+HOME: Final = "http://fhir-server.org"
+SCORE: Final = f"{HOME}/CodeSystem/score"
+VERSION: Final = "1.0.0"
+_DEVICES: Final = f"{HOME}/ai-device"
+
+
+def device(name: str) -> dict[str, Any]:
+    """Return the Device that a rule set or a score of this version is."""
+    return {
+        "resourceType": "Device",
+        "identifier": [{"system": _DEVICES, "value": f"{name}-{VERSION}"}],
+        "status": "active",
+        "manufacturer": "fhir-server",
+        "deviceName": [{"name": f"fhir-server {name}", "type": "model-name"}],
+        "version": [{"value": VERSION}],
+        "type": {"text": "clinical decision support: published rules, no learned model"},
+    }
+
+
+def author(name: str) -> dict[str, Any]:
+    """Return a logical reference to that Device."""
+    return {
+        "type": "Device",
+        "identifier": {"system": _DEVICES, "value": f"{name}-{VERSION}"},
+        "display": f"fhir-server {name} {VERSION}",
+    }
+
+
+def labelled(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return a resource with the label that says that a machine asserted it."""
+    type_, rest = resource["resourceType"], {k: v for k, v in resource.items() if k != "resourceType"}
+    return {"resourceType": type_, "meta": {"security": [dict(AIAST)]}, **_full(rest)}
+
+
+def references(of: Iterable[str]) -> list[dict[str, str]]:
+    """Return references, each once, without those that are empty."""
+    return [{"reference": each} for each in dict.fromkeys(of) if each]
+
+
+def about(patient: Resource) -> dict[str, Any]:
+    """Return the reference to a patient; who is not in the record is only shown."""
+    return {"reference": f"Patient/{patient['id']}"} if patient.get("id") else {"display": "not in the record"}
+
+
+def concept(text: str, *codings: tuple[str, str]) -> dict[str, Any]:
+    """Return a CodeableConcept."""
+    coded = [{"system": system, "code": code} for system, code in codings]
+    return {"coding": coded, "text": text} if coded else {"text": text}
+
+
+async def stored(
+    ctx: PluginContext, name: str, made: Sequence[dict[str, Any]], sources: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Store outputs with their Device and one Provenance, all or nothing, as the caller; return them as stored."""
+    urns = [f"urn:uuid:{ctx.new_id()}" for _ in range(len(made) + 2)]
+    machine = device(name)
+    exists = f"identifier={_DEVICES}|{name}-{VERSION}"
+    entries = [_entry(urns[0], machine, exists)]
+    entries += [_entry(urn, _authored(each, urns[0]), "") for urn, each in zip(urns[1:], made, strict=False)]
+    provenance = _provenance(ctx, urns, sources)
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [*entries, _entry(urns[-1], provenance, "")],
+    }
+    answer = await ctx.client.transaction(bundle)
+    return [entry["resource"] for entry in answer["entry"][1:-1]]
+
+
+def _entry(urn: str, resource: Mapping[str, Any], exists: str) -> dict[str, Any]:
+    request = {"method": "POST", "url": resource["resourceType"], **({"ifNoneExist": exists} if exists else {})}
+    return {"fullUrl": urn, "resource": resource, "request": request}
+
+
+def _authored(resource: dict[str, Any], urn: str) -> dict[str, Any]:
+    """Name the stored Device where R4 lets a Device be the author."""
+    key = {"Flag": "author"}.get(resource["resourceType"], "performer")
+    return {**resource, key: {"reference": urn}}
+
+
+def _provenance(ctx: PluginContext, urns: Sequence[str], sources: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    caller = ctx.caller
+    who = {"reference": caller.subject} if caller.subject else {"display": caller.name or "not named"}
+    return {
+        "resourceType": "Provenance",
+        "meta": {"security": [dict(AIAST)]},
+        "target": [{"reference": urn} for urn in urns[1:-1]],
+        "recorded": instant(ctx.now()),
+        "reason": [{"coding": [dict(AIAST)]}],
+        "agent": [
+            {"role": [{"text": "Artificial-Intelligence"}], "who": {"reference": urns[0]}, "onBehalfOf": who},
+        ],
+        **_full({"entity": [{"role": "source", "what": dict(source)} for source in sources]}),
+    }
+
+
+def _full(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in (None, [], {}, "")}
