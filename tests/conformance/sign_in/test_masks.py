@@ -318,3 +318,14 @@ async def test_plugins_show_nothing_that_is_hidden(clinic: Clinic) -> None:
     for file in files:
         assert '"id":"' in file.text
         assert hides(file.text)
+
+
+async def test_an_emergency_shows_what_is_hidden(clinic: Clinic) -> None:
+    doctor = await clinic.ehr.bearer("user/*.rs", user=clinic.ehr.doctor)
+    assert hides((await clinic.get("Patient/ann", doctor)).text)
+    asked = {"patient": "ann", "reason": "unconscious, allergies unknown"}
+    opened = await clinic.ehr.http.post("/auth/emergency", json=asked, headers={"authorization": f"Bearer {doctor}"})
+    assert opened.status_code == 200, opened.text
+    seen = await clinic.get("Patient/ann", opened.json()["access_token"])
+    assert "555-1" in seen.text
+    assert "security" not in seen.json()["meta"]
