@@ -1,5 +1,6 @@
 """What all bulk work has in common: a record with an owner and files, which clients see and end, and which expires."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -108,11 +109,21 @@ async def save(ctx: PluginContext, found: Any, attach: str = "", release: Iterab
         RecordChanged: it was cancelled, or another process goes on with it; `attach` is let go then.
     """
     blobs = [*([BlobChange(attach, attach=True)] if attach else []), *(BlobChange(id_, False) for id_ in release)]
+
+    async def write() -> None:
+        try:
+            await ctx.store.keep(*blobs, records=[found.change()])
+        except RecordChanged:
+            if attach:  # only what was attached can be let go; else it would lie about for an hour
+                await ctx.store.keep(BlobChange(attach, attach=True))
+                await ctx.store.keep(BlobChange(attach, attach=False))
+            raise
+
+    writing = asyncio.ensure_future(write())
     try:
-        await ctx.store.keep(*blobs, records=[found.change()])
-    except RecordChanged:
-        if attach:
-            await ctx.store.keep(BlobChange(attach, attach=False))
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:  # the file is either in the record or let go, whoever ends the work
+        await asyncio.wait([writing])
         raise
     return replace(found, revision=found.revision + 1)
 

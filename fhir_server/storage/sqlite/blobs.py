@@ -76,9 +76,17 @@ class SqliteBlobs:
 
 
 async def _on_disk(files: BlobFiles, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's."""
+    """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's.
+
+    Who is cancelled meanwhile waits for its end: it would go on while they clean up behind it.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     with faults(files.tenant):
-        return await asyncio.to_thread(work, *arguments)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.gather(working, return_exceptions=True)
+            raise
 
 
 def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
