@@ -80,8 +80,8 @@ def kfre4(values: Values, years: int) -> Result:
 def kfre8(values: Values, years: int) -> Result:
     """Kidney failure risk equation of 8 variables: as `kfre4`, with albumin, phosphate, bicarbonate and calcium.
 
-    Inputs besides: albumin g/dL, phosphate mg/dL, bicarbonate mmol/L, calcium mg/dL. The baseline survivals outside
-    North America (0.9827, 0.9245) are from the paper's supplement at second hand (package kfre).
+    Inputs besides: albumin g/dL, phosphate mg/dL, bicarbonate mmol/L, calcium mg/dL. Coefficients and baseline
+    survivals are those of the paper's supplement as the package kfre 0.1.18 gives them.
     Source: Tangri N et al. JAMA 2016;315:164-174. https://doi.org/10.1001/jama.2015.18202
     """
     parts = [
@@ -114,7 +114,7 @@ def _equation(variables: int, years: int) -> Score:
         outcome="kidney failure treated by dialysis or transplant",
         horizon=years * 365.25,
         limits="adults with chronic kidney disease G3-G5 (eGFR under 60), not on dialysis",
-        applies=within(("age", 18, math.inf), ("egfr", 1, 59.999999), unless={"dialysis": "already on dialysis"}),
+        applies=within(("age", 18, math.inf), under={"egfr": 60}, unless={"dialysis": "already on dialysis"}),
     )
 
 

@@ -27,6 +27,11 @@ _MELD_STRATA: Strata = (
     (39, "30-39", "52.6% of inpatients died within 3 months (Wiesner 2003)"),
     (math.inf, "40 or more", "71.3% of inpatients died within 3 months (Wiesner 2003)"),
 )
+"""Wiesner R et al. Gastroenterology 2003;124:91-96 (https://doi.org/10.1053/gast.2003.50016), of the original MELD."""
+_LATER_STRATA: Strata = tuple(
+    (limit, band, "the higher, the more urgent; no mortality of this version is given by band")
+    for limit, band, _ in _MELD_STRATA
+)
 _ADULT = within(("age", 18, math.inf))
 
 
@@ -49,9 +54,9 @@ def _original(values: Values) -> list[Contribution]:
     ]
 
 
-def _whole(parts: list[Contribution], total: float) -> Result:
+def _whole(parts: list[Contribution], total: float, strata: Strata = _LATER_STRATA) -> Result:
     score = min(max(half_up(total), 6), 40)
-    band, meaning = stratum(score, _MELD_STRATA)
+    band, meaning = stratum(score, strata)
     return Result(score, "points", band, meaning, together(parts, score, "to a whole number, 6 to 40"))
 
 
@@ -63,7 +68,7 @@ def meld(values: Values) -> Result:
     Source: Kamath PS et al. Hepatology 2001;33:464-470. https://doi.org/10.1053/jhep.2001.22172
     """
     parts = _original(values)
-    return _whole(parts, math.fsum(part.points for part in parts))
+    return _whole(parts, math.fsum(part.points for part in parts), _MELD_STRATA)
 
 
 def meld_na(values: Values) -> Result:

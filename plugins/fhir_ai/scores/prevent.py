@@ -164,15 +164,17 @@ def _equation(outcome: str, years: int) -> Score:
         outcome=OUTCOMES[outcome],
         horizon=years * 365.25,
         limits=f"{'30 to 79' if years == 10 else '30 to 59'} years, without cardiovascular disease; "
-        "cholesterol 130-320, HDL 20-100, systolic 90-200, eGFR 15-150, BMI 18.5 to under 40",
+        "cholesterol 130-320, HDL 20-100, systolic 90-200, eGFR 15-140, BMI 18.5 to under 40",
         applies=within(
-            ("age", 30, 79.999999 if years == 10 else 59.999999),
+            ("age", 30, 79 if years == 10 else 59),
             ("total_cholesterol", 130, 320),
             ("hdl_cholesterol", 20, 100),
             ("systolic", 90, 200),
-            ("egfr", 15, 150),
-            ("bmi", 18.5, 39.999999),
+            ("egfr", 15, 140),
+            ("bmi", 18.5, math.inf),
             ("hba1c", 3, 15),
+            ("uacr", 0.1, 25000),
+            under={"bmi": 40},
             unless={"cardiovascular_disease": "the source is of people without cardiovascular disease"},
         ),
     )

@@ -110,17 +110,26 @@ def term(values: Values, name: str, points: float, because: str = "") -> Contrib
 Limit = tuple[str, float, float]
 
 
-def within(*limits: Limit, unless: Mapping[str, str] | None = None) -> Callable[[Values], str | None]:
-    """A check of `applies`: each number between its limits (inclusive), and none of the conditions of `unless`."""
-    refusals = unless or {}
+def within(
+    *limits: Limit, under: Mapping[str, float] | None = None, unless: Mapping[str, str] | None = None
+) -> Callable[[Values], str | None]:
+    """A check of `applies`.
+
+    limits: the least and the greatest of a number, both allowed; age counts in completed years. under: a number that
+    must stay below its limit. unless: findings that exclude, with the reason.
+    """
+    caps, refusals = under or {}, unless or {}
 
     def check(values: Values) -> str | None:
         for name, low, high in limits:
             value = values.get(name)
             if isinstance(value, bool | str) or value is None:
                 continue
-            if not low <= value <= high:
+            if not low <= (math.floor(value) if name == "age" else value) <= high:
                 return f"{name} is {value:g}; the source's is {_range(low, high)}"
+        for name, cap in caps.items():
+            if name in values and number(values, name) >= cap:
+                return f"{name} is {number(values, name):g}; the source's is under {cap:g}"
         return next((reason for name, reason in refusals.items() if yes(values, name)), None)
 
     return check

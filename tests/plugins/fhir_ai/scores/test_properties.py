@@ -145,6 +145,14 @@ def test_score_refuses_who_is_outside_its_limits(score: Score) -> None:
             run(score, {**values, **outside})
 
 
+def test_age_counts_in_completed_years_and_the_reason_names_the_limit() -> None:
+    prevent = SCORES["prevent_hf_30y"]
+    assert prevent.applies(known(age=59.9)) is None
+    assert prevent.applies(known(age=60)) == "age is 60; the source's is 30 to 59"
+    assert prevent.applies(known(bmi=40)) == "bmi is 40; the source's is under 40"
+    assert SCORES["kfre4_2y"].applies(known(egfr=60)) == "egfr is 60; the source's is under 60"
+
+
 def test_only_scores_known_at_second_hand_are_off_by_default() -> None:
     assert {name for name, score in SCORES.items() if not score.enabled} == {"full_piers", "mini_piers"}
 
