@@ -161,6 +161,7 @@ class Public:
 
 
 _OPEN = Open()
+_DOOR = "http://local/"
 _PUBLIC = Public()
 MOST_CONTEXTS = 1_000
 _EVERYBODY = Caller(admin=True)
@@ -190,8 +191,12 @@ async def context_of(server: Server, request: FhirRequest) -> Context:
 
 
 def known_base(server: Server, tenant: str) -> str:
-    """Return the URL under which clients know a tenant, for work that no request has asked for."""
-    seen = [base for name, base, restriction in server.contexts if name == tenant and restriction == id(_OPEN)]
+    """Return the URL under which clients know a tenant, for work that no request has asked for.
+
+    Commands that come by the local door name no host that anybody else could reach.
+    """
+    open_ = [base for name, base, restriction in server.contexts if name == tenant and restriction == id(_OPEN)]
+    seen = [base for base in open_ if not base.startswith(_DOOR)]
     return public_base(server.settings, tenant) or (seen[-1] if seen else "")
 
 

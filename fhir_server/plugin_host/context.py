@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fhir_server.auth.lasting import make_lasting, still_lasts
+from fhir_server.auth.lasting import end_lasting, make_lasting, still_lasts
 from fhir_server.context import Caller, Context, JobHandle
 from fhir_server.dispatch import PLUGIN, Server, context_of
 from fhir_server.errors import FhirError
@@ -172,6 +172,12 @@ class Host:
             return ctx.caller.grant
         found = await server.tenants.of(ctx.tenant)
         return await make_lasting(await server.gate.desk(found, ctx.base), ctx.caller.grant)
+
+    async def end_lasting(self, tenant: str, grant: str) -> None:
+        """End a grant that `lasting_grant` made, when the work is done. Others are left alone."""
+        server = self._server()
+        if server.gate is not None and grant != SERVER and not grant.startswith(PLUGIN):
+            await end_lasting(await server.gate.desk(await server.tenants.of(tenant), ""), grant)
 
     def within(self, ctx: Context, tenant: str = "") -> PluginContext:
         """Return the plugin's view of a context of the server."""

@@ -43,7 +43,7 @@ async def status(ctx: PluginContext, call: Call) -> FhirResponse:
         raise NotFound(f"there is no Subscription/{call.request.id}")
     found = [await member_of(ctx.store, id_) for id_ in seen]
     members = [each for each in found if each is not None and (not wanted or each.state in wanted)]
-    entries = [_entry(each) for each in members]
+    entries = [_entry(replace(each, base=ctx.base)) for each in members]
     bundle = {"resourceType": "Bundle", "type": "searchset", "total": len(entries), "entry": entries}
     if not entries:
         del bundle["entry"]
@@ -67,8 +67,8 @@ async def events(ctx: PluginContext, call: Call) -> FhirResponse:
     since, until = (_number(call, name) for name in ("eventsSinceNumber", "eventsUntilNumber"))
     found = await numbered(ctx.store, member.wish.id, max((since or 1) - 1, 0), _MOST)
     found = [each for each in found if until is None or each.number <= until]
-    wish = _with_content(member, content)
-    told = await Sight(ctx.host, ctx, wish).told(found, await includes_of(ctx, wish))
+    wish = _as_asked(member, content, ctx.base)
+    told = await Sight(ctx.host, ctx, wish, ctx).told(found, await includes_of(ctx, wish))
     return FhirResponse(200, (bundle_of(wish, "query-event", told, ctx.now()),))
 
 
@@ -81,8 +81,8 @@ def _number(call: Call, name: str) -> int | None:
     return int(value)
 
 
-def _with_content(member: Membership, content: str) -> Membership:
-    return replace(member, wish=replace(member.wish, content=content))
+def _as_asked(member: Membership, content: str, base: str) -> Membership:
+    return replace(member, wish=replace(member.wish, content=content), base=base)
 
 
 async def token(ctx: PluginContext, call: Call) -> Outputs:
@@ -95,7 +95,8 @@ async def token(ctx: PluginContext, call: Call) -> Outputs:
         if resource.get("channel", {}).get("type") != "websocket":
             raise BadValue(f"Subscription/{id_} is not by websocket", expression="http.id")
     made, expires = secrets.token_urlsafe(24), ctx.now() + ctx.settings.tokens_live * 1000
-    await ctx.store.put(RecordChange(TOKENS.name, made, {"ids": asked, "expires": expires}))
+    kept = {"ids": asked, "expires": expires, "grant": ctx.caller.grant}
+    await ctx.store.put(RecordChange(TOKENS.name, made, kept))
     return Outputs(
         [
             ("token", made),

@@ -1,4 +1,4 @@
-"""What a subscriber may see of an event, under the authority of the subscription, at this moment."""
+"""What may be seen of an event, under the authority of the subscription and that of who asks, at this moment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,10 +25,12 @@ class Sight:
 
     Args:
         ctx: of the plugin itself, in the tenant of the subscription.
+        asker: who is answered, where it is not the subscriber's endpoint. To read a Subscription is not to be
+            its subscriber, so they are shown what both may see.
     """
 
-    def __init__(self, host: Host, ctx: PluginContext, member: Membership) -> None:
-        self._host, self._ctx, self._member = host, ctx, member
+    def __init__(self, host: Host, ctx: PluginContext, member: Membership, asker: PluginContext | None = None) -> None:
+        self._host, self._ctx, self._member, self._asker = host, ctx, member, asker
         self._eyes: PluginContext | None = None
 
     async def _open(self) -> PluginContext:
@@ -58,22 +60,28 @@ class Sight:
         along = await self._along(event, includes) if self._member.wish.content == "full-resource" else []
         return Told(event, seen=True, body=body, along=along)
 
-    async def _body(self, event: Event) -> bytes | None:
+    async def _looking(self) -> list[PluginContext]:
+        """Return the contexts that all have to see what is told; it is told as the last one sees it."""
         eyes = await self._open()
+        return [eyes] if self._asker is None else [eyes, self._asker]
+
+    async def _body(self, event: Event) -> bytes | None:
         number = event.version - 1 if event.method == "deleted" else event.version
         if number < 1:
             return b""
+        path, body = f"{event.type}/{event.id}/_history/{number}", b""
         try:
-            path = f"{event.type}/{event.id}/_history/{number}"
-            return b"".join((await eyes.client.request("GET", path)).body)
+            for eyes in await self._looking():
+                body = b"".join((await eyes.client.request("GET", path)).body)
         except _HIDDEN:
             return None
+        return body
 
     async def _along(self, event: Event, includes: Sequence[str]) -> list[tuple[str, bytes]]:
         """Return what a search of the resource with the includes of its topic brings."""
         if not includes:
             return []
-        eyes = await self._open()
+        eyes = (await self._looking())[-1]
         pairs = [("_id", event.id), *(("_include", each) for each in includes)]
         try:
             found: dict[str, Any] = await eyes.client.search(event.type, pairs)

@@ -81,7 +81,7 @@ def read_wish(subscription: Mapping[str, Any]) -> Wish:
     """
     criteria = str(subscription.get("criteria", ""))
     channel = subscription.get("channel", {})
-    on_topic = "://" in criteria or criteria.startswith("urn:")
+    on_topic = _is_url(criteria)
     if on_topic:
         read = tuple(filter(None, map(_filter, enumerate(_extensions(subscription.get("_criteria"), FILTER)))))
     else:
@@ -100,6 +100,11 @@ def read_wish(subscription: Mapping[str, Any]) -> Wish:
         max_count=_number(channel, MAX_COUNT),
         end=str(subscription.get("end", "")),
     )
+
+
+def _is_url(criteria: str) -> bool:
+    """Tell a topic from a search, whose values may be URLs: `Observation?code=http://loinc.org|718-7`."""
+    return "://" in criteria.partition("?")[0] or criteria.startswith("urn:")
 
 
 def split(text: str, expression: str) -> tuple[str, Pairs]:

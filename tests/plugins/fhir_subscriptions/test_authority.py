@@ -14,6 +14,7 @@ from fhir_server.auth.grants import grants_of, revoke_grant
 from tests.conformance.smart.conftest import PUBLIC, Ehr, filled, observation, started
 from tests.plugins.fhir_subscriptions.conftest import FAST, subscription
 from tests.plugins.fhir_subscriptions.receiver import Receiver
+from tests.plugins.fhir_subscriptions.test_topics import on_topic, topic
 from tests.plugins.only import but
 
 _CODES = "http://terminology.hl7.org/CodeSystem"
@@ -130,3 +131,27 @@ async def test_who_opts_out_is_told_of_no_more(ehr: Ehr, receiver: Receiver) -> 
     await ehr.fhir("Observation/after", admin, "PUT", observation("after", "bob"))
     await _observe(ehr, "ann-later", "ann")
     assert await _told(receiver, 2) == ["before", "ann-later"]
+
+
+async def test_who_may_read_a_subscription_is_shown_no_more_of_its_events_than_they_may_see(
+    ehr: Ehr, receiver: Receiver
+) -> None:
+    owner = await ehr.bearer("user/*.cruds", user=ehr.doctor)
+    every = topic(queryCriteria=None, resource="Observation")
+    every |= {"canFilterBy": [{"filterParameter": "patient"}], "notificationShape": [{"resource": "Observation", "include": ["Observation:patient"]}]}
+    answer = await ehr.fhir("SubscriptionTopic", owner, "POST", every)
+    assert answer.status_code == 201, answer.text
+    id_ = await _subscribed(ehr, owner, on_topic(receiver, "full-resource"))
+    await _observe(ehr, "seen", "ann")
+    await _observe(ehr, "hidden", "bob")
+    narrow = await ehr.bearer("user/Subscription.rs patient/Observation.rs", user=ehr.doctor, patient="ann")
+    until = time.monotonic() + 10
+    while '"event-number","valueString":"2"' not in (await ehr.fhir(f"Subscription/{id_}/$events", owner)).text:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    mine = (await ehr.fhir(f"Subscription/{id_}/$events", owner)).text
+    theirs = (await ehr.fhir(f"Subscription/{id_}/$events", narrow)).text
+    assert "Observation/hidden" in mine and "Patient/bob" in mine
+    assert "Observation/seen" in theirs
+    assert '"resourceType":"Patient"' not in theirs
+    assert "hidden" not in theirs and "bob" not in theirs

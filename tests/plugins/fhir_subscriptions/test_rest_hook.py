@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.testing.builders import build
 from fhir_server.testing.server import TestServer
 from tests.plugins.fhir_subscriptions.conftest import subscription
 from tests.plugins.fhir_subscriptions.receiver import Receiver
@@ -144,3 +145,16 @@ def test_endpoints_inside_are_refused_unless_the_setting_allows_them(fhir_server
         resource = subscription(None, "Patient?", channel={"endpoint": endpoint})
         answer = fhir_server_app.client.post("/fhir/Subscription", json=resource)
         assert answer.status_code == 422, endpoint
+
+
+def test_criteria_may_hold_urls(server: TestServer, receiver: Receiver) -> None:
+    _subscribe(server, subscription(receiver, "Observation?code=http://loinc.org|8867-4"))
+    coding = {"system": "http://loinc.org", "code": "8867-4"}
+    server.client.post("/fhir/Observation", json=build("Observation", code={"coding": [coding]}))
+    assert receiver.wait(lambda got: got)
+
+
+def test_criteria_with_urls_are_checked_as_searches(server: TestServer) -> None:
+    answer = server.client.post("/fhir/Subscription", json=subscription(None, "Observation?cod=http://loinc.org|1"))
+    assert answer.status_code == 422
+    assert "'cod'" in answer.json()["issue"][0]["diagnostics"]

@@ -190,3 +190,13 @@ def test_fhirpath_sees_what_was_and_what_is(server: TestServer, receiver: Receiv
     server.client.put(f"/fhir/Encounter/{id_}", json={**found, "status": "in-progress"})
     receiver.wait(lambda got: len(got) == 2)
     assert receiver.got[1].json["entry"][1]["fullUrl"].endswith(id_)
+
+
+def test_notifications_name_the_server_as_clients_do_and_not_as_local_commands(
+    admissions: TestServer, receiver: Receiver
+) -> None:
+    admissions.client.get("http://local/fhir/Patient")
+    admissions.client.post("/fhir/Subscription", json=on_topic(receiver))
+    [got] = receiver.wait(lambda got: got)
+    assert b"http://testserver/fhir/Subscription/" in got.body
+    assert b"//local" not in got.body
