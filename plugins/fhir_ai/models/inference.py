@@ -1,0 +1,88 @@
+"""Inference: one ONNX graph, run by onnxruntime in a thread so that a slow graph costs its timeout and no more."""
+
+import importlib
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any, Protocol
+
+from fhir_ai.models.errors import ModelUnavailable
+
+_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Probability of the outcome, and one term of the linear predictor for each input, in their order."""
+
+    probability: float
+    terms: tuple[float, ...]
+
+
+class Run(Protocol):
+    """Something that computes the graph for one row."""
+
+    def __call__(self, columns: Sequence[float]) -> Output: ...
+
+
+class Graph:
+    """The graph of one model file.
+
+    Raises:
+        ModelUnavailable: onnxruntime is not installed, or refuses the file.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        runtime = _runtime(name)
+        self._numpy: Any = importlib.import_module("numpy")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no base of their own
+            raise ModelUnavailable(f"onnxruntime refuses the file of the model {name!r}") from error
+
+    def __call__(self, columns: Sequence[float]) -> Output:
+        row = self._numpy.asarray([columns], dtype=self._numpy.float64)
+        probabilities, terms = self._session.run(["probabilities", "scores"], {"values": row})
+        return Output(float(probabilities[0][1]), tuple(float(each) for each in terms[0].ravel()))
+
+
+class Bounded:
+    """Runs a graph within a time; while its threads are all held by slow runs, it answers at once that it is busy."""
+
+    def __init__(self, name: str, run: Run) -> None:
+        self._name, self._run = name, run
+        self._threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"model-{name}")
+        self._free = BoundedSemaphore(_WORKERS)
+
+    def __call__(self, columns: Sequence[float], timeout: float) -> Output:
+        """Compute one row within `timeout` seconds.
+
+        Raises:
+            ModelUnavailable: too slow, busy with slow runs, or onnxruntime failed.
+        """
+        if not self._free.acquire(timeout=timeout):
+            raise ModelUnavailable(f"the model {self._name!r} is held by runs that are too slow")
+        running = self._threads.submit(self._run, columns)
+        running.add_done_callback(self._release)
+        try:
+            return running.result(timeout)
+        except FutureTimeout as error:
+            raise ModelUnavailable(f"the model {self._name!r} took longer than {timeout:g} s") from error
+        except Exception as error:
+            raise ModelUnavailable(f"onnxruntime failed in the model {self._name!r}") from error
+
+    def _release(self, done: Future[Output]) -> None:
+        self._free.release()
+
+
+def _runtime(name: str) -> Any:
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        said = f"the model {name!r} needs onnxruntime: install fhir-server[ai]"
+        raise ModelUnavailable(said) from error
