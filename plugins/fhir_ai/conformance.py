@@ -1,12 +1,14 @@
-"""Conformance: the code systems that outputs of clinical AI use, among them the supplement with the label AIAST."""
+"""Conformance: the code systems that outputs of clinical AI use, among them the one with the label AIAST."""
 
+from importlib.resources import files
 from typing import Any
 
 from fhir_ai.inputs.tables import INPUTS
-from fhir_ai.operations.making import AIAST, HOME, SCORE, VALUES
+from fhir_ai.operations.making import SCORE
 from fhir_ai.operations.triage_output import ACTIONS, ACUITY
 from fhir_ai.scores import SCORES
 from fhir_ai.scores.vocabulary import VOCABULARY
+from fhir_server.plugin_api import decode
 
 
 def code_systems() -> list[dict[str, Any]]:
@@ -15,25 +17,20 @@ def code_systems() -> list[dict[str, Any]]:
     answers = {code: code for each in VOCABULARY.values() for code in each.codes} | {"true": "yes", "false": "no"}
     acuities = {"data-required" if code is None else str(code): text for code, text in ACTIONS.items()}
     return [
-        _supplement(),
+        _observation_values(),
         _system(INPUTS, "ScoreInput", answers | inputs),
         _system(SCORE, "Score", {name: score.title for name, score in SCORES.items()}),
         _system(ACUITY, "TriageAcuity", acuities),
     ]
 
 
-def _supplement() -> dict[str, Any]:
-    """R4's v3-ObservationValue is of 2018 and has no AIAST; that of THO has."""
-    return {
-        "resourceType": "CodeSystem",
-        "url": f"{HOME}/CodeSystem/v3-ObservationValue-ai",
-        "version": "1.0.0",
-        "name": "ObservationValueAI",
-        "status": "active",
-        "content": "supplement",
-        "supplements": VALUES,
-        "concept": [{"code": AIAST["code"], "display": AIAST["display"]}],
-    }
+def _observation_values() -> dict[str, Any]:
+    """R4's v3-ObservationValue is of 2018 and has no AIAST, as that of terminology.hl7.org has: this is both.
+
+    A supplement proper could not do it: it may say more of the codes of a system, not add one that counts as valid.
+    """
+    found: dict[str, Any] = decode(files(__package__).joinpath("v3-observation-value.json").read_bytes())
+    return found
 
 
 def _system(url: str, name: str, codes: dict[str, str]) -> dict[str, Any]:

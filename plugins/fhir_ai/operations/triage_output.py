@@ -72,7 +72,7 @@ def _guidance(ctx: PluginContext, common: dict[str, Any], at: str, decision: Dec
 def requirement(name: str) -> dict[str, Any]:
     """Return which Observation would fill an input."""
     place = PLACES.get(name)
-    codes = [{"system": LOINC, "code": code} for code in (place.codes if place else ())]
+    codes = [{"system": LOINC, "code": code} for code in (place.codes[:1] if place else ())]
     codes = codes or [{"system": INPUTS, "code": name}]
     return {"type": "Observation", "codeFilter": [{"path": "code", "code": codes}]}
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+NOW = datetime.fromtimestamp(1_750_000_000, UTC)
+"""The time at which the clock of a server in tests stands still."""
 UCUM = "http://unitsofmeasure.org"
 LOINC = "http://loinc.org"
 WELL: dict[str, tuple[float, str]] = {
@@ -18,12 +20,12 @@ ALERT = {"coding": [{"system": "http://snomed.info/sct", "code": "248234008"}]}
 
 def ago(hours: float) -> str:
     """Return a time some hours ago."""
-    return (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (NOW - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def born(years: float) -> str:
     """Return the birth date of somebody of an age."""
-    return (datetime.now(UTC) - timedelta(days=years * 365.25 + 2)).strftime("%Y-%m-%d")
+    return (NOW - timedelta(days=years * 365.25 + 2)).strftime("%Y-%m-%d")
 
 
 def person(years: float = 50, gender: str = "female") -> dict[str, Any]:
