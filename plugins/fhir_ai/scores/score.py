@@ -81,8 +81,12 @@ class Score:
     enabled: bool = True
 
 
+_LESS = (("hdl_cholesterol", "total_cholesterol"), ("diastolic", "systolic"))
+"""Pairs of which the first is always less: values that contradict each other are refused, not computed with."""
+
+
 class Implausible(ValueError):
-    """An input outside its plausible limits, or one that is missing; `input` names it."""
+    """An input outside its plausible limits, one that contradicts another, or one that is missing; `input` names it."""
 
     def __init__(self, input_: str, said: str) -> None:
         super().__init__(said)
@@ -93,7 +97,7 @@ def run(score: Score, values: Values) -> Result:
     """Compute a score from values in the units of its inputs.
 
     Raises:
-        Implausible: an input is missing, or is no value of it.
+        Implausible: an input is missing, is no value of it, or contradicts another.
         ValueError: the score does not hold for these values.
     """
     checked: dict[str, Value] = {}
@@ -104,10 +108,17 @@ def run(score: Score, values: Values) -> Result:
                 raise Implausible(each.name, f"{each.title} is missing")
             continue
         checked[each.name] = _checked(each, value)
+    _refuse_contradictions(checked)
     reason = score.applies(checked)
     if reason:
         raise ValueError(f"{score.title} does not hold here: {reason}")
     return score.compute(checked)
+
+
+def _refuse_contradictions(values: Values) -> None:
+    for less, more in _LESS:
+        if less in values and more in values and float(values[less]) >= float(values[more]):
+            raise Implausible(less, f"{less} is {values[less]:g} and {more} {values[more]:g}: one of them is wrong")
 
 
 def _checked(wanted: Input, value: Value) -> Value:

@@ -117,6 +117,8 @@ _FINDINGS = (
     _finding("nurse_concern", "Nurse is clinically uncomfortable with the patient's state"),
     _finding("acute_admission", "Acute (emergent) admission", WEEK),
     _code("dipstick", "Protein in urine by dipstick", "negative trace 1+ 2+ 3+ 4+"),
+    _finding("nulliparous", "No earlier birth", FOR_EVER),
+    _finding("parous", "One or more earlier births", FOR_EVER),
     _number("gestational_age", "Gestational age", "wk", (0, 45), WEEK),
     _number("stay", "Length of stay", "d", (0, 3650), FOR_EVER),
     _number("emergency_visits", "Emergency visits in the 6 months before admission", "{visits}", (0, 1000), FOR_EVER),
@@ -183,12 +185,10 @@ _DIAGNOSES = tuple(
         ("chronic_hypertension", "Chronic hypertension"),
         ("pregestational_diabetes", "Diabetes type 1 or 2 before pregnancy"),
         ("autoimmune_disease", "Lupus or antiphospholipid syndrome"),
-        ("nulliparous", "No earlier birth"),
         ("preeclampsia_in_family", "Mother or sister had pre-eclampsia"),
         ("social_risk", "Black person (by racism, not biology) or low income"),
         ("adverse_pregnancy_before", "Earlier adverse outcome of pregnancy, or more than 10 years since the last"),
         ("in_vitro", "In vitro conception"),
-        ("parous", "One or more earlier births"),
     )
 )
 

@@ -153,6 +153,18 @@ def test_age_counts_in_completed_years_and_the_reason_names_the_limit() -> None:
     assert SCORES["kfre4_2y"].applies(known(egfr=60)) == "egfr is 60; the source's is under 60"
 
 
+@pytest.mark.parametrize(
+    ("name", "contradiction"),
+    [
+        ("framingham_2008", {"hdl_cholesterol": 210, "total_cholesterol": 200}),
+        ("mewc", {"systolic": 80, "diastolic": 80}),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(name: str, contradiction: dict[str, float]) -> None:
+    with pytest.raises(Implausible, match="one of them is wrong"):
+        run(SCORES[name], {**_within(SCORES[name]), **contradiction})
+
+
 def test_only_scores_known_at_second_hand_are_off_by_default() -> None:
     assert {name for name, score in SCORES.items() if not score.enabled} == {"full_piers", "mini_piers"}
 
