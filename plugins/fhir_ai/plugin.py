@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.conformance import code_systems
+from fhir_ai.operations.risk import risk_assess
 from fhir_ai.operations.triage import triage
 from fhir_server.plugin_api import Operation, OperationFacts, decode, facts_of, hookimpl
 
@@ -13,6 +14,7 @@ def register_operations() -> list[Operation]:
     """Add `$triage` and `$risk-assess`."""
     return [
         Operation(_own("triage"), triage, "Acuity by NEWS2 bands, red flags and maternal criteria, each rule named."),
+        Operation(_own("risk-assess"), risk_assess, "Published scores of a patient, and why the others do not hold."),
     ]
 
 

@@ -20,6 +20,9 @@ class AiSettings(BaseModel):
     triage_waits: tuple[Minutes, Minutes, Minutes, Minutes, Minutes] = Field(
         (0, 10, 60, 120, 240), description="Longest waits in minutes of acuity 1 to 5; ours, for the site to set."
     )
+    risk_hours: Hours = Field(
+        26_280, description="Hours of observations that $risk-assess reads; more where a score counts older ones."
+    )
     most_observations: int = Field(5_000, gt=0, description="Newest observations of a patient that one call looks at.")
     second_hand: bool = Field(False, description="Whether scores whose formula is known at second hand are computed.")
     region: Literal["north_america", "other"] = Field(

@@ -196,7 +196,8 @@ def _value(wanted: Input, point: _Point) -> Value:
 def _plain(value: Any, wanted: Input) -> Value:
     """Read what was given without FHIR's own types: a number only where it needs no unit."""
     if isinstance(value, Mapping):
-        return in_unit(value, wanted.unit, name=wanted.name)
+        place = PLACES.get(wanted.name)
+        return in_unit(value, wanted.unit, name=wanted.name, molar_mass=place.mass if place else 0)
     if wanted.kind == "boolean" and isinstance(value, bool):
         return value
     if wanted.kind == "code" and not isinstance(value, bool):
