@@ -47,6 +47,8 @@ LIMITS = (
     "anybody else, so not for outpatients, children, trauma, pregnancy or elective surgery.",
     "Laboratory values were missing because nobody ordered them, and the model learnt from that; where a record misses "
     "them for another reason its figures do not hold. Every missing input is named in the prediction.",
+    "Urea, glucose and urine output are missing for half of the patients, in stretches of the file: probably one phase "
+    "of the study did not collect them.",
     "SUPPORT's coma score was coarsened to Glasgow 15, 4 to 14 and 3, because its table does not come with the data. "
     "That its ends are 15 and 3 is our reading. It cost 0.004 of AUROC in a trial on another split.",
     "Activities of daily living were left out: whether they were asked depends on how ill the patient was. With them a "

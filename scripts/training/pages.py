@@ -103,8 +103,9 @@ def _data(card: dict[str, Any]) -> str:
         f"- {data['name']}; {data['where_and_when']}. {data['citation']}",
         f"- Source: {data['source']}.",
         f"- Licence: {data['licence']}",
-        f"- Admission gate: {gate['duplicate_share']:.2%} repeated rows; smallest distance of a continuous column to "
-        f"an evenly spread one {gate['smallest_uniform_distance']:.3f} (refused at 0.05); no patient or row in two parts.",
+        f"- Admission gate: {gate['duplicate_share']:.2%} repeated rows; the least distance of a continuous column "
+        f"to an evenly spread one is {gate['smallest_uniform_distance']:.3f} (refused at 0.05); "
+        "no patient or row in two parts.",
         f"- {gate['left_out']} patients of 9,105 without day-3 vital signs were left out.",
         "- Packages: " + "; ".join(f"{name} {said}" for name, said in card["packages"].items()) + ".",
     ]

@@ -6,6 +6,7 @@ variables: https://hbiostat.org/data/repo/supportdesc
 
 import importlib.util
 import pickle
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def _frame() -> Any:
     if found is None or found.origin is None:
         raise SystemExit("The patients come with the package SurvSet: pip install 'fhir-server[training]'")
     path = Path(found.origin).parent / "resources" / "pickles" / "support2.pickle"
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the file was written with names that numpy has left
         return pickle.load(stream)
 
 
