@@ -72,7 +72,7 @@ class Side:
     def _plain(self, answer: Answer) -> Any:
         """The answer without what depends on time, and with the names of what is new made alike."""
         text = re.sub(rb"new-\d+", lambda found: self._named(found[0].decode()).encode(), answer.body)
-        text = re.sub(rb"/_history/\d+", b"/_history/N", text)
+        text = re.sub(rb"/_history/\d+|is at version \d+", b"at N", text)  # numbers tell of hidden versions
         text = re.sub(rb"it is referred to by [^\"]*", b"it is referred to", text)  # some of many are named
         try:
             return answer.status, _shown(json.loads(text))
