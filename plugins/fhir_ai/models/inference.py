@@ -1,6 +1,7 @@
 """Inference: one ONNX graph, run by onnxruntime in a thread so that a slow graph costs its timeout and no more."""
 
 import importlib
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -65,12 +66,13 @@ class Bounded:
         Raises:
             ModelUnavailable: too slow, busy with slow runs, or onnxruntime failed.
         """
+        began = time.monotonic()
         if not self._free.acquire(timeout=timeout):
             raise ModelUnavailable(f"the model {self._name!r} is held by runs that are too slow")
         running = self._threads.submit(self._run, columns)
         running.add_done_callback(self._release)
         try:
-            return running.result(timeout)
+            return running.result(max(0.0, began + timeout - time.monotonic()))
         except FutureTimeout as error:
             raise ModelUnavailable(f"the model {self._name!r} took longer than {timeout:g} s") from error
         except Exception as error:

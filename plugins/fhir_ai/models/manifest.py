@@ -10,6 +10,7 @@ from typing import Any
 from fhir_ai.models.errors import ModelUnavailable
 
 FILE = "manifest.json"
+_NUMBERS = ("horizon", "intercept", "threshold", "conformal", "minimum_age", "maximum_age")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def read_manifest(folder: Path) -> Manifest:
         return _manifest(json.loads((folder / FILE).read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelUnavailable(f"the model {folder.name!r} has no manifest that can be read") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(f"the manifest of the model {folder.name!r} is damaged") from error
 
 
@@ -91,9 +92,14 @@ def checked_bytes(folder: Path, manifest: Manifest) -> bytes:
 
 def _manifest(raw: dict[str, Any]) -> Manifest:
     features = tuple(_feature(each) for each in raw["features"])
-    return Manifest(**{**raw, "features": features})
+    numbers = {name: float(raw[name]) for name in _NUMBERS}
+    if not features or Path(raw["file"]).name != raw["file"]:
+        raise ValueError("a model has features, and its file lies beside its manifest")
+    return Manifest(**{**raw, **numbers, "features": features})
 
 
 def _feature(raw: dict[str, Any]) -> Feature:
     bands = tuple((float(low), float(high), float(level)) for low, high, level in raw["bands"])
-    return Feature(**{**raw, "bands": bands})
+    levels = {str(name): float(level) for name, level in raw["levels"].items()}
+    limits = {"low": float(raw["low"]), "high": float(raw["high"])}
+    return Feature(**{**raw, **limits, "bands": bands, "levels": levels})

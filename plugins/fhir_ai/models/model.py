@@ -1,5 +1,6 @@
 """Model: a manifest and its graph; a prediction with what each input added, or why there is none."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -78,6 +79,10 @@ class Model:
             return self.predict(values, timeout)
         except ModelError as error:
             return NotComputed(self.manifest.name, self.manifest.version, str(error), error.kind, error.input)
+
+    async def ask(self, values: Values, within: float = TIMEOUT) -> Prediction | NotComputed:
+        """Attempt in a thread within some seconds, so that a slow model or the first load holds nobody else up."""
+        return await asyncio.to_thread(self.attempt, values, within)
 
     def card(self) -> Mapping[str, Any]:
         """Return the card that the training run wrote: data, licences, figures, limits.

@@ -1,5 +1,6 @@
 """A model whose file, runtime or time is at fault: named, refused, and nothing else is touched."""
 
+import asyncio
 import hashlib
 import json
 import shutil
@@ -71,6 +72,35 @@ def test_a_damaged_manifest_is_left_out_and_the_others_serve(
     (folder.parent / "damaged" / "manifest.json").write_text(content)
     assert list(models_in(folder.parent)) == ["support2-30d"]
     assert "'damaged'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"threshold": "high"}, {"file": "../model.onnx"}, {"features": []}, {"intercept": None}, {"surprise": 1}],
+    ids=str,
+)
+def test_a_manifest_that_says_nonsense_is_no_manifest(folder: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(ModelUnavailable, match="manifest of the model 'support2' is damaged"):
+        read_manifest(folder)
+
+
+def test_a_manifest_of_another_graph_is_a_degraded_answer(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["features"].pop()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "onnxruntime failed" in attempted(folder).reason
+
+
+async def test_a_slow_model_holds_no_other_request_up() -> None:
+    slow = Slow()
+    model = Model(SHIPPED.folder, SHIPPED.manifest, graph=lambda name, content: slow)
+    asking = asyncio.create_task(model.ask(ill(), within=30))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    slow.go.set()
+    assert isinstance(await asking, Prediction)
 
 
 def test_a_missing_or_damaged_card_is_said(folder: Path) -> None:
