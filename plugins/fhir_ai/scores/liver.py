@@ -11,6 +11,7 @@ from fhir_ai.scores.terms import (
     coded,
     half_up,
     number,
+    only_with,
     points,
     stratum,
     term,
@@ -33,6 +34,8 @@ _LATER_STRATA: Strata = tuple(
     for limit, band, _ in _MELD_STRATA
 )
 _ADULT = within(("age", 18, math.inf))
+_DISEASED = ("mild_liver_disease", "severe_liver_disease")
+_LIVER_DISEASE = only_with(_DISEASED, "liver disease", _ADULT)
 
 
 def _clamped(values: Values, name: str, low: float, high: float) -> float:
@@ -114,13 +117,13 @@ def _meld(name: str, title: str, inputs: str, source: str) -> Score:
     return Score(
         name=name,
         title=title,
-        inputs=ask(f"age {inputs} dialysis", within=WEEK),
+        inputs=ask(f"{' '.join(_DISEASED)} age {inputs} dialysis", within=WEEK),
         compute={"meld": meld, "meld_na": meld_na, "meld_3": meld_3}[name],
         source=source,
         outcome="death within 3 months without a transplant",
         horizon=90,
-        limits="adults with end-stage liver disease",
-        applies=_ADULT,
+        limits="adults with end-stage liver disease; some liver disease must be recorded",
+        applies=_LIVER_DISEASE,
     )
 
 
@@ -176,12 +179,12 @@ def _one_to_three(values: Values, name: str, low: float, high: float) -> Contrib
 CHILD_PUGH = Score(
     name="child_pugh",
     title="Child-Pugh",
-    inputs=ask("age bilirubin albumin inr ascites encephalopathy", within=MONTH),
+    inputs=ask(f"{' '.join(_DISEASED)} age bilirubin albumin inr ascites encephalopathy", within=MONTH),
     compute=child_pugh,
     source="Pugh RNH et al. Br J Surg 1973;60:646-649. https://doi.org/10.1002/bjs.1800600817",
     outcome="severity of cirrhosis",
-    limits="adults with cirrhosis",
-    applies=_ADULT,
+    limits="adults with cirrhosis; some liver disease must be recorded",
+    applies=_LIVER_DISEASE,
 )
 
 

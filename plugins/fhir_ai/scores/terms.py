@@ -135,6 +135,17 @@ def within(
     return check
 
 
+def only_with(names: Sequence[str], what: str, also: Callable[[Values], str | None]) -> Callable[[Values], str | None]:
+    """A check of `applies` of a score that is about people with a condition: one of these must be recorded."""
+
+    def check(values: Values) -> str | None:
+        if any(yes(values, name) for name in names):
+            return also(values)
+        return f"it is about people with {what}, and none is recorded"
+
+    return check
+
+
 def _range(low: float, high: float) -> str:
     if math.isinf(high):
         return f"{low:g} or more"

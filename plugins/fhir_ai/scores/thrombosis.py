@@ -3,10 +3,11 @@
 import math
 
 from fhir_ai.scores.score import Result, Score, Values
-from fhir_ai.scores.terms import Strata, at_most, below, checklist, number, points, when, within
+from fhir_ai.scores.terms import Strata, at_most, below, checklist, number, only_with, points, when, within
 from fhir_ai.scores.vocabulary import WEEK, ask
 
 _ADULT = within(("age", 18, math.inf))
+_FIBRILLATION = only_with(("atrial_fibrillation",), "atrial fibrillation", _ADULT)
 
 _PE_STRATA: Strata = (
     (4, "unlikely", "pulmonary embolism unlikely (two-level rule): D-dimer decides on imaging"),
@@ -113,13 +114,13 @@ def cha2ds2_vasc(values: Values) -> Result:
 CHA2DS2_VASC = Score(
     name="cha2ds2_vasc",
     title="CHA2DS2-VASc",
-    inputs=ask("age sex " + " ".join(_STROKE_WEIGHTS)),
+    inputs=ask("atrial_fibrillation age sex " + " ".join(_STROKE_WEIGHTS)),
     compute=cha2ds2_vasc,
     source="Lip GYH et al. Chest 2010;137:263-272. https://doi.org/10.1378/chest.09-1584",
     outcome="stroke or systemic embolism",
     horizon=365,
     limits="adults with non-valvular atrial fibrillation",
-    applies=_ADULT,
+    applies=_FIBRILLATION,
 )
 
 _BLEED_STRATA: Strata = (
@@ -154,13 +155,13 @@ def has_bled(values: Values) -> Result:
 HAS_BLED = Score(
     name="has_bled",
     title="HAS-BLED",
-    inputs=(*ask("age"), *ask("systolic", within=13 * WEEK), *ask(" ".join(_BLEED_WEIGHTS))),
+    inputs=(*ask("atrial_fibrillation age"), *ask("systolic", within=13 * WEEK), *ask(" ".join(_BLEED_WEIGHTS))),
     compute=has_bled,
     source="Pisters R et al. Chest 2010;138:1093-1100. https://doi.org/10.1378/chest.10-0134",
     outcome="major bleeding on anticoagulation",
     horizon=365,
     limits="adults with atrial fibrillation",
-    applies=_ADULT,
+    applies=_FIBRILLATION,
 )
 
 THROMBOSIS = (WELLS_PE, WELLS_DVT, CHA2DS2_VASC, HAS_BLED)

@@ -100,7 +100,8 @@ def test_missing_input_is_named(score: Score) -> None:
 
 
 def _within(score: Score) -> dict[str, Any]:
-    values = known(pregnant=score.applies(known(pregnant=True)) is None)
+    settled = known(atrial_fibrillation=True, mild_liver_disease=True)
+    values = {**settled, "pregnant": score.applies({**settled, "pregnant": True}) is None}
     values = {each.name: values[each.name] for each in score.inputs}
     assert score.applies(values) is None
     return values
@@ -122,6 +123,9 @@ OUTSIDE = {
     "findrisc": [{"diabetes": True}, {"age": 17}],
     "diabetes_stage": [{"pregnant": True}, {"age": 12}],
     "mewc": [{"pregnant": False}],
+    "cha2ds2_vasc": [{"atrial_fibrillation": False}, {"age": 17}],
+    "has_bled": [{"atrial_fibrillation": False}, {"age": 17}],
+    **{name: [{"mild_liver_disease": False}, {"age": 17}] for name in ("meld", "meld_na", "meld_3", "child_pugh")},
     "mewt": [{"pregnant": False}],
     "uspstf_aspirin": [{"pregnant": False}],
     "full_piers": [{"pregnant": False}],
