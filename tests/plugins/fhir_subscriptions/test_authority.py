@@ -138,7 +138,8 @@ async def test_who_may_read_a_subscription_is_shown_no_more_of_its_events_than_t
 ) -> None:
     owner = await ehr.bearer("user/*.cruds", user=ehr.doctor)
     every = topic(queryCriteria=None, resource="Observation")
-    every |= {"canFilterBy": [{"filterParameter": "patient"}], "notificationShape": [{"resource": "Observation", "include": ["Observation:patient"]}]}
+    shape = {"resource": "Observation", "include": ["Observation:patient"]}
+    every |= {"canFilterBy": [{"filterParameter": "patient"}], "notificationShape": [shape]}
     answer = await ehr.fhir("SubscriptionTopic", owner, "POST", every)
     assert answer.status_code == 201, answer.text
     id_ = await _subscribed(ehr, owner, on_topic(receiver, "full-resource"))
