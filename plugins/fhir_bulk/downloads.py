@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from fhir_bulk.asked import NDJSON, PARQUET
 from fhir_bulk.exports import EXPORTS
 from fhir_bulk.kinds import KINDS
+from fhir_bulk.lines import closing
 from fhir_bulk.manifest import signature
 from fhir_bulk.records import Bulk, File, find, may_see
 from fhir_server.plugin_api import BadValue, Forbidden, NotFound, PluginContext, RouteRequest, RouteResponse
@@ -91,7 +92,8 @@ def _takes_gzip(accepted: str) -> bool:
 
 async def _packed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    async for chunk in chunks:
-        if ready := await asyncio.to_thread(packer.compress, chunk):
-            yield ready
+    async with closing(chunks):
+        async for chunk in chunks:
+            if ready := await asyncio.to_thread(packer.compress, chunk):
+                yield ready
     yield packer.flush()

@@ -17,6 +17,7 @@ from fhir_server.plugin_api import (
     FhirRequest,
     FhirResponse,
     Forbidden,
+    MethodNotAllowed,
     NotFound,
     PluginContext,
     RouteRequest,
@@ -46,6 +47,8 @@ async def import_files(ctx: PluginContext, call: Call) -> FhirResponse:
         raise BadRequest(
             "$import goes on beside the request: ask with the header `Prefer: respond-async`", expression="http.prefer"
         )
+    if call.request.method != "POST":
+        raise MethodNotAllowed("$import changes the record; POST it", expression="http.method")
     inputs = _inputs(ctx, call.request.body)
     return await _begun(ctx, call.request, inputs)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_bulk.fetching import fetch
 from fhir_bulk.imports import Import
-from fhir_bulk.lines import Line, lines_of
+from fhir_bulk.lines import Line, closing, lines_of
 from fhir_bulk.records import File, save
 from fhir_server.plugin_api import (
     BadRequest,
@@ -78,11 +78,12 @@ class ImportWork:
             self._import = await save(self._ctx, self._import.with_input(number, blob=ref.id, size=ref.size), ref.id)
         source = self._import.inputs[number]
         batch: list[Line] = []
-        async for line in self._lines(source.blob):
-            batch.append(line)
-            if len(batch) >= self._ctx.settings.import_batch:
-                await self._write(number, batch)
-                batch = []
+        async with closing(self._lines(source.blob)) as lines:
+            async for line in lines:
+                batch.append(line)
+                if len(batch) >= self._ctx.settings.import_batch:
+                    await self._write(number, batch)
+                    batch = []
         if batch:
             await self._write(number, batch)
         await self._flush()
@@ -93,8 +94,9 @@ class ImportWork:
     async def _lines(self, blob: str) -> AsyncIterator[Line]:
         start = self._import.offset, self._import.line
         longest = self._ctx.settings.import_line
-        async for line in lines_of(await self._ctx.store.open(blob, start[0]), start, longest):
-            yield line
+        async with closing(await self._ctx.store.open(blob, start[0])) as chunks:
+            async for line in lines_of(chunks, start, longest):
+                yield line
 
     async def _refuse_file(self, number: int, text: str) -> None:
         said = told(self._import.inputs[number].url, 0, [Issue(text, "not-found")])

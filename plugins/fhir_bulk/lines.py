@@ -1,7 +1,11 @@
 """Lines of an NDJSON file and where each begins, from any byte on; a line that is too long is told, not held."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,14 @@ async def lines_of(chunks: AsyncIterator[bytes], start: tuple[int, int], longest
         held = rest
     if held or skipped:
         yield Line(number + 1, at + skipped + len(held), None if skipped else held)
+
+
+@asynccontextmanager
+async def closing(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Give an iterator and close it after, whether or not it came to its end: it may hold a file."""
+    try:
+        yield items
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()

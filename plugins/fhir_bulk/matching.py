@@ -10,7 +10,7 @@ from fhir_bulk.asked import FORMATS, NDJSON
 from fhir_bulk.files import Files, Ndjson
 from fhir_bulk.importing import told
 from fhir_bulk.kickoff import accepted, check_open, start
-from fhir_bulk.lines import Line, lines_of
+from fhir_bulk.lines import Line, closing, lines_of
 from fhir_bulk.matches import MATCHES, Matching
 from fhir_bulk.reading import Block
 from fhir_bulk.records import File, find, may_see, owner_of, save
@@ -127,14 +127,14 @@ class MatchWork:
 
     async def _blocks(self) -> AsyncIterator[Block]:
         start = self._found.offset, self._found.line
-        chunks = await self._ctx.store.open(self._found.source, start[0])
         block: list[bytes] = []
-        async for line in lines_of(chunks, start, self._ctx.settings.import_line):
-            block.append(await self._matched(line))
-            self._ctx.progress(line.end, self._found.size)
-            if len(block) == _AT_ONCE:
-                yield Block(b"".join(block), len(block), line.end)
-                block = []
+        async with closing(await self._ctx.store.open(self._found.source, start[0])) as chunks:
+            async for line in lines_of(chunks, start, self._ctx.settings.import_line):
+                block.append(await self._matched(line))
+                self._ctx.progress(line.end, self._found.size)
+                if len(block) == _AT_ONCE:
+                    yield Block(b"".join(block), len(block), line.end)
+                    block = []
         if block:
             yield Block(b"".join(block), len(block), self._found.size)
 

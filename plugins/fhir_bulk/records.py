@@ -22,7 +22,8 @@ JOBS = Collection("fhir_bulk.jobs")
 """The job that works on a record, by its id: another record, for the work writes its own all the time."""
 Section = Literal["output", "deleted", "error"]
 FIELDS = (RecordField("owner"), RecordField("state"), RecordField("expires", "integer"))
-_TRIES = 5
+_TRIES = 200
+"""Times that a record is tried to be removed while its work goes on; the work hears of its end within seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +143,4 @@ async def remove(ctx: PluginContext, kind: Kind[Any], id_: str) -> None:
         except RecordChanged:
             if attempt == _TRIES - 1:
                 raise
+            await asyncio.sleep(0.02)

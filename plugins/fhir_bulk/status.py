@@ -129,10 +129,10 @@ async def cancel_job(ctx: PluginContext, record: Record | None) -> None:
 
 
 async def _cancelled(ctx: PluginContext, kind: Kind[Any], found: Bulk) -> RouteResponse:
-    """End the work and remove its files: the record goes first, so that nothing can be added to it any more."""
+    """End the work and remove its files; once the record is gone, nothing can be added to it any more."""
     record = await ctx.store.get(JOBS.name, found.id)
-    await remove(ctx, kind, found.id)
     await cancel_job(ctx, record)
+    await remove(ctx, kind, found.id)
     await Snapshot(ctx.core, 0, 0).hold(hold_name(found.id), 0)
     kept = "; what it wrote stays" if kind.word == "import" else ""
     said = outcome([Issue(f"the {kind.word} is ended and its files are removed{kept}", "informational", "information")])

@@ -78,14 +78,16 @@ class SqliteBlobs:
 async def _on_disk(files: BlobFiles, work: Callable[..., Any], *arguments: Any) -> Any:
     """Run disk work on a thread; its errors, unlike those of whoever sends the bytes, are the store's.
 
-    Who is cancelled meanwhile waits for its end: it would go on while they clean up behind it.
+    Who is cancelled meanwhile waits for its end, lest it go on while they clean up behind it; what it opened is closed.
     """
-    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    working: asyncio.Future[Any] = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     with faults(files.tenant):
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
-            await asyncio.gather(working, return_exceptions=True)
+            await asyncio.wait([working])
+            if working.exception() is None and hasattr(working.result(), "close"):
+                working.result().close()
             raise
 
 

@@ -1,5 +1,6 @@
 """Who may export what: scopes, restrictions, and files of other clients."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.conformance.smart.conftest import BASE, SERVICE, Ehr, filled, started
 from tests.plugins.fhir_bulk.conftest import ASYNC, OTHERS, Bulk
 from tests.plugins.platform.conftest import INSTALLED
 
+NDJSON = {"content-type": "application/fhir+ndjson"}
 STRANGER = replace(SERVICE, id="other-service")
 
 
@@ -128,3 +130,21 @@ async def test_an_opted_out_patient_is_in_no_export(ehr: Ehr) -> None:
     found = await bulk.found("Patient/$export?_type=Patient,Observation")
     assert "bob" not in found["Patient"] and "bob-pulse" not in found["Observation"]
     assert "ann" in found["Patient"]
+
+
+async def test_an_import_writes_what_its_client_may_write(ehr: Ehr) -> None:
+    bulk = await client(ehr, "system/Patient.cu")
+    lines = [patient("new"), {"resourceType": "Organization", "id": "org", "name": "Org"}]
+    data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    kicked = await bulk.http.post("/bulk/import", content=data, headers={"content-type": "application/fhir+ndjson"})
+    manifest = (await bulk.done(kicked)).json()
+    assert (manifest["output"][0]["count"], manifest["output"][0]["refused"]) == (1, 1)
+    (outcome,) = await bulk.lines(manifest["error"][0]["url"])
+    assert outcome["issue"][-1]["diagnostics"] == "line 2 of upload"
+    answer = await bulk.http.post("/bulk/import?type=Organization", content=data, headers=NDJSON)
+    assert answer.status_code == 403
+    body = {"input": [{"type": "Organization", "url": "https://example.org/x"}]}
+    assert (await bulk.kick_off("$import", body)).status_code in (400, 403)
+    assert (await bulk.kick_off("$import")).status_code == 405
+    reader = await client(ehr, "system/*.rs")
+    assert (await reader.http.post("/bulk/import", content=data, headers=NDJSON)).status_code in (202, 403)
