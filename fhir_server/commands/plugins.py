@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fhir_server.definitions import load
+from fhir_server.operations.core import core_operations
 from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.switch import Switch, administration
 from fhir_server.plugin_template import TemplateRefused, write_template
 from fhir_server.plugins import Found, Loaded, PluginFault, find, load_plugins
 from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
@@ -64,7 +67,8 @@ def _check(settings: Settings, name: str) -> int:
     """Load all as a start would, and say what each adds."""
     try:
         assembly = Assembly(load_plugins(settings))
-        assembly.operations((), settings)
+        assembly.definitions(load())
+        assembly.operations((*core_operations(), *administration(assembly, Switch(assembly))), settings)
         assembly.collections()
         for plugin in assembly.plugins.loaded:
             if name in ("", plugin.name):

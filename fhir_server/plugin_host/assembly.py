@@ -1,5 +1,6 @@
 """Puts what plugins register in the places where the server takes it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,8 @@ from fhir_server.plugins import Loaded, PluginFault, PluginGrant, Plugins
 from fhir_server.plugins.registrations import Background, HealthCheck, Metric, Page, Route, SocketRoute
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Collection
+
+_TYPE_OF_SCOPE = re.compile(r"(?:system|user|patient)/([A-Za-z]+)\.")
 
 
 @dataclass(slots=True)
@@ -84,6 +87,11 @@ class Assembly:
                 core = with_structures(core, [structure])
             except WrongStructure as error:
                 raise PluginFault(f"plugin {plugin.name}, hook register_resource_types: {error}") from error
+        for plugin in self.plugins.loaded:
+            for scope in plugin.scopes:
+                type_ = _TYPE_OF_SCOPE.match(scope)
+                if type_ and type_[1] not in core.resource_types:
+                    raise PluginFault(f"plugin {plugin.name}: its scope {scope} is for a type that there is not")
         return core
 
     def conformance(self) -> list[Mapping[str, Any]]:

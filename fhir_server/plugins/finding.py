@@ -114,6 +114,8 @@ def _is_there(wanted: Requirement) -> bool:
 
 def place_of(error: BaseException) -> str:
     """Return what went wrong and the last line of the plugin where it did."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

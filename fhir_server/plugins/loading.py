@@ -149,19 +149,23 @@ def _check_hooks(manifest: Manifest, module: Any, manager: pluggy.PluginManager)
     there = {caller.name for caller in callers}
     known = {name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")}
     for name in sorted(there - known):
-        raise PluginFault(f"plugin {manifest.name}: there is no hook {name}; did you mean {_nearest(name, known)}?")
+        said = f"there is no hook {name} ({_line(module, name)}); did you mean {_nearest(name, known)}?"
+        raise PluginFault(f"plugin {manifest.name}: {said}")
     for name in sorted(set(manifest.hooks) - there):
         raise PluginFault(f"plugin {manifest.name}: its manifest names the hook {name}, but {module.__name__} lacks it")
     for name in sorted(there - set(manifest.hooks)):
-        line = inspect.getsourcelines(getattr(module, name))[1]
         raise PluginFault(
-            f"plugin {manifest.name}: its manifest does not name the hook {name} of {module.__name__}:{line}"
+            f"plugin {manifest.name}: its manifest does not name the hook {name} of {_line(module, name)}"
         )
     for name in there:
         wants = inspect.iscoroutinefunction(getattr(hookspecs, name))
         if inspect.iscoroutinefunction(getattr(module, name)) != wants:
             kind = "async" if wants else "a plain function"
-            raise PluginFault(f"plugin {manifest.name}: the hook {name} has to be {kind}")
+            raise PluginFault(f"plugin {manifest.name}: the hook {name} of {_line(module, name)} has to be {kind}")
+
+
+def _line(module: Any, name: str) -> str:
+    return f"{module.__name__}:{inspect.getsourcelines(getattr(module, name))[1]}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """TestServer: the whole application on a store in memory, for tests that are plain functions."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,14 +52,21 @@ def _memory(settings: Settings, clock: Any, definitions: Definitions) -> StorePr
     return MemoryProvider(settings, clock)
 
 
+def _plugins() -> dict[str, Path]:
+    folder = os.environ.get("FHIR_SERVER_PLUGINS_DIR", "")
+    return {"plugins_dir": Path(folder).absolute()} if folder else {}
+
+
 @contextmanager
 def serving(*, real_time: bool = False, **settings: Any) -> Iterator[TestServer]:
-    """Start a server, open to everybody unless `auth` says otherwise; the plugins that are installed are in force.
+    """Start a server, open to everybody unless `auth` says otherwise.
+
+    The plugins that are installed are in force, and those in the folder that FHIR_SERVER_PLUGINS_DIR names.
 
     real_time: its time goes on as ours does, for what waits by itself.
     """
     with tempfile.TemporaryDirectory() as folder:
-        chosen = {"data_dir": Path(folder), "auth": "none", "demo": False, "durable": False, **settings}
+        chosen = {"data_dir": Path(folder), "auth": "none", "demo": False, "durable": False, **_plugins(), **settings}
         clock = FakeClock()
         app = create_app(Settings(**chosen), engine=_memory, clock=now if real_time else clock)
         with (

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fhir_server import hookspecs
@@ -13,9 +14,9 @@ _PAGE = Path(__file__).parents[3] / "docs" / "plugins.md"
 _BLOCK = re.compile(r"```python file=(\S+)\n(.*?)```", re.S)
 
 
-def _run(*arguments: str | Path, cwd: Path, path: str = "") -> str:
+def _run(*arguments: str | Path, cwd: Path, path: str = "", more: Mapping[str, str] | None = None) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_SERVER_")}
-    environment |= {"PYTHONPATH": path} if path else {}
+    environment |= {**({"PYTHONPATH": path} if path else {}), **(more or {})}
     done = subprocess.run(
         list(map(str, arguments)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
     )
@@ -38,6 +39,17 @@ def test_the_code_of_the_page_works(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[fhir_server.plugins]\nhello = hello:MANIFEST\n")
     said = _run(sys.executable, "-m", "pytest", "-q", "test_hello.py", cwd=tmp_path, path=str(installed))
+    assert "4 passed" in said
+
+
+def test_the_code_of_the_page_works_before_it_is_installed(tmp_path: Path) -> None:
+    for name, code in _BLOCK.findall(_PAGE.read_text()):
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text((place.read_text() if place.exists() else "") + code)
+    said = _run(
+        sys.executable, "-m", "pytest", "-q", "test_hello.py", cwd=tmp_path, more={"FHIR_SERVER_PLUGINS_DIR": "."}
+    )
     assert "4 passed" in said
 
 

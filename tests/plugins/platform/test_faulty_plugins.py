@@ -47,7 +47,7 @@ def _fault(folder: Path, **settings: object) -> str:
 def test_a_misspelt_hook_is_named_with_the_right_one(tmp_path: Path) -> None:
     code = "from fhir_server.plugin_api import hookimpl\n@hookimpl\ndef register_operation():\n    return []\n"
     said = _fault(_plugin(tmp_path, "faulty_misspelt", code, ("register_operation",)))
-    assert "faulty_misspelt" in said
+    assert "faulty_misspelt.plugin:2" in said
     assert "register_operations" in said
 
 
@@ -100,6 +100,27 @@ def test_a_scope_that_is_not_granted_is_named(tmp_path: Path) -> None:
     folder = _plugin(tmp_path, "faulty_scopes", "", more=", scopes=('system/Patient.rs', 'system/*.cruds')")
     said = _fault(folder, plugin_scopes={"faulty_scopes": ("system/Patient.rs",)})
     assert "system/*.cruds" in said
+
+
+def test_a_scope_of_a_type_that_is_none_is_named(tmp_path: Path) -> None:
+    said = _fault(_plugin(tmp_path, "faulty_type", "", more=", scopes=('system/Patien.rs',)"))
+    assert "faulty_type" in said
+    assert "system/Patien.rs" in said
+
+
+def test_a_syntax_error_is_named_with_its_line(tmp_path: Path) -> None:
+    said = _fault(_plugin(tmp_path, "faulty_syntax", "one = 1\nx = (\n"))
+    assert "faulty_syntax/plugin.py:2" in said
+    assert "importlib" not in said
+
+
+def test_the_command_finds_what_would_answer_in_place_of_the_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = _OPERATION.replace("CODE", "meta")
+    folder = _plugin(tmp_path, "faulty_meta", code, ("register_operations",))
+    assert main(["plugins", "check", "--plugins-dir", str(folder)]) == 1
+    assert "$meta" in capsys.readouterr().err
 
 
 def test_a_plugin_for_another_api_is_refused(tmp_path: Path) -> None:
