@@ -1,12 +1,13 @@
 """A model asked for as a score is asked."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fhir_ai.inputs import Finder, Record
 from fhir_ai.models import MODELS, Model, score_of
 from fhir_ai.operations.computing import Computed, Left, compute
-from fhir_ai.scores.score import Implausible, run
+from fhir_ai.scores.score import Implausible, Value, run
 from fhir_ai.scores.vocabulary import VOCABULARY
 
 from tests.plugins.fhir_ai.models.patients import ILL, ill
@@ -54,10 +55,18 @@ def test_inputs_have_the_units_of_the_vocabulary() -> None:
     assert [each.name for each in shared if each.unit != VOCABULARY[each.name].unit] == []
 
 
+def _stated(name: str, value: Value) -> Value | dict[str, Any]:
+    """A value as a caller states it: numbers as quantities in the unit of the card."""
+    unit = next((each.unit for each in SCORE.inputs if each.name == name), "")
+    if isinstance(value, str | bool) or not unit:
+        return value
+    return {"value": value, "system": "http://unitsofmeasure.org", "code": unit}
+
+
 def test_risk_computes_a_model_from_a_record_as_it_computes_a_score() -> None:
     patient = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1960-05-01"}
     record = Record(patient, 1_750_000_000_000, [], [], [], False)
-    given = {name: value for name, value in ILL.items() if name not in ("age", "sex")}
+    given = {name: _stated(name, value) for name, value in ILL.items() if name not in ("age", "sex")}
     done = compute(SCORE, Finder(record, given), second_hand=False)
     assert isinstance(done, Computed)
     assert done.result.value == MODEL.predict(ill(age=done.found["age"].value), timeout=30).probability
