@@ -1,6 +1,5 @@
 """Models: trained files with their cards, loaded only when their hash holds, each prediction with its contributions."""
 
-from fhir_ai.models.as_score import score_of
 from fhir_ai.models.errors import MissingInput, ModelError, ModelUnavailable, OutsideCohort
 from fhir_ai.models.manifest import Manifest, read_manifest
 from fhir_ai.models.model import Model, NotComputed, Prediction
@@ -18,5 +17,4 @@ __all__ = [
     "Prediction",
     "models_in",
     "read_manifest",
-    "score_of",
 ]

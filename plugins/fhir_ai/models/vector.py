@@ -25,18 +25,13 @@ def vector_of(manifest: Manifest, values: Values) -> Vector:
         OutsideCohort: the patient is not one of those that the model was trained on.
         MissingInput: a required value is missing, or a value is implausible or of another kind.
     """
-    within_cohort(manifest, values)
+    _within_cohort(manifest, values)
     columns = tuple(_column(feature, values.get(feature.name)) for feature in manifest.features)
     missing = (feature.name for feature, each in zip(manifest.features, columns, strict=True) if math.isnan(each))
     return Vector(columns, tuple(missing))
 
 
-def within_cohort(manifest: Manifest, values: Values) -> None:
-    """Refuse a patient of whom it is not known that the model was trained on such ones.
-
-    Raises:
-        OutsideCohort: with the reason.
-    """
+def _within_cohort(manifest: Manifest, values: Values) -> None:
     if values.get("inpatient") is not True:
         raise OutsideCohort(f"it was trained on {manifest.cohort}, and no inpatient encounter is known", "inpatient")
     age = values.get("age")
