@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.inputs.tables import INPUTS
+from fhir_ai.models import MODELS
 from fhir_ai.operations.making import SCORE
 from fhir_ai.operations.triage_output import ACTIONS, ACUITY
 from fhir_ai.scores import SCORES
@@ -15,11 +16,13 @@ def code_systems() -> list[dict[str, Any]]:
     """Return them all."""
     inputs = {name: each.title for name, each in VOCABULARY.items()}
     answers = {code: code for each in VOCABULARY.values() for code in each.codes} | {"true": "yes", "false": "no"}
+    scores = {name: score.title for name, score in SCORES.items()}
+    scores |= {name: model.manifest.title for name, model in MODELS.items()}
     acuities = {"data-required" if code is None else str(code): text for code, text in ACTIONS.items()}
     return [
         _observation_values(),
         _system(INPUTS, "ScoreInput", answers | inputs),
-        _system(SCORE, "Score", {name: score.title for name, score in SCORES.items()}),
+        _system(SCORE, "Score", scores),
         _system(ACUITY, "TriageAcuity", acuities),
     ]
 

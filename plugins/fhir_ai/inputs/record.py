@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ Resource = Mapping[str, Any]
 _CODE: Final = re.compile(rb'"code":"([0-9a-z_]+(?:-[0-9])?)"')
 _PER_CODE: Final = 8
 _PAGE: Final = 200
+_FEW_HOURS: Final = 100
+"""Up to so many hours it is faster to pass over the few observations of other codes than to search by all codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ class Wanted:
     hours: float
     most: int = 5_000
     medicines: bool = True
-    own: Sequence[str] = field(default_factory=tuple)
 
 
 async def read_record(client: Client, patient: Resource, now: int, wanted: Wanted) -> Record:
@@ -54,11 +55,12 @@ async def read_record(client: Client, patient: Resource, now: int, wanted: Wante
 async def _observations(client: Client, subject: str, now: int, wanted: Wanted) -> tuple[list[Resource], bool]:
     """Read the newest of each code; what could not be used anyway is not even parsed."""
     codes = frozenset(code for name in wanted.names if name in PLACES for code in PLACES[name].codes) | {*PANELS}
-    own = frozenset((*wanted.names, *wanted.own))
     tokens = [f"{LOINC}|{code}" for code in sorted(codes)] + [f"{INPUTS}|"]
     since = datetime.fromtimestamp(now / 1000 - wanted.hours * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    criteria = [("patient", subject), ("code", ",".join(tokens)), ("date", f"ge{since}"), ("_sort", "-date")]
-    useful = {code.encode() for code in codes | own}
+    criteria = [("patient", subject), ("date", f"ge{since}"), ("_sort", "-date")]
+    if wanted.hours > _FEW_HOURS:
+        criteria.append(("code", ",".join(tokens)))
+    useful = {code.encode() for code in codes.union(wanted.names)}
     seen: Counter[bytes] = Counter()
     found: list[Resource] = []
     looked = 0
@@ -67,7 +69,7 @@ async def _observations(client: Client, subject: str, now: int, wanted: Wanted) 
             return found, True
         looked += 1
         named = useful.intersection(_CODE.findall(version.body.data))
-        if not named or any(seen[code] < _PER_CODE for code in named):
+        if any(seen[code] < _PER_CODE for code in named):
             seen.update(named)
             found.append(decode(version.stamped()))
         if looked % _PAGE == 0:

@@ -31,8 +31,8 @@ class Asked:
         return [each for each in self.resources if each.get("resourceType") in types]
 
 
-async def asked(ctx: PluginContext, call: Call) -> Asked:
-    """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk).
+async def asked(ctx: PluginContext, call: Call, own: frozenset[str] = frozenset()) -> Asked:
+    """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk); `own` inputs are of models.
 
     Raises:
         NotFound: there is no such patient that the caller may see.
@@ -41,7 +41,7 @@ async def asked(ctx: PluginContext, call: Call) -> Asked:
     inputs, persist = call.inputs, bool(call.inputs.one("persist", False))
     if persist and call.request.method == "GET":
         raise MethodNotAllowed("persist=true changes the record; POST it", expression="persist")
-    given, symptoms = _given(inputs), _symptoms(inputs)
+    given, symptoms = _given(inputs, own), _symptoms(inputs)
     resources = tuple(_resources(inputs))
     if call.request.type == "Encounter":
         encounter = await ctx.client.read("Encounter", str(call.request.id))
@@ -67,12 +67,12 @@ async def _subject(ctx: PluginContext, encounter: Resource) -> Resource:
     return await ctx.client.read("Patient", id_)
 
 
-def _given(inputs: Inputs) -> dict[str, Any]:
+def _given(inputs: Inputs, own: frozenset[str]) -> dict[str, Any]:
     """Read the inputs that are stated for this call: name and value."""
     found: dict[str, Any] = {}
     for part in inputs.many("input"):
         name, value = str(part.one("name")), part.one("value")
-        if name not in VOCABULARY:
+        if name not in VOCABULARY and name not in own:
             raise BadValue(f"no score has an input {name[:60]!r}", expression="input.name")
         if name in found and found[name] != value:
             raise BadValue(f"the input {name} is given twice, with two values", expression="input")

@@ -9,22 +9,26 @@ from fhir_ai.scores.score import Implausible, Result, Score, Value, run
 from fhir_server.plugin_api import BadValue
 
 _DAYS_ALIKE: Final = 0.1
-_AMISS: Final = frozenset(("stale", "implausible", "unit", "contradictory"))
+AMISS: Final = frozenset(("stale", "implausible", "unit", "contradictory"))
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A score with its result and what it was made of. amiss: inputs that it did without, and why."""
+    """A score with its result and what it was made of. amiss: inputs that it did without, and why.
+
+    model_version: of a learned model; empty for a published score.
+    """
 
     score: Score
     result: Result
     found: Mapping[str, Found]
     amiss: tuple[Found, ...]
+    model_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A score that was not computed. code: not-applicable, missing (an input), implausible (a result), or off."""
+    """A score not computed. code: not-applicable, missing (an input), implausible (a result), unavailable, or off."""
 
     score: Score
     code: str
@@ -32,22 +36,22 @@ class Left:
     inputs: tuple[Found, ...] = ()
 
 
-def chosen(scores: Mapping[str, Score], names: Iterable[str], horizon: float | None) -> list[Score]:
-    """Return the scores of some names (all, if none are named), about a time of so many days.
+def chosen(horizons: Mapping[str, float], names: Iterable[str], horizon: float | None) -> list[str]:
+    """Return those of the scores and models (all, if none are named) that are about a time of so many days.
 
     Raises:
-        BadValue: there is no score of a name.
+        BadValue: there is none of a name.
     """
     wanted = list(dict.fromkeys(names))
     for name in wanted:
-        if name not in scores:
+        if name not in horizons:
             raise BadValue(
-                f"there is no model {name[:60]!r}; there are {', '.join(sorted(scores))}", expression="model"
+                f"there is no model {name[:60]!r}; there are {', '.join(sorted(horizons))}", expression="model"
             )
-    found = [scores[name] for name in wanted] if wanted else list(scores.values())
+    found = wanted or list(horizons)
     if horizon is None:
         return found
-    return [score for score in found if abs(score.horizon - horizon) <= _DAYS_ALIKE * horizon]
+    return [name for name in found if abs(horizons[name] - horizon) <= _DAYS_ALIKE * horizon]
 
 
 def compute(score: Score, finder: Finder, *, second_hand: bool) -> Computed | Left:
@@ -69,7 +73,7 @@ def compute(score: Score, finder: Finder, *, second_hand: bool) -> Computed | Le
         return Left(score, "missing", str(fault), tuple(each for each in found.values() if each.name == fault.input))
     except (ValueError, ArithmeticError) as fault:
         return Left(score, "implausible", str(fault))
-    return Computed(score, result, found, tuple(each for each in found.values() if each.state in _AMISS))
+    return Computed(score, result, found, tuple(each for each in found.values() if each.state in AMISS))
 
 
 def _refusal(score: Score, values: Mapping[str, Value]) -> str | None:

@@ -1,15 +1,17 @@
-"""`Patient/$risk-assess`: a RiskAssessment for each published score that holds, and why the others do not."""
+"""`Patient/$risk-assess`: a RiskAssessment for each score and model that holds, and why the others do not."""
 
 from typing import Any
 
 from fhir_ai.inputs import Finder, Record, read_record
 from fhir_ai.inputs.record import Wanted
+from fhir_ai.models import MODELS, Model
 from fhir_ai.operations.asked import Asked, asked
 from fhir_ai.operations.computing import Computed, Left, chosen, compute
 from fhir_ai.operations.making import stored
+from fhir_ai.operations.predicting import INPATIENT, OWN_INPUTS, model_inputs, predict
 from fhir_ai.operations.risk_output import NAME, assessment
 from fhir_ai.scores import SCORES
-from fhir_ai.scores.score import Score
+from fhir_ai.scores.score import Input
 from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import BadValue, Call, Outputs, PluginContext
 
@@ -25,11 +27,15 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     horizon = call.inputs.one("horizon")
     if horizon is not None and horizon <= 0:
         raise BadValue("the horizon is a number of days above zero", expression="horizon")
-    scores = chosen(SCORES, map(str, call.inputs.many("model")), None if horizon is None else float(horizon))
-    whom = await asked(ctx, call)
-    record = await _record(ctx, whom, scores, settings)
-    finder = Finder(record, {"region": settings.region, **whom.given})
+    names = chosen(_horizons(), map(str, call.inputs.many("model")), None if horizon is None else float(horizon))
+    whom = await asked(ctx, call, OWN_INPUTS)
+    models = [MODELS[name] for name in names if name in MODELS]
+    scores = [SCORES[name] for name in names if name in SCORES]
+    inputs = [*(each for score in scores for each in score.inputs), *(i for m in models for i in model_inputs(m))]
+    record = await _record(ctx, whom, inputs, settings)
+    finder = Finder(record, {"region": settings.region, **await _stay(ctx, whom, models, settings), **whom.given})
     outcomes = [compute(score, finder, second_hand=settings.second_hand) for score in scores]
+    outcomes += [await predict(model, finder, settings) for model in models]
     done = [each for each in outcomes if isinstance(each, Computed)]
     made = [assessment(ctx, whom.patient, each) for each in done]
     if whom.persist and made:
@@ -39,8 +45,21 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     return Outputs([*(("risk", each) for each in made), *left, *notes])
 
 
-async def _record(ctx: PluginContext, whom: Asked, scores: list[Score], settings: AiSettings) -> Record:
-    inputs = [each for score in scores for each in score.inputs]
+def _horizons() -> dict[str, float]:
+    return {name: score.horizon for name, score in SCORES.items()} | {
+        name: model.manifest.horizon for name, model in MODELS.items()
+    }
+
+
+async def _stay(ctx: PluginContext, whom: Asked, models: list[Model], settings: AiSettings) -> dict[str, bool]:
+    """Say whether the patient is in hospital now, where a model asks for that."""
+    if not models or not settings.models:
+        return {}
+    now = [("patient", f"Patient/{whom.patient['id']}"), ("status", "in-progress"), ("class", "IMP,ACUTE,NONAC")]
+    return {INPATIENT.name: await ctx.client.count("Encounter", now) > 0}
+
+
+async def _record(ctx: PluginContext, whom: Asked, inputs: list[Input], settings: AiSettings) -> Record:
     names = tuple(dict.fromkeys(each.name for each in inputs))
     hours = max([settings.risk_hours, *(each.window for each in inputs)])
     read = await read_record(ctx.client, whom.patient, ctx.now(), Wanted(names, hours, settings.most_observations))

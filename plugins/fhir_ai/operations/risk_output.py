@@ -26,7 +26,7 @@ def assessment(ctx: PluginContext, patient: Resource, done: Computed) -> dict[st
         {
             "resourceType": "RiskAssessment",
             "status": "preliminary" if done.amiss else "final",
-            "method": concept(f"{score.title}, version {VERSION}", (SCORE, score.name)),
+            "method": concept(f"{score.title}, version {done.model_version or VERSION}", (SCORE, score.name)),
             "code": concept(score.outcome or score.title),
             "subject": about(patient),
             "occurrenceDateTime": instant(ctx.now()),
@@ -83,7 +83,8 @@ def _value(result: Result) -> str:
 def _notes(done: Computed, result: Result) -> list[str]:
     """Say what each input added, what was not recorded, what was left out, and for whom the score holds."""
     score = done.score
-    said = [f"{score.title} is {_value(result)}. A published score, not a diagnosis."]
+    kind = "A learned model" if done.model_version else "A published score"
+    said = [f"{score.title} is {_value(result)}. {kind}, not a diagnosis."]
     said += [_contribution(part, result) for part in result.contributions]
     assumed = [each.title for each in done.found.values() if each.state == "assumed" and each.value is False]
     if assumed:

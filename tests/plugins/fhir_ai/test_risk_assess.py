@@ -168,6 +168,49 @@ def test_scores_stay_and_say_so_when_models_are_off(fhir_server_with: Any) -> No
     assert "switched off" in found["note"][0]
 
 
+def _stated(name: str, **value: Any) -> dict[str, Any]:
+    return {"name": "input", "part": [{"name": "name", "valueCode": name}, {"name": "value", **value}]}
+
+
+def _ward(client: Any) -> str:
+    """Store somebody in hospital with what the model of SUPPORT2 asks for."""
+    patient = store(client, person(70, "male"))
+    stay = {
+        "resourceType": "Encounter",
+        "status": "in-progress",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+        "subject": {"reference": patient},
+    }
+    store(client, stay)
+    gcs = {**observed(patient, "9269-2"), "valueInteger": 15}
+    labs = (("8478-0", 75, "mm[Hg]"), ("2951-2", 138, "mmol/L"), ("14682-9", 110, "umol/L"), ("6690-2", 9, "10*9/L"))
+    store_all(client, [*vitals(patient), gcs, *(measured(patient, *each) for each in labs)])
+    return patient
+
+
+def test_a_model_is_asked_within_its_cohort_alone(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = _ward(client)
+    outside = call(client, f"{patient}/$risk-assess", _model("support2-30d"))
+    assert _left(outside)["support2-30d"]["code"] == "not-applicable"
+    found = call(client, f"{patient}/$risk-assess", _model("support2-30d"), _stated("disease_group", valueCode="chf"))
+    (risk,) = found["risk"]
+    (prediction,) = risk["prediction"]
+    assert 0 < prediction["probabilityDecimal"] < 100
+    assert "conformal set" in prediction["rationale"]
+    assert "sha256" in risk["method"]["text"]
+    assert any("learned model" in each["text"] for each in risk["note"])
+
+
+def test_the_switch_turns_models_off(fhir_server_with: Any) -> None:
+    client = fhir_server_with(plugins={"fhir_ai": {"models": False}}).client
+    patient = _ward(client)
+    parts = (_model("support2-30d"), _model("news2"), _stated("disease_group", valueCode="chf"))
+    found = call(client, f"{patient}/$risk-assess", *parts)
+    assert _left(found)["support2-30d"]["code"] == "off"
+    assert "news2" in _by_model(found)
+
+
 def test_ten_thousand_observations_are_no_hindrance(fhir_server_app: Any) -> None:
     client = fhir_server_app.client
     patient = store(client, person())
