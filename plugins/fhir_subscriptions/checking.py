@@ -34,8 +34,8 @@ async def check(ctx: PluginContext, write: Write) -> Verdict | None:
     findings = [each async for each in _findings(ctx, write.resource)]
     if findings:
         return Verdict(findings)
-    if write.resource.get("status") == "off":
-        return None
+    if write.resource.get("status") in ("off", "error"):
+        return None  # nothing is asked for; a copy of one that failed elsewhere stays what it is
     grant = await ctx.lasting_grant()
     await ctx.store.put(RecordChange(AUTHORITY.name, write.id, {"grant": grant}))
     if write.resource.get("status") == "requested" and "error" not in write.resource:

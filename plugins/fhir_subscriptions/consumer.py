@@ -108,7 +108,7 @@ async def _subscribed(ctx: PluginContext, groups: Groups, change: FeedChange) ->
             await ctx.store.put(RecordChange(MEMBERS.name, known.wish.id, None), _noted())
             desk_of(ctx.shared).ring(ctx.tenant, member=known.wish.id)
         return
-    if known is not None and known.mark == wish.mark and (known.state == status or status in ("active", "error")):
+    if status == "error" or (known is not None and known.mark == wish.mark and status in (known.state, "active")):
         return  # what the server itself wrote, or nothing that matters here
     if known is not None and known.mark != wish.mark:
         groups.leave(known.wish)

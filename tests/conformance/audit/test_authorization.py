@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tests.conformance.audit.conftest import Audited
+from tests.conformance.consent.test_consent import consent
 
 
 def who(event: dict[str, Any]) -> list[str]:
@@ -52,3 +55,18 @@ async def test_emergency_access_is_recorded_with_the_patient_and_so_is_what_foll
     read = (await audited.events("subtype=read&entity=Observation/bob-pulse&_count=1"))[0]
     assert read["agent"][2]["purposeOfUse"][0]["coding"][0]["code"] == "BTG"
     assert "unconscious" not in str(opened) + str(read)
+
+
+async def test_a_consent_hides_from_no_auditor_who_opened_the_record_of_who_opted_out(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fhir_server.auth.consents.CHECK_EVERY", 0)
+    doctor = await audited.ehr.bearer("user/*.cruds", user=audited.ehr.doctor)
+    assert (await audited.ehr.fhir("Observation/ann-lab", doctor)).status_code == 200
+    (before,) = await audited.events("subtype=read&entity=Observation/ann-lab")
+    assert (await audited.ehr.fhir("Consent/c1", doctor, "PUT", consent("OPTOUT"))).status_code == 201
+    assert (await audited.ehr.fhir("Observation/ann-lab", doctor)).status_code == 404
+    assert before["id"] in [each["id"] for each in await audited.events("subtype=read&patient=Patient/ann")]
+    url = f"AuditEvent/{before['id']}"
+    assert (await audited.ehr.fhir(url, await audited.token())).status_code == 200
+    assert await audited.events("subtype=read&patient=Patient/ann", doctor) == []

@@ -11,6 +11,9 @@ import pytest
 from fhir_server.api.routes import Router
 from fhir_server.definitions import load
 from fhir_server.errors import FhirError
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugins import load_plugins
+from fhir_server.settings import Settings
 from tests.builders import patient
 from tests.conformance.http.over_http import JSON, over_asgi
 
@@ -86,7 +89,7 @@ async def test_every_type_has_all_its_interactions_under_its_own_tag(document: d
 
 
 async def test_all_that_is_offered_is_routed(document: dict[str, Any]) -> None:
-    router = Router(load())
+    router = Router(Assembly(load_plugins(Settings())).definitions(load()))
     for path, method, operation in operations(document):
         if not path.startswith("/fhir"):
             continue
@@ -158,4 +161,6 @@ async def test_the_first_page_leads_on(http: httpx.AsyncClient) -> None:
 
 async def test_health_is_told(http: httpx.AsyncClient) -> None:
     assert (await http.get("/health/live")).json() == {"status": "live"}
-    assert (await http.get("/health/ready")).json() == {"status": "ready"}
+    ready = (await http.get("/health/ready")).json()
+    assert ready.pop("status") == "ready"
+    assert set(ready) <= {"plugins"}

@@ -18,6 +18,7 @@ from fhir_server.auth.secrets import digest
 from fhir_server.auth.tokens import new_tokens
 from fhir_server.serving.supervisor import as_operator
 from fhir_server.settings import Settings
+from tests.plugins.only import but
 
 ORIGIN = "http://ehr.example"
 SECRET = "a secret of the app of a tenant"
@@ -61,7 +62,7 @@ def base_of(tenant: str) -> str:
 @asynccontextmanager
 async def house(folder: Path, **settings: Any) -> AsyncIterator[House]:
     """Run a server."""
-    given = {"auth": "smart", "durable": False, "demo": False} | settings
+    given = {"auth": "smart", "durable": False, "demo": False, "plugins_disabled": but()} | settings
     app = create_app(Settings(data_dir=folder, **given))
     async with (
         app.router.lifespan_context(app),

@@ -98,7 +98,7 @@ def test_long_bad_value_is_refused_in_milliseconds_with_a_short_message(number: 
     name, value = VALUES[number]
     resource = {**patient(), name: value}
     # Twice the time of a busy machine; exponential or quadratic work would take minutes.
-    assert seconds(resource) < 0.5
+    assert min(seconds(resource) for _ in range(3)) < 0.5  # the best of three: others may have the processor
     for issue in check(resource):
         assert len(issue.diagnostics) < 400
         assert all(len(place) < 400 for place in issue.expression)
