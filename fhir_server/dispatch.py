@@ -397,7 +397,10 @@ async def operate(ctx: Context, request: FhirRequest) -> FhirResponse:
     if operation is None:
         raise UnknownPath(f"there is no operation ${request.operation} here", expression="http.url")
     if operation.facts.affects_state and not _may_change(ctx, request.type or operation.facts.resources[0]):
-        raise Forbidden(f"${request.operation} changes what may not be changed", expression="http.url")
+        named = request.type or operation.facts.resources[0]
+        what = named if named != "Resource" else "the record"
+        said = f"${request.operation} changes {what}, and your access allows no change of it"
+        raise Forbidden(f"{said}: ask for a token with a scope that writes", expression="http.url")
     return await operation.run(ctx, request)
 
 

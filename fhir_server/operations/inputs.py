@@ -123,9 +123,8 @@ class Reader:
         own = [p for p in self._in.values() if p.type == type_]
         fits = own or [p for p in self._in.values() if p.type == "Resource"]
         if len(fits) != 1:
-            raise BadRequest(
-                f"${self._facts.code} takes a Parameters resource, not {type_[:80]}", expression="http.body"
-            )
+            takes = " or ".join(sorted({"Parameters", *(p.type for p in self._in.values() if p.type[:1].isupper())}))
+            raise BadRequest(f"${self._facts.code} takes {takes}, not {type_[:80]}", expression="http.body")
         return _Given(fits[0].name, {"name": fits[0].name, "resource": body}, type_)
 
     def _checked(self, ctx: Context, given: Sequence[_Given]) -> Inputs:
@@ -217,7 +216,9 @@ def _fits(declared: str, given: str) -> bool:
 
 
 def _wrong(code: str, one: _Given, wanted: str) -> BadRequest:
-    return BadRequest(f"${code}: {one.name} is of type {wanted}", expression=one.place)
+    resource = one.part.get("resource")
+    given = f", not {str(resource.get('resourceType'))[:80]}" if isinstance(resource, dict) else ""
+    return BadRequest(f"${code}: {one.name} is of type {wanted}{given}", expression=one.place)
 
 
 def _of_text(parameter: OperationParameter, text: str) -> dict[str, Any]:

@@ -76,6 +76,14 @@ async def test_an_app_for_the_source_cannot_push_it_into_another_patient(ehr: Eh
     assert await subject_of(ehr, "of-one") == "Patient/one"
 
 
+async def test_who_may_write_nothing_is_told_what_to_ask_for(ehr: Ehr) -> None:
+    token = await ehr.bearer("system/*.rs", client=replace(SERVICE, scopes="system/*.rs"))
+    [issue] = (await ehr.fhir("Patient/$merge", token, "POST", PAIR)).json()["issue"]
+    assert issue["diagnostics"] == (
+        "$merge changes Patient, and your access allows no change of it: ask for a token with a scope that writes"
+    )
+
+
 async def test_what_a_label_hides_from_the_caller_stops_the_merge(ehr: Ehr) -> None:
     auditor = new_user("auditor", roles=("auditor", "admin"))
     await save_user(ehr.desk, auditor)

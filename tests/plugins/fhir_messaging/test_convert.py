@@ -60,3 +60,16 @@ async def test_what_cannot_be_read_is_refused(
 async def test_a_format_that_there_is_not_is_refused(http: httpx.AsyncClient) -> None:
     answer: Any = await converted(http, JSON, "application/fhir+json", "text/turtle")
     assert answer.status_code == 406
+
+
+async def test_a_type_that_there_is_not_is_named(http: httpx.AsyncClient) -> None:
+    answer = await converted(http, '{"resourceType":"Nope"}', "application/fhir+json", "application/fhir+json")
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["diagnostics"] == "$convert: input is of type Resource, not Nope"
+
+
+async def test_what_an_operation_takes_is_said_where_it_was_given_something_else(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/$process-message", json={"resourceType": "Patient"})
+    assert answer.status_code == 400
+    said = answer.json()["issue"][0]["diagnostics"]
+    assert said == "$process-message takes Bundle or Parameters, not Patient"
