@@ -12,7 +12,7 @@ from fhir_server.audit.events import REPORTED, Event, agent_text, row_of
 from fhir_server.audit.history import history_entry, history_type
 from fhir_server.audit.render import TYPE, View, version_of
 from fhir_server.audit.search import fits, search
-from fhir_server.audit.sight import sight_of
+from fhir_server.audit.sight import sight_of, visible_to
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
 from fhir_server.interactions.bundle import write_bundle
@@ -89,7 +89,7 @@ async def _visible(ctx: Context, request: FhirRequest) -> Version:
     if entry is not None and str(entry.seq) == id_:
         sight = sight_of(ctx)
         version = version_of(entry, View(ctx.base, sight.patients))
-        node = ctx.restriction.visibility.of(TYPE)
+        node = visible_to(ctx).of(TYPE)
         if fits(ctx, node if sight.predicate is None else And((node, sight.predicate)), version):
             return version
     raise NotFound(f"there is no {request.key}")

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fhir_server.audit import asked as lookup
 from fhir_server.audit.events import event_of
 from fhir_server.audit.render import TYPE, View, version_of
-from fhir_server.audit.sight import sight_of
+from fhir_server.audit.sight import sight_of, visible_to
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Issue, TooCostly
 from fhir_server.interactions.bundle import Link, write_bundle
@@ -108,7 +108,7 @@ async def find(ctx: Context, request: FhirRequest) -> Found:
     """Return one page of what a search finds, as far as the caller may see it. Raises BadRequest."""
     token = request.parameter("_page")
     link = decode_link(token, ctx.link_secret) if token is not None else None
-    asked = parsed(ctx, request, ctx.now() if link is None else link.now)
+    asked = parsed(ctx, request, ctx.now() if link is None else link.now, visible_to(ctx))
     cursor = None if link is None else link.cursor_of(asked.fingerprint)
     ascending = _ascending(asked)
     node, view = _joined(ctx, asked)

@@ -1,15 +1,17 @@
 """What of the audit a caller may see.
 
 Auditors and administrators see all of it; who is bound to a patient sees what was done with that patient's data,
-without the other patients of the same event; everybody else what they did themselves.
+without the other patients of the same event; everybody else what they did themselves. Consents hide no event from
+auditors and administrators: who opened the record of a patient who opted out is what they are there to see.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fhir_server.audit.render import TYPE
 from fhir_server.context import Caller, Context
 from fhir_server.search.parameters_links import LINK
-from fhir_server.search.query import NOTHING, Node, Reference, ReferenceValue
+from fhir_server.search.query import EVERYTHING, NOTHING, And, Node, Reference, ReferenceValue, Visibility
 
 _ROLES = frozenset(("admin", "auditor"))
 
@@ -34,6 +36,23 @@ def sight_of(ctx: Context) -> Sight:
     type_, _, id_ = caller.subject.partition("/")
     own = Reference("agent", (ReferenceValue(type_, id_),), (type_,)) if id_ else NOTHING
     return Sight(own, frozenset())
+
+
+def visible_to(ctx: Context) -> Visibility:
+    """Return what the caller's scopes let them see, and Consents too for all who do not see the whole audit."""
+    whole = ctx.restriction.visibility
+    if not sees_all(ctx.caller):
+        return whole
+    return replace(whole, by_type={TYPE: _past_consent(whole.of(TYPE), ctx.restriction.permitted(TYPE))})
+
+
+def _past_consent(node: Node, limit: Node) -> Node:
+    """Return what is left of a predicate without the part that Consents and labels ask for."""
+    if NOTHING in (node, limit):
+        return node
+    if node == limit:
+        return EVERYTHING
+    return node.nodes[0] if isinstance(node, And) and len(node.nodes) == 2 and node.nodes[1] == limit else node
 
 
 def sees_all(caller: Caller) -> bool:

@@ -18,6 +18,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.controls import ContainedType, Summary
 from fhir_server.search.links import PageLink, decode_link, encode_link
 from fhir_server.search.parser import ParsedSearch, parse_search
+from fhir_server.search.query import Visibility
 from fhir_server.storage.base import Page
 
 _KEPT = frozenset(("_format", "_pretty"))
@@ -46,8 +47,10 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     return FhirResponse(200, (write_bundle("searchset", entries, identity=identity, total=page.total, links=links),))
 
 
-def parsed(ctx: Context, request: FhirRequest, now: int | None = None) -> ParsedSearch:
-    """Read the parameters of a search. Raises BadRequest and its kin."""
+def parsed(
+    ctx: Context, request: FhirRequest, now: int | None = None, visibility: Visibility | None = None
+) -> ParsedSearch:
+    """Read the parameters of a search; `visibility`: the caller's if not said. Raises BadRequest and its kin."""
     lenient = ctx.settings.unknown_parameters == "lenient"
     handling = request.preference("handling")
     asked = parse_search(
@@ -55,7 +58,7 @@ def parsed(ctx: Context, request: FhirRequest, now: int | None = None) -> Parsed
         types=_types(ctx, request),
         registry=ctx.parameters,
         settings=ctx.settings,
-        visibility=ctx.restriction.visibility,
+        visibility=ctx.restriction.visibility if visibility is None else visibility,
         compartment=request.compartment,
         lenient=handling == "lenient" or (lenient and handling != "strict"),
         own_base=ctx.base,
