@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_ai.inputs.tables import INPUTS
 from fhir_ai.models import MODELS
-from fhir_ai.operations.making import SCORE
+from fhir_ai.operations.making import HOME, SCORE
 from fhir_ai.operations.triage_output import ACTIONS, ACUITY
 from fhir_ai.scores import SCORES
 from fhir_ai.scores.vocabulary import VOCABULARY
@@ -23,6 +23,7 @@ def code_systems() -> list[dict[str, Any]]:
         _observation_values(),
         _system(INPUTS, "ScoreInput", answers | inputs),
         _system(SCORE, "Score", scores),
+        _system(f"{HOME}/CodeSystem/maternal-alert", "MaternalAlert", {"maternal-warning": "Maternal warning"}),
         _system(ACUITY, "TriageAcuity", acuities),
     ]
 

@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.conformance import code_systems
+from fhir_ai.operations.maternal import maternal_assess
 from fhir_ai.operations.risk import risk_assess
 from fhir_ai.operations.triage import triage
 from fhir_server.plugin_api import Operation, OperationFacts, decode, facts_of, hookimpl
@@ -11,9 +12,10 @@ from fhir_server.plugin_api import Operation, OperationFacts, decode, facts_of, 
 
 @hookimpl
 def register_operations() -> list[Operation]:
-    """Add `$triage` and `$risk-assess`."""
+    """Add triage, risk and the assessment of pregnancies."""
     return [
         Operation(_own("triage"), triage, "Acuity by NEWS2 bands, red flags and maternal criteria, each rule named."),
+        Operation(_own("maternal-assess"), maternal_assess, "Maternal warning criteria, with an alert if one is met."),
         Operation(_own("risk-assess"), risk_assess, "Published scores of a patient, and why the others do not hold."),
     ]
 

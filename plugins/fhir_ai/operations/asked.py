@@ -42,7 +42,7 @@ async def asked(ctx: PluginContext, call: Call, own: frozenset[str] = frozenset(
     if persist and call.request.method == "GET":
         raise MethodNotAllowed("persist=true changes the record; POST it", expression="persist")
     given, symptoms = _given(inputs, own), _symptoms(inputs)
-    resources = tuple(_resources(inputs))
+    resources = tuple(_resources(ctx, inputs))
     if call.request.type == "Encounter":
         encounter = await ctx.client.read("Encounter", str(call.request.id))
         patient = await _subject(ctx, encounter)
@@ -91,17 +91,25 @@ def _symptoms(inputs: Inputs) -> tuple[str, ...]:
     return known
 
 
-def _resources(inputs: Inputs) -> list[Resource]:
+def _resources(ctx: PluginContext, inputs: Inputs) -> list[Resource]:
+    """Return what came with the call; what has not the form of its type is refused."""
     found: list[Resource] = []
     for each in inputs.many("resource"):
-        inner = [entry.get("resource") for entry in each.get("entry", ())] if _is_bundle(each) else [each]
-        found += [one for one in inner if isinstance(one, dict)]
+        _check(ctx, each)
+        inner = [entry["resource"] for entry in each.get("entry", ()) if "resource" in entry]
+        found += inner if _is_bundle(each) else [each]
     wrong = [str(each.get("resourceType")) for each in found if each.get("resourceType") not in _TYPES | {"Patient"}]
     if wrong:
-        raise BadRequest(
-            f"$triage takes a Patient, Observations and Conditions, not {wrong[0][:60]}", expression="resource"
-        )
+        said = f"a Patient, Observations, Conditions and medicines may come with the call, not {wrong[0][:60]}"
+        raise BadRequest(said, expression="resource")
     return found
+
+
+def _check(ctx: PluginContext, resource: Resource) -> None:
+    issues = ctx.core.validator.check(resource, str(resource["resourceType"]), level="structure")
+    errors = [issue for issue in issues if issue.severity in ("error", "fatal")]
+    if errors:
+        raise BadRequest(errors[0].diagnostics, issues=errors)
 
 
 def _is_bundle(resource: Resource) -> bool:

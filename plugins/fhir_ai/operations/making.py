@@ -86,7 +86,7 @@ def _entry(urn: str, resource: Mapping[str, Any], exists: str) -> dict[str, Any]
 
 def _authored(resource: dict[str, Any], urn: str) -> dict[str, Any]:
     """Name the stored Device where R4 lets a Device be the author."""
-    key = {"Flag": "author"}.get(resource["resourceType"], "performer")
+    key = {"Flag": "author", "CommunicationRequest": "sender"}.get(resource["resourceType"], "performer")
     return {**resource, key: {"reference": urn}}
 
 

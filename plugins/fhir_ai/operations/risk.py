@@ -32,15 +32,15 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     models = [MODELS[name] for name in names if name in MODELS]
     scores = [SCORES[name] for name in names if name in SCORES]
     inputs = [*(each for score in scores for each in score.inputs), *(i for m in models for i in model_inputs(m))]
-    record = await _record(ctx, whom, inputs, settings)
+    record = await record_for(ctx, whom, inputs, settings)
     finder = Finder(record, {"region": settings.region, **await _stay(ctx, whom, models, settings), **whom.given})
     outcomes = [compute(score, finder, second_hand=settings.second_hand) for score in scores]
     outcomes += [await predict(model, finder, settings) for model in models]
     done = [each for each in outcomes if isinstance(each, Computed)]
     made = [assessment(ctx, whom.patient, each) for each in done]
     if whom.persist and made:
-        made = await stored(ctx, NAME, made, _basis(made))
-    left = [("not-computed", _left(each)) for each in outcomes if isinstance(each, Left)]
+        made = await stored(ctx, NAME, made, basis_of(made))
+    left = [("not-computed", left_out(each)) for each in outcomes if isinstance(each, Left)]
     notes = [("note", text) for text in _notes(record, settings)]
     return Outputs([*(("risk", each) for each in made), *left, *notes])
 
@@ -59,7 +59,8 @@ async def _stay(ctx: PluginContext, whom: Asked, models: list[Model], settings: 
     return {INPATIENT.name: await ctx.client.count("Encounter", now) > 0}
 
 
-async def _record(ctx: PluginContext, whom: Asked, inputs: list[Input], settings: AiSettings) -> Record:
+async def record_for(ctx: PluginContext, whom: Asked, inputs: list[Input], settings: AiSettings) -> Record:
+    """Read of the record what inputs are found in, with what came with the call before it."""
     names = tuple(dict.fromkeys(each.name for each in inputs))
     hours = max([settings.risk_hours, *(each.window for each in inputs)])
     read = await read_record(ctx.client, whom.patient, ctx.now(), Wanted(names, hours, settings.most_observations))
@@ -70,14 +71,16 @@ async def _record(ctx: PluginContext, whom: Asked, inputs: list[Input], settings
     )  # fmt: skip
 
 
-def _left(left: Left) -> list[tuple[str, Any]]:
+def left_out(left: Left) -> list[tuple[str, Any]]:
+    """Return the output that names a score that was not computed, and why."""
     parts: list[tuple[str, Any]] = [
         ("model", left.score.name), ("title", left.score.title), ("code", left.code), ("because", left.because)
     ]  # fmt: skip
     return [*parts, *(("input", [("name", each.name), ("state", each.state)]) for each in left.inputs)]
 
 
-def _basis(made: list[dict[str, Any]]) -> list[dict[str, str]]:
+def basis_of(made: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return what assessments rest on, each once."""
     found = {each["reference"]: each for risk in made for each in risk.get("basis", ())}
     return list(found.values())
 

@@ -77,7 +77,8 @@ def _range(days: float) -> dict[str, Any]:
 def _value(result: Result) -> str:
     if result.kind == "probability":
         return f"{percentage(result.value)}%"
-    return f"{result.value:g} points" if result.kind == "points" else f"{result.value:g}"
+    whole = result.kind == "points" and result.value == int(result.value)
+    return f"{result.value:g} points" if whole else f"{result.value:.4g}"
 
 
 def _notes(done: Computed, result: Result) -> list[str]:

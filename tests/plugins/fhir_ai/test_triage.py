@@ -240,6 +240,25 @@ def test_a_kiosk_sends_a_bundle(fhir_server_app: Any) -> None:
     assert refused.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"resourceType": "Patient", "birthDate": 7},
+        {"resourceType": "Bundle", "type": "collection", "entry": [5]},
+        {
+            "resourceType": "Bundle",
+            "type": "collection",
+            "entry": [{"resource": {"resourceType": "Patient", "name": 1}}],
+        },
+        {"resourceType": "Observation", "status": "final", "code": [1], "component": 3},
+    ],
+)
+def test_a_kiosk_that_sends_what_has_no_form_is_told_where(fhir_server_app: Any, resource: dict[str, Any]) -> None:
+    answer = fhir_server_app.client.post("/fhir/$triage", json=resource)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["issue"][0]["expression"]
+
+
 def test_what_is_not_known_is_refused_with_its_name(fhir_server_app: Any) -> None:
     client = fhir_server_app.client
     patient = store(client, person())
