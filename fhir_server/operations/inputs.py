@@ -123,7 +123,8 @@ class Reader:
         own = [p for p in self._in.values() if p.type == type_]
         fits = own or [p for p in self._in.values() if p.type == "Resource"]
         if len(fits) != 1:
-            takes = " or ".join(sorted({"Parameters", *(p.type for p in self._in.values() if p.type[:1].isupper())}))
+            kinds = {p.type for p in self._in.values() if p.type and p.type[0].isupper()}
+            takes = " or ".join(sorted({"Parameters", *kinds}))
             raise BadRequest(f"${self._facts.code} takes {takes}, not {type_[:80]}", expression="http.body")
         return _Given(fits[0].name, {"name": fits[0].name, "resource": body}, type_)
 

@@ -1,6 +1,7 @@
 """The check of Subscriptions and SubscriptionTopics before they are written."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,11 +38,16 @@ async def check(ctx: PluginContext, write: Write) -> Verdict | None:
     if write.resource.get("status") in ("off", "error"):
         return None  # nothing is asked for; a copy of one that failed elsewhere stays what it is
     grant = await ctx.lasting_grant()
-    await ctx.store.put(RecordChange(AUTHORITY.name, write.id, {"grant": grant}))
+    await ctx.store.put(RecordChange(AUTHORITY.name, write.id, {"grant": grant, "mark": _mark(write)}))
     if write.resource.get("status") == "requested" and "error" not in write.resource:
         return None
     asked = {name: value for name, value in write.resource.items() if name != "error"}
     return Verdict(resource={**asked, "status": "requested"})
+
+
+def _mark(write: Write) -> str:
+    """Return the mark of what is asked for: the authority is for that alone."""
+    return replace(read_wish(write.resource or {}), id=write.id).mark
 
 
 def _topic(ctx: PluginContext, resource: Mapping[str, Any]) -> Verdict | None:

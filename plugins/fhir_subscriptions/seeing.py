@@ -37,8 +37,9 @@ class Sight:
         """Return the subscriber's context. Raises Unauthorized: its authority has ended."""
         if self._eyes is None:
             record = await self._ctx.store.get(AUTHORITY.name, self._member.wish.id)
-            if record is None:
-                raise Unauthorized("nobody is known to have made it")
+            if record is None or record.value.get("mark") != self._member.mark:
+                # It was changed unseen, while the plugin was off: nobody has lent their eyes to what it asks now.
+                raise Unauthorized("nobody is known to have asked for it as it is")
             grant = str(record.value["grant"])
             self._eyes = await self._host.under(self._ctx.tenant, grant, self._member.base)
         return self._eyes

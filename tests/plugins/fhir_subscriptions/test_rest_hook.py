@@ -158,3 +158,24 @@ def test_criteria_with_urls_are_checked_as_searches(server: TestServer) -> None:
     answer = server.client.post("/fhir/Subscription", json=subscription(None, "Observation?cod=http://loinc.org|1"))
     assert answer.status_code == 422
     assert "'cod'" in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_what_was_changed_while_the_plugin_was_off_is_under_nobodys_authority(
+    server: TestServer, receiver: Receiver
+) -> None:
+    id_ = _subscribe(server, subscription(receiver, "Patient?"))
+    _switch(server, on=False)
+    elsewhere = subscription(receiver, "Patient?", id=id_, channel={"endpoint": f"{receiver.url}/elsewhere"})
+    assert server.client.put(f"/fhir/Subscription/{id_}", json=elsewhere).status_code == 200
+    _switch(server, on=True)
+    server.client.post("/fhir/Patient", json=server.patient())
+    _until(server, id_, "error")
+    assert receiver.got == []
+    assert server.client.put(f"/fhir/Subscription/{id_}", json=elsewhere).status_code == 200
+    _until(server, id_, "active")
+
+
+def _switch(server: TestServer, *, on: bool) -> None:
+    parameters = [{"name": "name", "valueString": "fhir_subscriptions"}, {"name": "on", "valueBoolean": on}]
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    assert server.client.post("/fhir/$plugin-switch", json=body).status_code == 200
