@@ -69,6 +69,7 @@ PLACES: Final[Mapping[str, Place]] = MappingProxyType(
         "uacr": _at("9318-7 14959-1 32294-1", 113.12),
         "calcium": _at("17861-6 2000-8", 40.078),
         "phosphate": _at("2777-1 14879-1", 30.974),
+        "arterial_ph": _at("2744-1"),
         "bicarbonate": _at("1963-8 2028-9"),
         "total_cholesterol": _at("2093-3 14647-2", 386.65),
         "hdl_cholesterol": _at("2085-9 14646-4", 386.65),
@@ -158,6 +159,9 @@ DIAGNOSES: Final[Mapping[str, Diagnosis]] = MappingProxyType(
         ),
         "hemiplegia": _is("G81 G82", "50582007"),
         "renal_disease": _is("N18.3 N18.4 N18.5 N18.6 N19 Z99.2", "433144002 431857002 433146000 46177005"),
+        "solid_tumour": _is(
+            "C0 C1 C2 C3 C40 C41 C43 C45 C46 C47 C48 C49 C5 C6 C70 C71 C72 C73 C74 C75 C76", "254837009"
+        ),
         "leukaemia": _is("C91 C92 C93 C94 C95", "93143009"),
         "lymphoma": _is("C81 C82 C83 C84 C85 C88", "118600007"),
         "metastatic_tumour": _is("C77 C78 C79", "128462008"),
