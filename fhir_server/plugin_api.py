@@ -10,6 +10,7 @@ from fhir_server.audit.export import plain_line as audit_line
 from fhir_server.audit.keeper import Sink as AuditSink
 from fhir_server.audit.ledger import Head as AuditHead
 from fhir_server.audit.ledger import line_of as audit_head_line
+from fhir_server.audit.people import account_names
 from fhir_server.audit.render import shown as audit_version
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.jwks import JwksFetcher
@@ -203,6 +204,7 @@ __all__ = [
     "Where",
     "Write",
     "WriteCheck",
+    "account_names",
     "audit_agent",
     "audit_facts",
     "audit_head_line",

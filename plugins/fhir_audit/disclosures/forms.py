@@ -28,7 +28,8 @@ _MOST_WORDS: Final = 20
 def recipient_of(line: Line, names: Names) -> str:
     """Return who got the data, as people know them."""
     agent = line.agent
-    return names.get(agent.subject) or agent.subject or agent.user or agent.client or "somebody who is not known"
+    known = names.get(agent.subject) or agent.subject or names.get(agent.user) or agent.user
+    return known or agent.client or "somebody who is not known"
 
 
 def parts(line: Line, names: Names) -> list[tuple[str, Any]]:

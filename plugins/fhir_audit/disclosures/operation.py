@@ -26,6 +26,7 @@ from fhir_server.plugin_api import (
     Outputs,
     PluginContext,
     ResourceKey,
+    account_names,
     audit_version,
     decode,
     encode,
@@ -196,7 +197,9 @@ async def _names(ctx: PluginContext, lines: Sequence[Line]) -> dict[str, str]:
     subjects = {line.agent.subject for line in lines if line.agent.subject.partition("/")[0] in _NAMED}
     keys = [ResourceKey(*subject.split("/", 1)) for subject in sorted(subjects) if subject.count("/") == 1]
     versions = await ctx.own.versions_of(keys)
-    return {str(key): name for key, version in versions.items() if (name := _name(decode(version.stamped())))}
+    named = {str(key): name for key, version in versions.items() if (name := _name(decode(version.stamped())))}
+    accounts = {line.agent.user for line in lines if line.agent.user and not line.agent.subject}
+    return named | await account_names(ctx.core.store, accounts)
 
 
 def _name(resource: Mapping[str, Any]) -> str:

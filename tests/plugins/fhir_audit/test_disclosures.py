@@ -91,6 +91,13 @@ async def test_all_can_be_asked_for(busy: Watched) -> None:
     assert "leftOut" not in found
 
 
+async def test_users_without_a_record_of_their_own_are_named_by_their_account(busy: Watched) -> None:
+    await read(busy, "Patient/ann", await busy.token(busy.admin), "HRESCH")
+    found = values(await ask(busy, f"Patient/ann/{OPERATION}", await patient_token(busy)))
+    assert [each["recipient"] for each in found["disclosure"]] == [["Grey"], ["service"], ["boss"]]
+    assert busy.admin.id not in str(found)
+
+
 async def test_the_period_bounds_it(busy: Watched) -> None:
     token = await patient_token(busy)
     before = values(await ask(busy, f"Patient/ann/{OPERATION}?start=2020&end=2021-06-30", token))
