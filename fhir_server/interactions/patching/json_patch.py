@@ -32,7 +32,7 @@ def json_patch(resource: dict[str, Any], body: bytes) -> dict[str, Any]:
     except jsonpatch.JsonPatchTestFailed:
         raise InvalidResource("a 'test' operation of the patch does not hold") from None
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        raise InvalidResource(f"the patch cannot be applied: {error}") from None
+        raise InvalidResource(f"the patch cannot be applied: {_said(error)}") from None
     except (TypeError, KeyError, IndexError, ValueError, AttributeError):
         # the library answers a path through a value of another kind with whatever that value raises
         raise InvalidResource("the patch cannot be applied: a path goes through a value of another kind") from None
@@ -62,3 +62,12 @@ def _check(number: int, operation: object) -> None:
     for name in ("path", "from"):
         if operation.get(name) and not operation[name].startswith("/"):
             raise BadRequest(f"{name!r} of operation {number} of the patch is no JSON Pointer: it starts with '/'")
+
+
+def _said(error: Exception) -> str:
+    """Return what the library says without the resource, which it writes out whole: clients log what they are told."""
+    text = str(error)
+    what, missing, _ = text.partition(" not found in ")
+    if missing:
+        return f"{what} not found"
+    return "a path goes through a value of another kind" if text.startswith("Document '") else text

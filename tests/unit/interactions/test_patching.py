@@ -202,3 +202,12 @@ def test_merge_patch_sets_removes_and_goes_down() -> None:
     assert "birthDate" not in merged
     assert (merged["active"], merged["text"], merged["name"]) == (True, {"status": "empty"}, [{"family": "New"}])
     assert apply_patch("merge", merged, {"text": {"status": None, "div": "x"}}, FACTS)["text"] == {"div": "x"}
+
+
+@pytest.mark.parametrize("path", ["/note/0/text", "/name/0/family/x", "/id/x/y"])
+def test_a_json_patch_that_fails_says_nothing_of_the_content(path: str) -> None:
+    patient = {"resourceType": "Patient", "id": "p", "name": [{"family": "Unspoken"}]}
+    patch = encode([{"op": "move", "from": path, "path": "/gender"}])
+    with pytest.raises(InvalidResource, match="cannot be applied") as refused:
+        apply_patch("json", patient, patch, FACTS)
+    assert "Unspoken" not in str(refused.value)
