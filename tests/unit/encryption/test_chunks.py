@@ -50,7 +50,9 @@ def test_nothing_of_the_bytes_stands_in_the_file(tmp_path: Path) -> None:
     assert b"Kowal" not in raw
 
 
-@pytest.mark.parametrize("place", [0, 7, 8, 20, 24, 39, HEAD - 1, HEAD, 1_000, HEAD + CHUNK, HEAD + CHUNK + 16, -1, -16])
+@pytest.mark.parametrize(
+    "place", [0, 7, 8, 20, 24, 39, HEAD - 1, HEAD, 1_000, HEAD + CHUNK, HEAD + CHUNK + 16, -1, -16]
+)
 def test_a_flipped_bit_anywhere_is_an_error(tmp_path: Path, place: int) -> None:
     path = written(tmp_path / "file", os.urandom(2 * CHUNK + 100))
     raw = bytearray(path.read_bytes())
