@@ -58,23 +58,25 @@ The authorization server is part of the process and lies beside each FHIR endpoi
 
 ## State of apps
 
-An app without a place of its own keeps preferences or keys here, as small `Basic` resources for a user, for a patient, or
-(without subject) for all who use it. The endpoint is the associated one with the capability `smart-app-state`:
+An app without a place of its own keeps preferences or keys here, as small `Basic` resources for a user, for a patient,
+or (without subject) for all who use it. The endpoint is the associated one with the capability `smart-app-state`:
 `/auth/app-state`, with `POST Basic`, `PUT` and `DELETE Basic/[id]` (with `If-Match`, else 412),
 `GET Basic?code=system|code&subject=URL` and `GET Basic?code=system|code&subject:missing=true`.
 
-- A state has exactly one coding with system and code, a subject by its absolute URL on this server (Patient, Practitioner,
-  PractitionerRole, RelatedPerson, Person) or none, and extensions with `valueString`. What else is sent is refused, not
-  dropped. `app_state_bytes` (256 KB) and `app_state_most` (100 of one code and subject) are the limits.
-- State is apart from the record: no search, history or export of resources shows it. It is erased with its patient, and
-  stays as long as its app is registered and after.
-- An app has the codes that an administrator names (`fhir-server clients change ID --state-code 'https://app.example|keys'`,
-  `https://app.example|` for all of a system); where none are named, those whose system lies at the https origin of one of
-  its redirect URIs.
-- Scopes on `Basic` let it create (`c`), change (`u`), delete (`d`) and find (`s`), narrowed by `?code=` where they are.
-  `patient/` reaches the patient of the launch, `user/` the user, their roles and persons, and patients whom the user may
-  read with the same token. Global state is changed by administrators and `system/` scopes alone.
-- What an app stores may be part of the health record. Apps must treat what they read here as the text of a stranger.
+- A state has exactly one coding with system and code, a subject by its absolute URL on this server (Patient,
+  Practitioner, PractitionerRole, RelatedPerson, Person) or none, and extensions with `valueString`. What else is
+  sent is refused, not dropped. `app_state_bytes` (256 KB) and `app_state_most` (100 of one code and subject) are
+  the limits.
+- State is apart from the record: no search, history or export of resources shows it. It is erased with its patient,
+  and stays as long as its app is registered and after.
+- An app has the codes that an administrator names (`fhir-server clients change ID --state-code
+  'https://app.example|keys'`, `https://app.example|` for all of a system); where none are named, those whose system
+  lies at the https origin of one of its redirect URIs.
+- Scopes on `Basic` let it create (`c`), change (`u`), delete (`d`) and find (`s`), narrowed by `?code=` where they
+  are. `patient/` reaches the patient of the launch, `user/` the user, their roles and persons, and patients whom
+  the user may read with the same token. Global state is changed by administrators and `system/` scopes alone.
+- What an app stores may be part of the health record. Apps must treat what they read here as the text of a
+  stranger.
 
 ## Launch from an EHR
 
