@@ -14,12 +14,17 @@ from fhir_server.api.encode import Answer, answer, converted, plain, whole
 from fhir_server.api.formats import Wanted
 from fhir_server.api.headers import Scope, client_address
 from fhir_server.api.sending import Send, send_answer, sent_at_once, sent_ready
+from fhir_server.auth.access import stranger
 from fhir_server.auth.limits import Limits
-from fhir_server.errors import Busy, NotAcceptable
+from fhir_server.errors import Busy, FhirError, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
 
 MOUNT = decode.MOUNT
 Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
+
+
+_SHAPES = frozenset((400, 404, 405, 406, 415))
+_PUBLIC = (b"/metadata", b"/.well-known")
 
 
 class Edge:
@@ -78,11 +83,19 @@ class Edge:
             self._limits.spend("address", client_address(head.scope, head.headers, self._parts.settings))
 
     async def _failed(self, error: Exception, wanted: Wanted, head: Head, base: str) -> Answer:
-        response = errors.response_to(error, head.request_id)
+        response = errors.response_to(self._told(error, head), head.request_id)
         try:
             return answer(await converted(response, wanted, self._parts.definitions), wanted, head, base, self._parts)
         except NotAcceptable:
             return answer(response, formats.DEFAULT, head, base, self._parts)
+
+    def _told(self, error: Exception, head: Head) -> Exception:
+        """Return what is told of an error: who shows no token is asked for one, whatever else is wrong."""
+        if not isinstance(error, FhirError) or error.status not in _SHAPES or self._parts.settings.auth == "none":
+            return error
+        if "authorization" in head.headers or OPERATOR in head.scope.get("state", ()) or head.path.startswith(_PUBLIC):
+            return error
+        return stranger(None)
 
     def _options(self, head: Head) -> Answer:
         """Answer what may be done here; a preflight is answered for any path."""

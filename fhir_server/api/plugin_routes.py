@@ -111,7 +111,7 @@ def _http(
         number, _ = request_id(mapping(http.scope["headers"]))
         try:
             if faults.is_off(host.plugin.name):
-                raise _Off(f"the plugin {host.plugin.name} is switched off")
+                raise _Off(f"the plugin {host.plugin.name} is switched off; an administrator may enable it")
             return await _answered(host, route, http, settings)
         except Exception as error:
             if not isinstance(error, FhirError):

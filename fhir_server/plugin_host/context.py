@@ -218,7 +218,7 @@ def guarded(host: Host, faults: Faults, what: str, handler: Handler) -> Callable
 
     async def handle(ctx: Context, call: Any) -> Any:
         if faults.is_off(host.plugin.name):
-            raise PluginOff(f"the plugin {host.plugin.name} is switched off")
+            raise PluginOff(f"the plugin {host.plugin.name} is switched off; an administrator may enable it")
         try:
             return await handler(host.within(ctx), call)
         except (FhirError, StoreError):

@@ -186,10 +186,11 @@ def as_operator(app: ASGIApp) -> ASGIApp:
 def _welcome(base: str, settings: Settings, greeting: Greeting) -> str:
     """Return how to use the server, with a line to copy."""
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    asked = "Patient?_count=1&_pretty=true" if settings.auth == "none" or greeting.header else "metadata?_pretty=true"
     return (
         f"FHIR R4 at {base} ({workers}, data in {settings.data_dir.resolve()})\n"
         f"{greeting.text}"
-        f"Try:  curl -s {_trust(settings)}{greeting.header}'{base}/Patient?_count=1&_pretty=true'\n"
+        f"Try:  curl -s {_trust(settings)}{greeting.header}'{base}/{asked}'\n"
         f"Pages: {base.removesuffix('fhir')} and {base.removesuffix('fhir')}docs   Stop: Ctrl-C"
     )
 

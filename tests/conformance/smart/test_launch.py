@@ -135,3 +135,12 @@ async def test_nobody_makes_jobs_without_a_token(ehr: Ehr) -> None:
     answer = await ehr.http.get("/fhir/metadata", headers={"prefer": "respond-async"})
     assert (answer.status_code, answer.json()["resourceType"]) == (200, "CapabilityStatement")
     assert (await ehr.http.get("/fhir/Patient", headers={"prefer": "respond-async"})).status_code == 401
+
+
+async def test_whatever_is_wrong_who_shows_no_token_is_asked_for_one(ehr: Ehr) -> None:
+    for method, url in (
+        ("POST", "Patient/ann"), ("GET", "Nope"), ("GET", "/Patient"), ("DELETE", "Patient"), ("GET", "Patient?x=1"),
+        ("PUT", "Patient"), ("GET", "Patient/ann/_history/a/b"),
+    ):  # fmt: skip
+        assert (await ehr.fhir(url, method=method)).status_code == 401, (method, url)
+    assert (await ehr.fhir("metadata?mode=nonsense")).status_code == 400
