@@ -69,6 +69,7 @@ def listening(listener: Listener) -> Iterator[None]:
     """Have a listener told of all alarms of this process while the context lasts."""
     with _turn:
         _listeners.append(listener)
+        _raised.clear()  # what was raised while nobody listened is news to it
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from fhir_server.api.formats import takes_gzip
@@ -128,7 +128,13 @@ def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter
             said["plugins"] = found if near else {name: {"state": each["state"]} for name, each in found.items()}
         return JSONResponse(said, 200 if well else 503)
 
-    @router.get("/metrics", tags=["health"], summary="Numbers for Prometheus")
+    @router.get(
+        "/metrics",
+        tags=["health"],
+        summary="Numbers for Prometheus",
+        response_class=PlainTextResponse,
+        responses={403: {"description": "Not from where this request came", "content": {"text/plain": {}}}},
+    )
     async def numbers(request: Request) -> Response:
         address = client_address(request.scope, mapping(request.scope["headers"]), watched.settings)
         allowed = watched.settings.metrics == "open" or (watched.settings.metrics == "local" and is_local(address))

@@ -224,12 +224,12 @@ def test_a_tenant_that_is_suspended_or_erased_is_let_go(out: Path) -> None:
         files = [each.path for each in leader.open_files() if "tenants/clinic" in each.path]
         assert files  # it is kept open
         tenants("suspend", "clinic")
-        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 10)
+        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 60)
         tenants("resume", "clinic")
         base.put("/t/clinic/fhir/Patient/two", json={**body, "id": "two"}, timeout=30).raise_for_status()
         _until(lambda: any("clinic Patient/two" in line for line in _lines(out, "notes")))
         tenants("erase", "clinic", "--confirm", "clinic")
-        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 10)
+        _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 60)
         assert not (out / "data/tenants/clinic").exists()
         assert server.process.poll() is None
         base.close()

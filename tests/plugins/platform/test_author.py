@@ -56,7 +56,7 @@ def test_the_code_of_the_page_works_before_it_is_installed(tmp_path: Path) -> No
 def test_a_new_plugin_is_installed_by_pip_and_passes_its_own_tests(tmp_path: Path) -> None:
     _run(*command("plugins", "new", "greeter", "--folder", tmp_path), cwd=tmp_path)
     target = tmp_path / "site"
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", target)
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target)
     _run(*pip, tmp_path / "greeter", cwd=tmp_path)
     said = _run(sys.executable, "-m", "pytest", "-q", tmp_path / "greeter" / "tests", cwd=tmp_path, path=str(target))
     assert "3 passed" in said
