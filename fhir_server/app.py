@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.alerts import listening
@@ -78,7 +79,7 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
     assembly = Assembly(load_plugins(settings))
     offer({each.name: each.words for each in assembly.values("register_scopes")})
     core = (*core_operations(), *administration(assembly, Switch(assembly)))
-    definitions, operations = assembly.definitions(load()), Registry(assembly.operations(core, settings))
+    definitions, operations = definitions_of(settings), Registry(assembly.operations(core, settings))
     free = frozenset(each.facts.code for each in operations.operations if each.any_format)
     parts = Parts(definitions, settings, Router(definitions), free)
     served = plugin_routes(assembly.routes(), settings, assembly.faults)
@@ -109,7 +110,7 @@ async def _opened(
     stores = engine(settings, now, parts.definitions)
     register = Register(settings, partial(stores.open, DEFAULT))
     held = _Held(stores, Runner(now, settings), Recorder(now) if settings.audited else None, register)
-    watching: list[asyncio.Task[None]] = []
+    watching: list[asyncio.Task[Any]] = []
     try:
         server = assembly.server = _server(parts, operations, assembly, held, now)
         tenants = server.tenants
@@ -135,7 +136,7 @@ async def _opened(
         await _closed(watching, assembly, held)
 
 
-async def _closed(watching: Sequence[asyncio.Task[None]], assembly: Assembly, held: _Held) -> None:
+async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, held: _Held) -> None:
     for task in watching:
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
@@ -203,13 +204,20 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+@lru_cache(4)
+def definitions_of(settings: Settings) -> Definitions:
+    """Return R4's facts with the types of the plugins that are there; the same for all parts of a process, which keep
+    what they compile by them."""
+    return Assembly(load_plugins(settings)).definitions(load())
+
+
 def extract_by(settings: Settings, definitions: Definitions | None = None) -> Callable[[str, bytes], IndexEntries]:
     """Return what makes the index rows of stored bytes anew, by the standard parameters.
 
     Without definitions they are those of R4 with the types of the plugins that are there.
     """
     zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
-    facts = definitions or Assembly(load_plugins(settings)).definitions(load())
+    facts = definitions or definitions_of(settings)
     extractor = Extractor(ParameterRegistry.of_definitions(facts), zone=zone)
 
     def extract(type_: str, data: bytes) -> IndexEntries:

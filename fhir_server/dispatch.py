@@ -11,6 +11,7 @@ from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.access import Access, stranger
 from fhir_server.auth.gate import Gate
+from fhir_server.auth.unrestricted import Open, Public
 from fhir_server.context import (
     ApplyPatch,
     Caller,
@@ -48,7 +49,6 @@ from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.plugins import PluginGrant
 from fhir_server.prompt import in_task
-from fhir_server.search.query import EVERYTHING, NOTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
     BlobChange,
@@ -108,56 +108,6 @@ class Server:
     """Contexts made lately, by tenant, base URL and the identity of their restriction, which they keep alive."""
     unasked: dict[str, Restriction] = field(init=False, default_factory=dict, repr=False, compare=False)
     """The restriction of each plugin where nobody is asked for a token: its own, so that it is told from others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """The Restriction of a server without authorization: everything is seen and allowed."""
-
-    visibility: Visibility = field(default_factory=Visibility)
-    mask: None = None
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        """Allow it."""
-        return True
-
-    def writable(self, letter: str, type_: str) -> Node:
-        """Everything may be written."""
-        return EVERYTHING
-
-    def permitted(self, type_: str) -> Node:
-        """Nothing stands in the way."""
-        return EVERYTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        """Everything may be named."""
-        return self.visibility
-
-
-@dataclass(frozen=True, slots=True)
-class Public:
-    """The Restriction of who has no token: the statement of what the server can do, and no data."""
-
-    visibility: Visibility = field(default_factory=lambda: Visibility(NOTHING))
-    mask: None = None
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        """Allow nothing but the statement."""
-        return interaction == "capabilities"
-
-    def writable(self, letter: str, type_: str) -> Node:
-        """Nothing may be written."""
-        return NOTHING
-
-    def permitted(self, type_: str) -> Node:
-        """Nothing is permitted."""
-        return NOTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        """Nothing may be named."""
-        return self.visibility
 
 
 _OPEN = Open()

@@ -7,6 +7,7 @@ FhirError; *observe* hooks run beside requests, async, and a failure is logged, 
 `settings` is the plugin's own settings, an instance of the model that its manifest names.
 """
 
+# mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -44,130 +45,108 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def register_operations(settings: BaseModel) -> Sequence[CoreOperation]:
     """Register: operations, each with its OperationDefinition. Two of one code on one type and level: no start."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_routes(settings: BaseModel) -> Sequence[Route | SocketRoute]:
     """Register: paths of HTTP and WebSockets below the root of each tenant."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_pages(settings: BaseModel) -> Sequence[Page]:
     """Register: pages for people."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_search_parameters() -> Sequence[Mapping[str, Any]]:
     """Register: SearchParameter resources that are in force in every tenant."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_resource_types() -> Sequence[Mapping[str, Any]]:
     """Register: StructureDefinitions (with snapshot) of resource types that R4 lacks."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_conformance() -> Sequence[Mapping[str, Any]]:
     """Register: CodeSystems, ValueSets, StructureDefinitions and the like that are in force in every tenant."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_collections() -> Sequence[Collection]:
     """Register: collections of records, named `NAME.something` after the plugin. A higher version is migrated to."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_migrations() -> Sequence[Migration]:
     """Register: steps from one version of a collection's records to the next."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_write_checks(settings: BaseModel) -> Sequence[WriteCheck]:
     """Register: deciders over writes."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_interceptors(settings: BaseModel) -> Sequence[Interceptor]:
     """Register: deciders over what is shown."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_consumers(settings: BaseModel) -> Sequence[Consumer]:
     """Register: observers of the change feed, with durable cursors."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_scheduled_jobs(settings: BaseModel) -> Sequence[Scheduled]:
     """Register: work on the clock."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_background(settings: BaseModel) -> Sequence[Background]:
     """Register: work that goes on for as long as the server runs, in one process."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_audit_sinks(settings: BaseModel) -> Sequence[Sink]:
     """Register: places that the audit is copied to, by the process that owns the folder; retention waits for them."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_services(settings: BaseModel) -> Mapping[str, object]:
     """Register: services for other plugins, by the names that the manifest says it provides."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_scopes() -> Sequence[ScopeWords]:
     """Register: scopes of its own."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_commands() -> Sequence[Command]:
     """Register: subcommands of `fhir-server`."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_health_checks(settings: BaseModel) -> Sequence[HealthCheck]:
     """Register: what `/health/ready` asks and shows."""
-    raise NotImplementedError
 
 
 @hookspec
 def register_metrics(settings: BaseModel) -> Sequence[Metric]:
     """Register: numbers of `/metrics`."""
-    raise NotImplementedError
 
 
 @hookspec
 def amend_capabilities(statement: dict[str, Any], settings: BaseModel) -> dict[str, Any]:
     """Register: return the CapabilityStatement with what the plugin adds to it; called when it is made."""
-    raise NotImplementedError
 
 
 @hookspec
 async def on_start(host: Host) -> None:
     """Observe: the server is open, in each of its processes."""
-    raise NotImplementedError
 
 
 @hookspec
 async def on_stop(host: Host) -> None:
     """Observe: the server is about to close."""
-    raise NotImplementedError

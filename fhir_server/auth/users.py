@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -21,8 +22,15 @@ _COMPLETE = "~complete"
 """The record that says that the index of identities has all users in it."""
 
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash("nobody has this password")
-"""Checked for names that do not exist, so that the time of an answer says nothing."""
+
+
+@cache
+def nobody() -> str:
+    """Return the hash that is checked for names that do not exist, so that the time of an answer says nothing.
+
+    Made once a process, beside its start: it takes as long as a sign-in.
+    """
+    return _hasher.hash("nobody has this password")
 
 
 class NameTaken(Exception):
@@ -172,7 +180,7 @@ async def sign_in(desk: Desk, name: str, password: str) -> User | None:
     one hash and one write, so that its time says nothing. Who has an authenticator is not yet signed in.
     """
     user = await find_named(desk, name)
-    good = await asyncio.to_thread(_matches, user.password if user else _NOBODY, password)
+    good = await asyncio.to_thread(_matches, user.password if user else nobody(), password)
     if user is None or user.locked > desk.now() or not user.password:
         await desk.put(RecordChange(COUNTERS.name, digest(f"sign-in {folded(name)}"), {"expires": desk.after(60)}))
         return None
@@ -207,7 +215,7 @@ async def succeeded(desk: Desk, user: User) -> User | None:
 
 def _matches(hashed: str, password: str) -> bool:
     try:
-        return _hasher.verify(hashed or _NOBODY, password)
+        return _hasher.verify(hashed or nobody(), password)
     except (VerificationError, InvalidHashError):
         return False
 

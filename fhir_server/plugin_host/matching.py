@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from fhir_server.auth.unrestricted import Open
 from fhir_server.context import Context
-from fhir_server.dispatch import Open
 from fhir_server.interactions.search import parsed
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.keys import ResourceKey
