@@ -37,7 +37,7 @@ from fhir_server.jobs.runner import Host, Runner
 from fhir_server.model.json import decode
 from fhir_server.operations.core import core_operations
 from fhir_server.operations.registry import Registry
-from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.assembly import Assembly, definitions_with
 from fhir_server.plugin_host.migrations import Readiness
 from fhir_server.plugin_host.switch import Switch, administration
 from fhir_server.plugins import load_plugins
@@ -208,7 +208,7 @@ def new_id() -> str:
 def definitions_of(settings: Settings) -> Definitions:
     """Return R4's facts with the types of the plugins that are there; the same for all parts of a process, which keep
     what they compile by them."""
-    return Assembly(load_plugins(settings)).definitions(load())
+    return definitions_with(load_plugins(settings), load())
 
 
 def extract_by(settings: Settings, definitions: Definitions | None = None) -> Callable[[str, bytes], IndexEntries]:

@@ -82,17 +82,7 @@ class Assembly:
 
     def definitions(self, core: Definitions) -> Definitions:
         """Return the definitions with the resource types of plugins. Raises PluginFault: one cannot be used."""
-        for plugin, structure in self.plugins.registered("register_resource_types"):
-            try:
-                core = with_structures(core, [structure])
-            except WrongStructure as error:
-                raise PluginFault(f"plugin {plugin.name}, hook register_resource_types: {error}") from error
-        for plugin in self.plugins.loaded:
-            for scope in plugin.scopes:
-                type_ = _TYPE_OF_SCOPE.match(scope)
-                if type_ and type_[1] not in core.resource_types:
-                    raise PluginFault(f"plugin {plugin.name}: its scope {scope} is for a type that there is not")
-        return core
+        return definitions_with(self.plugins, core)
 
     def conformance(self) -> list[Mapping[str, Any]]:
         """Return the conformance resources that are in force in every tenant, those of resource types included."""
@@ -214,3 +204,22 @@ async def _as_plugin(host: Host, ctx: Context) -> PluginContext:
 
 def _named(host: Host, name: str) -> str:
     return name if name.startswith(host.plugin.name) else f"{host.plugin.name}.{name}"
+
+
+def definitions_with(plugins: Plugins, core: Definitions) -> Definitions:
+    """Return the definitions with the resource types of plugins; nothing else of them is set up.
+
+    Raises:
+        PluginFault: one cannot be used.
+    """
+    for plugin, structure in plugins.registered("register_resource_types"):
+        try:
+            core = with_structures(core, [structure])
+        except WrongStructure as error:
+            raise PluginFault(f"plugin {plugin.name}, hook register_resource_types: {error}") from error
+    for plugin in plugins.loaded:
+        for scope in plugin.scopes:
+            type_ = _TYPE_OF_SCOPE.match(scope)
+            if type_ and type_[1] not in core.resource_types:
+                raise PluginFault(f"plugin {plugin.name}: its scope {scope} is for a type that there is not")
+    return core
