@@ -3,7 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import httpx
@@ -31,8 +33,10 @@ from fhir_server.commands import (
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
 from fhir_server.plugins import PluginFault, load_plugins
 from fhir_server.plugins.registrations import Command as PluginsCommand
-from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.door import CommandFailed, local_client
 from fhir_server.settings import Settings
+
+Door = Callable[[], AbstractContextManager[httpx.Client]]
 
 
 class Command(Protocol):
@@ -74,7 +78,12 @@ class PluginCommand:
     """A command of a plugin, as a module of `commands`."""
 
     def __init__(self, command: PluginsCommand) -> None:
-        self.HELP, self.add_arguments, self.run = command.help, command.add_arguments, command.run
+        self.HELP, self.add_arguments = command.help, command.add_arguments
+        self.run = command.run if command.ask is None else self._ask(command.ask)
+
+    @staticmethod
+    def _ask(ask: Callable[[Door, argparse.Namespace], int]) -> Callable[[Settings, argparse.Namespace], int]:
+        return lambda settings, flags: ask(partial(local_client, settings), flags)
 
 
 def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:

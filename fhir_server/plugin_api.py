@@ -77,6 +77,7 @@ from fhir_server.plugins.manifest import API_VERSION, Manifest, NoSettings
 from fhir_server.plugins.registrations import (
     Background,
     Command,
+    CommandFailed,
     Finding,
     HealthCheck,
     Interceptor,
@@ -128,6 +129,7 @@ __all__ = [
     "Client",
     "Collection",
     "Command",
+    "CommandFailed",
     "Compiled",
     "Conflict",
     "Consumer",

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractContextManager
+
+    import httpx
 
     from fhir_server.plugin_host.context import Host, PluginContext
 
@@ -212,14 +215,24 @@ class Migration:
     change: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 
 
+class CommandFailed(Exception):
+    """A command that could not do its work; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A subcommand of `fhir-server`. `run` gets the settings of the server and returns the exit status."""
+    """A subcommand of `fhir-server`; it returns the exit status.
+
+    run: gets the settings of the server. ask: is run instead where it is given, with the local door: to open it gives
+        an HTTP client of the server that owns the data folder, as its operator; where none runs, one is started that
+        nobody else reaches. `with door() as http: http.get("/fhir/metadata")`. What cannot be done is a CommandFailed.
+    """
 
     name: str
     help: str
-    run: Callable[[Any, argparse.Namespace], int]
+    run: Callable[[Any, argparse.Namespace], int] = lambda settings, flags: 2
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    ask: Callable[[Callable[[], AbstractContextManager[httpx.Client]], argparse.Namespace], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

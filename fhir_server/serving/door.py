@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from fhir_server.plugins.registrations import CommandFailed as CommandFailed
 from fhir_server.serving.maintenance import owner_of
 from fhir_server.settings import Settings
 
@@ -17,10 +18,6 @@ CONTROL_SOCKET = "control.sock"
 BACKGROUND_SOCKET = "background.sock"
 _START_WITHIN = 120.0
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
-
-
-class CommandFailed(Exception):
-    """A command that could not do its work; the message says why."""
 
 
 def client(socket_path: Path) -> httpx.Client:
@@ -50,6 +47,14 @@ def open_door(settings: Settings) -> Iterator[Path]:
     finally:
         process.stdin.close()
         process.wait()
+
+
+@contextmanager
+def local_client(settings: Settings) -> Iterator[httpx.Client]:
+    """Give a client of the server that owns the data folder, as its operator."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with open_door(settings) as folder, client(folder / FHIR_SOCKET) as http:
+        yield http
 
 
 def _wait_until_ready(folder: Path, process: subprocess.Popen[bytes] | None = None) -> None:
