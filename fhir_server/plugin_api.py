@@ -103,6 +103,7 @@ from fhir_server.storage.base import (
     RecordChange,
     RecordChanged,
     RecordField,
+    VersionChanged,
     Where,
 )
 
@@ -202,6 +203,7 @@ __all__ = [
     "UnknownPath",
     "Verdict",
     "Version",
+    "VersionChanged",
     "Wanted",
     "Where",
     "Write",
