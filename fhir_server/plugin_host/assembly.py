@@ -34,12 +34,13 @@ class Assembly:
     _metrics: list[tuple[Host, Metric]] | None = None
 
     def __post_init__(self) -> None:
-        """Make the hosts, each with the services that it requires."""
+        """Make the hosts, each with the services that it requires, and with those it uses that are there."""
         services: dict[str, object] = {}
         for plugin in self.plugins.loaded:
             _check_scopes(plugin)
         for plugin in self.plugins.loaded:
             wanted = {name: services[name] for name in plugin.manifest.requires}
+            wanted |= {name: services[name] for name in plugin.manifest.uses if name in services}
             self.hosts[plugin.name] = Host(self.open_server, plugin, wanted)
             services |= self._provided(plugin)
 

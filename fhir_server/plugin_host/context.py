@@ -100,7 +100,10 @@ class PluginContext:
         return await self.host.lasting_grant(self)
 
     def service(self, name: str) -> Any:
-        """Return a service of another plugin that the manifest requires."""
+        """Return a service of another plugin that the manifest requires.
+
+        Of one that it only `uses`, ask `services.get(name)`: None where its plugin is off.
+        """
         return self.services[name]
 
     def now(self) -> int:

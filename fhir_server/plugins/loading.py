@@ -211,7 +211,8 @@ def _ordered(loaded: Mapping[str, Loaded]) -> tuple[Loaded, ...]:
         lacking = [service for service in plugin.manifest.requires if service not in providers]
         if lacking:
             raise PluginFault(f"plugin {plugin.name} requires services that no plugin provides: {', '.join(lacking)}")
-        needs[plugin.name] = {providers[service] for service in plugin.manifest.requires}
+        wanted = (*plugin.manifest.requires, *(name for name in plugin.manifest.uses if name in providers))
+        needs[plugin.name] = {providers[service] for service in wanted}
     try:
         return tuple(loaded[name] for name in TopologicalSorter(needs).static_order())
     except CycleError as error:

@@ -29,6 +29,7 @@ class Manifest:
     packages: distributions that it needs beside the server, as requirements: `pyarrow>=15`.
     extra: the extra of its own distribution that installs them: `fhir-server[bulk]`.
     provides, requires: names of services that it offers to other plugins, or uses of them.
+    uses: names of services that it uses where they are there, and does without where they are not.
     sends: which data it sends out of the server, and where; empty for none.
     enabled: whether it works without being named in `plugins_enabled`.
     past_consent: its own work is not limited by Consents and security labels, as that of an auditor; `plugins list`
@@ -47,6 +48,7 @@ class Manifest:
     extra: str = ""
     provides: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     sends: str = ""
     enabled: bool = True
     past_consent: bool = False
