@@ -41,8 +41,9 @@ class Assembly:
         for plugin in self.plugins.loaded:
             wanted = {name: services[name] for name in plugin.manifest.requires}
             wanted |= {name: services[name] for name in plugin.manifest.uses if name in services}
-            self.hosts[plugin.name] = Host(self.open_server, plugin, wanted)
-            services |= self._provided(plugin)
+            host = self.hosts[plugin.name] = Host(self.open_server, plugin, wanted)
+            host.provided = self._provided(plugin)
+            services |= host.provided
 
     def open_server(self) -> Server:
         """Return the parts of the server, once it is open."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from fhir_server.auth.gate import CLIENT
 from fhir_server.auth.lasting import end_lasting, make_lasting, still_lasts
 from fhir_server.context import Caller, Context, JobHandle
 from fhir_server.dispatch import PLUGIN, Server, context_of
@@ -135,6 +136,8 @@ class Host:
     def __init__(self, server: Callable[[], Server], plugin: Loaded, services: Mapping[str, object]) -> None:
         self._server, self.plugin, self._services = server, plugin, services
         self.shared: dict[str, Any] = {}
+        self.provided: Mapping[str, object] = {}
+        """What the plugin's own `register_services` gave, so that `on_start` can set it to work."""
 
     @property
     def settings(self) -> Any:
@@ -163,6 +166,17 @@ class Host:
             found = await server.tenants.of(tenant)
             await still_lasts(await server.gate.desk(found, base), grant)
         return self.within(await context_of(server, FhirRequest("GET", "operation", base, tenant=tenant, grant=grant)))
+
+    async def as_client(self, tenant: str, client: str, base: str = "") -> PluginContext:
+        """Return the context of a registered client that proved who it is without a token (a device, by its
+        certificate or address): it may do what its system scopes say. Where nobody is asked for tokens, `client` is
+        the name that the audit knows it by.
+
+        Raises:
+            Unauthorized: no such client is registered, or it is switched off. UnknownPath: there is no such tenant.
+        """
+        request = FhirRequest("GET", "operation", base, tenant=tenant, grant=f"{CLIENT}{client}")
+        return self.within(await context_of(self._server(), request))
 
     async def lasting_grant(self, ctx: PluginContext) -> str:
         """Return a grant for work that goes on for the caller when their token has expired.

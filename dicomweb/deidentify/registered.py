@@ -1,0 +1,9 @@
+"""What this part adds to the server."""
+
+from dicomweb.model.part import Part
+from dicomweb.settings import DicomSettings
+
+
+def part(settings: DicomSettings) -> Part:
+    """Return routes, collections and the like."""
+    return Part()

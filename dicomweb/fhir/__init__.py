@@ -1,0 +1,1 @@
+"""ImagingStudy and what else is in the record."""

@@ -1,0 +1,1 @@
+"""Records that say which objects there are."""

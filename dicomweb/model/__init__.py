@@ -1,0 +1,1 @@
+"""The seam: what the parts of imaging know of each other."""

@@ -1,0 +1,1 @@
+"""Searching: QIDO-RS and C-FIND."""

@@ -1,0 +1,1 @@
+"""Objects as blobs, and what is read of them."""

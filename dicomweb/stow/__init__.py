@@ -1,0 +1,1 @@
+"""Storing: STOW-RS."""

@@ -1,0 +1,1 @@
+"""Worklists over the web: UPS-RS."""

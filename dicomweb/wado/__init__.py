@@ -1,0 +1,1 @@
+"""Retrieving: WADO-RS and WADO-URI."""
