@@ -10,7 +10,7 @@ from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.interactions import AUDIT_HANDLERS
 from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.access import Access, stranger
-from fhir_server.auth.gate import Gate
+from fhir_server.auth.gate import CLIENT, Gate
 from fhir_server.auth.unrestricted import Open, Public
 from fhir_server.context import (
     ApplyPatch,
@@ -161,6 +161,9 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
     if gate is None and request.grant in server.plugin_grants:
         plugin = request.grant
         return _kept(server, tenant, base, server.unasked.setdefault(plugin, Open()), partial(_plugin, plugin))
+    if gate is None and request.grant.startswith(CLIENT):
+        device = request.grant
+        return _kept(server, tenant, base, server.unasked.setdefault(device, Open()), partial(_device, device))
     if gate is None or request.grant == "*":
         caller, restriction = authorize(server, request)
         return _kept(server, tenant, base, restriction, lambda: caller)
@@ -168,6 +171,8 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
         return _kept(server, tenant, base, _PUBLIC, lambda: _NOBODY)
     if request.grant.startswith(PLUGIN):
         access = await gate.of_plugin(tenant, base, request.grant, server.plugin_grants)
+    elif request.grant.startswith(CLIENT):
+        access = await gate.of_client(tenant, base, request.grant.removeprefix(CLIENT))
     elif request.grant:
         access = await gate.under(tenant, base, request.grant)
     else:
@@ -177,6 +182,11 @@ async def _let_in(server: Server, tenant: Tenant, base: str, request: FhirReques
 
 def _plugin(grant: str) -> Caller:
     return Caller(grant, grant=grant, client=grant)
+
+
+def _device(grant: str) -> Caller:
+    name = grant.removeprefix(CLIENT)
+    return Caller(name, grant=grant, client=name)
 
 
 def _caller_of(access: Access) -> Caller:

@@ -6,13 +6,15 @@ from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from fhir_server.auth.access import Access, Tokens
+from fhir_server.auth.access import Access, Tokens, refused
+from fhir_server.auth.clients import find_client
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.grants import Grant
 from fhir_server.auth.limits import Limits
 from fhir_server.auth.providers import providers_of
 from fhir_server.auth.records import COLLECTIONS
 from fhir_server.auth.roles import roles_of
+from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
 from fhir_server.plugins import PluginGrant
@@ -22,6 +24,9 @@ from fhir_server.search.parser import parse_search
 from fhir_server.search.query import NOTHING, Node, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store
+
+CLIENT = "client:"
+"""What the grant of a client begins with that proved who it is without a token; no request from outside has it."""
 
 
 class Housed(Protocol):
@@ -85,6 +90,20 @@ class Gate:
         allowed = given.get(grant_id, PluginGrant())
         grant = Grant(grant_id, client=grant_id, scopes=allowed.scopes)
         return await self._known[tenant.name].tokens.made(desk, grant, limited=not allowed.past_consent)
+
+    async def of_client(self, tenant: Housed, base: str, client_id: str) -> Access:
+        """Return what a registered client may do by itself, for a device that proves who it is without a token.
+
+        Raises:
+            Unauthorized: no such client is registered, or it is switched off.
+        """
+        desk = await self.desk(tenant, base)
+        client = await find_client(desk, client_id)
+        if client is None:
+            raise refused("the client of this device is not registered, or switched off", "invalid_token")
+        own = tuple(scope for scope in parse_scopes(client.scopes).resources if scope.level == "system")
+        grant = Grant(f"{CLIENT}{client.id}", client=client.id, scopes=str(Scopes(own, frozenset())))
+        return await self._known[tenant.name].tokens.made(desk, grant, limited=True)
 
     async def desk(self, tenant: Housed, base: str) -> Desk:
         """Return the desk of a tenant, whose clients know it under a base URL."""
