@@ -29,3 +29,11 @@ class MissingInput(ModelError):
 
 class ModelUnavailable(ModelError):
     """The model cannot compute: its file, its hash, its runtime or its time is at fault, never the patient's data."""
+
+
+class ModelRefused(ModelUnavailable):
+    """A model that is not what it says: its hash, its signature or its form is wrong; `reason` is a short code."""
+
+    def __init__(self, said: str, reason: str) -> None:
+        super().__init__(said)
+        self.reason = reason

@@ -45,11 +45,15 @@ class Graph:
             self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise ModelUnavailable(f"onnxruntime refuses the file of the model {name!r}") from error
+        given = {each.name for each in self._session.get_outputs()}
+        self._outputs = [each for each in ("probabilities", "scores") if each in given]
+        if "probabilities" not in given or [each.name for each in self._session.get_inputs()] != ["values"]:
+            raise ModelUnavailable(f"the graph of the model {name!r} does not take `values` and give `probabilities`")
 
     def __call__(self, columns: Sequence[float]) -> Output:
         row = self._numpy.asarray([columns], dtype=self._numpy.float64)
-        probabilities, terms = self._session.run(["probabilities", "scores"], {"values": row})
-        return Output(float(probabilities[0][1]), tuple(float(each) for each in terms[0].ravel()))
+        probabilities, *terms = self._session.run(self._outputs, {"values": row})
+        return Output(float(probabilities[0][1]), tuple(float(each) for each in terms[0].ravel()) if terms else ())
 
 
 class Bounded:

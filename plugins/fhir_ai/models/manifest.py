@@ -1,15 +1,17 @@
 """Manifest: what a model file is, which hash it must have, what it takes, and for whom it was trained."""
 
-import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from fhir_ai.models.errors import ModelUnavailable
 
 FILE = "manifest.json"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]", re.ASCII)
+_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", re.ASCII)
 _NUMBERS = ("horizon", "intercept", "threshold", "conformal", "minimum_age", "maximum_age")
 
 
@@ -19,7 +21,8 @@ class Feature:
 
     levels: the number that a code (or `true`, `false`) stands for. bands: (low, high, number), of a scale that was
     trained in steps. Neither: a number, in `unit` (UCUM). required: nothing is predicted without it; any other missing
-    value is passed as missing, for which the graph has a term.
+    value is passed as missing, for which the graph has a term. codes: LOINC codes of it in a record, for one that the
+    vocabulary of the scores does not have.
     """
 
     name: str
@@ -30,15 +33,19 @@ class Feature:
     required: bool
     levels: Mapping[str, float]
     bands: tuple[tuple[float, float, float], ...]
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One version of a model.
 
+    horizon: days. file: name of the ONNX file beside the manifest, and sha256 what it must come to.
     intercept: of the linear predictor; the graph gives the other terms. threshold: probability from which a patient is
     flagged. conformal: quantile of the nonconformity (1 - probability of the true class) on the tuning patients.
-    settings: kinds of encounter it holds for. horizon: days.
+    kind: a risk of a patient (`$risk-assess`), or an unusual panel of results (`$lab-anomaly`). setting: who may be
+    computed. classes: words for the two outcomes, the flagged one second. fallback: published scores that answer in
+    its place while it is stopped or cannot compute.
     """
 
     name: str
@@ -55,6 +62,22 @@ class Manifest:
     maximum_age: float
     cohort: str
     features: tuple[Feature, ...]
+    kind: Literal["risk", "panel"] = "risk"
+    setting: Literal["inpatient", "any"] = "inpatient"
+    classes: tuple[str, str] = ("survives", "dies")
+    fallback: tuple[str, ...] = ()
+
+
+def parse_manifest(text: str, named: str) -> Manifest:
+    """Read the text of a manifest; `named` is what it is called in messages.
+
+    Raises:
+        ModelUnavailable: it is no manifest.
+    """
+    try:
+        return _manifest(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelUnavailable(f"the manifest of the model {named!r} is damaged") from error
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -64,30 +87,10 @@ def read_manifest(folder: Path) -> Manifest:
         ModelUnavailable: it is missing, or is no manifest.
     """
     try:
-        return _manifest(json.loads((folder / FILE).read_text(encoding="utf-8")))
-    except OSError as error:
+        text = (folder / FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ModelUnavailable(f"the model {folder.name!r} has no manifest that can be read") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelUnavailable(f"the manifest of the model {folder.name!r} is damaged") from error
-
-
-def checked_bytes(folder: Path, manifest: Manifest) -> bytes:
-    """Return the model file's bytes when they are those that the manifest names.
-
-    Raises:
-        ModelUnavailable: the file is missing, or has another hash.
-    """
-    try:
-        content = (folder / manifest.file).read_bytes()
-    except OSError as error:
-        raise ModelUnavailable(f"the file of the model {manifest.name!r} cannot be read") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != manifest.sha256:
-        raise ModelUnavailable(
-            f"the file of the model {manifest.name!r} is refused: its SHA-256 is {found[:12]}..., "
-            f"its manifest says {manifest.sha256[:12]}...; install the file that belongs to the manifest"
-        )
-    return content
+    return parse_manifest(text, folder.name)
 
 
 def _manifest(raw: dict[str, Any]) -> Manifest:
@@ -95,11 +98,18 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
     numbers = {name: float(raw[name]) for name in _NUMBERS}
     if not features or Path(raw["file"]).name != raw["file"]:
         raise ValueError("a model has features, and its file lies beside its manifest")
-    return Manifest(**{**raw, **numbers, "features": features})
+    if not _NAME.fullmatch(raw["name"]) or not _VERSION.fullmatch(raw["version"]):
+        raise ValueError("a name is made of a-z, 0-9, '.', '_' and '-'; a version of letters, digits, '.', '+' and '-'")
+    if raw["kind"] not in ("risk", "panel") or raw["setting"] not in ("inpatient", "any"):
+        raise ValueError("a model is a risk or a panel, for inpatients or any")
+    negative, positive = raw["classes"]
+    words = {"classes": (str(negative), str(positive)), "fallback": tuple(map(str, raw["fallback"]))}
+    return Manifest(**{**raw, **numbers, **words, "features": features})
 
 
 def _feature(raw: dict[str, Any]) -> Feature:
     bands = tuple((float(low), float(high), float(level)) for low, high, level in raw["bands"])
     levels = {str(name): float(level) for name, level in raw["levels"].items()}
     limits = {"low": float(raw["low"]), "high": float(raw["high"])}
-    return Feature(**{**raw, **limits, "bands": bands, "levels": levels})
+    codes = tuple(map(str, raw["codes"]))
+    return Feature(**{**raw, **limits, "bands": bands, "levels": levels, "codes": codes})

@@ -1,21 +1,21 @@
 """Model: a manifest and its graph; a prediction with what each input added, or why there is none."""
 
 import asyncio
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from fhir_ai.models.errors import Kind, ModelError, ModelUnavailable
 from fhir_ai.models.inference import Bounded, Graph, Output, Run
-from fhir_ai.models.manifest import Manifest, checked_bytes
+from fhir_ai.models.manifest import Manifest
+from fhir_ai.models.package import Package
 from fhir_ai.models.vector import Vector, vector_of
 from fhir_ai.scores.score import Contribution, Values
 
 TIMEOUT = 0.25
+_LOADING = 30.0
 CONSTANT = "(constant)"
 
 
@@ -23,7 +23,8 @@ CONSTANT = "(constant)"
 class Prediction:
     """What a model says of one patient.
 
-    probability: 0 to 1, of the outcome within `horizon` days. contributions: terms whose sum is the logit of it.
+    probability: 0 to 1, of the outcome within `horizon` days. contributions: terms whose sum is the logit of it; none
+    where the graph has none.
     flagged: at or above the threshold of the card. possible: conformal set; both outcomes in it means uncertain.
     missing: inputs that had no value, for which the graph took its term for missing values.
     """
@@ -51,10 +52,10 @@ class NotComputed:
 
 
 class Model:
-    """One model of the registry; its file is read, checked and loaded at the first prediction."""
+    """One version of a model; its file is read, checked and loaded at the first prediction."""
 
-    def __init__(self, folder: Path, manifest: Manifest, graph: Callable[[str, bytes], Run] = Graph) -> None:
-        self.folder, self.manifest = folder, manifest
+    def __init__(self, package: Package, graph: Callable[[str, bytes], Run] = Graph) -> None:
+        self.package, self.manifest = package, package.manifest
         self._graph = graph
         self._loading = Lock()
         self._bounded: Bounded | None = None
@@ -69,7 +70,7 @@ class Model:
         """
         vector = vector_of(self.manifest, values)
         output = self._loaded()(vector.columns, timeout)
-        if not math.isfinite(output.probability) or len(output.terms) != len(vector.columns):
+        if not 0 <= output.probability <= 1 or len(output.terms) not in (0, len(vector.columns)):
             raise ModelUnavailable(f"the model {self.manifest.name!r} gave no probability")
         return self._prediction(values, vector, output)
 
@@ -90,17 +91,23 @@ class Model:
         Raises:
             ModelUnavailable: the card is missing or damaged.
         """
-        try:
-            card: Mapping[str, Any] = json.loads((self.folder / "card.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelUnavailable(f"the card of the model {self.manifest.name!r} cannot be read") from error
-        return card
+        return self.package.card()
+
+    def load(self) -> None:
+        """Read, check and load the file now, and compute once.
+
+        Raises:
+            ModelUnavailable: it cannot be used.
+        """
+        columns = [math.nan if not each.required else each.low for each in self.manifest.features]
+        output = self._loaded()(columns, _LOADING)
+        if not math.isfinite(output.probability) or len(output.terms) not in (0, len(columns)):
+            raise ModelUnavailable(f"the model {self.manifest.name!r} gives no probability with a term for each input")
 
     def _loaded(self) -> Bounded:
         with self._loading:
             if self._bounded is None:
-                content = checked_bytes(self.folder, self.manifest)
-                self._bounded = Bounded(self.manifest.name, self._graph(self.manifest.name, content))
+                self._bounded = Bounded(self.manifest.name, self._graph(self.manifest.name, self.package.checked()))
             return self._bounded
 
     def _prediction(self, values: Values, vector: Vector, output: Output) -> Prediction:
@@ -113,16 +120,18 @@ class Model:
             sha256=manifest.sha256,
             horizon=manifest.horizon,
             flagged=output.probability >= manifest.threshold,
-            possible=_possible(output.probability, manifest.conformal),
+            possible=_possible(output.probability, manifest),
             missing=vector.missing,
         )
 
     def _contributions(self, values: Values, output: Output) -> tuple[Contribution, ...]:
+        if not output.terms:
+            return ()
         constant = Contribution(CONSTANT, None, self.manifest.intercept)
         pairs = zip(self.manifest.features, output.terms, strict=True)
         return (constant, *(Contribution(each.name, values.get(each.name), term, each.title) for each, term in pairs))
 
 
-def _possible(probability: float, quantile: float) -> tuple[str, ...]:
-    chances = (("survives", 1 - probability), ("dies", probability))
-    return tuple(name for name, chance in chances if 1 - chance <= quantile)
+def _possible(probability: float, manifest: Manifest) -> tuple[str, ...]:
+    chances = zip(manifest.classes, (1 - probability, probability), strict=True)
+    return tuple(name for name, chance in chances if 1 - chance <= manifest.conformal)

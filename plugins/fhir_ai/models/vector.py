@@ -32,7 +32,7 @@ def vector_of(manifest: Manifest, values: Values) -> Vector:
 
 
 def _within_cohort(manifest: Manifest, values: Values) -> None:
-    if values.get("inpatient") is not True:
+    if manifest.setting == "inpatient" and values.get("inpatient") is not True:
         raise OutsideCohort(f"it was trained on {manifest.cohort}, and no inpatient encounter is known", "inpatient")
     age = values.get("age")
     known = isinstance(age, int | float) and not isinstance(age, bool)

@@ -12,23 +12,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fhir_ai.models import MODELS, Model, ModelUnavailable, NotComputed, Prediction, models_in, read_manifest
+from fhir_ai import models
+from fhir_ai.models import MODELS, Model, ModelUnavailable, NotComputed, Prediction, models_in, package_in, read_manifest
 from fhir_ai.models.inference import Output
 
 from tests.plugins.fhir_ai.models.patients import ill
 
 SHIPPED = MODELS["support2-30d"]
+FOLDER = Path(models.__file__).parent / "support2"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     copy = tmp_path / "support2"
-    shutil.copytree(SHIPPED.folder, copy)
+    shutil.copytree(FOLDER, copy)
     return copy
 
 
 def attempted(folder: Path) -> NotComputed:
-    answer = Model(folder, read_manifest(folder)).attempt(ill(), timeout=30)
+    answer = Model(package_in(folder)).attempt(ill(), timeout=30)
     assert isinstance(answer, NotComputed)
     assert answer.kind == "unavailable"
     return answer
@@ -50,7 +52,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 
 def test_a_file_that_comes_back_serves_again(folder: Path) -> None:
     (folder / "model.onnx").rename(folder / "away")
-    model = Model(folder, read_manifest(folder))
+    model = Model(package_in(folder))
     assert isinstance(model.attempt(ill(), timeout=30), NotComputed)
     (folder / "away").rename(folder / "model.onnx")
     assert isinstance(model.attempt(ill(), timeout=30), Prediction)
@@ -95,7 +97,7 @@ def test_a_manifest_of_another_graph_is_a_degraded_answer(folder: Path) -> None:
 
 async def test_a_slow_model_holds_no_other_request_up() -> None:
     slow = Slow()
-    model = Model(SHIPPED.folder, SHIPPED.manifest, graph=lambda name, content: slow)
+    model = Model(SHIPPED.package, graph=lambda name, content: slow)
     asking = asyncio.create_task(model.ask(ill(), within=30))
     await asyncio.sleep(0.05)
     assert not asking.done()
@@ -106,7 +108,7 @@ async def test_a_slow_model_holds_no_other_request_up() -> None:
 def test_a_missing_or_damaged_card_is_said(folder: Path) -> None:
     (folder / "card.json").write_text("{")
     with pytest.raises(ModelUnavailable, match="card of the model 'support2-30d'"):
-        Model(folder, read_manifest(folder)).card()
+        Model(package_in(folder)).card()
 
 
 class Slow:
@@ -122,7 +124,7 @@ class Slow:
 
 def test_a_slow_model_costs_its_timeout_and_serves_again_when_it_recovers() -> None:
     slow = Slow()
-    model = Model(SHIPPED.folder, SHIPPED.manifest, graph=lambda name, content: slow)
+    model = Model(SHIPPED.package, graph=lambda name, content: slow)
     began = time.monotonic()
     answers = [model.attempt(ill(), timeout=0.05) for _ in range(4)]
     assert time.monotonic() - began < 5
@@ -139,7 +141,7 @@ def test_a_slow_model_costs_its_timeout_and_serves_again_when_it_recovers() -> N
     "output", [Output(float("nan"), (0.0,) * 23), Output(0.4, (0.0,) * 3)], ids=["no-number", "other-terms"]
 )
 def test_an_answer_that_is_none_is_not_passed_on(output: Output) -> None:
-    model = Model(SHIPPED.folder, SHIPPED.manifest, graph=lambda name, content: lambda columns: output)
+    model = Model(SHIPPED.package, graph=lambda name, content: lambda columns: output)
     answer = model.attempt(ill(), timeout=30)
     assert isinstance(answer, NotComputed)
     assert "gave no probability" in answer.reason
@@ -149,7 +151,7 @@ def test_an_error_within_the_runtime_is_a_degraded_answer() -> None:
     def broken(columns: Sequence[float]) -> Output:
         raise RuntimeError("out of memory")
 
-    model = Model(SHIPPED.folder, SHIPPED.manifest, graph=lambda name, content: broken)
+    model = Model(SHIPPED.package, graph=lambda name, content: broken)
     answer = model.attempt(ill(), timeout=30)
     assert isinstance(answer, NotComputed)
     assert answer.reason == "onnxruntime failed in the model 'support2-30d'"

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fhir_ai import models
 from fhir_ai.models import MODELS, MissingInput, NotComputed, OutsideCohort, Prediction
 
 from tests.plugins.fhir_ai.models.patients import ILL, ill
 
 MODEL = MODELS["support2-30d"]
+FOLDER = Path(models.__file__).parent / "support2"
 ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -29,7 +31,7 @@ def test_contributions_and_the_constant_sum_to_the_logit_of_the_probability() ->
 def test_a_prediction_names_its_version_its_file_and_its_horizon() -> None:
     prediction = predicted()
     assert (prediction.model, prediction.version, prediction.horizon) == ("support2-30d", "1.0.0", 30)
-    assert prediction.sha256 == hashlib.sha256((MODEL.folder / "model.onnx").read_bytes()).hexdigest()
+    assert prediction.sha256 == hashlib.sha256((FOLDER / "model.onnx").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_the_card_says_that_the_published_score_is_better() -> None:
 
 
 def test_the_page_has_the_figures_of_the_card() -> None:
-    card = json.loads((MODEL.folder / "card.json").read_text(encoding="utf-8"))
+    card = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs/ai/models/support2.md").read_text(encoding="utf-8")
     for said in (f"{card['auroc']['value']:.3f}", f"{card['auprc']:.3f}", card["sha256"], *card["limits"]):
         assert said in page
