@@ -24,6 +24,9 @@ class AiSettings(BaseModel):
         26_280, description="Hours of observations that $risk-assess reads; more where a score counts older ones."
     )
     most_observations: int = Field(5_000, gt=0, description="Newest observations of a patient that one call looks at.")
+    cached_patients: int = Field(
+        200, ge=0, description="Patients whose inputs each process keeps until a version of them changes; 0 for none."
+    )
     second_hand: bool = Field(False, description="Whether scores whose formula is known at second hand are computed.")
     region: Literal["north_america", "other"] = Field(
         "other", description="Region of the kidney failure risk equations: north_america or other."

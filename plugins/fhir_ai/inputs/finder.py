@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from fhir_ai.inputs.diagnoses import Diagnosed, diagnosed, treated
+from fhir_ai.inputs.newest import holders, usable, when
 from fhir_ai.inputs.record import Record
 from fhir_ai.inputs.tables import ABOVE, ANSWERS, DIAGNOSES, INPUTS, LOINC, MEDICINES, PLACES, SNOMED
-from fhir_ai.inputs.times import age_at, hours_before, millis
+from fhir_ai.inputs.times import age_at, hours_before
 from fhir_ai.inputs.units import UnitFault, in_unit
 from fhir_ai.scores.score import Input, Value
 
@@ -17,7 +18,6 @@ State = Literal["found", "missing", "stale", "implausible", "unit", "contradicto
 
 _WINDOWS = {"pregnant": 300 * 24.0}
 """Hours for which a record counts where the vocabulary sets no end, and nature does."""
-_USABLE = frozenset(("final", "amended", "corrected", "preliminary"))
 _ALIKE = 0.1
 _AHEAD = -0.1
 
@@ -50,6 +50,7 @@ class Finder:
 
     def __init__(self, record: Record, given: Mapping[str, Any] | None = None) -> None:
         self._record, self._given = record, given or {}
+        self._known: dict[Input, Found] = {}
         self._points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
         for observation in record.observations:
             self._index(observation)
@@ -57,12 +58,22 @@ class Finder:
             points.sort(key=lambda point: (-point.at, point.reference))
 
     def find(self, wanted: Input) -> Found:
-        """Look for one input, newest within its window."""
+        """Look for one input, newest within its window; what was found is kept for the next score that asks."""
+        known = self._known.get(wanted)
+        if known is None:
+            known = self._known[wanted] = self._find(wanted)
+        return known
+
+    def _find(self, wanted: Input) -> Found:
         if wanted.name in self._given:
             return self._stated(wanted)
         found = self._person(wanted) or self._measured(wanted) or self._listed(wanted)
         if found is not None:
             return found
+        hidden = self._hidden(wanted)
+        if hidden:
+            said = f"you may not see {hidden} of this patient, so it is not known"
+            return Found(wanted.name, wanted.title, "missing", because=said)
         if wanted.default is not None:
             said = f"not recorded, counted as {_said(wanted.default)}"
             return Found(wanted.name, wanted.title, "assumed", wanted.default, said)
@@ -146,31 +157,27 @@ class Finder:
             return None
         return Found(wanted.name, wanted.title, "found", True, "", entry.reference, entry.at)
 
+    def _hidden(self, wanted: Input) -> str:
+        """Return the type that would tell of an input, if the caller may see none of it: that is no answer of no."""
+        hidden = self._record.hidden
+        if wanted.name in DIAGNOSES:
+            return "Conditions" if "Condition" in hidden else ""
+        if wanted.name in MEDICINES:
+            return "medicines" if hidden & {"MedicationRequest", "MedicationStatement"} else ""
+        return "Observations" if "Observation" in hidden and wanted.name not in ("age", "sex") else ""
+
     def _wrong(self, wanted: Input, point: _Point, state: State, said: str) -> Found:
         return Found(wanted.name, wanted.title, state, None, said, point.reference, point.at)
 
     def _index(self, observation: Mapping[str, Any]) -> None:
-        at = _time(observation)
-        if at is None or observation.get("status") not in _USABLE:
+        at, _ = when(observation)
+        if at is None or not usable(observation):
             return
         reference = f"Observation/{observation['id']}" if observation.get("id") else ""
-        for holder in (observation, *observation.get("component", ())):
-            if not any(key.startswith("value") for key in holder):
-                continue
+        for holder in holders(observation):
             for coding in holder.get("code", {}).get("coding", ()):
                 key = (coding.get("system", ""), coding.get("code", ""))
                 self._points[key].append(_Point(reference, at, key[1], holder))
-
-
-def _time(observation: Mapping[str, Any]) -> int | None:
-    period = observation.get("effectivePeriod", {})
-    for text in (
-        observation.get("effectiveDateTime"), observation.get("effectiveInstant"), period.get("end"),
-        period.get("start"),
-    ):  # fmt: skip
-        if text:
-            return millis(text)
-    return None
 
 
 def _value(wanted: Input, point: _Point) -> Value:

@@ -30,6 +30,11 @@ class Asked:
         """Return what came with the call of some types."""
         return [each for each in self.resources if each.get("resourceType") in types]
 
+    @property
+    def came(self) -> dict[str, list[Resource]]:
+        """What came with the call, by type."""
+        return {type_: self.of_type(type_) for type_ in _TYPES} if self.resources else {}
+
 
 async def asked(ctx: PluginContext, call: Call, own: frozenset[str] = frozenset()) -> Asked:
     """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk); `own` inputs are of models.

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fhir_ai.inputs import Finder, Record, read_record
+from fhir_ai.inputs import Finder, Record
+from fhir_ai.inputs.cache import cached, with_given
 from fhir_ai.inputs.record import Wanted
 from fhir_ai.models import MODELS, Model
 from fhir_ai.operations.asked import Asked, asked
@@ -63,12 +64,8 @@ async def record_for(ctx: PluginContext, whom: Asked, inputs: list[Input], setti
     """Read of the record what inputs are found in, with what came with the call before it."""
     names = tuple(dict.fromkeys(each.name for each in inputs))
     hours = max([settings.risk_hours, *(each.window for each in inputs)])
-    read = await read_record(ctx.client, whom.patient, ctx.now(), Wanted(names, hours, settings.most_observations))
-    return Record(
-        read.patient, read.now, [*whom.of_type("Observation"), *read.observations],
-        [*whom.of_type("Condition"), *read.conditions],
-        [*whom.of_type("MedicationRequest", "MedicationStatement"), *read.medicines], read.cut,
-    )  # fmt: skip
+    read = await cached(ctx).record(ctx, whom.patient, Wanted(names, hours, settings.most_observations))
+    return with_given(read, came=whom.came)
 
 
 def left_out(left: Left) -> list[tuple[str, Any]]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_ai.inputs import Finder, Record, read_record
+from fhir_ai.inputs import Finder, Record
+from fhir_ai.inputs.cache import cached, with_given
 from fhir_ai.inputs.diagnoses import codings, recent_codes
 from fhir_ai.inputs.record import Wanted
 from fhir_ai.operations.asked import Asked, asked
@@ -39,9 +40,8 @@ async def _record(ctx: PluginContext, whom: Asked, settings: AiSettings) -> Reco
     if not whom.stored:
         return Record(whom.patient, ctx.now(), *came)
     wanted = Wanted(TRIAGE_INPUTS, settings.triage_hours, settings.most_observations, medicines=False)
-    read = await read_record(ctx.client, whom.patient, ctx.now(), wanted)
-    observations, conditions = [*came[0], *read.observations], [*came[1], *read.conditions]
-    return Record(read.patient, read.now, observations, conditions, cut=read.cut)
+    read = await cached(ctx).record(ctx, whom.patient, wanted)
+    return with_given(read, came=whom.came)
 
 
 def _symptoms(whom: Asked, record: Record, hours: float) -> tuple[frozenset[str], frozenset[str]]:
