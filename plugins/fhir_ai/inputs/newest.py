@@ -23,11 +23,13 @@ class Newest:
 
     Args:
         codes: that inputs are recorded under.
+        depth: how many instants of each code are kept, for those who compare values.
     """
 
-    def __init__(self, codes: Iterable[str]) -> None:
+    def __init__(self, codes: Iterable[str], depth: int = 1) -> None:
         self._open = {code.encode() for code in codes}
-        self._newest: dict[bytes, int] = {}
+        self._depth = depth
+        self._times: dict[bytes, list[int]] = {code: [] for code in self._open}
         self._seen: set[int] = set()
         self.found: list[tuple[int, Mapping[str, Any]]] = []
 
@@ -47,9 +49,9 @@ class Newest:
             return
         wanted = False
         for code in self._open.intersection(_coded(observation)):
-            newest = self._newest.get(code)
-            if newest is None or at >= newest:
-                self._newest[code] = at
+            times = self._times[code]
+            if at in times or len(times) < self._depth or at > times[0]:
+                times[:] = sorted({*times, at})[-self._depth :]
                 wanted = True
             elif exact:
                 self._open.discard(code)

@@ -37,12 +37,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read. names: of inputs. hours: how far back Observations go. most: how many are looked at."""
+    """What to read. names: of inputs. hours: how far back Observations go. most: how many are looked at.
+
+    depth: how many instants of each code are kept; scores want the newest alone.
+    """
 
     names: tuple[str, ...]
     hours: float
     most: int = 5_000
     medicines: bool = True
+    depth: int = 1
 
     @property
     def codes(self) -> frozenset[str]:
@@ -90,7 +94,7 @@ async def _observations(
     client: Client, subject: str, now: int, wanted: Wanted, hidden: set[str]
 ) -> tuple[list[tuple[int, Resource]], bool]:
     """Read the newest of each code: first among the newest of all, then by the codes that were not among them."""
-    newest = Newest(wanted.codes.union(wanted.names))
+    newest = Newest(wanted.codes.union(wanted.names), wanted.depth)
     since = datetime.fromtimestamp(wanted.since(now) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     criteria = [("patient", subject), ("date", f"ge{since}"), ("_sort", "-date")]
     try:

@@ -55,6 +55,13 @@ class Graph:
         probabilities, *terms = self._session.run(self._outputs, {"values": row})
         return Output(float(probabilities[0][1]), tuple(float(each) for each in terms[0].ravel()) if terms else ())
 
+    def many(self, rows: Sequence[Sequence[float]]) -> list[Output]:
+        """Compute many rows in one run."""
+        table = self._numpy.asarray(rows, dtype=self._numpy.float64)
+        probabilities, *terms = self._session.run(self._outputs, {"values": table})
+        parts = terms[0].reshape(len(rows), -1).tolist() if terms else [()] * len(rows)
+        return [Output(float(each[1]), tuple(part)) for each, part in zip(probabilities, parts, strict=True)]
+
 
 class Bounded:
     """Runs a graph within a time; while its threads are all held by slow runs, it answers at once that it is busy."""
@@ -70,10 +77,14 @@ class Bounded:
         Raises:
             ModelUnavailable: too slow, busy with slow runs, or onnxruntime failed.
         """
+        return self.many([columns], timeout)[0]
+
+    def many(self, rows: Sequence[Sequence[float]], timeout: float) -> Sequence[Output]:
+        """Compute rows within `timeout` seconds. Raises ModelUnavailable as for one."""
         began = time.monotonic()
         if not self._free.acquire(timeout=timeout):
             raise ModelUnavailable(f"the model {self._name!r} is held by runs that are too slow")
-        running = self._threads.submit(self._run, columns)
+        running = self._threads.submit(self._compute, rows)
         running.add_done_callback(self._release)
         try:
             return running.result(max(0.0, began + timeout - time.monotonic()))
@@ -82,7 +93,12 @@ class Bounded:
         except Exception as error:
             raise ModelUnavailable(f"onnxruntime failed in the model {self._name!r}") from error
 
-    def _release(self, done: Future[Output]) -> None:
+    def _compute(self, rows: Sequence[Sequence[float]]) -> Sequence[Output]:
+        if len(rows) > 1 and isinstance(self._run, Graph):
+            return self._run.many(rows)
+        return [self._run(columns) for columns in rows]
+
+    def _release(self, done: Future[Sequence[Output]]) -> None:
         self._free.release()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from fhir_ai.models.batching import Batches
 from fhir_ai.models.errors import Kind, ModelError, ModelUnavailable
 from fhir_ai.models.inference import Bounded, Graph, Output, Run
 from fhir_ai.models.manifest import Manifest
@@ -59,6 +60,7 @@ class Model:
         self._graph = graph
         self._loading = Lock()
         self._bounded: Bounded | None = None
+        self._batches: Batches | None = None
 
     def predict(self, values: Values, timeout: float = TIMEOUT) -> Prediction:
         """Predict from values in the units of the features; `timeout` in seconds.
@@ -69,10 +71,7 @@ class Model:
             ModelUnavailable: the file, its hash, onnxruntime or the time is at fault.
         """
         vector = vector_of(self.manifest, values)
-        output = self._loaded()(vector.columns, timeout)
-        if not 0 <= output.probability <= 1 or len(output.terms) not in (0, len(vector.columns)):
-            raise ModelUnavailable(f"the model {self.manifest.name!r} gave no probability")
-        return self._prediction(values, vector, output)
+        return self._prediction(values, vector, self._loaded()(vector.columns, timeout))
 
     def attempt(self, values: Values, timeout: float = TIMEOUT) -> Prediction | NotComputed:
         """Predict, or say why not; never raises."""
@@ -82,8 +81,18 @@ class Model:
             return NotComputed(self.manifest.name, self.manifest.version, str(error), error.kind, error.input)
 
     async def ask(self, values: Values, within: float = TIMEOUT) -> Prediction | NotComputed:
-        """Attempt in a thread within some seconds, so that a slow model or the first load holds nobody else up."""
-        return await asyncio.to_thread(self.attempt, values, within)
+        """Attempt beside the event loop within some seconds, so that a slow model or the first load holds nobody up.
+
+        What is asked for at the same time is computed in one run of the graph.
+        """
+        try:
+            vector = vector_of(self.manifest, values)
+            if self._batches is None:
+                bounded = await asyncio.to_thread(self._loaded)
+                self._batches = self._batches or Batches(self.manifest.name, bounded.many)
+            return self._prediction(values, vector, await self._batches.ask(vector.columns, within))
+        except ModelError as error:
+            return NotComputed(self.manifest.name, self.manifest.version, str(error), error.kind, error.input)
 
     def card(self) -> Mapping[str, Any]:
         """Return the card that the training run wrote: data, licences, figures, limits.
@@ -92,6 +101,11 @@ class Model:
             ModelUnavailable: the card is missing or damaged.
         """
         return self.package.card()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Tell whether its file was read and checked in this process."""
+        return self._bounded is not None
 
     def load(self) -> None:
         """Read, check and load the file now, and compute once.
@@ -112,6 +126,8 @@ class Model:
 
     def _prediction(self, values: Values, vector: Vector, output: Output) -> Prediction:
         manifest = self.manifest
+        if not 0 <= output.probability <= 1 or len(output.terms) not in (0, len(vector.columns)):
+            raise ModelUnavailable(f"the model {manifest.name!r} gave no probability")
         return Prediction(
             probability=output.probability,
             contributions=self._contributions(values, output),
