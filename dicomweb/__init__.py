@@ -40,7 +40,7 @@ MANIFEST = Manifest(
         "system/ServiceRequest.rs",
         "system/Task.cruds",
     ),
-    packages=("pydicom>=3.0", "pynetdicom>=3.0", "imagecodecs>=2024.9", "numpy>=1.26", "pillow>=10"),
+    packages=("pydicom>=3.0", "imagecodecs>=2024.9", "numpy>=1.26", "pillow>=10"),
     extra="fhir-server[dicom]",
     provides=("imaging",),
     sends="DICOM objects to the application entities and stores that an administrator names",

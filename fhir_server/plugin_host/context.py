@@ -33,10 +33,12 @@ class PluginStore:
 
     async def find(
         self, collection: str, where: Sequence[Where] = (), *, order: str = "key", after: str | None = None,
-        limit: int = 100,
+        limit: int = 100, offset: int = 0,
     ) -> list[Record]:  # fmt: skip
         """Return records in the order of a declared field (or key), `-field` for descending; `after` a key."""
-        return await self._store.records.find(self._own(collection), where, order=order, after=after, limit=limit)
+        return await self._store.records.find(
+            self._own(collection), where, order=order, after=after, limit=limit, offset=offset
+        )
 
     async def put(self, *changes: RecordChange) -> None:
         """Write records, all or nothing. Raises RecordChanged where one is not at the revision that is expected."""
@@ -47,6 +49,10 @@ class PluginStore:
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Write a large object; it stays once a commit attaches it (`Beside(blobs=[BlobChange(id, attach=True)])`)."""
         return await self._store.blobs.stage(chunks)
+
+    async def discard(self, blob_id: str) -> None:
+        """Remove a staged blob that is not wanted after all."""
+        await self._store.blobs.discard(blob_id)
 
     async def keep(self, *blobs: Any, records: Sequence[RecordChange] = ()) -> None:
         """Attach or release blobs (BlobChange), and write records with that."""
@@ -143,6 +149,11 @@ class Host:
     def settings(self) -> Any:
         """The plugin's settings."""
         return self.plugin.settings
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Tell whether callers have to show who they are; else everybody may do everything."""
+        return self._server().gate is not None
 
     async def context(self, tenant: str = "default", base: str = "") -> PluginContext:
         """Return a context in which the plugin works for itself. Raises UnknownPath: there is no such tenant."""

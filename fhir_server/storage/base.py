@@ -61,7 +61,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class RecordField:
-    """A field of a collection that can be searched and sorted by."""
+    """A field of a collection that can be searched and, where no record has several values, sorted by.
+
+    A list in a record is several values of the field.
+    """
 
     name: str
     kind: Literal["text", "integer", "real"] = "text"
@@ -107,7 +110,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """One condition on a record's declared field."""
+    """One condition on a record's declared field, or on `key`. Of a field with several values one has to fulfil it."""
 
     field: str
     op: Literal["=", "<", "<=", ">", ">=", "in", "prefix"]
@@ -125,7 +128,8 @@ class BlobRef:
 
 @dataclass(frozen=True, slots=True)
 class BlobChange:
-    """Attach a staged blob with the commit, or release one (its bytes go after the commit)."""
+    """Attach a staged blob with the commit, or release one (its bytes go after the commit). An attached one that is
+    attached again with a patient becomes that patient's."""
 
     id: str
     attach: bool
@@ -287,10 +291,11 @@ class Records(Protocol):
         order: str = "key",
         after: str | None = None,
         limit: int = 100,
+        offset: int = 0,
     ) -> list[Record]:
         """Return records in the order of a declared field (or key), `-field` for descending.
 
-        `after` is the last key seen (only with order "key").
+        `after` is the last key seen (only with order "key"); `offset` leaves out as many of the first.
         """
 
     async def collections(self) -> list[Collection]:
@@ -311,6 +316,9 @@ class Blobs(Protocol):
 
     async def of_patient(self, patient: str) -> list[str]:
         """Return the ids of the attached blobs of a patient (logical id)."""
+
+    async def discard(self, blob_id: str) -> None:
+        """Remove a staged blob that nobody will attach; an attached one stays."""
 
 
 class Store(Protocol):

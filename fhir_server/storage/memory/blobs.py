@@ -42,6 +42,10 @@ class MemoryBlobs:
         """Return the ids of the attached blobs of a patient."""
         return sorted(id_ for id_, of in self.patients.items() if of == patient)
 
+    async def discard(self, blob_id: str) -> None:
+        """Forget a staged blob."""
+        self.staged.pop(blob_id, None)
+
     def check(self, changes: Sequence[BlobChange]) -> None:
         """Refuse to attach what is not staged."""
         self._sweep()
@@ -58,6 +62,8 @@ class MemoryBlobs:
             elif change.id in self.staged:
                 self.patients[change.id] = change.patient
                 self.attached[change.id] = self.staged.pop(change.id)[1]
+            elif change.patient:
+                self.patients[change.id] = change.patient
 
     def _sweep(self) -> None:
         limit = self.clock() - STAGED_LIFE

@@ -35,15 +35,16 @@ class MemoryRecords:
         order: str = "key",
         after: str | None = None,
         limit: int = 100,
+        offset: int = 0,
     ) -> list[Record]:
         """Return the records for which every condition holds; without the field of the order they come last."""
-        self._check_fields(collection, [condition.field for condition in where])
+        self._check_fields(collection, [condition.field for condition in where if condition.field != "key"])
         if order.lstrip("-") != "key":
             self._check_fields(collection, [order.lstrip("-")])
-        found = [r for r in self.tables[collection].values() if all(_holds(r.value, c) for c in where)]
+        found = [r for r in self.tables[collection].values() if all(_holds(r, c) for c in where)]
         if after is not None:
             found = [r for r in found if r.key > after]
-        return [copy for r in _in_order(found, order)[:limit] if (copy := _copy(r)) is not None]
+        return [copy for r in _in_order(found, order)[offset : offset + limit] if (copy := _copy(r)) is not None]
 
     async def collections(self) -> list[Collection]:
         """Return the declared collections."""
@@ -87,12 +88,10 @@ def _copy(record: Record | None) -> Record | None:
     return record and Record(record.key, deepcopy(dict(record.value)), record.revision)
 
 
-def _holds(record: Mapping[str, object], where: Where) -> bool:
-    value: Any = record.get(where.field)
-    wanted: Any = where.value
-    if value is None:
-        return False
-    return _TESTS[where.op](value, wanted)
+def _holds(record: Record, where: Where) -> bool:
+    value: Any = record.key if where.field == "key" else record.value.get(where.field)
+    values = value if isinstance(value, list | tuple) else [value]
+    return any(_TESTS[where.op](each, where.value) for each in values if each is not None)
 
 
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -33,7 +33,7 @@ def write(
         if change.attach:
             if change.patient and sealer.bodies.sealing and files.staged(change.id) is not None:
                 files.hand_over(change.id, sealer.numbers(connection, (change.patient,))[change.patient])
-            _attach(connection, files, change)
+            _attach(connection, files, sealer, change)
             attached.append(change.id)
         elif fetch(connection, _KNOWN, (change.id,)):
             files.mark(change.id)
@@ -42,8 +42,19 @@ def write(
     return attached, released
 
 
-def _attach(connection: apsw.Connection, files: BlobFiles, change: BlobChange) -> None:
+def _attach(connection: apsw.Connection, files: BlobFiles, sealer: Sealer, change: BlobChange) -> None:
     ref = files.staged(change.id)
+    if ref is None and change.patient:
+        _give_to(connection, files, sealer, change)
     if ref is not None:
         row = (ref.id, ref.size, ref.sha256, change.patient)
         connection.execute("INSERT OR IGNORE INTO blob(id, size, sha256, patient) VALUES(?,?,?,?)", row)
+
+
+def _give_to(connection: apsw.Connection, files: BlobFiles, sealer: Sealer, change: BlobChange) -> None:
+    """Make an attached blob that of another patient."""
+    if fetch(connection, "SELECT 1 FROM blob WHERE id=? AND patient IS ?", (change.id, change.patient)):
+        return
+    if change.patient and sealer.bodies.sealing:
+        files.hand_over(change.id, sealer.numbers(connection, (change.patient,))[change.patient])
+    connection.execute("UPDATE blob SET patient=? WHERE id=?", (change.patient, change.id))

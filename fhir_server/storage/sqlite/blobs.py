@@ -68,6 +68,11 @@ class SqliteBlobs:
         rows: list[tuple[int, str]] = await self._run(lambda connection: _row(connection, blob_id))
         return BlobRef(blob_id, *rows[0]) if rows else None
 
+    async def discard(self, blob_id: str) -> None:
+        """Remove a staged blob."""
+        if not await self._run(lambda connection: _row(connection, blob_id)):
+            await _on_disk(self._files, self._files.settle, (), (blob_id,))
+
     async def of_patient(self, patient: str) -> list[str]:
         """Return the ids of the attached blobs of a patient."""
         sql = "SELECT id FROM blob WHERE patient=? ORDER BY id"

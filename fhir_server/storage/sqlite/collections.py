@@ -1,7 +1,7 @@
 """Declared record collections, as the engine keeps them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,21 @@ class Declared:
     def values(self, record: Mapping[str, object]) -> list[tuple[int, Any]]:
         """Return (field number, value) of each declared field that the record has."""
         return [
-            (self.numbers[field.name], _KINDS[field.kind](record[field.name]))
+            (self.numbers[field.name], _KINDS[field.kind](value))
             for field in self.collection.fields
-            if record.get(field.name) is not None
+            for value in _several(record.get(field.name))
         ]
 
     def unique(self) -> frozenset[int]:
         """Return the numbers of the unique fields."""
         return frozenset(self.numbers[field.name] for field in self.collection.fields if field.unique)
+
+
+def _several(value: Any) -> Sequence[Any]:
+    """Return the values of a field, each once."""
+    if value is None:
+        return ()
+    return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else (value,)
 
 
 def load(connection: apsw.Connection, name: str) -> Declared:

@@ -35,10 +35,13 @@ class SqliteRecords:
         order: str = "key",
         after: str | None = None,
         limit: int = 100,
+        offset: int = 0,
     ) -> list[Record]:
         """Return records in the order of a declared field (those without it last) or key."""
         found: list[Record] = await self._run(
-            lambda connection: find_records(connection, load(connection, collection), where, order, after, limit)
+            lambda connection: find_records(
+                connection, load(connection, collection), where, order, after, (limit, offset)
+            )
         )
         return found
 
@@ -64,7 +67,12 @@ def _get(connection: apsw.Connection, collection: str, key: str) -> Record | Non
 
 
 def find_records(
-    connection: apsw.Connection, declared: Declared, where: Sequence[Where], order: str, after: str | None, limit: int
+    connection: apsw.Connection,
+    declared: Declared,
+    where: Sequence[Where],
+    order: str,
+    after: str | None,
+    page: tuple[int, int],
 ) -> list[Record]:
     down, field = order.startswith("-"), order.removeprefix("-")
     conditions, values = _conditions(declared, where)
@@ -76,14 +84,16 @@ def find_records(
     text = " AND ".join(["r.collection=?", *conditions])
     direction = "DESC" if down else "ASC"
     if field == "key":
-        sql = f"SELECT r.key, r.value, r.revision FROM record r WHERE {text} ORDER BY r.key {direction} LIMIT ?"
-        return [_record(*row) for row in fetch(connection, sql, (declared.id, *values, limit))]
+        sql = (
+            f"SELECT r.key, r.value, r.revision FROM record r WHERE {text} ORDER BY r.key {direction} LIMIT ? OFFSET ?"
+        )
+        return [_record(*row) for row in fetch(connection, sql, (declared.id, *values, *page))]
     sql = (
         "SELECT r.key, r.value, r.revision FROM record r "
         "LEFT JOIN record_field o ON o.collection=r.collection AND o.field=? AND o.key=r.key "
-        f"WHERE {text} ORDER BY o.value IS NULL, o.value {direction}, r.key LIMIT ?"
+        f"WHERE {text} ORDER BY o.value IS NULL, o.value {direction}, r.key LIMIT ? OFFSET ?"
     )
-    return [_record(*row) for row in fetch(connection, sql, (_number(declared, field), declared.id, *values, limit))]
+    return [_record(*row) for row in fetch(connection, sql, (_number(declared, field), declared.id, *values, *page))]
 
 
 def _conditions(declared: Declared, where: Sequence[Where]) -> tuple[list[str], list[Any]]:
@@ -91,6 +101,10 @@ def _conditions(declared: Declared, where: Sequence[Where]) -> tuple[list[str], 
     values: list[Any] = []
     for one in where:
         comparison, operands = _comparison(one)
+        if one.field == "key":
+            conditions.append(comparison.replace("value", "r.key"))
+            values += operands
+            continue
         conditions.append(f"r.key IN (SELECT key FROM record_field WHERE collection=? AND field=? AND {comparison})")
         values += (declared.id, _number(declared, one.field), *operands)
     return conditions, values

@@ -103,3 +103,25 @@ async def test_an_interrupted_staging_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(RuntimeError):
         await store.blobs.stage(broken())
+
+
+async def test_a_staged_blob_that_is_discarded_cannot_be_attached(store: Store) -> None:
+    ref = await store.blobs.stage(chunks(DATA))
+    await store.blobs.discard(ref.id)
+    with pytest.raises(StoreError):
+        await store.commit((), (), [BlobChange(ref.id, attach=True)])
+
+
+async def test_an_attached_blob_cannot_be_discarded(store: Store) -> None:
+    ref = await attached(store)
+    await store.blobs.discard(ref.id)
+    assert await read(store, ref.id) == DATA
+
+
+async def test_an_attached_blob_may_become_that_of_a_patient(store: Store) -> None:
+    ref = await attached(store)
+    await store.commit((), (), [BlobChange(ref.id, attach=True, patient="p1")])
+    await store.commit((), (), [BlobChange(ref.id, attach=True, patient="p2")])
+    assert await store.blobs.of_patient("p1") == []
+    assert await store.blobs.of_patient("p2") == [ref.id]
+    assert await read(store, ref.id) == DATA

@@ -207,3 +207,27 @@ async def test_a_value_that_was_read_cannot_change_the_record(store: Store) -> N
     record.value["name"] = "changed"  # type: ignore[index]
     again = await store.records.get("auth.tokens", "k1")
     assert again is not None and again.value["name"] == "anna"
+
+
+async def test_a_list_is_several_values_of_a_field(store: Store) -> None:
+    await filled(store)
+    await store.commit((), [put("k5", name=["berta", "b"], age=[1, 2, 2])])
+    assert await keys(store, Where("name", "prefix", "bert")) == ["k2", "k5"]
+    assert await keys(store, Where("age", "=", 2)) == ["k5"]
+    await store.commit((), [put("k5", name=["c"])])
+    assert await keys(store, Where("age", "=", 2)) == []
+
+
+async def test_the_key_is_a_field_too(store: Store) -> None:
+    await filled(store)
+    await store.commit((), [put("l1"), put("k31")])
+    assert await keys(store, Where("key", "prefix", "k3")) == ["k3", "k31"]
+    assert await keys(store, Where("key", "in", ["k2", "l1"]), Where("age", "=", 25)) == ["k2"]
+    assert await keys(store, Where("key", ">", "k4")) == ["l1"]
+
+
+async def test_an_offset_leaves_out_the_first(store: Store) -> None:
+    await filled(store)
+    assert await keys(store, offset=1, limit=2) == ["k2", "k3"]
+    assert await keys(store, order="-name", offset=3, limit=5) == ["k4"]
+    assert await keys(store, Where("age", ">", 1), order="age", offset=1) == ["k1", "k3"]
