@@ -8,8 +8,11 @@ MANIFEST = Manifest(
     version="1.0.0",
     module="fhir_ai.plugin",
     summary="Published scores, triage, risk, models with cards, laboratory anomalies, clinical text.",
-    hooks=("register_conformance", "register_operations"),
+    hooks=(
+        "on_stop", "register_collections", "register_commands", "register_conformance", "register_operations",
+        "register_scopes",
+    ),
     settings=AiSettings,
-    scopes=("system/*.rs",),
+    scopes=("system/*.rs", "system/Device.c", "system/DocumentReference.c"),
     extra="fhir-server[ai]",
-)
+)  # fmt: skip

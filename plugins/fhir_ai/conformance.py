@@ -3,8 +3,9 @@
 from importlib.resources import files
 from typing import Any
 
+from fhir_ai.findings.diagnose_output import SUPPORT, SUPPORTS
+from fhir_ai.findings.table import measures, signs
 from fhir_ai.inputs.tables import INPUTS
-from fhir_ai.models import MODELS
 from fhir_ai.operations.making import HOME, SCORE
 from fhir_ai.operations.triage_output import ACTIONS, ACUITY
 from fhir_ai.scores import SCORES
@@ -14,10 +15,9 @@ from fhir_server.plugin_api import decode
 
 def code_systems() -> list[dict[str, Any]]:
     """Return them all."""
-    inputs = {name: each.title for name, each in VOCABULARY.items()}
+    inputs = {name: each.title for name, each in (VOCABULARY | signs() | measures()).items()}
     answers = {code: code for each in VOCABULARY.values() for code in each.codes} | {"true": "yes", "false": "no"}
     scores = {name: score.title for name, score in SCORES.items()}
-    scores |= {name: model.manifest.title for name, model in MODELS.items()}
     acuities = {"data-required" if code is None else str(code): text for code, text in ACTIONS.items()}
     return [
         _observation_values(),
@@ -25,6 +25,7 @@ def code_systems() -> list[dict[str, Any]]:
         _system(SCORE, "Score", scores),
         _system(f"{HOME}/CodeSystem/maternal-alert", "MaternalAlert", {"maternal-warning": "Maternal warning"}),
         _system(ACUITY, "TriageAcuity", acuities),
+        _system(SUPPORT, "DiagnoseSupport", {**SUPPORTS, "likelihood-ratios": "Criteria and likelihood ratios"}),
     ]
 
 

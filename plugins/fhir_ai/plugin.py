@@ -4,10 +4,25 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.conformance import code_systems
+from fhir_ai.findings.diagnose import diagnose_support
 from fhir_ai.operations.maternal import maternal_assess
 from fhir_ai.operations.risk import risk_assess
 from fhir_ai.operations.triage import triage
-from fhir_server.plugin_api import Operation, OperationFacts, decode, facts_of, hookimpl
+from fhir_ai.registry import operations as registry
+from fhir_ai.registry.commands import command
+from fhir_ai.registry.recorder import PREDICTIONS, Recorder
+from fhir_ai.registry.records import ALIASES, VERSIONS
+from fhir_server.plugin_api import (
+    Collection,
+    Command,
+    Host,
+    Operation,
+    OperationFacts,
+    ScopeWords,
+    decode,
+    facts_of,
+    hookimpl,
+)  # fmt: skip
 
 
 @hookimpl
@@ -15,8 +30,12 @@ def register_operations() -> list[Operation]:
     """Add triage, risk and the assessment of pregnancies."""
     return [
         Operation(_own("triage"), triage, "Acuity by NEWS2 bands, red flags and maternal criteria, each rule named."),
+        Operation(
+            _findings("diagnose-support"), diagnose_support, "What findings speak for, ranked, with the evidence."
+        ),
         Operation(_own("maternal-assess"), maternal_assess, "Maternal warning criteria, with an alert if one is met."),
         Operation(_own("risk-assess"), risk_assess, "Published scores of a patient, and why the others do not hold."),
+        *registry.operations(),
     ]
 
 
@@ -26,5 +45,35 @@ def register_conformance() -> list[dict[str, Any]]:
     return code_systems()
 
 
+@hookimpl
+def register_collections() -> list[Collection]:
+    """Keep the registry of models, and what they said."""
+    return [VERSIONS, ALIASES, PREDICTIONS]
+
+
+@hookimpl
+def register_scopes() -> list[ScopeWords]:
+    """Add the scope of who decides which models serve."""
+    return registry.SCOPES
+
+
+@hookimpl
+def register_commands() -> list[Command]:
+    """Add `fhir-server models`."""
+    return [command()]
+
+
+@hookimpl
+async def on_stop(host: Host) -> None:
+    """Keep what models said a moment ago."""
+    recorder: Recorder | None = host.shared.get("recorder")
+    if recorder is not None:
+        await recorder.flush()
+
+
 def _own(name: str) -> OperationFacts:
     return facts_of(decode(files("fhir_ai.operations").joinpath(f"{name}.json").read_bytes()))
+
+
+def _findings(name: str) -> OperationFacts:
+    return facts_of(decode(files("fhir_ai.findings").joinpath(f"{name}.json").read_bytes()))

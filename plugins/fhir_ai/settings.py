@@ -15,8 +15,12 @@ class AiSettings(BaseModel):
 
     models: bool = Field(True, description="Whether models compute at all; scores and red flags stay when they do not.")
     model_timeout: float = Field(0.25, gt=0, description="Seconds that one prediction of a model may take.")
+    model_keys: tuple[str, ...] = Field(
+        (), description="Public keys (Ed25519, raw, in base64) whose models may be registered beside the shipped ones."
+    )
     triage_hours: Hours = Field(72, description="Hours of observations that a triage reads; what is older is missing.")
     symptom_hours: Hours = Field(24, description="Hours for which an active Condition is a symptom of now in triage.")
+    finding_hours: Hours = Field(168, description="Hours for which a recorded symptom or sign counts in $diagnose-support.")
     triage_waits: tuple[Minutes, Minutes, Minutes, Minutes, Minutes] = Field(
         (0, 10, 60, 120, 240), description="Longest waits in minutes of acuity 1 to 5; ours, for the site to set."
     )

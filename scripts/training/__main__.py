@@ -12,7 +12,7 @@ from typing import Any
 from scripts.training import plots, support2
 from scripts.training.card import card, thresholds
 from scripts.training.gate import admit
-from scripts.training.pages import page
+from fhir_ai.models.page import page
 from scripts.training.support2 import COLUMNS, Column, Patients
 from scripts.training.train import Trained, fit, split
 

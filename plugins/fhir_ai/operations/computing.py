@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fhir_ai.inputs import Finder, Found
+from fhir_ai.models import Model
 from fhir_ai.scores.score import Implausible, Result, Score, Value, run
 from fhir_server.plugin_api import BadValue
 
@@ -16,7 +17,7 @@ AMISS: Final = frozenset(("stale", "implausible", "unit", "contradictory"))
 class Computed:
     """A score with its result and what it was made of. amiss: inputs that it did without, and why.
 
-    model_version: of a learned model; empty for a published score.
+    model_version: of a learned model; empty for a published score. model: that version; canary: it is not the champion.
     """
 
     score: Score
@@ -24,16 +25,22 @@ class Computed:
     found: Mapping[str, Found]
     amiss: tuple[Found, ...]
     model_version: str = ""
+    model: Model | None = None
+    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A score not computed. code: not-applicable, missing (an input), implausible (a result), unavailable, or off."""
+    """A score not computed. code: not-applicable, missing (an input), implausible (a result), unavailable, or off.
+
+    instead: published scores that answer in the place of a model that cannot.
+    """
 
     score: Score
     code: str
     because: str
     inputs: tuple[Found, ...] = ()
+    instead: tuple[str, ...] = ()
 
 
 def chosen(horizons: Mapping[str, float], names: Iterable[str], horizon: float | None) -> list[str]:

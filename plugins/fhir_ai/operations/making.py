@@ -4,6 +4,7 @@ Label: https://terminology.hl7.org/CodeSystem-v3-ObservationValue.html (AIAST).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_server.plugin_api import PluginContext, Resource, instant
@@ -61,22 +62,34 @@ def concept(text: str, *codings: tuple[str, str]) -> dict[str, Any]:
 
 
 async def stored(
-    ctx: PluginContext, name: str, made: Sequence[dict[str, Any]], sources: Sequence[Mapping[str, str]]
+    ctx: PluginContext,
+    name: str,
+    made: Sequence[dict[str, Any]],
+    sources: Sequence[Mapping[str, str]],
+    cards: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Store outputs with their Device and one Provenance, all or nothing, as the caller; return them as stored."""
-    urns = [f"urn:uuid:{ctx.new_id()}" for _ in range(len(made) + 2)]
-    machine = device(name)
+    """Store outputs with a Provenance for each Device that made some, all or nothing, as the caller.
+
+    Outputs that name the Device of a model as their author keep it; the Device `name` of published rules is the author
+    of the rest, and is stored with them. cards: the card of each model's Device, by reference.
+    """
+    urns = [f"urn:uuid:{ctx.new_id()}" for _ in made]
+    rules = f"urn:uuid:{ctx.new_id()}"
+    outputs = [_authored(each, rules) for each in made]
+    by_device: dict[str, list[str]] = {}
+    for urn, each in zip(urns, outputs, strict=True):
+        by_device.setdefault(_author_of(each), []).append(urn)
     exists = f"identifier={_DEVICES}|{name}-{VERSION}"
-    entries = [_entry(urns[0], machine, exists)]
-    entries += [_entry(urn, _authored(each, urns[0]), "") for urn, each in zip(urns[1:], made, strict=False)]
-    provenance = _provenance(ctx, urns, sources)
-    bundle = {
-        "resourceType": "Bundle",
-        "type": "transaction",
-        "entry": [*entries, _entry(urns[-1], provenance, "")],
-    }
+    machines = [_entry(rules, device(name), exists)] if rules in by_device else []
+    provenances = [
+        _entry(f"urn:uuid:{ctx.new_id()}", _provenance(ctx, who, targets, sources, cards.get(who, "")), "")
+        for who, targets in by_device.items()
+    ]
+    entries = [_entry(urn, each, "") for urn, each in zip(urns, outputs, strict=True)]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [*machines, *entries, *provenances]}
     answer = await ctx.client.transaction(bundle)
-    return [entry["resource"] for entry in answer["entry"][1:-1]]
+    first = len(machines)
+    return [entry["resource"] for entry in answer["entry"][first : first + len(made)]]
 
 
 def _entry(urn: str, resource: Mapping[str, Any], exists: str) -> dict[str, Any]:
@@ -85,24 +98,40 @@ def _entry(urn: str, resource: Mapping[str, Any], exists: str) -> dict[str, Any]
 
 
 def _authored(resource: dict[str, Any], urn: str) -> dict[str, Any]:
-    """Name the stored Device where R4 lets a Device be the author."""
-    key = {"Flag": "author", "CommunicationRequest": "sender"}.get(resource["resourceType"], "performer")
+    """Name the stored Device where R4 lets a Device be the author, unless that of a model is named."""
+    key = _author_key(resource)
+    if str(resource.get(key, {}).get("reference", "")).startswith("Device/"):
+        return resource
     return {**resource, key: {"reference": urn}}
 
 
-def _provenance(ctx: PluginContext, urns: Sequence[str], sources: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _author_key(resource: Mapping[str, Any]) -> str:
+    return {"Flag": "author", "DetectedIssue": "author", "CommunicationRequest": "sender"}.get(str(resource["resourceType"]), "performer")
+
+
+def _author_of(resource: Mapping[str, Any]) -> str:
+    return str(resource[_author_key(resource)]["reference"])
+
+
+def _provenance(
+    ctx: PluginContext, device: str, targets: Sequence[str], sources: Sequence[Mapping[str, str]], card: str
+) -> dict[str, Any]:
+    """Return the Provenance of what a Device made: AI-Provenance, with the card that a model is derived from."""
     caller = ctx.caller
     who = {"reference": caller.subject} if caller.subject else {"display": caller.name or "not named"}
+    entities: list[dict[str, Any]] = [{"role": "source", "what": dict(source)} for source in sources]
+    if card:
+        entities.append({"role": "derivation", "what": {"reference": card}})
     return {
         "resourceType": "Provenance",
         "meta": {"security": [dict(AIAST)]},
-        "target": [{"reference": urn} for urn in urns[1:-1]],
+        "target": [{"reference": urn} for urn in targets],
         "recorded": instant(ctx.now()),
         "reason": [{"coding": [dict(AIAST)]}],
         "agent": [
-            {"role": [{"text": "Artificial-Intelligence"}], "who": {"reference": urns[0]}, "onBehalfOf": who},
+            {"role": [{"text": "Artificial-Intelligence"}], "who": {"reference": device}, "onBehalfOf": who},
         ],
-        **_full({"entity": [{"role": "source", "what": dict(source)} for source in sources]}),
+        **_full({"entity": entities}),
     }
 
 

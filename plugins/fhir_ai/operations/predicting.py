@@ -1,12 +1,14 @@
 """Predicting: learned models beside the scores, each within its cohort, or why it was not asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from fhir_ai.inputs import Finder
+from fhir_ai.inputs import Finder, Found
 from fhir_ai.models import MODELS, Model, NotComputed, Prediction
 from fhir_ai.operations.computing import AMISS, Computed, Left
+from fhir_ai.registry import Serving
+from fhir_ai.scores import SCORES
 from fhir_ai.scores.score import Input, Result, Score, Values
 from fhir_ai.scores.vocabulary import VOCABULARY
 from fhir_ai.settings import AiSettings
@@ -18,7 +20,7 @@ _CODES: Final[Mapping[str, str]] = {"cohort": "not-applicable", "input": "missin
 
 def model_inputs(model: Model) -> tuple[Input, ...]:
     """Return what a model is asked with, as inputs that are found in a record; measurements count for a day."""
-    found = [INPATIENT]
+    found = [INPATIENT] if model.manifest.setting == "inpatient" else []
     for each in model.manifest.features:
         known = VOCABULARY.get(each.name)
         if known is not None:
@@ -30,23 +32,44 @@ def model_inputs(model: Model) -> tuple[Input, ...]:
     return tuple(found)
 
 
-OWN_INPUTS: Final = frozenset(each.name for model in MODELS.values() for each in model_inputs(model))
-"""Names that callers may state for models, beyond those of the vocabulary."""
+def inputs_with_fallback(model: Model) -> tuple[Input, ...]:
+    """Return the inputs of a model, and of the scores that answer in its place."""
+    instead = [SCORES[name] for name in model.manifest.fallback if name in SCORES]
+    return (*model_inputs(model), *(each for score in instead for each in score.inputs))
 
 
-async def predict(model: Model, finder: Finder, settings: AiSettings) -> Computed | Left:
-    """Ask one model, as far as it may be asked."""
-    score = _as_score(model)
+def own_inputs(models: Iterable[Model]) -> frozenset[str]:
+    """Return the names that callers may state for models, beyond those of the vocabulary."""
+    return frozenset(each.name for model in models for each in model_inputs(model))
+
+
+OWN_INPUTS: Final = own_inputs(MODELS.values())
+"""The same, of the models that came with the server."""
+
+
+async def predict(serving: Serving, name: str, patient: str, finder: Finder, settings: AiSettings) -> Computed | Left:
+    """Ask the version of a model that serves a patient (logical id; empty for one outside of the record)."""
+    champion = serving.models[name]
     if not settings.models:
-        return Left(score, "off", "learned models are switched off; published scores and red flags stay")
-    found = {each.name: finder.find(each) for each in score.inputs}
+        said = "learned models are switched off; published scores and red flags stay"
+        return Left(_as_score(champion), "off", said)
+    found = {each.name: finder.find(each) for each in model_inputs(champion)}
     values: Values = {name: each.value for name, each in found.items() if each.value is not None}
-    said = await model.ask(values, settings.model_timeout)
-    if isinstance(said, NotComputed):
-        at_fault = tuple(each for each in found.values() if each.name == said.input)
-        return Left(score, _CODES.get(said.kind, "unavailable"), said.reason, at_fault)
+    answer = await serving.ask(name, patient, values, settings.model_timeout)
+    score = _as_score(answer.model)
+    if isinstance(answer.said, NotComputed):
+        return _left(score, answer.said, found, answer.model.manifest.fallback)
     amiss = tuple(each for each in found.values() if each.state in AMISS)
-    return Computed(score, _result(said), found, amiss, model_version=f"{said.version}, sha256 {said.sha256[:12]}")
+    version = f"{answer.said.version}, sha256 {answer.said.sha256[:12]}"
+    return Computed(score, _result(answer.said), found, amiss, version, answer.model, canary=answer.role == "canary")
+
+
+def _left(score: Score, said: NotComputed, found: Mapping[str, Found], fallback: tuple[str, ...]) -> Left:
+    at_fault = tuple(each for each in found.values() if each.name == said.input)
+    if said.kind != "unavailable" or not fallback:
+        return Left(score, _CODES.get(said.kind, "unavailable"), said.reason, at_fault)
+    titles = " and ".join(SCORES[name].title for name in fallback if name in SCORES)
+    return Left(score, "unavailable", f"{said.reason}; published scores in its place: {titles}", at_fault, fallback)
 
 
 def _as_score(model: Model) -> Score:

@@ -5,12 +5,14 @@ from typing import Any
 from fhir_ai.inputs import Finder, Record
 from fhir_ai.inputs.cache import cached, with_given
 from fhir_ai.inputs.record import Wanted
-from fhir_ai.models import MODELS, Model
+from fhir_ai.models import Model
 from fhir_ai.operations.asked import Asked, asked
 from fhir_ai.operations.computing import Computed, Left, chosen, compute
 from fhir_ai.operations.making import stored
-from fhir_ai.operations.predicting import INPATIENT, OWN_INPUTS, model_inputs, predict
+from fhir_ai.operations.predicting import INPATIENT, inputs_with_fallback, own_inputs, predict
 from fhir_ai.operations.risk_output import NAME, assessment
+from fhir_ai.registry import Serving, serving_of
+from fhir_ai.registry.machines import machine, machine_of
 from fhir_ai.scores import SCORES
 from fhir_ai.scores.score import Input
 from fhir_ai.settings import AiSettings
@@ -28,33 +30,56 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     horizon = call.inputs.one("horizon")
     if horizon is not None and horizon <= 0:
         raise BadValue("the horizon is a number of days above zero", expression="horizon")
-    names = chosen(_horizons(), map(str, call.inputs.many("model")), None if horizon is None else float(horizon))
-    whom = await asked(ctx, call, OWN_INPUTS)
-    models = [MODELS[name] for name in names if name in MODELS]
+    serving = await serving_of(ctx)
+    names = chosen(horizons(serving), map(str, call.inputs.many("model")), None if horizon is None else float(horizon))
+    models = {name: serving.models[name] for name in names if name in serving.models}
+    whom = await asked(ctx, call, own_inputs(models.values()))
     scores = [SCORES[name] for name in names if name in SCORES]
-    inputs = [*(each for score in scores for each in score.inputs), *(i for m in models for i in model_inputs(m))]
+    inputs = [
+        *(each for score in scores for each in score.inputs),
+        *(each for model in models.values() for each in inputs_with_fallback(model)),
+    ]
     record = await record_for(ctx, whom, inputs, settings)
-    finder = Finder(record, {"region": settings.region, **await _stay(ctx, whom, models, settings), **whom.given})
+    stay = await _stay(ctx, whom, list(models.values()), settings)
+    finder = Finder(record, {"region": settings.region, **stay, **whom.given})
     outcomes = [compute(score, finder, second_hand=settings.second_hand) for score in scores]
-    outcomes += [await predict(model, finder, settings) for model in models]
-    done = [each for each in outcomes if isinstance(each, Computed)]
-    made = [assessment(ctx, whom.patient, each) for each in done]
-    if whom.persist and made:
-        made = await stored(ctx, NAME, made, basis_of(made))
+    outcomes += await asked_models(serving, list(models), str(whom.patient.get("id", "")), finder, settings)
+    made = await _made(ctx, whom, [each for each in outcomes if isinstance(each, Computed)])
     left = [("not-computed", left_out(each)) for each in outcomes if isinstance(each, Left)]
     notes = [("note", text) for text in _notes(record, settings)]
     return Outputs([*(("risk", each) for each in made), *left, *notes])
 
 
-def _horizons() -> dict[str, float]:
+def horizons(serving: Serving) -> dict[str, float]:
+    """Return the days that each score and each model about a risk is about, by name."""
     return {name: score.horizon for name, score in SCORES.items()} | {
-        name: model.manifest.horizon for name, model in MODELS.items()
+        name: serving.models[name].manifest.horizon for name in serving.of_kind("risk")
     }
+
+
+async def asked_models(
+    serving: Serving, names: list[str], patient: str, finder: Finder, settings: AiSettings
+) -> list[Computed | Left]:
+    """Ask models; where one cannot answer, the published scores that it names do."""
+    found = [await predict(serving, name, patient, finder, settings) for name in names]
+    instead = dict.fromkeys(name for each in found if isinstance(each, Left) for name in each.instead)
+    scores = [SCORES[name] for name in instead if name in SCORES]
+    return [*found, *(compute(score, finder, second_hand=settings.second_hand) for score in scores)]
+
+
+async def _made(ctx: PluginContext, whom: Asked, done: list[Computed]) -> list[dict[str, Any]]:
+    """Return the assessments; stored, where the caller wants that, with the Device of each model."""
+    if not (whom.persist and done):
+        return [assessment(ctx, whom.patient, each, machine(each.model) if each.model else None) for each in done]
+    machines = {each.score.name: await machine_of(ctx, each.model) for each in done if each.model is not None}
+    made = [assessment(ctx, whom.patient, each, machines.get(each.score.name)) for each in done]
+    cards = {each.device: each.card for each in machines.values()}
+    return await stored(ctx, NAME, made, basis_of(made), cards)
 
 
 async def _stay(ctx: PluginContext, whom: Asked, models: list[Model], settings: AiSettings) -> dict[str, bool]:
     """Say whether the patient is in hospital now, where a model asks for that."""
-    if not models or not settings.models:
+    if not settings.models or not any(model.manifest.setting == "inpatient" for model in models):
         return {}
     now = [("patient", f"Patient/{whom.patient['id']}"), ("status", "in-progress"), ("class", "IMP,ACUTE,NONAC")]
     return {INPATIENT.name: await ctx.client.count("Encounter", now) > 0}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fhir_ai.operations.computing import Computed
 from fhir_ai.operations.making import SCORE, VERSION, about, author, concept, labelled, references
+from fhir_ai.registry.resources import MODEL, Machine
 from fhir_ai.scores.score import Contribution, Result
 from fhir_server.plugin_api import PluginContext, Resource, instant
 
@@ -19,18 +20,18 @@ _SAME: Final = {"intermediate": "moderate", "medium": "moderate"}
 _CENT: Final = Decimal("0.01")
 
 
-def assessment(ctx: PluginContext, patient: Resource, done: Computed) -> dict[str, Any]:
-    """Return the RiskAssessment of a score."""
+def assessment(ctx: PluginContext, patient: Resource, done: Computed, machine: Machine | None = None) -> dict[str, Any]:
+    """Return the RiskAssessment of a score, or of a model, which is its author then."""
     score, result = done.score, done.result
     return labelled(
         {
             "resourceType": "RiskAssessment",
             "status": "preliminary" if done.amiss else "final",
-            "method": concept(f"{score.title}, version {done.model_version or VERSION}", (SCORE, score.name)),
+            "method": concept(f"{score.title}, version {done.model_version or VERSION}", (SCORE if done.model is None else MODEL, score.name)),
             "code": concept(score.outcome or score.title),
             "subject": about(patient),
             "occurrenceDateTime": instant(ctx.now()),
-            "performer": author(NAME),
+            "performer": author(NAME) if machine is None else machine.author(),
             "basis": references(each.reference for each in done.found.values() if each.value is not None),
             "prediction": [_prediction(ctx, done)],
             "note": [{"text": text} for text in _notes(done, result)],
@@ -86,6 +87,8 @@ def _notes(done: Computed, result: Result) -> list[str]:
     score = done.score
     kind = "A learned model" if done.model_version else "A published score"
     said = [f"{score.title} is {_value(result)}. {kind}, not a diagnosis."]
+    if done.canary:
+        said.append("A challenger on trial, shown to a share of the patients; not the champion of this model.")
     said += [_contribution(part, result) for part in result.contributions]
     assumed = [each.title for each in done.found.values() if each.state == "assumed" and each.value is False]
     if assumed:
