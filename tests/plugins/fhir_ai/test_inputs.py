@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from fhir_ai.inputs.newest import Newest
+
 from fhir_server.model.json import encode
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import call, condition, measured, person, store, store_all, vitals
