@@ -15,7 +15,8 @@ from fhir_server.plugin_api import decode
 
 def code_systems() -> list[dict[str, Any]]:
     """Return them all."""
-    inputs = {name: each.title for name, each in (VOCABULARY | signs() | measures()).items()}
+    inputs = {name: each.title for name, each in {**VOCABULARY, **measures()}.items()}
+    inputs |= {key: sign.title for key, sign in signs().items()}
     answers = {code: code for each in VOCABULARY.values() for code in each.codes} | {"true": "yes", "false": "no"}
     scores = {name: score.title for name, score in SCORES.items()}
     acuities = {"data-required" if code is None else str(code): text for code, text in ACTIONS.items()}
@@ -25,7 +26,14 @@ def code_systems() -> list[dict[str, Any]]:
         _system(SCORE, "Score", scores),
         _system(f"{HOME}/CodeSystem/maternal-alert", "MaternalAlert", {"maternal-warning": "Maternal warning"}),
         _system(ACUITY, "TriageAcuity", acuities),
-        _system(SUPPORT, "DiagnoseSupport", {**SUPPORTS, "likelihood-ratios": "Criteria and likelihood ratios"}),
+        _system(
+            SUPPORT,
+            "DiagnoseSupport",
+            {
+                **{str(key): said for key, said in SUPPORTS.items()},
+                "likelihood-ratios": "Criteria and likelihood ratios",
+            },
+        ),
     ]
 
 

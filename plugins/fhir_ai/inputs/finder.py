@@ -79,6 +79,14 @@ class Finder:
             return Found(wanted.name, wanted.title, "assumed", wanted.default, said)
         return Found(wanted.name, wanted.title, "missing", because="it is not recorded")
 
+    def series(self, wanted: Input) -> list[Found]:
+        """Return all values of a measurement that can be read, of any age, the newest first; those given before."""
+        stated = [self._stated(wanted)] if wanted.name in self._given else []
+        place = PLACES.get(wanted.name)
+        keys = [(INPUTS, wanted.name), *((LOINC, code) for code in (place.codes if place else ()))]
+        points = sorted((point for key in keys for point in self._points.get(key, ())), key=lambda each: -each.at)
+        return [each for each in (*stated, *(self._read(wanted, point) for point in points)) if each.state == "found"]
+
     def _stated(self, wanted: Input) -> Found:
         value = self._given[wanted.name]
         try:

@@ -1,6 +1,6 @@
 """Asked: whom a call is about, and what it says beyond the record."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ _TYPES = frozenset(("Observation", "Condition", "MedicationRequest", "Medication
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whom a call is about. stored: they are in the record. given: inputs by name; symptoms: keys, or `system|code`.
+    """Whom a call is about. stored: they are in the record. given: inputs by name; symptoms: keys, or `system|code`;
+    absent: the same, of those that were looked for and are not there.
 
     resources: Observations and the like that came with the call.
     """
@@ -23,6 +24,7 @@ class Asked:
     stored: bool = True
     given: Mapping[str, Any] = field(default_factory=dict)
     symptoms: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     resources: tuple[Resource, ...] = ()
     persist: bool = False
 
@@ -36,8 +38,12 @@ class Asked:
         return {type_: self.of_type(type_) for type_ in _TYPES} if self.resources else {}
 
 
-async def asked(ctx: PluginContext, call: Call, own: frozenset[str] = frozenset()) -> Asked:
-    """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk); `own` inputs are of models.
+async def asked(
+    ctx: PluginContext, call: Call, own: frozenset[str] = frozenset(), signs: Container[str] = SYMPTOMS
+) -> Asked:
+    """Read a call at the level of a Patient, of an Encounter, or of the system (a kiosk).
+
+    own: inputs beyond the vocabulary. signs: keys of the symptoms that are known.
 
     Raises:
         NotFound: there is no such patient that the caller may see.
@@ -46,22 +52,26 @@ async def asked(ctx: PluginContext, call: Call, own: frozenset[str] = frozenset(
     inputs, persist = call.inputs, bool(call.inputs.one("persist", False))
     if persist and call.request.method == "GET":
         raise MethodNotAllowed("persist=true changes the record; POST it", expression="persist")
-    given, symptoms = _given(inputs, own), _symptoms(inputs)
+    given, symptoms, absent = (
+        _given(inputs, own),
+        _symptoms(inputs, "symptom", signs),
+        _symptoms(inputs, "absent", signs),
+    )
     resources = tuple(_resources(ctx, inputs))
     if call.request.type == "Encounter":
         encounter = await ctx.client.read("Encounter", str(call.request.id))
         patient = await _subject(ctx, encounter)
-        return Asked(patient, encounter, True, given, symptoms, resources, persist)
+        return Asked(patient, encounter, True, given, symptoms, absent, resources, persist)
     if call.request.type == "Patient":
         patient = await ctx.client.read("Patient", str(call.request.id))
-        return Asked(patient, None, True, given, symptoms, resources, persist)
+        return Asked(patient, None, True, given, symptoms, absent, resources, persist)
     patients = [each for each in resources if each.get("resourceType") == "Patient"]
     if len(patients) != 1:
         raise BadRequest(f"$triage of the system needs one Patient; {len(patients)} came", expression="resource")
     if persist:
         raise BadRequest("only the triage of a patient of the record can be stored", expression="persist")
     patient = {key: value for key, value in patients[0].items() if key != "id"}
-    return Asked(patient, None, False, given, symptoms, resources, False)
+    return Asked(patient, None, False, given, symptoms, absent, resources, False)
 
 
 async def _subject(ctx: PluginContext, encounter: Resource) -> Resource:
@@ -85,13 +95,13 @@ def _given(inputs: Inputs, own: frozenset[str]) -> dict[str, Any]:
     return found
 
 
-def _symptoms(inputs: Inputs) -> tuple[str, ...]:
-    known = tuple(str(each) for each in inputs.many("symptom"))
+def _symptoms(inputs: Inputs, name: str, signs: Container[str]) -> tuple[str, ...]:
+    known = tuple(str(each) for each in inputs.many(name))
     for each in known:
-        if "|" not in each and each not in SYMPTOMS:
+        if "|" not in each and each not in signs:
+            some = ", ".join(sorted(signs)) if isinstance(signs, Iterable) else ""
             raise BadValue(
-                f"{each[:60]!r} is no symptom that is known; give system|code, or one of {', '.join(sorted(SYMPTOMS))}",
-                expression="symptom",
+                f"{each[:60]!r} is no symptom that is known; give system|code, or one of {some}", expression=name
             )
     return known
 

@@ -106,7 +106,8 @@ def _authored(resource: dict[str, Any], urn: str) -> dict[str, Any]:
 
 
 def _author_key(resource: Mapping[str, Any]) -> str:
-    return {"Flag": "author", "DetectedIssue": "author", "CommunicationRequest": "sender"}.get(str(resource["resourceType"]), "performer")
+    keys = {"Flag": "author", "DetectedIssue": "author", "CommunicationRequest": "sender"}
+    return keys.get(str(resource["resourceType"]), "performer")
 
 
 def _author_of(resource: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""What findings speak for: `$diagnose-support` by published likelihood ratios, `$lab-anomaly` by ranges and changes."""
