@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from fhir_server.audit.events import Event
     from fhir_server.auth.mask import Mask
     from fhir_server.definitions import Definitions, OperationFacts
     from fhir_server.errors import Issue
@@ -181,9 +183,16 @@ class Auditor(Protocol):
     """Records what a caller does."""
 
     async def watch(
-        self, ctx: Context, request: FhirRequest, handler: Callable[[Context, FhirRequest], Awaitable[FhirResponse]], /
-    ) -> FhirResponse:
-        """Run a request and record what came of it."""
+        self, ctx: Context, request: FhirRequest, handler: Callable[[Context, FhirRequest], Awaitable[FhirResponse]], /,
+        *, quiet: bool = False,
+    ) -> FhirResponse:  # fmt: skip
+        """Run a request and record what came of it; `quiet`: only where it was refused or failed."""
+
+    def acting(self, address: str) -> AbstractContextManager[None]:
+        """Have what is written within recorded as the caller's, where no request is under way."""
+
+    def note(self, event: Event, address: str = "") -> None:
+        """Record an event that sums up several requests of the caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ async def _answered(host: Host, route: Route | Page, http: Request, settings: Se
         return FhirResponse(answers[-1].status)
 
     if ctx.auditor is not None and not route.public:
-        await ctx.auditor.watch(ctx, request, run)
+        await ctx.auditor.watch(ctx, request, run, quiet=getattr(route, "sums_up", False))
     else:
         await run(ctx, request)
     return _response(answers[-1], settings)

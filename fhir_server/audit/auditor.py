@@ -1,6 +1,7 @@
 """Auditor: watches the requests of one caller, so that each leaves one event, and a write one for each resource."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -53,8 +54,33 @@ class Auditor:
         self._from: tuple[str, tuple[str, tuple[str, ...]]] | None = None
         """Where the caller was last, and what rows say of them there."""
 
-    async def watch(self, ctx: Context, request: FhirRequest, handler: Handler) -> FhirResponse:
-        """Run a request and record what came of it.
+    @contextmanager
+    def acting(self, address: str) -> Iterator[None]:
+        """Have what is written within recorded as the caller's, where no request is under way."""
+        if _trail.get() is not None:
+            yield
+            return
+        before = _trail.set(self._begin(FhirRequest("POST", "transaction", "", address=address or "local")))
+        try:
+            yield
+        finally:
+            _trail.reset(before)
+
+    def note(self, event: Event, address: str = "") -> None:
+        """Record an event that sums up several requests of the caller, whose own were not recorded.
+
+        Raises:
+            Busy: nothing can be recorded any more.
+        """
+        self._recorder.check(self._book)
+        agent = agent_of_caller(self._caller, address)
+        self._recorder.add(self._book, (self._recorder.now(), agent_text(agent), event, own_keys(agent)))
+
+    async def watch(
+        self, ctx: Context, request: FhirRequest, handler: Handler, *, quiet: bool = False
+    ) -> FhirResponse:  # fmt: skip
+        """Run a request and record what came of it; `quiet`: only where it was refused or failed, for the handler sums
+        up the others by `note`.
 
         Raises:
             Busy: nothing can be recorded any more.
@@ -76,7 +102,7 @@ class Auditor:
             raise
         finally:
             _trail.reset(before)
-            if not (trail.written and request.interaction in _WRITES):
+            if not (quiet and status < 400) and not (trail.written and request.interaction in _WRITES):
                 self._add(trail, self._event(trail, status, response))
 
     def around(self, store: Store, commit: "CommitAudited") -> Commit:

@@ -9,11 +9,13 @@ from fhir_server.context import Commit, Context
 from fhir_server.dispatch import run
 from fhir_server.errors import BadRequest, NotFound
 from fhir_server.interactions.search import parsed
+from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import decode, encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.plugin_host.several import Put, Referrers, put_all, referring
+from fhir_server.search.query import EVERYTHING
 from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange
 
 Criteria = str | Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
@@ -199,6 +201,18 @@ class Client:
         ctx = await self._made()
         condition = None if only_if is None else only_if.condition
         return await put_all(ctx, _with(ctx, beside), puts, condition)
+
+    async def sees_all(self, type_: str) -> bool:
+        """Tell whether nothing of a type is hidden from this client."""
+        restriction = (await self._made()).restriction
+        return restriction.may("read", type_) and restriction.visibility.read.of(type_) == EVERYTHING
+
+    async def readable(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
+        """Return the current versions of those that are there and may be read by id; nothing is parsed or recorded."""
+        ctx = await self._made()
+        wanted = [key for key in keys if ctx.restriction.may("read", key.type)]
+        found = await ctx.store.read_many(wanted)
+        return {key: each for key, each in found.items() if not each.deleted and await visible(ctx, each)}
 
     async def sees_as(self, other: "Client", type_: str) -> bool:
         """Tell whether this client is shown of a type exactly what another one is shown."""

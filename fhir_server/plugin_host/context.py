@@ -1,10 +1,12 @@
 """What plugins work with: PluginContext within a request, a job or a batch of changes; Host for what runs beside."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from fhir_server.audit.events import Event
 from fhir_server.auth.gate import CLIENT
 from fhir_server.auth.lasting import end_lasting, make_lasting, still_lasts
 from fhir_server.context import Caller, Context, JobHandle
@@ -112,6 +114,19 @@ class PluginContext:
         Of one that it only `uses`, ask `services.get(name)`: None where its plugin is off.
         """
         return self.services[name]
+
+    def note(self, event: Event, address: str = "") -> None:
+        """Record an AuditEvent of the caller that sums up what a route with `sums_up`, or work beside requests, showed.
+
+        Raises:
+            Busy: nothing can be recorded, so nothing may be shown.
+        """
+        if self.core.auditor is not None:
+            self.core.auditor.note(event, address)
+
+    def acting(self, address: str = "") -> AbstractContextManager[None]:
+        """Have what is written within recorded as the caller's, where no request is under way (DIMSE)."""
+        return self.core.auditor.acting(address) if self.core.auditor is not None else nullcontext()
 
     def now(self) -> int:
         """Return the time as milliseconds since 1970 UTC."""

@@ -73,6 +73,8 @@ class Route:
     asks: interactions that the caller must be allowed, as (code, resource type): `("search-type", "ImagingStudy")`.
     public: answered without a token; its context sees nothing, and what it does is its plugin's alone.
     scope: one of `register_scopes` that the token must have; empty: none.
+    sums_up: its handler records what it shows by `ctx.note`, many requests in one event (the frames of a study); only
+        what is refused or fails is an event of its own.
     """
 
     path: str
@@ -81,6 +83,7 @@ class Route:
     asks: tuple[tuple[str, str | None], ...] = ()
     public: bool = False
     scope: str = ""
+    sums_up: bool = False
 
 
 class Socket(Protocol):

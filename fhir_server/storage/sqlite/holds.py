@@ -12,7 +12,7 @@ def oldest_held(connection: apsw.Connection, now: int) -> int | None:
     """Return the oldest txid that is held at a time (milliseconds); None where none is."""
     if not fetch(connection, "SELECT 1 FROM collection WHERE name=?", (HOLDS.name,)):
         return None
-    found = find_records(connection, load(connection, HOLDS.name), [Where("until", ">", now)], "txid", None, 1)
+    found = find_records(connection, load(connection, HOLDS.name), [Where("until", ">", now)], "txid", None, (1, 0))
     return int(str(found[0].value["txid"])) if found else None
 
 
