@@ -103,6 +103,8 @@ from fhir_server.storage.base import (
     RecordChange,
     RecordChanged,
     RecordField,
+    StorageFull,
+    StoreError,
     VersionChanged,
     Where,
 )
@@ -192,6 +194,8 @@ __all__ = [
     "Snapshot",
     "Socket",
     "SocketRoute",
+    "StorageFull",
+    "StoreError",
     "Subject",
     "TooCostly",
     "TooLarge",
