@@ -5,6 +5,7 @@ from typing import Any
 
 from fhir_ai.conformance import code_systems
 from fhir_ai.findings.diagnose import diagnose_support
+from fhir_ai.operations.group import group_risk_assess
 from fhir_ai.operations.maternal import maternal_assess
 from fhir_ai.operations.risk import risk_assess
 from fhir_ai.operations.triage import triage
@@ -35,6 +36,10 @@ def register_operations() -> list[Operation]:
         ),
         Operation(_own("maternal-assess"), maternal_assess, "Maternal warning criteria, with an alert if one is met."),
         Operation(_own("risk-assess"), risk_assess, "Published scores of a patient, and why the others do not hold."),
+        Operation(
+            _own("group-risk-assess"), group_risk_assess, "Scores and models of all members of a group, as a job.",
+            background=True, any_format=True,
+        ),
         *registry.operations(),
     ]
 

@@ -28,6 +28,9 @@ class AiSettings(BaseModel):
         26_280, description="Hours of observations that $risk-assess reads; more where a score counts older ones."
     )
     most_observations: int = Field(5_000, gt=0, description="Newest observations of a patient that one call looks at.")
+    group_at_once: int = Field(
+        200, ge=0, description="Members of a Group up to which $risk-assess answers at once; more are a job."
+    )
     cached_patients: int = Field(
         200, ge=0, description="Patients whose inputs each process keeps until a version of them changes; 0 for none."
     )

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal
 
 from fhir_ai.inputs.diagnoses import Diagnosed, diagnosed, treated
@@ -50,7 +51,7 @@ class Finder:
 
     def __init__(self, record: Record, given: Mapping[str, Any] | None = None) -> None:
         self._record, self._given = record, given or {}
-        self._known: dict[Input, Found] = {}
+        self._known: dict[int, tuple[Input, Found]] = {}
         self._points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
         for observation in record.observations:
             self._index(observation)
@@ -59,10 +60,10 @@ class Finder:
 
     def find(self, wanted: Input) -> Found:
         """Look for one input, newest within its window; what was found is kept for the next score that asks."""
-        known = self._known.get(wanted)
+        known = self._known.get(id(wanted))
         if known is None:
-            known = self._known[wanted] = self._find(wanted)
-        return known
+            known = self._known[id(wanted)] = (wanted, self._find(wanted))
+        return known[1]
 
     def _find(self, wanted: Input) -> Found:
         if wanted.name in self._given:
@@ -82,9 +83,9 @@ class Finder:
     def series(self, wanted: Input) -> list[Found]:
         """Return all values of a measurement that can be read, of any age, the newest first; those given before."""
         stated = [self._stated(wanted)] if wanted.name in self._given else []
-        place = PLACES.get(wanted.name)
-        keys = [(INPUTS, wanted.name), *((LOINC, code) for code in (place.codes if place else ()))]
-        points = sorted((point for key in keys for point in self._points.get(key, ())), key=lambda each: -each.at)
+        points = sorted(
+            (point for key in _keys(wanted.name) for point in self._points.get(key, ())), key=lambda each: -each.at
+        )
         return [each for each in (*stated, *(self._read(wanted, point) for point in points)) if each.state == "found"]
 
     def _stated(self, wanted: Input) -> Found:
@@ -112,9 +113,7 @@ class Finder:
         return self._checked(wanted, value, reference, self._record.now)
 
     def _measured(self, wanted: Input) -> Found | None:
-        place = PLACES.get(wanted.name)
-        keys = [(INPUTS, wanted.name), *((LOINC, code) for code in (place.codes if place else ()))]
-        points = [point for key in keys for point in self._points.get(key, ())]
+        points = [point for key in _keys(wanted.name) for point in self._points.get(key, ())]
         if not points:
             return None
         newest = max(points, key=lambda point: point.at)
@@ -186,6 +185,13 @@ class Finder:
             for coding in holder.get("code", {}).get("coding", ()):
                 key = (coding.get("system", ""), coding.get("code", ""))
                 self._points[key].append(_Point(reference, at, key[1], holder))
+
+
+@cache
+def _keys(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the codes that an input is recorded under."""
+    place = PLACES.get(name)
+    return ((INPUTS, name), *((LOINC, code) for code in (place.codes if place else ())))
 
 
 def _value(wanted: Input, point: _Point) -> Value:

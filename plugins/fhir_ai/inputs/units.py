@@ -39,13 +39,13 @@ def in_unit(quantity: Mapping[str, Any], target: str, *, name: str = "", molar_m
         text = quantity.get("unit") or code
         said = f"its unit {str(text)[:40]!r} is not coded in UCUM" if text else "it has no unit"
         raise UnitFault(f"{said}; record it with a UCUM code such as {target}")
+    if code == target:
+        return float(value)
     return float(_converted(Fraction(value), code, target, (name, Fraction(str(molar_mass)))))
 
 
 def _converted(value: Fraction, code: str, target: str, kind: tuple[str, Fraction]) -> Fraction:
     name, mass = kind
-    if code == target:
-        return value
     if name == "hba1c" and code != "%":
         # mmol/mol is a fraction as % is, but of the IFCC's scale, not of the NGSP's: https://ngsp.org/ifcc.asp
         if code == "mmol/mol":

@@ -65,6 +65,10 @@ def compute(score: Score, finder: Finder, *, second_hand: bool) -> Computed | Le
     """Compute one score."""
     if not score.enabled and not second_hand:
         return Left(score, "off", "its formula is known at second hand alone; the setting second_hand switches it on")
+    found = {each.name: finder.find(each) for each in score.inputs if each.kind != "number" or each.name == "age"}
+    reason = _refusal(score, {name: each.value for name, each in found.items() if each.value is not None})
+    if reason:  # for whom it holds is known without measurements, mostly, which then are not looked for
+        return Left(score, "not-applicable", reason)
     found = {wanted.name: finder.find(wanted) for wanted in score.inputs}
     values = {name: each.value for name, each in found.items() if each.value is not None}
     reason = _refusal(score, values)
