@@ -83,7 +83,11 @@ class PluginCommand:
 
     @staticmethod
     def _ask(ask: Callable[[Door, argparse.Namespace], int]) -> Callable[[Settings, argparse.Namespace], int]:
-        return lambda settings, flags: ask(partial(local_client, settings), flags)
+        def run(settings: Settings, flags: argparse.Namespace) -> int:
+            flags.settings = settings
+            return ask(partial(local_client, settings), flags)
+
+        return run
 
 
 def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:

@@ -1,9 +1,48 @@
-"""What this part adds to the server."""
+"""What DIMSE adds to the server."""
 
+import asyncio
+
+from dicomweb.dimse.commands import COMMAND
+from dicomweb.dimse.errands import WORK
+from dicomweb.dimse.listener import Listener
+from dicomweb.dimse.numbers import METRICS
+from dicomweb.dimse.outbox import ERRANDS, Outbox
+from dicomweb.dimse.promises import PROMISES, SENT
+from dicomweb.dimse.rules import CONSUMERS
+from dicomweb.dimse.tables import tables_of
 from dicomweb.model.part import Part
 from dicomweb.settings import DicomSettings
+from dicomweb.worklist.commitments import COMMITMENTS
+from dicomweb.worklist.steps import STEPS
+from fhir_server.plugin_api import Background, HealthCheck, Host
 
 
 def part(settings: DicomSettings) -> Part:
-    """Return routes, collections and the like."""
-    return Part()
+    """Return the listener where a port is set, the outbox where there is a table, and what both keep."""
+    background = []
+    if settings.dimse_port or settings.dimse_tls_port:
+        background.append(Background("dimse", _listen))
+    if settings.dimse_table is not None:
+        background.append(Background("dimse outbox", _send))
+    return Part(
+        collections=(ERRANDS, PROMISES, SENT, COMMITMENTS, STEPS),
+        consumers=CONSUMERS if settings.dimse_table is not None else (),
+        background=tuple(background),
+        commands=(COMMAND,),
+        health_checks=(HealthCheck("dimse", _healthy),),
+        metrics=METRICS,
+    )
+
+
+async def _listen(host: Host) -> None:
+    await Listener(host).run()
+
+
+async def _send(host: Host) -> None:
+    await Outbox(host, WORK).run()
+
+
+async def _healthy(host: Host) -> str | None:
+    """Tell what is wrong with the table of AEs; the ports are opened in one process of several."""
+    table = await asyncio.to_thread(lambda: tables_of(host))
+    return table.fault or None

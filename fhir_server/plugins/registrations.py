@@ -228,7 +228,8 @@ class Command:
 
     run: gets the settings of the server. ask: is run instead where it is given, with the local door: to open it gives
         an HTTP client of the server that owns the data folder, as its operator; where none runs, one is started that
-        nobody else reaches. `with door() as http: http.get("/fhir/metadata")`. What cannot be done is a CommandFailed.
+        nobody else reaches. `with door() as http: http.get("/fhir/metadata")`. `flags.settings` are those of the
+        server. What cannot be done is a CommandFailed.
     """
 
     name: str
