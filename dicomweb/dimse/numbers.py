@@ -61,7 +61,7 @@ METRICS = (
     Metric(
         "dicom_messages_total",
         "DIMSE messages that were answered",
-        lambda: dict(NUMBERS.messages),
+        lambda: {names: float(count) for names, count in NUMBERS.messages.items()},
         "counter",
         ("message", "outcome"),
     ),
