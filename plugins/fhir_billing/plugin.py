@@ -1,19 +1,59 @@
 """The hooks of the plugin."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fhir_billing import ledger
+from fhir_billing.cash.records import COLLECTIONS as CASH
+from fhir_billing.charging.capture import CONSUMER
+from fhir_billing.charging.definitions import CODE_PARAMETER
+from fhir_billing.claims import hooks as claims
 from fhir_billing.ledger import guard
-from fhir_server.plugin_api import Collection, WriteCheck, hookimpl
+from fhir_billing.operations import invoice, pay, refund, shifts
+from fhir_billing.payments.background import scheduled
+from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
+from fhir_billing.payments.webhooks import ROUTES
+from fhir_billing.settings import BillingSettings
+from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Scheduled, WriteCheck, hookimpl
 
 
 @hookimpl
 def register_collections() -> Sequence[Collection]:
     """Keep the books."""
-    return (*ledger.COLLECTIONS,)
+    return (*ledger.COLLECTIONS, *PAYMENTS, *CASH, *claims.COLLECTIONS)
 
 
 @hookimpl
 def register_write_checks() -> Sequence[WriteCheck]:
     """Guard the documents of the ledger."""
     return (*guard.CHECKS,)
+
+
+@hookimpl
+def register_operations() -> Sequence[Operation]:
+    """Add the operations."""
+    return (invoice.OPERATION, pay.OPERATION, refund.OPERATION, *shifts.OPERATIONS, *claims.operations())
+
+
+@hookimpl
+def register_search_parameters() -> Sequence[Mapping[str, Any]]:
+    """Have prices found by what they are for."""
+    return (CODE_PARAMETER,)
+
+
+@hookimpl
+def register_consumers() -> Sequence[Consumer]:
+    """Charge what is done."""
+    return (CONSUMER, *claims.CONSUMERS)
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """Take in webhooks."""
+    return ROUTES
+
+
+@hookimpl
+def register_scheduled_jobs(settings: BillingSettings) -> Sequence[Scheduled]:
+    """Go on with payments."""
+    return (scheduled(settings), *claims.SCHEDULED)

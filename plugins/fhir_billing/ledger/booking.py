@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from fhir_billing.ledger.entry import Entry
-from fhir_billing.ledger.posting import SHARDS, post
+from fhir_billing.ledger.posting import SHARDS, Overdrawn, post
 from fhir_server.plugin_api import (
     Beside,
     Busy,
@@ -21,6 +21,7 @@ from fhir_server.plugin_api import (
 )
 
 _TRIES = 12
+_SURE = 2
 _writing: ContextVar[bool] = ContextVar("fhir_billing_writing", default=False)
 
 
@@ -44,13 +45,14 @@ class Booking:
     """What one commit writes.
 
     puts: documents, each with the version that it was read at (0: new). records: of the plugin, each with the
-    revision that it was read at. floors: accounts that may not fall below zero.
+    revision that it was read at. floors: accounts that may not fall below zero; ceilings: that may not rise above it.
     """
 
     entries: Sequence[Entry] = ()
     puts: Sequence[Put] = ()
     records: Sequence[RecordChange] = ()
     floors: Sequence[str] = ()
+    ceilings: Sequence[str] = ()
 
 
 async def book(ctx: PluginContext, plan: Callable[[], Awaitable[Booking]]) -> tuple[Version, ...]:
@@ -64,12 +66,16 @@ async def book(ctx: PluginContext, plan: Callable[[], Awaitable[Booking]]) -> tu
 
     Raises:
         AlreadyBooked: what it would book is in the books; whoever repeats a request looks at what is there.
+        Overdrawn: there is less on an account than what is to be taken.
         Busy: others were faster each time.
     """
     for attempt in range(_TRIES):
         booking = await plan()
         try:
             return await _write(ctx, booking)
+        except Overdrawn:
+            if attempt >= _SURE:
+                raise  # it is not that somebody was faster
         except (RecordChanged, VersionChanged):
             await asyncio.sleep(random.random() * 0.002 * 2 ** min(attempt, 6))  # noqa: S311  # only spreads the tries
     raise Busy("others book on the same accounts; try again")
@@ -77,7 +83,9 @@ async def book(ctx: PluginContext, plan: Callable[[], Awaitable[Booking]]) -> tu
 
 async def _write(ctx: PluginContext, booking: Booking) -> tuple[Version, ...]:
     shard = random.randrange(SHARDS)  # noqa: S311
-    records = await post(ctx.store, booking.entries, at=ctx.now(), shard=shard, floors=booking.floors)
+    records = await post(
+        ctx.store, booking.entries, at=ctx.now(), shard=shard, floors=booking.floors, ceilings=booking.ceilings
+    )
     records += booking.records
     if not booking.puts:
         await ctx.store.put(*records)

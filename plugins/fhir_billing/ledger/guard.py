@@ -8,6 +8,9 @@ from fhir_server.plugin_api import Finding, PluginContext, Verdict, Write, Write
 
 FREE: Final[dict[str, frozenset[str]]] = {
     "Account": frozenset(("identifier", "name", "description", "owner", "servicePeriod", "type")),
+    "Claim": frozenset(),
+    "ClaimResponse": frozenset(),
+    "ExplanationOfBenefit": frozenset(),
     "ChargeItem": frozenset(("note", "supportingInformation", "reason")),
     "Invoice": frozenset(("note", "participant")),
     "PaymentNotice": frozenset(),

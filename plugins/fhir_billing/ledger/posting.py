@@ -7,7 +7,7 @@ from typing import Any
 from fhir_billing.ledger.accounts import is_sharded
 from fhir_billing.ledger.entry import Entry, netted
 from fhir_billing.ledger.records import BALANCES, ENTRIES
-from fhir_server.plugin_api import PluginStore, Record, RecordChange
+from fhir_server.plugin_api import Conflict, PluginStore, Record, RecordChange
 
 SHARDS = 16
 """Of an account that everybody uses."""
@@ -22,7 +22,13 @@ class AlreadyBooked(Exception):
 
 
 async def post(
-    store: PluginStore, entries: Sequence[Entry], *, at: int, shard: int = 0, floors: Sequence[str] = ()
+    store: PluginStore,
+    entries: Sequence[Entry],
+    *,
+    at: int,
+    shard: int = 0,
+    floors: Sequence[str] = (),
+    ceilings: Sequence[str] = (),
 ) -> list[RecordChange]:
     """Return the records that book entries; written in one commit with anything else, or not at all.
 
@@ -31,11 +37,12 @@ async def post(
 
     Args:
         at: milliseconds since 1970 UTC. shard: of the accounts that everybody uses, 0 to SHARDS - 1.
-        floors: accounts that may not fall below zero by this.
+        floors: accounts that may not fall below zero by this; ceilings: those that may not rise above it (what a party
+            has to its credit is below zero).
 
     Raises:
         AlreadyBooked: one of them is there.
-        Overdrawn: an account of `floors` would fall below zero.
+        Overdrawn: an account would pass its floor or ceiling.
     """
     for entry in entries:
         if await store.get(ENTRIES.name, entry.key) is not None:
@@ -43,12 +50,14 @@ async def post(
     changes = [RecordChange(ENTRIES.name, each.key, each.value(at), expected=0) for each in entries]
     for (account, currency), amount in netted(entries).items():
         if amount:
-            changes.append(await _moved(store, account, currency, amount, shard, account in floors))
+            changes.append(
+                await _moved(store, account, currency, amount, shard, (account in floors, account in ceilings))
+            )
     return changes
 
 
-class Overdrawn(Exception):
-    """An account would fall below zero."""
+class Overdrawn(Conflict):
+    """There is less on an account than what is to be taken."""
 
     def __init__(self, account: str) -> None:
         super().__init__(f"{account} would be overdrawn")
@@ -61,12 +70,12 @@ def balance_key(account: str, currency: str, shard: int) -> str:
 
 
 async def _moved(
-    store: PluginStore, account: str, currency: str, amount: Decimal, shard: int, floor: bool
+    store: PluginStore, account: str, currency: str, amount: Decimal, shard: int, bounds: tuple[bool, bool]
 ) -> RecordChange:
     key = balance_key(account, currency, shard)
     record = await store.get(BALANCES.name, key)
     balance = amount_of(record) + amount
-    if floor and balance < 0:
+    if (bounds[0] and balance < 0) or (bounds[1] and balance > 0):
         raise Overdrawn(account)
     value = {"account": account, "currency": currency, "amount": str(balance), "open": int(bool(balance))}
     return RecordChange(BALANCES.name, key, value, expected=record.revision if record else 0)

@@ -10,6 +10,8 @@ ENTRIES: Final = Collection(
 """Entries name patients by id only and are kept when a patient is erased: the law wants books that still sum up."""
 BALANCES: Final = Collection("fhir_billing.balances", (RecordField("account"), RecordField("open", "integer")))
 """One for each account, currency and shard; `open` is 1 where the balance is not zero."""
-DOCUMENTS: Final = Collection("fhir_billing.documents", (RecordField("kind"),))
+DOCUMENTS: Final = Collection(
+    "fhir_billing.documents", (RecordField("kind"), RecordField("patient"), RecordField("party"))
+)
 """By `Type/id`: the documents that are derived from the ledger."""
 COLLECTIONS: Final = (ENTRIES, BALANCES, DOCUMENTS)

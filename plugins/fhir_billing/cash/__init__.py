@@ -1,0 +1,1 @@
+"""Cash points: drawers, cashiers' shifts, receipts without gaps."""

@@ -1,0 +1,1 @@
+"""The operations of billing, each with its OperationDefinition."""

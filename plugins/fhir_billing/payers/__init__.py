@@ -1,0 +1,1 @@
+"""Payers: each behind one protocol, whatever language it speaks."""

@@ -1,0 +1,1 @@
+"""Payments: one state machine for all processors, webhooks that make us ask, rates of exchange, refunds."""
