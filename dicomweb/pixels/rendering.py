@@ -34,7 +34,7 @@ def head_of(head: bytes) -> Any:
 
 def _little(dataset: Any) -> Any:
     """Swap the words of big endian look-up tables, which the reader leaves as bytes in their order."""
-    if str(dataset.file_meta.get("TransferSyntaxUID", "")) == BIG_ENDIAN:
+    if str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")) == BIG_ENDIAN:
         for element in dataset:
             if element.VR == "OW" and isinstance(element.value, bytes):
                 element.value = (

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dicomweb.deidentify.instance import deidentified
 from dicomweb.pixels.codecs import coded_photometric, decode_frame, encode_frame, syntax_of
 from dicomweb.pixels.layout import Layout
 from dicomweb.pixels.native import native_layout
@@ -19,8 +20,14 @@ def transcode(frames: Sequence[bytes], layout: dict[str, Any], source: str, targ
     return {"frames": found, "photometric": photometric}
 
 
+def deidentify(content: bytes, options: dict[str, bool], secret: bytes, boxes: Sequence[dict[str, Any]]) -> Any:
+    """Return a Part 10 object without anybody's identity."""
+    return deidentified(content, options, secret, boxes)
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "transcode": transcode,
+    "deidentify": deidentify,
     "render": render_frames,
     "document": render_document,
 }
