@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from dicomweb.deidentify.settings import DeidentifySettings
 from dicomweb.dimse.settings import DimseSettings
 from dicomweb.pixels.settings import PixelSettings
 from dicomweb.ups.settings import UpsSettings
@@ -13,15 +14,15 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class DicomSettings(DimseSettings, UpsSettings, PixelSettings, ViewerSettings):
+class DicomSettings(DimseSettings, UpsSettings, PixelSettings, ViewerSettings, DeidentifySettings):
     """Sizes are bytes, times are seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    duplicates: Literal["ignore", "refuse", "replace"] = Field(
-        "ignore",
-        description="An instance that is there already with other content: kept as it was with a warning (ignore), "
-        "refused, or replaced. One that is the same is always accepted and not stored again.",
+    duplicates: Literal["refuse", "replace"] = Field(
+        "refuse",
+        description="An instance that is there already with other content is refused, or replaces what is there. One "
+        "with the same content is always accepted, and not stored again.",
     )
     quiet: Positive = Field(5, description="Quiet after which a study that nobody finished gets its ImagingStudy.")
     unknown_patients: Literal["park", "create"] = Field(
