@@ -43,9 +43,9 @@ async def deidentify(ctx: PluginContext, call: Call) -> FhirResponse:
         TooCostly: there are too many instances to wait for.
     """
     wish = _wish(call)
-    instances = [
-        each for study in await _studies(ctx, call) for each in await archive(ctx).select(ctx, {"study": study})
-    ]
+    door, instances = archive(ctx), list[Instance]()
+    for study in await _studies(ctx, call):
+        instances += await door.select(ctx, {"study": study})
     if not instances:
         raise NotFound("there are no DICOM objects of this study", expression="ImagingStudy")
     most = settings_of(ctx).deidentify_at_once
@@ -103,8 +103,9 @@ class _Sink(io.RawIOBase):
 
 async def _zip(ctx: PluginContext, instances: Sequence[Instance], wish: Wish) -> AsyncIterator[bytes]:
     """Yield a ZIP of the objects; those that cannot be de-identified are named by number in left-out.txt."""
-    sink, left, places = _Sink(), [], {}
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as packed:  # type: ignore[call-overload]
+    sink, left = _Sink(), []
+    places: dict[tuple[str, str], str] = {}
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as packed:
         for number, instance in enumerate(instances, 1):
             try:
                 done = await anonymous(ctx, await archive(ctx).open(ctx, instance), wish)

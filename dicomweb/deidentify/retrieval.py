@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from dicomweb.deidentify.keyed import Key
@@ -24,7 +25,7 @@ _KEY = "deidentify"
 class Wish:
     """How objects are to be without identity. project: pseudonyms of two of them cannot be joined."""
 
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     project: str = ""
 
 
@@ -90,10 +91,8 @@ async def key_of(ctx: PluginContext) -> Key:
     found = await ctx.store.get(SECRETS.name, _KEY)
     if found is None:
         made = RecordChange(SECRETS.name, _KEY, {"key": secrets.token_hex(32)}, expected=0)
-        try:
+        with suppress(RecordChanged):  # somebody else may make it in this moment
             await ctx.store.put(made)
-        except RecordChanged:
-            pass  # somebody else made it in this moment
         found = await ctx.store.get(SECRETS.name, _KEY)
     assert found is not None
     return Key(bytes.fromhex(str(found.value["key"])))
