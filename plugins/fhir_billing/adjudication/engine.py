@@ -43,12 +43,16 @@ class _Run:
         """Adjudicate one line."""
         case, compiled = self.case, self.compiled
         age = age_on(case.member.born, line.serviced)
-        denial = of_claim(compiled, case, line) or self._repeat(line)
+        denial = of_claim(compiled, case, line) or self._repeat(line) or self._refused(line)
         row = compiled.benefit(line, age, in_network=case.in_network)
         denial = denial or of_line(compiled, case, line, row)
         if denial is not None or row is None:
             return self._denied(line, denial or Denial("204"), row)
         return self._shared(line, row)
+
+    def _refused(self, line: Line) -> Denial | None:
+        reason = self.case.refused.get(line.sequence)
+        return None if reason is None else Denial(reason)
 
     def _repeat(self, line: Line) -> Denial | None:
         print_ = fingerprint(self.case, line)

@@ -71,6 +71,7 @@ class Case:
 
     provider: who asks for the money, for finding duplicates. submitted: the day it came in.
     authorizations: by number. seen: fingerprints of lines that were paid before, with the claim that has them.
+    refused: lines that a person refused, with the reason.
     """
 
     currency: str
@@ -81,3 +82,4 @@ class Case:
     in_network: bool = True
     authorizations: Mapping[str, Authorization] = field(default_factory=dict)
     seen: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)

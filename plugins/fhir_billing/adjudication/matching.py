@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 from fhir_billing.adjudication.facts import Line
 from fhir_billing.adjudication.plan import Benefit, Bundle, Plan, Price
 
-
 T = TypeVar("T")
 
 

@@ -107,9 +107,11 @@ class Plan(_Strict):
         "standard", description="What it pays second: up to its own benefit, that less what others paid, or nothing."
     )
     balance_billing: bool = Field(True, description="Whether providers outside of the network may bill over the price.")
+    network: Words = Field((), description="Identifiers of the providers in the network; none: all providers.")
+    known_codes_only: bool = Field(False, description="Whether claims with codes of no row are refused, not denied.")
     over_limit: Group = Field("PR", description="Who bears what is over a limit.")
     liability: dict[str, Group] = Field({}, description="Who bears a reason, where it is not the usual one.")
-    limits: Limits = Field(Limits(), description="Deductibles, maxima and limits.")
+    limits: Limits = Field(Limits.model_validate({}), description="Deductibles, maxima and limits.")
     benefits: tuple[Benefit, ...] = Field(
         description="The benefits table, or the name of a CSV file beside.", min_length=1
     )

@@ -35,6 +35,7 @@ REASONS: Final = dict(
         _reason("1", "PR", "deductible", "Falls under the deductible."),
         _reason("2", "PR", "coinsurance", "The patient's percentage."),
         _reason("3", "PR", "copay", "The patient's fixed payment."),
+        _reason("16", "OA", "noncovered", "The payer does not say why."),
         _reason("18", "OA", "noncovered", "The same service was claimed before."),
         _reason("22", "OA", "noncovered", "Another payer comes first, and what it paid is not stated."),
         _reason("23", "OA", "prior-payer", "Settled by payers who came before."),

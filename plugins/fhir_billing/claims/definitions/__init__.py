@@ -1,0 +1,1 @@
+"""OperationDefinitions of claims."""

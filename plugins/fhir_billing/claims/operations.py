@@ -1,0 +1,66 @@
+"""The operations on claims: $submit, $estimate, $inquire, $cancel and $decide.
+
+Spec: https://hl7.org/fhir/R4/claim-operation-submit.html, https://hl7.org/fhir/us/davinci-pas/
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_billing.claims.bundles import answers, claims_in
+from fhir_billing.claims.cancelling import cancel_claim
+from fhir_billing.claims.desk import desk_of
+from fhir_billing.claims.estimating import estimated
+from fhir_billing.claims.inquiring import inquired
+from fhir_billing.claims.reviewing import decided_by_person
+from fhir_billing.claims.submission import submit_claim
+from fhir_server.plugin_api import BadRequest, Call, Outputs, PluginContext
+
+
+async def submit(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/$submit`: a ClaimResponse for a Claim, a Bundle of them for a Bundle."""
+    given = call.inputs.one("resource")
+    if given.get("resourceType") != "Bundle":
+        return Outputs([("return", await _one(ctx, _claim(given)))])
+    claims = await claims_in(ctx, given)
+    return Outputs([("return", answers(ctx, given, [await _one(ctx, each) for each in claims]))])
+
+
+async def _one(ctx: PluginContext, claim: Mapping[str, Any]) -> dict[str, Any]:
+    desk = desk_of(ctx)
+    if claim.get("status") == "cancelled":
+        return await cancel_claim(ctx, desk, claim)
+    if claim.get("status") != "active":
+        raise BadRequest(
+            f"a claim that is submitted is active or cancelled, not {claim.get('status')}", expression="Claim.status"
+        )
+    return await submit_claim(ctx, desk, claim)
+
+
+async def estimate(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/$estimate`: what the patient would pay; nothing is stored."""
+    return Outputs([("return", await estimated(ctx, desk_of(ctx), _claim(call.inputs.one("resource"))))])
+
+
+async def inquire(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/$inquire`: where claims stand that are like the one given."""
+    given = call.inputs.one("resource")
+    claims = await claims_in(ctx, given) if given.get("resourceType") == "Bundle" else [_claim(given)]
+    found = [answer for each in claims for answer in await inquired(ctx, each)]
+    return Outputs([("return", answers(ctx, given, found))])
+
+
+async def cancel(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/[id]/$cancel`."""
+    claim = await ctx.client.read("Claim", call.request.id or "")
+    return Outputs([("return", await cancel_claim(ctx, desk_of(ctx), claim))])
+
+
+async def decide(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/[id]/$decide`: what a person says to a claim that waits for one."""
+    return Outputs([("return", await decided_by_person(ctx, desk_of(ctx), call))])
+
+
+def _claim(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if given.get("resourceType") != "Claim":
+        raise BadRequest(f"a Claim or a Bundle with Claims, not {given.get('resourceType')}", expression="resource")
+    return given

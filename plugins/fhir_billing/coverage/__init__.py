@@ -1,0 +1,1 @@
+"""Coverage: who pays first, until when, and what they would pay."""
