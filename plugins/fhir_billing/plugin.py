@@ -9,7 +9,8 @@ from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER
 from fhir_billing.claims import hooks as claims
 from fhir_billing.ledger import guard
-from fhir_billing.operations import invoice, pay, refund, shifts
+from fhir_billing.operations import exchange, invoice, pay, refund, shifts
+from fhir_billing.operations import ledger as ledger_operation
 from fhir_billing.payments.background import scheduled
 from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
 from fhir_billing.payments.webhooks import ROUTES
@@ -32,7 +33,15 @@ def register_write_checks() -> Sequence[WriteCheck]:
 @hookimpl
 def register_operations() -> Sequence[Operation]:
     """Add the operations."""
-    return (invoice.OPERATION, pay.OPERATION, refund.OPERATION, *shifts.OPERATIONS, *claims.operations())
+    return (
+        exchange.OPERATION,
+        invoice.OPERATION,
+        ledger_operation.OPERATION,
+        pay.OPERATION,
+        refund.OPERATION,
+        *shifts.OPERATIONS,
+        *claims.operations(),
+    )
 
 
 @hookimpl
