@@ -1,0 +1,65 @@
+"""`Invoice/$ledger`: what accounts stand at, and the proof that the books are in order."""
+
+from fhir_billing.ledger import balances, entries_about, prove
+from fhir_billing.operations.definitions import MONEY, definition, part, parts
+from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext, instant
+
+FACTS = definition(
+    "ledger", ("Invoice",), "Look into the books",
+    [
+        part("account", "string", "Only accounts below this path: receivable, cash/..."),
+        part("about", "string", "The entries about a document, `Invoice/1`, instead."),
+        part("payment", "string", "The state of one payment, besides."),
+    ],
+    [
+        part("in-order", "boolean", "Whether every currency sums to zero, and balances are what the entries come to."),
+        part("entries", "integer", "How many entries there are."),
+        part("payment", "code", "The state of the payment that was asked for."),
+        parts("balance", "An account that is not at zero.", [
+            part("account", "string", "Its path.", least=1), part("amount", MONEY, "Debits less credits.", least=1),
+        ]),
+        parts("line", "A line of an entry.", [
+            part("entry", "string", "The key of the entry.", least=1), part("kind", "code", "Its kind.", least=1),
+            part("at", "instant", "When.", least=1), part("account", "string", "The account.", least=1),
+            part("amount", MONEY, "A debit is above zero, a credit below.", least=1),
+        ]),
+    ],
+    changes=False,
+)  # fmt: skip
+
+
+async def run(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call: it shows whole books, so it is for those who may see all invoices."""
+    if ctx.caller.patients:
+        from fhir_server.plugin_api import Forbidden
+
+        raise Forbidden("the books are not for patients: ask for a $statement", expression="http.url")
+    about = call.inputs.one("about")
+    if about:
+        return Outputs([("line", row) for row in await _lines(ctx, str(about))])
+    outputs: list[tuple[str, object]] = []
+    if call.inputs.one("payment"):
+        from fhir_billing.payments.records import payment_of
+
+        found = await payment_of(ctx.store, str(call.inputs.one("payment")))
+        outputs += [("payment", found.state)] if found else []
+    prefix = str(call.inputs.one("account", ""))
+    if not prefix:
+        proof = await prove(ctx.store)
+        outputs += [("in-order", proof.holds), ("entries", proof.entries)]
+    for (account, _), amount in sorted((await balances(ctx.store, prefix)).items()):
+        if amount:
+            outputs.append(("balance", [("account", account), ("amount", amount.as_fhir())]))
+    return Outputs(outputs)
+
+
+async def _lines(ctx: PluginContext, about: str) -> list[list[tuple[str, object]]]:
+    return [
+        [("entry", entry.key), ("kind", entry.kind), ("at", instant(at)), ("account", each.account),
+         ("amount", each.amount.as_fhir())]
+        for at, entry in await entries_about(ctx.store, about)
+        for each in entry.postings
+    ]  # fmt: skip
+
+
+OPERATION = Operation(FACTS, run, "What accounts stand at; whether the books are in order.")
