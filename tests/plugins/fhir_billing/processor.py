@@ -14,7 +14,7 @@ import httpx
 
 
 class FakeProcessor:
-    """Transactions by reference; `fail` is how the next calls go wrong: `hang` (money moves, no answer), `500`, `400`."""
+    """Transactions by reference; `fail`: how the next calls go wrong, `hang` (money moves, no answer), `500`, `400`."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -144,7 +144,8 @@ def test_one_episode_is_shared_and_no_unit_is_lost(server: TestServer) -> None:
     made = call(
         server, "/fhir/Invoice/$invoice", ref("patient", who), *claims,
         share(ref("party", employer), money("amount", 50, "USD")),
-        share(ref("party", who), text("kind", "exemption", "Code"), text("code", "poor", "Code"), money("amount", 10, "USD")),
+        share(ref("party", who), text("kind", "exemption", "Code"), text("code", "poor", "Code"),
+              money("amount", 10, "USD")),
         share(ref("party", who)),
     )  # fmt: skip
     totals = [each["total"]["value"] for each in made["claim"]] + [
