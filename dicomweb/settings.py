@@ -63,4 +63,3 @@ class DicomSettings(DimseSettings, UpsSettings, PixelSettings, ViewerSettings, D
     delete_days: Count = Field(0, description="Days after which studies without legal hold are deleted; 0: never.")
     scrub_days: Count = Field(30, description="Days in which every object is read and its checksum compared; 0: never.")
     audit_window: Positive = Field(300, description="Seconds in which what a user sees of a study is one AuditEvent.")
-    cors_origins: tuple[str, ...] = Field((), description="Origins whose viewers may ask; `*` for all.")

@@ -81,11 +81,10 @@ class Scanner:
         self._begun.clear()
         self._data(rest)
 
-    def end(self) -> Scanned:
-        """Return what it was. Raises ObjectFault: it ends too early, or is no data set."""
+    def check_end(self) -> None:
+        """Say that nothing follows. Raises ObjectFault: it ends too early."""
         if self._meta is None:
             meta_at_end(self._begun)
-        assert self._meta is not None
         if self._inflater is not None and not self._inflater.eof:
             raise ObjectFault("the deflated data set has no end")
         if self._tail is None and self._at != len(self._head):
@@ -94,6 +93,11 @@ class Scanner:
             self._tail.end()
         elif self._at != len(self._head):
             raise ObjectFault(self._cut())
+
+    def end(self) -> Scanned:
+        """Return what it was. Raises ObjectFault: it ends too early, or is no data set."""
+        self.check_end()
+        assert self._meta is not None
         header, coerced = self._read()
         return Scanned(
             self._meta, self._size, self._digest.hexdigest(), header, coerced, self._pixels, self._tail

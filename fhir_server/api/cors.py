@@ -9,11 +9,12 @@ RawHeaders = list[tuple[bytes, bytes]]
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_HEADERS = (
     b"Accept, Authorization, Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, "
-    b"Origin, Prefer, X-Correlation-Id, X-Request-Id, X-Requested-With, X-Security-Context"
+    b"Origin, Prefer, Range, X-Correlation-Id, X-Request-Id, X-Requested-With, X-Security-Context"
 )
 _EXPOSED = (
     b"access-control-expose-headers",
-    b"Content-Location, ETag, Last-Modified, Location, Preference-Applied, X-Correlation-Id, X-Request-Id",
+    b"Content-Location, Content-Range, ETag, Last-Modified, Location, Preference-Applied, Warning, X-Correlation-Id, "
+    b"X-Request-Id, X-Total-Count",
 )
 _MAX_AGE = b"3600"
 

@@ -1,0 +1,22 @@
+"""Names and texts as they are compared: without case, accents and marks."""
+
+import unicodedata
+from typing import Any
+
+
+def folded(text: str) -> str:
+    """Return a text in the form in which searches compare it."""
+    flat = "".join(each for each in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(each))
+    return " ".join(flat.split())
+
+
+def folded_name(value: Any) -> str:
+    """Return a person's name (of DICOM JSON) as compared: its first group, components without empty ends."""
+    text = value.get("Alphabetic") or value.get("Ideographic") or "" if isinstance(value, dict) else str(value or "")
+    return folded(text).rstrip("^ ")
+
+
+def words_of(value: Any) -> list[str]:
+    """Return the words of all groups of a name, for fuzzy matching."""
+    groups = value.values() if isinstance(value, dict) else [str(value or "")]
+    return [word for group in groups for word in folded(str(group)).replace("^", " ").replace("=", " ").split()]
