@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.findings.diagnose_output import SUPPORT, SUPPORTS
+from fhir_ai.findings.lab.issue import ANOMALY, CHECKS
 from fhir_ai.findings.table import measures, signs
 from fhir_ai.inputs.tables import INPUTS
 from fhir_ai.operations.making import HOME, SCORE
@@ -26,6 +27,7 @@ def code_systems() -> list[dict[str, Any]]:
         _system(SCORE, "Score", scores),
         _system(f"{HOME}/CodeSystem/maternal-alert", "MaternalAlert", {"maternal-warning": "Maternal warning"}),
         _system(ACUITY, "TriageAcuity", acuities),
+        _system(ANOMALY, "LabAnomaly", dict(CHECKS)),
         _system(
             SUPPORT,
             "DiagnoseSupport",

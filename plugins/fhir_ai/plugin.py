@@ -5,6 +5,11 @@ from typing import Any
 
 from fhir_ai.conformance import code_systems
 from fhir_ai.findings.diagnose import diagnose_support
+from fhir_ai.findings.lab import feed as lab
+from fhir_ai.findings.lab.anomaly import lab_anomaly
+from fhir_ai.findings.lab.issue import ISSUES
+from fhir_ai.monitoring import measure, watch
+from fhir_ai.monitoring import operations as monitoring
 from fhir_ai.operations.group import group_risk_assess
 from fhir_ai.operations.maternal import maternal_assess
 from fhir_ai.operations.risk import risk_assess
@@ -13,12 +18,17 @@ from fhir_ai.registry import operations as registry
 from fhir_ai.registry.commands import command
 from fhir_ai.registry.recorder import PREDICTIONS, Recorder
 from fhir_ai.registry.records import ALIASES, VERSIONS
+from fhir_ai.settings import AiSettings
+from fhir_ai.text.operation import extract_document
 from fhir_server.plugin_api import (
     Collection,
     Command,
+    Consumer,
     Host,
+    Metric,
     Operation,
     OperationFacts,
+    Scheduled,
     ScopeWords,
     decode,
     facts_of,
@@ -34,32 +44,56 @@ def register_operations() -> list[Operation]:
         Operation(
             _findings("diagnose-support"), diagnose_support, "What findings speak for, ranked, with the evidence."
         ),
+        Operation(_findings("lab-anomaly"), lab_anomaly, "Whether a laboratory result stands out, by which check."),
         Operation(_own("maternal-assess"), maternal_assess, "Maternal warning criteria, with an alert if one is met."),
         Operation(_own("risk-assess"), risk_assess, "Published scores of a patient, and why the others do not hold."),
         Operation(
-            _own("group-risk-assess"), group_risk_assess, "Scores and models of all members of a group, as a job.",
-            background=True, any_format=True,
+            _own("group-risk-assess"),
+            group_risk_assess,
+            "Scores and models of all members of a group, as a job.",
+            background=True,
+            any_format=True,
         ),
+        Operation(_in("fhir_ai.text", "extract"), extract_document, "What a document says, as suggestions with places."),
         *registry.operations(),
+        *monitoring.operations(),
     ]
 
 
 @hookimpl
 def register_conformance() -> list[dict[str, Any]]:
     """Add the code systems of outputs."""
-    return code_systems()
+    return [*code_systems(), measure.code_system(), measure.measure()]
 
 
 @hookimpl
 def register_collections() -> list[Collection]:
     """Keep the registry of models, and what they said."""
-    return [VERSIONS, ALIASES, PREDICTIONS]
+    return [VERSIONS, ALIASES, PREDICTIONS, ISSUES]
+
+
+@hookimpl
+def register_consumers(settings: AiSettings) -> list[Consumer]:
+    """Look at new laboratory results."""
+    return lab.consumers(settings)
 
 
 @hookimpl
 def register_scopes() -> list[ScopeWords]:
-    """Add the scope of who decides which models serve."""
-    return registry.SCOPES
+    """Add the scopes of who decides which models serve, and of who sees how they do."""
+    return [*registry.SCOPES, *monitoring.SCOPES]
+
+
+@hookimpl
+def register_scheduled_jobs(settings: AiSettings) -> list[Scheduled]:
+    """Look at the models at night."""
+    return [watch.scheduled(settings.monitor_cron)]
+
+
+@hookimpl
+def register_metrics() -> list[Metric]:
+    """Show the figures of the last look."""
+    return watch.metrics()
 
 
 @hookimpl
@@ -74,6 +108,10 @@ async def on_stop(host: Host) -> None:
     recorder: Recorder | None = host.shared.get("recorder")
     if recorder is not None:
         await recorder.flush()
+
+
+def _in(package: str, name: str) -> OperationFacts:
+    return facts_of(decode(files(package).joinpath(f"{name}.json").read_bytes()))
 
 
 def _own(name: str) -> OperationFacts:

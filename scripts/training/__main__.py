@@ -1,6 +1,6 @@
-"""Train the 30-day mortality model on SUPPORT2 and write its file, manifest, card, page and plots.
+"""Train the shipped models and write their files, manifests, cards, pages and plots; then sign them.
 
-Usage: python -m scripts.training [--seed 1995]
+Usage: python -m scripts.training [support2 thyroid] [--seed 1995] [--no-sign]
 """
 
 import argparse
@@ -9,60 +9,63 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripts.training import plots, support2
-from scripts.training.card import card, thresholds
-from scripts.training.gate import admit
 from fhir_ai.models.page import page
-from scripts.training.support2 import COLUMNS, Column, Patients
+
+from scripts.training import plots, support2, thyroid
+from scripts.training.card import card, thresholds, tried
+from scripts.training.gate import admit
+from scripts.training.sign import sign_all
+from scripts.training.study import Study, feature
 from scripts.training.train import Trained, fit, split
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "plugins" / "fhir_ai" / "models" / "support2"
+MODELS = ROOT / "plugins" / "fhir_ai" / "models"
 DOCS = ROOT / "docs" / "ai" / "models"
-VERSION = "1.0.0"
-COHORT = (
-    "seriously ill adult inpatients of eight disease groups (acute respiratory failure or multiple organ failure with "
-    "sepsis or malignancy, heart failure, COPD, cirrhosis, non-traumatic coma, lung cancer, metastatic colon cancer)"
-)
+STUDIES = {"support2": support2.study, "thyroid": thyroid.study}
 
 
 def main() -> None:
-    """Read, admit, split, fit, measure, write."""
+    """Read, admit, split, fit, measure, write, sign."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", help="which; all, if none are named")
     parser.add_argument("--seed", type=int, default=1995, help="draws the parts and fits the model")
-    seed = parser.parse_args().seed
-    patients, left_out = support2.read()
+    parser.add_argument("--no-sign", action="store_true", help="leave the signatures as they are")
+    flags = parser.parse_args()
+    for name in flags.studies or STUDIES:
+        said = run(STUDIES[name](), flags.seed, MODELS, DOCS)
+        area = said["auroc"]
+        print(f"{name}: AUROC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f}), {said['bytes']:,} bytes")
+    if not flags.no_sign:
+        print(f"signed with the key {sign_all()}")
+
+
+def run(study: Study, seed: int, models: Path, docs: Path) -> dict[str, Any]:
+    """Train one study, write its files below the two folders, and return its card."""
+    patients = study.patients
     parts = split(len(patients.died), seed)
     measured = admit(patients.features, patients.died, patients.ids, parts)
-    trained = fit(patients.matrix(), patients.died, parts["train"], seed)
-    threshold, quantile = thresholds(patients, trained, parts["tuning"])
-    manifest = manifest_of(trained, threshold, quantile)
-    said = card(manifest, patients, trained, parts, seed)
-    said["gate"] = {**measured, "left_out": left_out}
-    write(MODEL, DOCS, trained, manifest, said)
-    draw(DOCS, patients, trained, parts["test"], said)
-    area = said["auroc"]
-    print(f"AUROC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f}), {len(trained.content):,} bytes")
+    trained = fit(study.columns, patients.matrix(study.columns), patients.died, parts["train"], seed, study.pairs)
+    manifest = manifest_of(study, trained, thresholds(study, trained, parts["tuning"]))
+    said = card(study, manifest, trained, parts, seed)
+    said["gate"] = {**measured, "left_out": patients.left_out}
+    said["tried"] = tried(study, parts, seed)
+    write(models / study.folder, docs, trained, manifest, said)
+    draw(docs, study, trained, parts["test"], said)
+    return said
 
 
-def manifest_of(trained: Trained, threshold: float, quantile: float) -> dict[str, Any]:
+def manifest_of(study: Study, trained: Trained, found: tuple[float, float]) -> dict[str, Any]:
     """Say what the server checks before it computes."""
-    age = COLUMNS[0]
+    threshold, quantile = found
     return {
-        "name": "support2-30d",
-        "version": VERSION,
-        "title": "30-day mortality of seriously ill inpatients (SUPPORT2)",
-        "outcome": "death of any cause within 30 days of study entry",
-        "horizon": 30,
+        **study.manifest,
         "file": "model.onnx",
         "sha256": hashlib.sha256(trained.content).hexdigest(),
         "intercept": trained.intercept,
         "threshold": threshold,
         "conformal": quantile,
-        "minimum_age": age.limits[0],
-        "maximum_age": age.limits[1],
-        "cohort": COHORT,
-        "features": [_feature(each) for each in COLUMNS],
+        "terms": [list(each) for each in trained.terms],
+        "features": [feature(each) for each in study.columns],
     }
 
 
@@ -73,32 +76,17 @@ def write(model: Path, docs: Path, trained: Trained, manifest: dict[str, Any], s
     (model / "model.onnx").write_bytes(trained.content)
     (model / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     (model / "card.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    (docs / "support2.md").write_text(page(said), encoding="utf-8")
+    (docs / f"{said['folder']}.md").write_text(page(said), encoding="utf-8")
 
 
-def draw(docs: Path, patients: Patients, trained: Trained, test: Any, said: dict[str, Any]) -> None:
+def draw(docs: Path, study: Study, trained: Trained, test: Any, said: dict[str, Any]) -> None:
     """Draw the plots of the page."""
-    published = said["comparison"][0]["auroc"]["value"]
-    scores = {
-        f"this model, {said['auroc']['value']:.3f}": trained.probability[test],
-        f"SUPPORT's 2-month score, {published:.3f}": patients.published["surv2m"][test],
-    }
-    plots.roc(docs / "support2-roc.png", patients.died[test], scores)
-    plots.calibration(docs / "support2-calibration.png", said["calibration"]["tenths"])
-
-
-def _feature(column: Column) -> dict[str, Any]:
-    low, high = column.limits
-    return {
-        "name": column.name,
-        "title": column.title,
-        "unit": column.unit,
-        "low": low,
-        "high": high,
-        "required": column.required,
-        "levels": column.levels,
-        "bands": column.bands,
-    }
+    died = study.patients.died[test]
+    scores = {f"this model, {said['auroc']['value']:.3f}": trained.probability[test]}
+    for each in said["comparison"][:2]:
+        scores[f"{each['name']}, {each['auroc']['value']:.3f}"] = study.patients.others[each["name"]][1][test]
+    plots.roc(docs / f"{study.folder}-roc.png", died, scores, said["title"])
+    plots.calibration(docs / f"{study.folder}-calibration.png", said["calibration"]["tenths"], said["name"])
 
 
 if __name__ == "__main__":

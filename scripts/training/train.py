@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 from interpret.glassbox import ExplainableBoostingClassifier
 
-from scripts.training.support2 import COLUMNS
+from scripts.training.study import Column
 
 Numbers = npt.NDArray[np.float64]
 
@@ -19,10 +19,11 @@ WORST_PARITY = 1e-5
 
 @dataclass(frozen=True)
 class Trained:
-    """The graph's bytes, its intercept, and the probabilities that onnxruntime gives for every patient."""
+    """The graph's bytes, its intercept, the inputs of each term, and the probabilities that onnxruntime gives."""
 
     content: bytes
     intercept: float
+    terms: tuple[tuple[str, ...], ...]
     probability: Numbers
     parity: float
 
@@ -34,26 +35,34 @@ def split(rows: int, seed: int) -> dict[str, npt.NDArray[np.int64]]:
     return {"train": order[test + tuning :], "tuning": order[test : test + tuning], "test": order[:test]}
 
 
-def fit(matrix: Numbers, died: Numbers, train: npt.NDArray[np.int64], seed: int) -> Trained:
-    """Fit on the rows of `train`, one term for each input and no interactions; export; check the graph on all rows.
+def fit(
+    columns: tuple[Column, ...], matrix: Numbers, died: Numbers, train: npt.NDArray[np.int64], seed: int, pairs: int = 0
+) -> Trained:
+    """Fit on the rows of `train`, one term for each input and for some pairs; export; check the graph on all rows.
 
     Raises:
         RuntimeError: the graph and the fitted model differ.
     """
-    model = ExplainableBoostingClassifier(
-        feature_names=[each.name for each in COLUMNS],
-        feature_types=["continuous"] * len(COLUMNS),
-        interactions=0,
-        outer_bags=8,
-        n_jobs=1,
-        random_state=seed,
-    )
-    model.fit(matrix[train], died[train].astype(int))
+    model = fitted(matrix[train], died[train], seed, pairs, [each.name for each in columns])
     content = _graph(model)
     probability, parity = _compare(model, content, matrix)
     if parity > WORST_PARITY:
         raise RuntimeError(f"the graph differs from the fitted model by {parity:.2e}")
-    return Trained(content, float(np.ravel(model.intercept_)[0]), probability, parity)
+    terms = tuple(tuple(columns[at].name for at in each) for each in model.term_features_)
+    return Trained(content, float(np.ravel(model.intercept_)[0]), terms, probability, parity)
+
+
+def fitted(matrix: Numbers, died: Numbers, seed: int, pairs: int, names: list[str]) -> Any:
+    """Return a fitted Explainable Boosting Machine; every input counts as a number, categories in steps."""
+    model = ExplainableBoostingClassifier(
+        feature_names=names,
+        feature_types=["continuous"] * len(names),
+        interactions=pairs,
+        outer_bags=8,
+        n_jobs=1,
+        random_state=seed,
+    )
+    return model.fit(matrix, died.astype(int))
 
 
 def _graph(model: Any) -> bytes:

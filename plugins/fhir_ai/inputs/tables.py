@@ -89,6 +89,9 @@ PLACES: Final[Mapping[str, Place]] = MappingProxyType(
         "potassium": _at("2823-3 6298-4"),
         "current_smoker": _at("72166-2"),
         "pregnant": _at("82810-3"),
+        "total_t4": _at("14921-1 3026-2", 776.87),
+        "total_t3": _at("14930-2 3053-6", 650.97),
+        "free_t4_index": _at("32215-6"),
         "gestational_age": _at("11884-4 18185-9"),
         "fetal_heart_rate": _at("55283-6"),
         **{f"phq9_{n}": _at(code) for n, code in enumerate(_PHQ9.split(), 1)},
@@ -187,6 +190,7 @@ DIAGNOSES: Final[Mapping[str, Diagnosis]] = MappingProxyType(
 MEDICINES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "bp_treated": ("C02", "C03", "C07", "C08", "C09"),
+        "on_thyroxine": ("H03AA",),
         "statin": ("C10AA", "C10BA", "C10BX"),
         "antiplatelet_or_nsaid": ("B01AC", "M01A"),
     }

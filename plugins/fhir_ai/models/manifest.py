@@ -45,7 +45,9 @@ class Manifest:
     flagged. conformal: quantile of the nonconformity (1 - probability of the true class) on the tuning patients.
     kind: a risk of a patient (`$risk-assess`), or an unusual panel of results (`$lab-anomaly`). setting: who may be
     computed. classes: words for the two outcomes, the flagged one second. fallback: published scores that answer in
-    its place while it is stopped or cannot compute.
+    its place while it is stopped or cannot compute. terms: the inputs of each term that the graph gives, in its order;
+    none are named: one for each feature. label: how the record tells later what became of a patient: by their death
+    within the horizon, or not at all.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Manifest:
     setting: Literal["inpatient", "any"] = "inpatient"
     classes: tuple[str, str] = ("survives", "dies")
     fallback: tuple[str, ...] = ()
+    terms: tuple[tuple[str, ...], ...] = ()
+    label: Literal["death", "none"] = "none"
 
 
 def parse_manifest(text: str, named: str) -> Manifest:
@@ -102,9 +106,12 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
         raise ValueError("a name is made of a-z, 0-9, '.', '_' and '-'; a version of letters, digits, '.', '+' and '-'")
     if raw["kind"] not in ("risk", "panel") or raw["setting"] not in ("inpatient", "any"):
         raise ValueError("a model is a risk or a panel, for inpatients or any")
+    if raw.get("label", "none") not in ("death", "none"):
+        raise ValueError("what became of a patient is told by their death, or not at all")
     negative, positive = raw["classes"]
     words = {"classes": (str(negative), str(positive)), "fallback": tuple(map(str, raw["fallback"]))}
-    return Manifest(**{**raw, **numbers, **words, "features": features})
+    terms = tuple(tuple(map(str, each)) for each in raw.get("terms", ())) or tuple((each.name,) for each in features)
+    return Manifest(**{**raw, **numbers, **words, "features": features, "terms": terms})
 
 
 def _feature(raw: dict[str, Any]) -> Feature:

@@ -115,7 +115,7 @@ class Model:
         """
         columns = [math.nan if not each.required else each.low for each in self.manifest.features]
         output = self._loaded()(columns, _LOADING)
-        if not math.isfinite(output.probability) or len(output.terms) not in (0, len(columns)):
+        if not math.isfinite(output.probability) or len(output.terms) not in (0, len(self.manifest.terms)):
             raise ModelUnavailable(f"the model {self.manifest.name!r} gives no probability with a term for each input")
 
     def _loaded(self) -> Bounded:
@@ -126,7 +126,7 @@ class Model:
 
     def _prediction(self, values: Values, vector: Vector, output: Output) -> Prediction:
         manifest = self.manifest
-        if not 0 <= output.probability <= 1 or len(output.terms) not in (0, len(vector.columns)):
+        if not 0 <= output.probability <= 1 or len(output.terms) not in (0, len(self.manifest.terms)):
             raise ModelUnavailable(f"the model {manifest.name!r} gave no probability")
         return Prediction(
             probability=output.probability,
@@ -144,8 +144,12 @@ class Model:
         if not output.terms:
             return ()
         constant = Contribution(CONSTANT, None, self.manifest.intercept)
-        pairs = zip(self.manifest.features, output.terms, strict=True)
-        return (constant, *(Contribution(each.name, values.get(each.name), term, each.title) for each, term in pairs))
+        titles = {each.name: each.title for each in self.manifest.features}
+        found = [constant]
+        for names, term in zip(self.manifest.terms, output.terms, strict=True):
+            value = values.get(names[0]) if len(names) == 1 else None
+            found.append(Contribution(" with ".join(names), value, term, " with ".join(titles[n] for n in names)))
+        return tuple(found)
 
 
 def _possible(probability: float, manifest: Manifest) -> tuple[str, ...]:

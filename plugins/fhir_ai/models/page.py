@@ -10,6 +10,7 @@ def page(card: dict[str, Any]) -> str:
         _head(card),
         _figures(card),
         _comparison(card),
+        *([_tried(card)] if card["tried"] else []),
         _calibration(card),
         _subgroups(card),
         _inputs(card),
@@ -19,7 +20,8 @@ def page(card: dict[str, Any]) -> str:
 
 
 def _head(card: dict[str, Any]) -> str:
-    counts = [f"{name} {c['patients']:,} ({c['deaths']:,} deaths)" for name, c in card["patients"].items()]
+    event = card["event"]
+    counts = [f"{name} {c['patients']:,} ({c['events']:,} {event})" for name, c in card["patients"].items()]
     return "\n".join(
         (
             f"# {card['title']}",
@@ -31,47 +33,52 @@ def _head(card: dict[str, Any]) -> str:
             f"- SHA-256: `{card['sha256']}`.",
             f"- Outcome: {card['outcome']}.",
             f"- Cohort: {card['cohort']}. For anybody else it is not computed.",
-            f"- Patients: {', '.join(counts)}. Every figure below is of the test patients, whom neither the fit nor "
+            f"- Rows: {', '.join(counts)}. Every figure below is of the test rows, which neither the fit nor "
             "the choice of the threshold saw.",
         )
     )
 
 
 def _figures(card: dict[str, Any]) -> str:
-    at, sets = card["threshold"], card["conformal"]
+    at, sets, line = card["threshold"], card["conformal"], card["calibration"]
     rows = (
         ("AUROC (95 % interval)", _area(card["auroc"])),
         ("AUPRC (prevalence is what chance gives)", f"{card['auprc']:.3f} (chance {_prevalence(card):.3f})"),
         ("Brier score", f"{card['brier']:.3f} (chance {_prevalence(card) * (1 - _prevalence(card)):.3f})"),
-        ("Calibration intercept, slope", f"{card['calibration']['intercept']:.2f}, {card['calibration']['slope']:.2f}"),
-        ("Threshold (finds 70 % of deaths of the tuning patients)", f"{at['threshold']:.3f}"),
+        ("Calibration intercept, slope", f"{line['intercept']:.2f}, {line['slope']:.2f}"),
+        (f"Threshold (finds {at['chosen']:.0%} of {card['event']} of the tuning rows)", f"{at['threshold']:.3f}"),
         ("Sensitivity, specificity", f"{at['sensitivity']:.3f}, {at['specificity']:.3f}"),
         ("PPV, NPV", f"{at['ppv']:.3f}, {at['npv']:.3f}"),
-        ("Alerts per 100 patients", f"{at['alerts']:.1f}"),
+        ("Alerts per 100", f"{at['alerts']:.1f}"),
         (f"Conformal sets at {sets['alpha']:.0%} error: coverage", f"{sets['coverage']:.3f}"),
-        ("Patients for whom both outcomes stay possible", f"{sets['uncertain']:.1%}"),
+        ("Rows for which both outcomes stay possible", f"{sets['uncertain']:.1%}"),
     )
-    return "## How good it is\n\n" + _table(("", "Test patients"), rows)
+    return "## How good it is\n\n" + _table(("", "Test rows"), rows)
 
 
 def _comparison(card: dict[str, Any]) -> str:
     rows = [(each["title"], _area(each["auroc"]), _area(each["difference"], "+.3f")) for each in card["comparison"]]
     rows.insert(0, ("This model", _area(card["auroc"]), ""))
-    first = card["comparison"][0]
-    worse = first["difference"]["high"] < 0
-    said = "The published score is better than this model." if worse else "The difference is within chance."
-    head = ("On the same test patients", "AUROC", "This model minus it")
-    return f"## Against the published scores\n\n{said}\n\n{_table(head, rows)}\n\n![ROC](support2-roc.png)"
+    head = ("On the same test rows", "AUROC", "This model minus it")
+    plot = f"![ROC]({card['folder']}-roc.png)"
+    return f"## Against other scores\n\n{card['compared']}\n\n{_table(head, rows)}\n\n{plot}"
+
+
+def _tried(card: dict[str, Any]) -> str:
+    rows = [(each["title"], f"{each['auroc']:.3f}") for each in card["tried"]]
+    said = "Columns of the data that are no inputs, and the AUROC of the same test rows with them, single terms alone."
+    return "## What was left out\n\n" + said + "\n\n" + _table(("With", "AUROC"), rows)
 
 
 def _calibration(card: dict[str, Any]) -> str:
     rows = [(str(n), f"{predicted:.3f}", f"{observed:.3f}") for n, predicted, observed in card["calibration"]["tenths"]]
-    table = _table(("Patients", "Mean predicted", "Died"), rows)
-    return f"## Calibration\n\nTenths by predicted probability.\n\n{table}\n\n![Calibration](support2-calibration.png)"
+    table = _table(("Rows", "Mean predicted", "Share with the outcome"), rows)
+    plot = f"![Calibration]({card['folder']}-calibration.png)"
+    return f"## Calibration\n\nTenths by predicted probability.\n\n{table}\n\n{plot}"
 
 
 def _subgroups(card: dict[str, Any]) -> str:
-    head = ("", "Group", "Patients", "Died", "Predicted", "AUROC", "Sensitivity", "PPV", "Alerts per 100")
+    head = ("", "Group", "Rows", "Observed", "Predicted", "AUROC", "Sensitivity", "PPV", "Alerts per 100")
     rows = [
         (
             each["attribute"],
@@ -86,7 +93,7 @@ def _subgroups(card: dict[str, Any]) -> str:
         )
         for each in card["subgroups"]
     ]
-    return "## Subgroups\n\nGroups of 30 test patients and more.\n\n" + _table(head, rows)
+    return "## Subgroups\n\nGroups of 30 test rows and more.\n\n" + _table(head, rows)
 
 
 def _inputs(card: dict[str, Any]) -> str:
@@ -94,7 +101,7 @@ def _inputs(card: dict[str, Any]) -> str:
         (f"`{each['name']}`", each["title"], each["unit"], "yes" if each["required"] else "", f"{each['missing']:.0%}")
         for each in card["inputs"]
     ]
-    return "## Inputs\n\n" + _table(("Name", "Meaning", "Unit (UCUM)", "Required", "Missing in SUPPORT2"), rows)
+    return "## Inputs\n\n" + _table(("Name", "Meaning", "Unit (UCUM)", "Required", "Missing in the data"), rows)
 
 
 def _data(card: dict[str, Any]) -> str:
@@ -106,7 +113,7 @@ def _data(card: dict[str, Any]) -> str:
         f"- Admission gate: {gate['duplicate_share']:.2%} repeated rows; the least distance of a continuous column "
         f"to an evenly spread one is {gate['smallest_uniform_distance']:.3f} (refused at 0.05); "
         "no patient or row in two parts.",
-        f"- {gate['left_out']} patients of 9,105 without day-3 vital signs were left out.",
+        f"- {gate['left_out']}",
         "- Packages: " + "; ".join(f"{name} {said}" for name, said in card["packages"].items()) + ".",
     ]
     return "## Data and licences\n\n" + "\n".join(lines)
@@ -114,7 +121,7 @@ def _data(card: dict[str, Any]) -> str:
 
 def _prevalence(card: dict[str, Any]) -> float:
     test = card["patients"]["test"]
-    share: float = test["deaths"] / test["patients"]
+    share: float = test["events"] / test["patients"]
     return share
 
 

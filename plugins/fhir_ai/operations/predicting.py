@@ -14,6 +14,7 @@ from fhir_ai.scores.vocabulary import VOCABULARY
 from fhir_ai.settings import AiSettings
 
 _DAY: Final = 24.0
+_YES_NO: Final = frozenset(("false", "true"))
 INPATIENT: Final = Input("inpatient", "Inpatient encounter", kind="boolean", window=_DAY)
 _CODES: Final[Mapping[str, str]] = {"cohort": "not-applicable", "input": "missing", "unavailable": "unavailable"}
 
@@ -25,6 +26,8 @@ def model_inputs(model: Model) -> tuple[Input, ...]:
         known = VOCABULARY.get(each.name)
         if known is not None:
             found.append(replace(known, window=_DAY) if known.kind == "number" and known.window else known)
+        elif set(each.levels) == _YES_NO:  # a treatment or a diagnosis that is not recorded counts as no
+            found.append(Input(each.name, each.title, kind="boolean", window=0, required=False, default=False))
         elif each.levels:
             found.append(Input(each.name, each.title, kind="code", codes=tuple(each.levels)))
         else:

@@ -17,7 +17,7 @@ async def machine_of(ctx: PluginContext, model: Model) -> Machine:
     place = f"Device/{device['id']}"
     try:
         document = document_of(model, place, ctx.now())
-    except (ModelUnavailable, KeyError, TypeError):  # a prediction without its card is still a prediction
+    except ModelUnavailable:  # a prediction without its card is still a prediction
         return Machine(place, "", model.manifest.name, model.manifest.version)
     card = await ctx.own.create(document, if_none_exist=f"identifier={CARD}|{value}")
     return Machine(place, f"DocumentReference/{card['id']}", model.manifest.name, model.manifest.version)

@@ -5,6 +5,7 @@ Shape: https://build.fhir.org/ig/HL7/aitransparency-ig/ (AI-Device, AI-ModelCard
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ CARD: Final = f"{HOME}/ai-model-card"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Who made an output: the Device and the card of a model in the record, by their references; its name and version."""
+    """Who made an output: the Device and the card of a model in the record, its name and its version."""
 
     device: str
     card: str
@@ -56,7 +57,9 @@ def device_of(model: Model) -> dict[str, Any]:
 def document_of(model: Model, device: str, now: int) -> dict[str, Any]:
     """Return the DocumentReference that is the card of a model, for people and for programs."""
     manifest = model.manifest
-    texts = (("text/markdown", page(dict(model.card()))), ("application/json", model.package.card_text))
+    texts = [("application/json", model.package.card_text)]
+    with suppress(KeyError, TypeError, ValueError):  # a card of another form stays as it is
+        texts.insert(0, ("text/markdown", page(dict(model.card()))))
     return {
         "resourceType": "DocumentReference",
         "identifier": [{"system": CARD, "value": value_of(manifest.name, manifest.version)}],

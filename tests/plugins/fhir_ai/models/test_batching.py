@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-
 from fhir_ai.models import MODELS, NotComputed, Prediction
 from fhir_ai.models.batching import Batches
 from fhir_ai.models.errors import ModelUnavailable
 from fhir_ai.models.inference import Output
+
 from tests.plugins.fhir_ai.models.patients import ILL
 
 

@@ -30,7 +30,7 @@ def test_contributions_and_the_constant_sum_to_the_logit_of_the_probability() ->
 
 def test_a_prediction_names_its_version_its_file_and_its_horizon() -> None:
     prediction = predicted()
-    assert (prediction.model, prediction.version, prediction.horizon) == ("support2-30d", "1.0.0", 30)
+    assert (prediction.model, prediction.version, prediction.horizon) == ("support2-30d", "1.1.0", 30)
     assert prediction.sha256 == hashlib.sha256((FOLDER / "model.onnx").read_bytes()).hexdigest()
 
 
