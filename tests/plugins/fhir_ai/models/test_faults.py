@@ -119,7 +119,7 @@ class Slow:
 
     def __call__(self, columns: Sequence[float]) -> Output:
         self.go.wait(30)
-        return Output(0.5, tuple(0.0 for _ in columns))
+        return Output(0.5, tuple(0.0 for _ in SHIPPED.manifest.terms))
 
 
 def test_a_slow_model_costs_its_timeout_and_serves_again_when_it_recovers() -> None:
