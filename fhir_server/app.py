@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -67,11 +67,22 @@ def sqlite(settings: Settings, clock: Clock, definitions: Definitions) -> StoreP
     return SqliteProvider(settings.data_dir, settings, clock, extract_by(settings, definitions))
 
 
-def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = now) -> Application:
+def mongodb(settings: Settings, clock: Clock, definitions: Definitions) -> StoreProvider:
+    """Return the engine on MongoDB; its driver is an extra, and settings that ask for it without are refused."""
+    from fhir_server.storage.mongodb.provider import MongoProvider
+
+    return MongoProvider(settings, clock)
+
+
+ENGINES: Mapping[str, Engine] = {"sqlite": sqlite, "mongodb": mongodb}
+
+
+def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock = now) -> Application:
     """Build the application; its lifespan opens the store and closes it.
 
     Args:
-        engine: makes the stores; tests take the one in memory. clock: milliseconds since 1970 UTC.
+        engine: makes the stores, if not that of the settings; tests take the one in memory.
+        clock: milliseconds since 1970 UTC.
 
     Raises:
         PluginFault: a plugin cannot be used; the message names it, its hook and the line.
@@ -85,7 +96,9 @@ def create_app(settings: Settings, *, engine: Engine = sqlite, clock: Clock = no
     served = plugin_routes(assembly.routes(), settings, assembly.faults)
 
     def opened() -> AbstractAsyncContextManager[Running]:
-        return _opened(parts, operations, assembly, (engine, clock), background=app.background)
+        return _opened(
+            parts, operations, assembly, (engine or ENGINES[settings.storage], clock), background=app.background
+        )
 
     app = make_application(parts, opened, operations.facts, served)
     app.assembly = app.watched.assembly = assembly

@@ -4,10 +4,11 @@ Values come from a TOML file, then `FHIR_SERVER_*` variables, then command-line 
 environment. docs/settings.md is held to this file by a test.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -21,6 +22,15 @@ class Settings(BaseModel):
     def __hash__(self) -> int:
         """Some are mappings, which have no hash; those that tell tenants and servers apart are enough for one."""
         return hash((self.data_dir, self.base_url, self.port, self.auth, self.page_size, self.validation))
+
+    @model_validator(mode="after")
+    def _engine_is_there(self) -> Self:
+        """Refuse an engine whose driver is not installed, and encryption by us where the engine does it."""
+        if self.storage == "mongodb" and find_spec("pymongo") is None:
+            raise ValueError("storage: mongodb needs a package, pip install 'fhir-server[mongodb]'")
+        if self.storage == "mongodb" and self.encryption == "on":
+            raise ValueError("encryption: on is for the embedded engine; MongoDB encrypts its own files")
+        return self
 
     # --- where and how it serves
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -255,6 +265,26 @@ class Settings(BaseModel):
         1_000_000_000,
         description="Bytes of a record up to which a new key comes into force while it serves (writes wait some "
         "seconds); of a larger one when the server starts.",
+    )
+    storage: Literal["sqlite", "mongodb"] = Field("sqlite", description="Engine that keeps the record.")
+    mongodb_url: str = Field(
+        "mongodb://127.0.0.1:27017/", description="Address of MongoDB, with user and password where it asks for them."
+    )
+    mongodb_database: str = Field(
+        "fhir",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,30}$",
+        description="Name that all databases of this server begin with; each tenant has one of its own.",
+    )
+    mongodb_timeout: Positive = Field(5, description="Seconds to look for a server of MongoDB that answers.")
+    mongodb_connections: Positive = Field(50, description="Most connections of each process to MongoDB.")
+    mongodb_read_preference: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = (
+        Field("primary", description="Members of a replica set that searches may read from; writes read the primary.")
+    )
+    mongodb_write_concern: str | int = Field(
+        "majority", description="Members that must have a write before it is answered: a number or `majority`."
+    )
+    mongodb_lease: Positive = Field(
+        10, description="Seconds after which the turn to write, or leadership, of a process that died is taken over."
     )
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")

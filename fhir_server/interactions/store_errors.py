@@ -26,6 +26,7 @@ from fhir_server.storage.base import (
     StorageDamaged,
     StorageFull,
     StoreError,
+    StoreUnavailable,
     VersionChanged,
     WriteBusy,
 )
@@ -83,6 +84,7 @@ _TRANSLATIONS: dict[type[StoreError], Callable[..., FhirError]] = {
     RecordChanged: lambda error: Conflict("somebody else has just written the same record; try again"),
     SnapshotGone: lambda error: LinkExpired("this page link has expired; search again", expression="http.url"),
     WriteBusy: lambda error: Busy("too many writers wait; nothing was stored, try again"),
+    StoreUnavailable: lambda error: Busy("the database does not answer; try again"),
     SearchTooCostly: lambda error: TooCostly("the search takes too long; narrow it", expression="http.url"),
     StorageDamaged: lambda error: DamagedStore(
         "what is stored here is damaged, or under another key; nothing of it is given out. An alarm was raised: the "

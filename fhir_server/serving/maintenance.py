@@ -11,20 +11,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
-from fhir_server.app import extract_by
+from fhir_server.app import ENGINES, definitions_of, extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper
 from fhir_server.errors import FhirError
 from fhir_server.plugins import load_plugins
 from fhir_server.search.query import EVERYTHING, Cursor, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
-from fhir_server.storage.sqlite.backup import BackupRefused
+from fhir_server.storage.base import BackupRefused, Store, StoreProvider
 from fhir_server.storage.sqlite.backup import restore as restore_tenant
 from fhir_server.storage.sqlite.ownership import AlreadyOwned, Owner, own, owner_of
 from fhir_server.storage.sqlite.provider import SqliteProvider
-from fhir_server.storage.sqlite.store import SqliteStore, milliseconds
+from fhir_server.storage.sqlite.store import milliseconds
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration, is_name, read_registration
 
@@ -41,10 +41,23 @@ REGISTER = "tenants.json"
 """The file of a backup that says what its tenants are, beside their stores."""
 
 
+class KeptStore(Store, Protocol):
+    """What the owner of a store does with it beside what everybody does."""
+
+    async def sweep(self) -> int:
+        """Take out of the index what no page link can ask for; return of how many versions."""
+
+    async def envelop(self) -> int:
+        """Go on with what brings old bodies under the keys of their patients; return how many are left."""
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None], patient_keys: Path | None = None) -> Any:
+        """Copy the store while it goes on. Raises BackupRefused."""
+
+
 class Maintenance:
     """The owner's handle on every tenant of a data folder."""
 
-    def __init__(self, provider: SqliteProvider, settings: Settings) -> None:
+    def __init__(self, provider: StoreProvider, settings: Settings) -> None:
         self._provider, self._settings, self._reseal = provider, settings, Resealing(settings)
         self._register = Register(settings, partial(provider.open, DEFAULT))
         self._working: Counter[str] = Counter()
@@ -55,15 +68,16 @@ class Maintenance:
     async def opened(cls, settings: Settings) -> AsyncIterator["Maintenance"]:
         """Open the folder's stores (an older format is migrated here, once, and a rotation of keys is finished), and
         close them after."""
-        await asyncio.to_thread(catch_up, settings)
-        provider = SqliteProvider(settings.data_dir, settings, extract=extract_by(settings))
+        if settings.storage == "sqlite":
+            await asyncio.to_thread(catch_up, settings)
+        provider = ENGINES[settings.storage](settings, milliseconds, definitions_of(settings))
         try:
             await provider.open(DEFAULT)
             yield cls(provider, settings)
         finally:
             await provider.close()
 
-    def lend(self, tenant: str) -> AbstractAsyncContextManager[SqliteStore]:
+    def lend(self, tenant: str) -> AbstractAsyncContextManager[KeptStore]:
         """Give the store of a tenant for a while. Raises KeyError: there is none."""
         return self._lent(tenant)
 
@@ -143,22 +157,23 @@ class Maintenance:
                 await store.sweep()
                 await store.envelop()
             seen[name] = self._provider.written(name)
-        await asyncio.to_thread(self._reseal, name)
+        if self._settings.storage == "sqlite":
+            await asyncio.to_thread(self._reseal, name)
 
     async def keep_audit(self, settings: Settings) -> None:
         """Sign the audit logs and send what is new in them, for as long as this runs; idle tenants are left alone."""
         sinks = [sink for _, sink in load_plugins(settings).registered("register_audit_sinks")]
-        keeper, seen = Keeper(sinks, milliseconds, settings.audit_years), dict[tuple[str, str], int]()
+        keeper, seen = Keeper(sinks, milliseconds, settings.audit_years), dict[tuple[str, str], float]()
         for tenant in self._provider.tenants():
             if tenant != DEFAULT:  # not opened before it is written again, unless a sink may wait for what it has
-                changed = _changed(settings.data_dir / "tenants" / tenant)
+                changed = self._provider.written(tenant)
                 seen.update({(tenant, name): changed for name in (("sign",) if sinks else ("sign", "send"))})
         for number in itertools.count(1):
             await asyncio.sleep(SENT_EVERY)
             work = [("send", keeper.look)] + ([("sign", keeper.sign)] if number % SIGNED_EVERY == 0 else [])
             for tenant in self._provider.tenants():
                 for name, step in work:
-                    changed = _changed(settings.data_dir / "tenants" / tenant)
+                    changed = self._provider.written(tenant)
                     if seen.get((tenant, name)) == changed:
                         continue
                     try:
@@ -171,10 +186,10 @@ class Maintenance:
                         logger.exception("the audit of tenant %s cannot be kept", tenant)
 
     @asynccontextmanager
-    async def _lent(self, name: str) -> AsyncIterator[SqliteStore]:
+    async def _lent(self, name: str) -> AsyncIterator[KeptStore]:
         """Give the store of a tenant; all but the default one are closed when nobody here works with them."""
         async with self._turn:
-            store = await self._provider.open(name)
+            store = cast(KeptStore, await self._provider.open(name))
             self._working[name] += 1
         try:
             yield store
@@ -200,12 +215,6 @@ def restore(source: Path, data_dir: Path) -> list[str]:
         for tenant in tenants:
             restore_tenant(source / "tenants" / tenant, data_dir / "tenants" / tenant)
     return tenants
-
-
-def _changed(folder: Path) -> int:
-    """Return when a record was last written to, in nanoseconds."""
-    files = (folder / "record.db", folder / "record.db-wal")
-    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
 async def restore_one(source: Path, settings: Settings, tenant: str) -> None:

@@ -261,6 +261,11 @@ class WriteBusy(StoreError):
     """The turn to write did not come within `lock_timeout`; nothing of the write is stored."""
 
 
+class StoreUnavailable(StoreError):
+    """The database does not answer. Of a write it is unknown whether it was stored; a conditional one may be sent
+    again."""
+
+
 class SearchTooCostly(StoreError):
     """A search took longer than its limit and was cut off."""
 
@@ -275,6 +280,10 @@ class StorageFault(StoreError):
 
 class StorageDamaged(StorageFault):
     """What is stored is not what was written: a page, a body or a large object was changed, or its key is another."""
+
+
+class BackupRefused(Exception):
+    """A backup cannot be made, read or put back; the message says why."""
 
 
 class Records(Protocol):

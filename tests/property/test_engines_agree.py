@@ -15,7 +15,7 @@ from fhir_server.model.version import Version
 from fhir_server.search import query as q
 from fhir_server.search.parser import parse_search
 from fhir_server.storage.base import CommitResult, Condition, HistoryQuery, Page, Store, StoreError
-from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import LARGE
 from tests.conformance.storage.world import BASE, EXTRACTOR, START, Clock, World, change, delete, open_world
 from tests.property.strategies_search import IDS, TYPES, Resource, populations, resources, searches
 
@@ -60,7 +60,7 @@ class EnginesAgree(RuleBasedStateMachine):
         self._folder = TemporaryDirectory()
         self._runner = asyncio.Runner()
         self._worlds: dict[str, World] = {}
-        for engine in ENGINES:
+        for engine in LARGE:
             folder = Path(self._folder.name) / engine
             folder.mkdir()
             self._worlds[engine] = self._runner.run(open_world(engine, folder, max_includes=40, max_iterations=3))

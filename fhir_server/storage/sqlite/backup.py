@@ -19,6 +19,7 @@ import apsw
 
 from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.settings import Settings
+from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.bare_copy import copy_bare
 from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
 from fhir_server.storage.sqlite.check import damage
@@ -47,10 +48,6 @@ class Manifest:
     files: dict[str, str]
     key: str = ""
     patient_keys: str = ""
-
-
-class BackupRefused(Exception):
-    """A backup that cannot be made or restored; the message says why."""
 
 
 def backup(

@@ -15,8 +15,8 @@ from typing import Final
 import apsw
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StorageFault
-from fhir_server.storage.sqlite.backup import BackupRefused, whole_copy
+from fhir_server.storage.base import BackupRefused, StorageFault
+from fhir_server.storage.sqlite.backup import whole_copy
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.schema import AUDIT_TABLES, FORMAT, PATIENT_KEY_TABLES
 

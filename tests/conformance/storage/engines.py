@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store
 from fhir_server.storage.memory import MemoryStore
-from fhir_server.storage.sqlite.store import open_store
+from fhir_server.storage.mongodb.store import open_alone
+from fhir_server.storage.sqlite.store import open_store as open_sqlite
+from tests.servers.mongodb import NAMED, mongodb_url
 from tests.unit.encryption.kit import ready
 
 
@@ -27,18 +30,30 @@ async def _memory(bench: Bench) -> Store:
 
 
 async def _sqlite(bench: Bench) -> Store:
-    return await open_store(bench.folder / "sqlite", bench.settings, bench.clock, bench.extract)
+    return await open_sqlite(bench.folder / "sqlite", bench.settings, bench.clock, bench.extract)
 
 
 async def _encrypted(bench: Bench) -> Store:
     """The embedded engine with encrypted pages, and each resource under the key of its patient."""
     data_dir = bench.folder / "data"
     settings, _ = ready(data_dir, **bench.settings.model_dump(exclude={"data_dir", "encryption"}))
-    return await open_store(data_dir / "tenants" / "default", settings, bench.clock, bench.extract)
+    return await open_sqlite(data_dir / "tenants" / "default", settings, bench.clock, bench.extract)
+
+
+async def _mongodb(bench: Bench) -> Store:
+    """A database of its own on the server that tests run against."""
+    settings = bench.settings.model_copy(update={"mongodb_url": mongodb_url()})
+    return await open_alone(f"t_{token_hex(6)}", settings, bench.clock)
 
 
 ENGINES: Mapping[str, Callable[[Bench], Awaitable[Store]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "encrypted": _encrypted,
+    "mongodb": _mongodb,
 }
+
+LARGE: Mapping[str, Callable[[Bench], Awaitable[Store]]] = {
+    name: open_ for name, open_ in ENGINES.items() if NAMED or name != "mongodb"
+}
+"""The engines that large suites run on: FerretDB looks at every document for each search, a real MongoDB does not."""

@@ -15,7 +15,7 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import SortKey
 from fhir_server.search.values import EARLIEST, LATEST
 from fhir_server.storage.base import Change
-from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import LARGE
 from tests.conformance.storage.world import EXTRACTOR, World, extract, open_world
 from tests.shared_data import shared_data
 
@@ -51,7 +51,7 @@ CHANGES = tuple(_changes())
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, World]]:
     """Every engine with all examples."""
-    opened = {name: await open_world(name, tmp_path_factory.mktemp(name), max_page_size=2_000) for name in ENGINES}
+    opened = {name: await open_world(name, tmp_path_factory.mktemp(name), max_page_size=2_000) for name in LARGE}
     for world in opened.values():
         for start in range(0, len(CHANGES), 100):
             await world.store.commit(CHANGES[start : start + 100])

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from fhir_server.settings import Settings
-from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import LARGE
 from tests.conformance.storage.library import LIBRARY, LOINC, UCUM
 from tests.conformance.storage.world import World, open_world
 
@@ -25,7 +25,7 @@ def repeated(parameter: str, count: int = PARAMETERS) -> str:
     return "&".join([parameter] * count)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=LARGE)
 async def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A store that holds the library."""
     world = await open_world(request.param, tmp_path_factory.mktemp(str(request.param)))

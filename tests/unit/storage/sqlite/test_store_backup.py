@@ -9,9 +9,9 @@ import apsw
 import pytest
 
 from fhir_server.search.entries import IndexEntries
-from fhir_server.storage.base import BlobChange, HistoryQuery, StorageFault
+from fhir_server.storage.base import BackupRefused, BlobChange, HistoryQuery, StorageFault
 from fhir_server.storage.sqlite import migrations
-from fhir_server.storage.sqlite.backup import BackupRefused, read_manifest, restore
+from fhir_server.storage.sqlite.backup import read_manifest, restore
 from fhir_server.storage.sqlite.migrations import Step
 from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.storage.sqlite.schema import FORMAT

@@ -19,9 +19,9 @@ from fhir_server.encryption.unlocked import unlocked
 from fhir_server.search.entries import IndexEntries
 from fhir_server.serving.encryption import Resealing, catch_up, encrypt, place_patient_keys
 from fhir_server.settings import Settings
-from fhir_server.storage.base import BlobChange, StorageFault
+from fhir_server.storage.base import BackupRefused, BlobChange, StorageFault
 from fhir_server.storage.sqlite import rekey
-from fhir_server.storage.sqlite.backup import BackupRefused, read_manifest, restore
+from fhir_server.storage.sqlite.backup import read_manifest, restore
 from fhir_server.storage.sqlite.store import SqliteStore
 from tests.unit.encryption.kit import ready
 from tests.unit.storage.sqlite.kit import key, opened, put

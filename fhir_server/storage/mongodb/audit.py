@@ -1,0 +1,107 @@
+"""The audit log: a collection by seq. Rows above the `audit` of the head are of a write that did not come about."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from bson import Binary
+from pymongo.asynchronous.database import AsyncDatabase
+
+from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRow
+from fhir_server.storage.mongodb.connection import faults
+from fhir_server.storage.mongodb.document import Document
+
+_STEP: Final = 5_000
+"""Rows that are removed at once."""
+
+
+class MongoAudit:
+    """The audit log of one store. `write` appends rows in a turn to write; `head` reads where the log ends."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        write: Callable[[Sequence[AuditRow]], Awaitable[int]],
+        head: Callable[[], Awaitable[Document]],
+    ) -> None:
+        self._rows, self._meta, self._write, self._head = database["audit"], database["meta"], write, head
+
+    async def append(self, rows: Sequence[AuditRow]) -> int:
+        """Record rows; return the seq of the first. Durable when it returns."""
+        return await self._write(rows)
+
+    async def read(self, seq: int) -> AuditEntry | None:
+        """Return one row."""
+        found = await self.span(seq, seq)
+        return found[0] if found else None
+
+    async def find(self, query: AuditQuery) -> AuditPage:
+        """Return a page of rows."""
+        match = _asked(query, await self.size())
+        found: list[AuditEntry] = []
+        looked, last = 0, None
+        with faults():
+            rows = self._rows.find(match, {"k": 0}).sort([("_id", 1 if query.ascending else -1)])
+            async with rows:
+                async for row in rows:
+                    if last is not None:
+                        return AuditPage(tuple(found), last)
+                    entry, looked = _entry(row), looked + 1
+                    if (query.agent is None or query.agent(entry.agent)) and (query.test is None or query.test(entry)):
+                        found.append(entry)
+                    if len(found) >= query.count or looked >= query.most:
+                        last = entry.seq
+        return AuditPage(tuple(found))
+
+    async def span(self, first: int, last: int) -> list[AuditEntry]:
+        """Return the rows of a range."""
+        last = min(last, await self.size())
+        with faults():
+            rows = self._rows.find({"_id": {"$gte": first, "$lte": last}}, {"k": 0}).sort([("_id", 1)])
+            return [_entry(row) async for row in rows]
+
+    async def size(self) -> int:
+        """Return the seq of the newest row."""
+        return int((await self._head())["audit"])
+
+    async def first(self) -> int:
+        """Return the seq of the oldest row; it only grows, and a row that is still there below it is nobody's."""
+        with faults():
+            found = await self._meta.find_one({"_id": "audit"})
+        return int(found["first"]) if found else 1
+
+    async def cut(self, before: int) -> int:
+        """Remove the oldest rows, never the newest, in steps."""
+        first, end = await self.first(), min(before, await self.size())
+        gone = max(end - first, 0)
+        with faults():
+            if gone:
+                # The new beginning stands first: after a crash in between, the rest is removed by the next call.
+                await self._meta.update_one({"_id": "audit"}, {"$max": {"first": end}}, upsert=True)
+            await self._remove(end)
+        return gone
+
+    async def _remove(self, before: int) -> None:
+        oldest = await self._rows.find_one({}, {"_id": 1}, sort=[("_id", 1)])
+        at = int(oldest["_id"]) if oldest else before
+        while at < before:
+            at = min(at + _STEP, before)
+            await self._rows.delete_many({"_id": {"$lt": at}})
+
+
+def audit_document(seq: int, time: int, row: AuditRow) -> Document:
+    """Return a row as it is stored."""
+    return {"_id": seq, "u": time, "a": row.agent, "b": Binary(row.body), "k": list(row.keys)}
+
+
+def _entry(found: Document) -> AuditEntry:
+    return AuditEntry(found["_id"], found["u"], found["a"], bytes(found["b"]))
+
+
+def _asked(query: AuditQuery, newest: int) -> Document:
+    parts: list[Document] = [{"_id": {"$lte": newest}}]
+    bounds: list[tuple[str, str, Any]] = [
+        ("u", "$gte", query.since), ("u", "$lt", query.until), ("_id", "$lt", query.below), ("_id", "$gt", query.above),
+    ]  # fmt: skip
+    parts += [{field: {operator: bound}} for field, operator, bound in bounds if bound is not None]
+    parts += [{"k": {"$in": sorted(keys)}} for keys in query.keys]
+    return {"$and": parts}

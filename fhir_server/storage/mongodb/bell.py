@@ -1,0 +1,107 @@
+"""Bell: how processes of all nodes wake the one that listens.
+
+Every commit moves the head of its tenant and every other ring counts up beside it, so who listens follows these
+documents: by a change stream where the server has them, else by asking now and then.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from fhir_server.storage.mongodb.document import Document
+
+logger = logging.getLogger(__name__)
+
+_EVERY: Final = 0.25
+"""Seconds between two looks where there are no change streams."""
+_AGAIN: Final = 1.0
+
+
+class Bell:
+    """`names` gives the databases of all tenants by their names."""
+
+    def __init__(
+        self, client: AsyncMongoClient[Document], names: Callable[[], dict[str, str]], streams: Callable[[], bool]
+    ) -> None:
+        self._client, self._names, self._streams = client, names, streams
+        self._heard: list[Callable[[str], None]] = []
+        self._ringing: set[asyncio.Task[None]] = set()
+
+    def ring(self, tenant: str, *, told: bool) -> None:
+        """Have whoever listens look at a tenant; `told`: the head of the tenant has moved, so others know already."""
+        for heard in tuple(self._heard):
+            heard(tenant)
+        if not told and not self._heard:
+            task = asyncio.create_task(self._count(tenant))
+            self._ringing.add(task)
+            task.add_done_callback(self._ringing.discard)
+
+    async def _count(self, tenant: str) -> None:
+        try:
+            meta = self._client[self._names()[tenant]]["meta"]
+            await meta.update_one({"_id": "bell"}, {"$inc": {"rings": 1}}, upsert=True)
+        except (PyMongoError, KeyError):
+            logger.warning("a ring was lost; what it was about is found a little later")
+
+    @asynccontextmanager
+    async def listen(self, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Have `heard(tenant)` called for each ring."""
+        self._heard.append(heard)
+        following = asyncio.create_task(self._follow()) if len(self._heard) == 1 else None
+        try:
+            yield
+        finally:
+            self._heard.remove(heard)
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Ring no more."""
+        await asyncio.gather(*self._ringing, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        token: Any = None
+        while True:
+            try:
+                if self._streams():
+                    token = await self._stream(token)
+                else:
+                    await self._look()
+            except PyMongoError:
+                token = None  # a token may have become too old: nothing is lost, for who listens looks for itself too
+                await asyncio.sleep(_AGAIN)
+
+    async def _stream(self, token: Any) -> Any:
+        tenants = {database: tenant for tenant, database in self._names().items()}
+        match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$in": ["head", "bell"]}}}]
+        async with await self._client.watch(match, resume_after=token, max_await_time_ms=5_000) as changes:
+            async for change in changes:
+                token = changes.resume_token
+                database = change["ns"]["db"]
+                if database not in tenants:
+                    tenants = {name: tenant for tenant, name in self._names().items()}
+                if database in tenants:
+                    self._tell(tenants[database])
+        return token
+
+    async def _look(self) -> None:
+        seen: dict[str, list[Any]] = {}
+        while not self._streams():
+            for tenant, database in self._names().items():
+                asked = {"_id": {"$in": ["bell", "head"]}}
+                found = self._client[database]["meta"].find(asked, {"txid": 1, "rings": 1}).sort([("_id", 1)])
+                now = [document async for document in found]
+                if seen.setdefault(tenant, now) != now:
+                    seen[tenant] = now
+                    self._tell(tenant)
+            await asyncio.sleep(_EVERY)
+
+    def _tell(self, tenant: str) -> None:
+        for heard in tuple(self._heard):
+            heard(tenant)

@@ -1,0 +1,133 @@
+"""Reading of versions as of an instant: the base that search, includes, history and preconditions stand on."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+from fhir_server.search.entries import IndexEntries
+from fhir_server.search.fulltext import content_text, narrative_text
+from fhir_server.search.match import Found, VersionLike, matches
+from fhir_server.search.query import Node
+from fhir_server.storage.mongodb.compile import Compiler
+from fhir_server.storage.mongodb.document import Document, entries_of, shard_of, version_of
+
+Order = Sequence[tuple[str, int]]
+_BATCH: Final = 200
+_KEYS: Final = 500
+"""Resources that are asked for by name in one query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A version and its index entries."""
+
+    version: Version
+    entries: IndexEntries
+
+    @property
+    def key(self) -> ResourceKey:
+        """The key of the resource."""
+        return self.version.key
+
+
+class Alone:
+    """The Lookup of a tree whose chains were looked up before: the text of the subject, and nothing else."""
+
+    def current(self, key: ResourceKey) -> Found | None:
+        """Return nothing."""
+        return None
+
+    def referring(self, type_: str, param: str, key: ResourceKey) -> Iterable[Found]:
+        """Return nothing."""
+        return ()
+
+    def text(self, version: VersionLike, *, content: bool) -> str:
+        """Return the text of a resource; a contained one has none of its own."""
+        body = version.body.data if isinstance(version, Version) else b"{}"
+        return content_text(body) if content else narrative_text(body)
+
+
+ALONE: Final = Alone()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The resources as they were when `txid` was the newest commit. `session` is that of a write, which sees its own.
+
+    limit: milliseconds after which the server gives a query up.
+    """
+
+    database: AsyncDatabase[Document]
+    compiler: Compiler
+    txid: int
+    limit: int
+    session: AsyncClientSession | None = None
+
+    @property
+    def current(self) -> Document:
+        """The filter for what was current then and no deletion."""
+        return {"x": {"$lte": self.txid}, "to": {"$gt": self.txid}, "gone": {"$exists": False}}
+
+    async def documents(
+        self, match: Document, order: Order = (), limit: int = 0, fields: Mapping[str, int] | None = None
+    ) -> AsyncGenerator[Document, None]:
+        """Yield documents of the log, whole."""
+        found = self.database["versions"].find(match, fields, session=self.session, batch_size=_BATCH)
+        if order:
+            found = found.sort(list(order))
+        if limit:
+            found = found.limit(limit)
+        async with found.max_time_ms(self.limit):
+            async for document in found:
+                yield await self.whole(document)
+
+    async def whole(self, document: Document) -> Document:
+        """Bring the parts of a large document together."""
+        for name in ("b", "e"):
+            if isinstance(document.get(name), int):
+                ids = [part_id(document["_id"], name, number) for number in range(document[name])]
+                cursor = self.database["parts"].find({"_id": {"$in": ids}}, session=self.session)
+                parts = {str(part["_id"]): part["d"] async for part in cursor}
+                document[name] = b"".join(parts[id_] for id_ in ids)
+        return document
+
+    async def rows(self, match: Document, order: Order = (), limit: int = 0) -> AsyncGenerator[Row, None]:
+        """Yield current resources that a filter finds."""
+        every = {"$and": [self.current, match]} if match else self.current
+        async with aclosing(self.documents(every, order, limit)) as found:
+            async for document in found:
+                yield Row(version_of(document), entries_of(document))
+
+    async def matching(self, type_: str, node: Node) -> AsyncGenerator[Row, None]:
+        """Yield the current resources of a type for which a tree holds; its chains were looked up before."""
+        filter_ = self.compiler.compile(node)
+        match = {"$and": [{"t": type_}, filter_.match]} if filter_.match else {"t": type_}
+        async with aclosing(self.rows(match)) as found:
+            async for row in found:
+                if matches(node, row.version, row.entries, ALONE):
+                    yield row
+
+    async def named(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Row]:
+        """Return the current resources with these names."""
+        found: dict[ResourceKey, Row] = {}
+        for start in range(0, len(keys), _KEYS):
+            match = {"$or": [name_filter(key) for key in keys[start : start + _KEYS]]}
+            async for row in self.rows(match):
+                found[row.key] = row
+        return found
+
+
+def name_filter(key: ResourceKey) -> Document:
+    """Return the filter for all versions of a resource."""
+    return {"h": shard_of(key), "t": key.type, "i": key.id}
+
+
+def part_id(pid: int, name: str, number: int) -> str:
+    """Return the id of a part of a large document."""
+    return f"{pid}:{name}:{number:06d}"

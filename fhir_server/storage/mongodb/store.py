@@ -1,0 +1,337 @@
+"""MongoStore: the Store contract on MongoDB."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from bson import encode
+from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.errors import OperationFailure
+
+from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
+from fhir_server.search.entries import IndexEntries
+from fhir_server.search.query import And, Contained, Search, Total
+from fhir_server.settings import Settings
+from fhir_server.storage.audit import AuditRow
+from fhir_server.storage.base import (
+    Audit,
+    BackupRefused,
+    BlobChange,
+    Capabilities,
+    Change,
+    Collection,
+    CommitResult,
+    HistoryPage,
+    HistoryQuery,
+    Page,
+    RecordChange,
+    SnapshotGone,
+)
+from fhir_server.storage.mongodb import history as log
+from fhir_server.storage.mongodb.audit import MongoAudit
+from fhir_server.storage.mongodb.blobs import MongoBlobs
+from fhir_server.storage.mongodb.compile import Compiler
+from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults, server_of
+from fhir_server.storage.mongodb.document import INDEXED, Document, indexed, packed, version_of
+from fhir_server.storage.mongodb.erase import purge_all, purge_superseded
+from fhir_server.storage.mongodb.includes import gather
+from fhir_server.storage.mongodb.keys import Keys
+from fhir_server.storage.mongodb.planning import Wish
+from fhir_server.storage.mongodb.records import MongoRecords
+from fhir_server.storage.mongodb.rows import Snapshot, name_filter
+from fhir_server.storage.mongodb.schema import prepare
+from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
+from fhir_server.storage.mongodb.turns import Turns
+from fhir_server.storage.mongodb.upkeep import Upkeep
+from fhir_server.storage.mongodb.writer import Writer
+
+_NAMED_AT_ONCE: Final = 500
+
+Extract = Callable[[str, bytes], IndexEntries]
+
+
+class MongoStore:
+    """One tenant: a database of its own. `clock` gives milliseconds since 1970 UTC."""
+
+    def __init__(
+        self, server: Server, reading: Snapshot, writer: Writer, settings: Settings, clock: Callable[[], int]
+    ) -> None:
+        self.capabilities = Capabilities("mongodb", transactions=True, full_text=True)
+        self.records = writer.records
+        self.blobs = writer.blobs
+        self.audit = MongoAudit(reading.database, self._append, writer.turns.head)
+        self.server = server
+        self._reading, self._writer, self._settings, self._clock = reading, writer, settings, clock
+        self._upkeep = Upkeep(self.records, settings, clock)
+        self._alone: AsyncMongoClient[Document] | None = None
+
+    async def sweep(self) -> int:
+        """Take superseded versions out of the index, and what nobody attached out of the store."""
+        with faults():
+            swept = await self._upkeep.sweep(await self._now())
+        await self.blobs.sweep()
+        return swept
+
+    async def envelop(self) -> int:
+        """Nothing is sealed here: MongoDB encrypts its files by itself."""
+        return 0
+
+    async def backup(
+        self, target: Path, progress: Callable[[int, int], None], patient_keys: Path | None = None
+    ) -> object:
+        """A replica set is backed up with its own tools, which know an instant of all its members."""
+        raise BackupRefused("the record is in MongoDB: back it up with mongodump --oplog, or a snapshot of its volumes")
+
+    async def _now(self) -> Snapshot:
+        head = await self._writer.turns.head()
+        return replace(self._reading, txid=head["txid"])
+
+    async def _append(self, rows: Sequence[AuditRow]) -> int:
+        if not rows:
+            return await self.audit.size() + 1
+        seen: list[int] = []
+        # Rows of one commit stand together, so the last one tells where the first is.
+        await self._writer.write(Wish(rows=rows, first=seen.append))
+        return seen[-1]
+
+    async def read(self, key: ResourceKey) -> Version | None:
+        """Return the current version, which may be a deletion."""
+        return (await self.read_many([key])).get(key)
+
+    async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
+        """Return the current versions of those that exist."""
+        found: dict[ResourceKey, Version] = {}
+        with faults():
+            snapshot = await self._now()
+            for start in range(0, len(keys), _NAMED_AT_ONCE):
+                named = [name_filter(key) for key in keys[start : start + _NAMED_AT_ONCE]]
+                live: Document = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
+                match = {"$and": [live, named[0] if len(named) == 1 else {"$or": named}]}
+                async with aclosing(snapshot.documents(match)) as documents:
+                    async for each in documents:
+                        version = version_of(each)
+                        found[version.key] = version
+        return found
+
+    async def read_version(self, key: ResourceKey, version: int) -> Version | None:
+        """Return one version."""
+        with faults():
+            snapshot = await self._now()
+            match = {**name_filter(key), "v": version, "x": {"$lte": snapshot.txid}}
+            async with aclosing(snapshot.documents(match)) as documents:
+                async for each in documents:
+                    return version_of(each)
+        return None
+
+    async def commit(
+        self,
+        changes: Sequence[Change],
+        records: Sequence[RecordChange] = (),
+        blobs: Sequence[BlobChange] = (),
+        *,
+        audit: Audit | None = None,
+    ) -> CommitResult:
+        """Write all or nothing."""
+        return await self._writer.write(Wish(changes, records, blobs, audit))
+
+    async def search(self, search: Search) -> Page:
+        """Return one page. Raises SnapshotGone for a page link older than its life."""
+        with faults():
+            head = await self._writer.turns.head()
+            txid = search.after.txid if search.after else head["txid"]
+            snapshot = replace(self._reading, txid=txid)
+            if search.after and await self._upkeep.is_gone(snapshot):
+                raise SnapshotGone(f"the snapshot {txid} has been swept")
+            asked = await resolved(snapshot, search)
+            found = await page_of(snapshot, asked)
+            page = found[: search.count]
+            included, notes = await gather(snapshot, asked, [match.row for match in page], self._settings)
+            more = bool(page) and len(found) > len(page)
+            return Page(
+                versions=tuple(match.row.version for match in page),
+                included=tuple(row.version for row in included),
+                next=cursor_of(txid, page[-1], search) if more else None,
+                txid=txid,
+                total=await self._total(snapshot, asked, found, head),
+                containers=_containers(search, page),
+                notes=notes,
+            )
+
+    async def _total(self, snapshot: Snapshot, search: Search, found: Sequence[Match], head: Document) -> int | None:
+        """A total that was not asked for is told where it is free: the only page, or everything of a type."""
+        whole = search.contained == Contained.FALSE and all(node == And() for node in search.branches.values())
+        if whole and snapshot.txid == head["txid"]:
+            return int(sum(head["counts"].get(type_, 0) for type_ in search.branches))
+        if search.after is None and len(found) <= search.count:
+            return len(found)
+        return await count_of(snapshot, search) if search.total != Total.NONE else None
+
+    async def count(self, search: Search) -> int:
+        """Return the exact number of matches."""
+        with faults():
+            snapshot = await self._now()
+            return await count_of(snapshot, await resolved(snapshot, search))
+
+    async def explain(self, search: Search) -> dict[str, object]:
+        """Return the server's plan and what each part of the tree matches by itself."""
+        with faults():
+            snapshot = await self._now()
+            asked = await resolved(snapshot, search)
+            filter_ = filter_of(snapshot, asked)
+            cursor = snapshot.database["versions"].find({"$and": [snapshot.current, filter_.match]}).limit(search.count)
+            plan: Any = "not told by this server"
+            with suppress(OperationFailure):
+                plan = (await cursor.explain()).get("queryPlanner", {}).get("winningPlan", plan)
+            steps = []
+            for type_, node in asked.branches.items():
+                for part in node.nodes if isinstance(node, And) else (node,):
+                    held = await count_of(snapshot, Search({type_: part}))
+                    steps.append({"type": type_, "node": repr(part), "matched": held})
+            return {
+                "engine": "mongodb", "server": self.server.name, "exact": filter_.exact, "plan": plan, "steps": steps
+            }  # fmt: skip
+
+    async def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions, newest first."""
+        with faults():
+            snapshot = await self._now()
+            until = snapshot.txid if query.until is None else min(query.until, snapshot.txid)
+            return await log.history(replace(snapshot, txid=until), query)
+
+    async def changes(self, after: int, limit: int = 1000) -> list[Version]:
+        """Return whole commits after `after`, as many as `limit` versions hold, but at least one."""
+        with faults():
+            return await log.changes(await self._now(), after, limit)
+
+    async def revived(self, versions: Sequence[Version]) -> frozenset[int]:
+        """Return the pids of those that came after a deletion."""
+        with faults():
+            return await log.revived(await self._now(), versions)
+
+    async def count_changes(self, after: int) -> int:
+        """Return how many versions there are with txid > after."""
+        with faults():
+            snapshot = await self._now()
+            match = {"x": {"$gt": after, "$lte": snapshot.txid}}
+            return await snapshot.database["versions"].count_documents(match)
+
+    async def head(self) -> int:
+        """Return the txid of the newest version."""
+        with faults():
+            return int((await self._writer.turns.head())["written"])
+
+    async def last_txid(self) -> int:
+        """Return the txid of the newest commit."""
+        with faults():
+            return int((await self._writer.turns.head())["txid"])
+
+    async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
+        """Erase a resource's superseded versions, or all of it."""
+        with faults():
+            if history_only:
+                return await purge_superseded(self._reading.database, [key])
+            return await purge_all(self._reading.database, key)
+
+    async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
+        """Erase the superseded versions of many resources."""
+        with faults():
+            return await purge_superseded(self._reading.database, keys)
+
+    async def shred(self, patient: str) -> bool:
+        """There are no keys: MongoDB encrypts its files by itself."""
+        return False
+
+    async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
+        """Return how often each text stands in what the server gives out of its collections."""
+        found = [0] * len(probes)
+        with faults():
+            for name in await self._reading.database.list_collection_names():
+                async for document in self._reading.database[name].find():
+                    raw = encode(document)
+                    found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]
+        return tuple(found)
+
+    async def compact(self) -> None:
+        """Have the server give back space; one that cannot is left alone."""
+        with faults(), suppress(OperationFailure):
+            await self._reading.database.command("compact", "versions")
+
+    async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
+        """Make the index rows of the current versions of these types anew."""
+        with faults():
+            snapshot = await self._now()
+            match: Document = {"$and": [snapshot.current, {"t": {"$in": list(types)}} if types else {}]}
+            versions, done = snapshot.database["versions"], 0
+            of = await versions.count_documents(match)
+            async with aclosing(snapshot.documents(match, [("_id", 1)])) as documents:
+                async for each in documents:
+                    entries = extract(each["t"], bytes(each["b"]))
+                    made = indexed(entries, snapshot.compiler.keys) | {"e": packed(entries)}
+                    gone = {name: "" for name in INDEXED if name not in made}
+                    await versions.update_one({"_id": each["_id"]}, {"$set": made} | ({"$unset": gone} if gone else {}))
+                    done += 1
+                    progress(done, of)
+        return done
+
+    async def declare(self, collection: Collection) -> None:
+        """Make a record collection known."""
+        await self.records.declare(collection)
+
+    async def statistics(self) -> Mapping[str, int]:
+        """Return the number of current resources by type."""
+        with faults():
+            counts: Mapping[str, int] = (await self._writer.turns.head())["counts"]
+        return counts
+
+    async def close(self) -> None:
+        """Finish what is running."""
+        await self._writer.close()
+        if self._alone is not None:
+            await self._alone.close()
+
+
+async def open_store(
+    client: AsyncMongoClient[Document],
+    server: Server,
+    name: str,
+    settings: Settings,
+    clock: Callable[[], int],
+    holder: str,
+    written: Callable[[], None] = lambda: None,
+) -> MongoStore:
+    """Open the database of a tenant, which is made where there is none."""
+    options = concerns(settings, server)
+    database = client.get_database(name, **options)
+    primary = client.get_database(name, **options | {"read_preference": ReadPreference.PRIMARY})
+    with faults():
+        secret = await prepare(primary, sharded=server.sharded)
+    compiler = Compiler(Keys(secret), nested=server.nested)
+    limit = settings.search_timeout * 1000
+    records, blobs = MongoRecords(primary), MongoBlobs(primary)
+    turns = Turns(primary, blobs, holder, transactions=server.transactions, lease=settings.mongodb_lease)
+    writer = Writer(
+        client, turns, Snapshot(primary, compiler, 0, limit), records, blobs, settings, clock,
+        server.transactions, written,
+    )  # fmt: skip
+    return MongoStore(server, Snapshot(database, compiler, 0, limit), writer, settings, clock)
+
+
+async def open_alone(name: str, settings: Settings, clock: Callable[[], int]) -> MongoStore:
+    """Open one database with a client of its own, which is closed with the store."""
+    client = client_of(settings)
+    try:
+        server = await server_of(client)
+        store = await open_store(client, server, name, settings, clock, secrets.token_hex(8))
+    except BaseException:
+        await client.close()
+        raise
+    store._alone = client
+    return store
+
+
+def _containers(search: Search, page: Sequence[Match]) -> tuple[tuple[str, str] | None, ...]:
+    return () if search.contained == Contained.FALSE else tuple(match.container for match in page)

@@ -1,0 +1,65 @@
+"""The server that tests of the MongoDB engine speak to: the one named in the environment, or FerretDB started here.
+
+FHIR_SERVER_TEST_MONGODB_URL names a real one (a replica set). Else FerretDB, which `scripts/test` builds where Go is
+installed, is started once in each process. What it lacks is marked `needs_mongodb` and left out.
+"""
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+NAMED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
+_BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
+_PATIENCE = 20
+
+needs_mongodb = pytest.mark.skipif(
+    not NAMED, reason="test data: a replica set of MongoDB, which FHIR_SERVER_TEST_MONGODB_URL may name"
+)
+
+
+def mongodb_url() -> str:
+    """Return the address of a server; a test is left out where there is none."""
+    if NAMED:
+        return NAMED
+    if not _BINARY.exists():
+        pytest.skip("FerretDB was not built (Go is not installed) and FHIR_SERVER_TEST_MONGODB_URL is not set")
+    return ferretdb()
+
+
+@cache
+def ferretdb() -> str:
+    """Start FerretDB for this process and return its address."""
+    folder = tempfile.mkdtemp(prefix="ferretdb-")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    command = [str(_BINARY), f"127.0.0.1:{port}", folder]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(_ended, process, folder)
+    url = f"mongodb://127.0.0.1:{port}/"
+    _await(url)
+    return url
+
+
+def _await(url: str) -> None:
+    until = time.monotonic() + _PATIENCE
+    with MongoClient(url, serverSelectionTimeoutMS=_PATIENCE * 1000) as client:
+        client.admin.command("hello")
+        build = client.admin.command("buildInfo")
+    assert time.monotonic() < until
+    print(f"tests of the MongoDB engine speak to FerretDB 1.24 (as MongoDB {build['version']}) at {url}")
+
+
+def _ended(process: "subprocess.Popen[bytes]", folder: str) -> None:
+    process.terminate()
+    process.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
