@@ -2,8 +2,9 @@
 
 from dicomweb.model.part import Part
 from dicomweb.settings import DicomSettings
+from dicomweb.viewer.serving import pages, routes
 
 
 def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
-    return Part()
+    return Part(routes=routes(), pages=pages())

@@ -113,7 +113,7 @@ def trained(x: Array, cells: Array, seed: int, rounds: int) -> Iterator[tuple[fl
 
 
 def onnx_of(weights: Weights, head: tuple[float, float], temperature: float) -> bytes:
-    """Return the network as ONNX: `picture` in; `probabilities`, `activation` (class activation map) and `features` out."""
+    """Return the network as ONNX: `picture` in; `probabilities`, `activation` (CAM) and `features` out."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     nodes, last = [], "picture"
