@@ -9,11 +9,12 @@ from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER
 from fhir_billing.claims import hooks as claims
 from fhir_billing.ledger import guard
-from fhir_billing.operations import exchange, invoice, pay, refund, shifts
+from fhir_billing.operations import exchange, invoice, pay, reconcile, refund, shifts
 from fhir_billing.operations import ledger as ledger_operation
 from fhir_billing.payments.background import scheduled
 from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
 from fhir_billing.payments.webhooks import ROUTES
+from fhir_billing.reconciliation.lines import COLLECTIONS as STATEMENTS
 from fhir_billing.settings import BillingSettings
 from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Scheduled, WriteCheck, hookimpl
 
@@ -21,7 +22,7 @@ from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Sched
 @hookimpl
 def register_collections() -> Sequence[Collection]:
     """Keep the books."""
-    return (*ledger.COLLECTIONS, *PAYMENTS, *CASH, *claims.COLLECTIONS)
+    return (*ledger.COLLECTIONS, *PAYMENTS, *CASH, *STATEMENTS, *claims.COLLECTIONS)
 
 
 @hookimpl
@@ -38,6 +39,7 @@ def register_operations() -> Sequence[Operation]:
         invoice.OPERATION,
         ledger_operation.OPERATION,
         pay.OPERATION,
+        reconcile.OPERATION,
         refund.OPERATION,
         *shifts.OPERATIONS,
         *claims.operations(),

@@ -49,6 +49,8 @@ def holding(payment: Payment) -> str:
         return accounts.cash(payment.shift)
     if payment.processor == "credit":
         return accounts.credit_of(payment.party)
+    if payment.processor == "suspense":
+        return accounts.suspense(payment.shift)
     return accounts.bank() if payment.processor == "bank" else accounts.processor(payment.processor)
 
 

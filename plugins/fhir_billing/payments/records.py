@@ -16,6 +16,7 @@ PAYMENTS: Final = Collection(
         RecordField("due", "integer"),
         RecordField("invoice"),
         RecordField("processor_ref"),
+        RecordField("short"),
         RecordField("processor"),
         RecordField("at", "integer"),
     ),
@@ -66,7 +67,8 @@ class Payment:
             "state": self.state, "amount": str(self.amount.amount), "currency": self.amount.currency,
             "invoice": self.invoice, "party": self.party, "patient": self.patient, "processor": self.processor,
             "at": self.at, "processor_ref": self.processor_ref, "rate": dict(self.rate), "due": self.due,
-            "tries": self.tries, "receipt": self.receipt, "shift": self.shift, "why": self.why, "more": dict(self.more),
+            "short": self.id[:12], "tries": self.tries, "receipt": self.receipt, "shift": self.shift,
+            "why": self.why, "more": dict(self.more),
         }  # fmt: skip
         return RecordChange(PAYMENTS.name, self.id, value, expected=self.revision)
 
@@ -74,6 +76,7 @@ class Payment:
 def payment_from(record: Record) -> Payment:
     """Return the payment of a record."""
     value: Any = dict(record.value)
+    del value["short"]
     amount = Money(Decimal(value.pop("amount")), value.pop("currency"))
     return Payment(id=record.key, amount=amount, revision=record.revision, **value)
 

@@ -62,7 +62,7 @@ def test_random_operations_crashes_and_retries_keep_the_books_in_order(seed: int
 @pytest.mark.long
 @pytest.mark.timeout(3_000)
 async def test_a_hundred_thousand_operations_keep_the_books_in_order(tmp_path: Path) -> None:
-    from fhir_server.storage.sqlite import SqliteProvider
+    from fhir_server.storage.sqlite.provider import SqliteProvider
 
     provider = SqliteProvider(tmp_path, Settings(data_dir=tmp_path, durable=False), FakeClock())
     try:
