@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from fhir_billing.adjudication.facts import PriorLine
-from fhir_billing.adjudication.reasons import GROUPS, REASONS, Category, Group
+from fhir_billing.adjudication.reasons import GROUPS, REASONS, Category
 from fhir_billing.adjudication.results import ZERO, Adjustment, LineResult, Result, check, total
 from fhir_billing.claims.codes import CARC, GROUP, OF_CODE
 from fhir_billing.money import MoneyFault, money_of
