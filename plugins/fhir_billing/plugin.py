@@ -9,7 +9,7 @@ from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER
 from fhir_billing.claims import hooks as claims
 from fhir_billing.ledger import guard
-from fhir_billing.operations import exchange, invoice, pay, reconcile, refund, shifts
+from fhir_billing.operations import exchange, invoice, pay, reconcile, refund, shifts, statement
 from fhir_billing.operations import ledger as ledger_operation
 from fhir_billing.payments.background import scheduled
 from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
@@ -42,6 +42,7 @@ def register_operations() -> Sequence[Operation]:
         reconcile.OPERATION,
         refund.OPERATION,
         *shifts.OPERATIONS,
+        *statement.OPERATIONS,
         *claims.operations(),
     )
 

@@ -103,7 +103,7 @@ async def _booking(ctx: PluginContext, wanted: Wanted, ids: Sequence[str], found
         resource = _document(ctx, wanted, share, id_, [*zip(found, row, strict=True)], items)
         if resource is not None:
             puts.append(Put(resource, 0))
-            documents.append(_owner(wanted, share, id_, amount))
+            documents.append(_owner(wanted, share, id_, amount, ctx.now()))
     return Booking(entries, puts, documents)
 
 
@@ -116,11 +116,11 @@ def _noted(line: Line, ids: Sequence[str]) -> RecordChange:
     return RecordChange(DOCUMENTS.name, line.item, value, expected=line.record.revision)
 
 
-def _owner(wanted: Wanted, share: Share, id_: str, amount: Money) -> RecordChange:
+def _owner(wanted: Wanted, share: Share, id_: str, amount: Money, at: int) -> RecordChange:
     type_ = "Invoice" if share.kind == "invoice" else "Claim"
     facts = {
         "patient": wanted.patient, "party": share.party, "currency": amount.currency, "total": str(amount.amount),
-        "status": "issued", "coverage": share.coverage, "items": list(wanted.items),
+        "status": "issued", "at": at, "coverage": share.coverage, "items": list(wanted.items),
     }  # fmt: skip
     return owner_change(f"{type_}/{id_}", share.kind, **facts)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from fhir_billing.invoicing.issue import Wanted, cancel, issue
 from fhir_billing.invoicing.lines import Share
+from fhir_billing.invoicing.remainder import bill_remainder
 from fhir_billing.operations.definitions import KEY, MONEY, definition, part, parts
 from fhir_billing.operations.inputs import key_of, money_in, seen
 from fhir_server.plugin_api import BadValue, Call, Inputs, Operation, Outputs, PluginContext
@@ -27,6 +28,7 @@ FACTS = definition(
             part("coverage", "Reference", "The Coverage that a claim is made under."),
             part("code", "code", "Why it is exempt, or the type of the claim."),
         ]),
+        part("claim", "Reference", "Bill what is left to the patient of this claim instead."),
         part("cancel", "Reference", "Take this Invoice back instead; its charges may be billed anew."),
         part("reason", "string", "Why it is taken back."),
         KEY,
@@ -45,6 +47,10 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     if taken_back:
         await cancel(ctx, taken_back.partition("/")[2], str(inputs.one("reason", "cancelled")))
         return Outputs([("invoice", await ctx.client.read(*taken_back.split("/")))])
+    decided = await seen(ctx, inputs, "claim", ("Claim",))
+    if decided:
+        made_of = await bill_remainder(ctx, decided.partition("/")[2], key_of(ctx, call))
+        return Outputs([("invoice", await ctx.own.read(*made_of.split("/")))])
     patient = await seen(ctx, inputs, "patient", ("Patient",))
     if not patient:
         raise BadValue("name the patient whose charges are billed", expression="http.patient")

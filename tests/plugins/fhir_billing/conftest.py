@@ -8,6 +8,7 @@ import pytest
 
 from fhir_server.testing.server import TestServer, serving
 from tests.plugins.fhir_billing.processor import FakeProcessor
+from tests.plugins.only import but
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def server(processor: FakeProcessor) -> Iterator[TestServer]:
         "dead": {**paystack, "url": "http://127.0.0.1:9", "currencies": ["NGN"], "countries": ["GH"]},
     }
     settings = {"currency": "NGN", "processors": processors, "ask_after": 10, "cash_units": {"CHF": Decimal("0.05")}}
-    with serving(plugins={"fhir_billing": settings}) as started:
+    with serving(plugins={"fhir_billing": settings}, plugins_disabled=but("fhir_billing")) as started:
         processor.client = started.client
         yield started
 
@@ -96,15 +97,11 @@ def call(server: TestServer, path: str, *parts: dict[str, Any], status: int = 20
 
 def outputs(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the values of Parameters by name; a list where one stands several times."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for each in parameters.get("parameter", []):
         value = each.get("resource") or each.get("part") or next(v for k, v in each.items() if k.startswith("value"))
-        if each["name"] in found:
-            before = found[each["name"]]
-            found[each["name"]] = [*(before if isinstance(before, list) else [before]), value]
-        else:
-            found[each["name"]] = value
-    return found
+        found.setdefault(each["name"], []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def ref(name: str, value: str) -> dict[str, Any]:
