@@ -1,9 +1,12 @@
 """What the archive and DICOMweb add to the server."""
 
+from dicomweb.index.collections import ALL
+from dicomweb.lifecycle.clockwork import SCHEDULED, started, stopped
 from dicomweb.model.part import Part
+from dicomweb.routes import ROUTES
 from dicomweb.settings import DicomSettings
 
 
 def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
-    return Part()
+    return Part(routes=ROUTES, collections=ALL, scheduled=SCHEDULED, start=(started,), stop=(stopped,))

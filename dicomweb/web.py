@@ -11,7 +11,7 @@ import msgspec
 from dicomweb.doors import archive, authority, codec
 from dicomweb.model.authority import Authority
 from dicomweb.model.codec import Codec
-from dicomweb.model.values import DicomJson, Level
+from dicomweb.model.values import DicomJson, Instance, Level
 from dicomweb.wado.media import Accepted, accepted, covers
 from dicomweb.wado.native_xml import to_xml
 from fhir_server.plugin_api import FhirError, PluginContext, RouteRequest, RouteResponse
@@ -90,6 +90,12 @@ class Asked:
         """Return what the client takes; the query parameter `accept` goes before the header."""
         header = self.parameter("accept") or self.request.headers.get("accept", "")
         return accepted("" if header.strip() == "*/*" else header, default)
+
+
+async def instance_of(asked: Asked) -> Instance:
+    """Return the instance that the path names. Raises NotFound."""
+    within = asked.within
+    return await asked.archive.instance(asked.ctx, within["study"], within["series"], within["instance"])
 
 
 def encoded(rows: Sequence[DicomJson]) -> bytes:

@@ -66,10 +66,14 @@ class Sums:
         if before is not None:
             await self._close(before)
 
-    async def close(self, now: int | None = None) -> None:
-        """Record the sums whose time is over; all without `now`."""
-        over = [key for key, each in self._open.items() if now is None or now - each.since >= self._window]
-        for key in over:
+    async def close(self) -> None:
+        """Record all sums."""
+        for key in list(self._open):
+            await self._close(self._open.pop(key))
+
+    async def close_over(self) -> None:
+        """Record the sums whose time is over, by the clock of whoever they belong to."""
+        for key in [key for key, each in self._open.items() if each.ctx.now() - each.since >= self._window]:
             await self._close(self._open.pop(key))
 
     async def recover(self, ctx: PluginContext) -> None:

@@ -31,7 +31,7 @@ class Held:
     blob_digest: str
     header: DicomJson
     pixels: Pixels | None
-    spans: array[int] | None
+    spans: "array[int] | None"
     stored: int
 
     @property
@@ -82,7 +82,7 @@ def unpacked(text: str) -> bytes:
     return zlib.decompress(base64.b64decode(text))
 
 
-def spans_in(record: Record) -> array[int]:
+def spans_in(record: Record) -> "array[int]":
     """Return the frame table of a record."""
     spans = array("Q")
     spans.frombytes(zlib.decompress(base64.b64decode(str(record.value["z"]))))

@@ -175,9 +175,10 @@ class Elements:
                 return place
             if which != ITEM:
                 raise ObjectFault(f"in the sequence {named(tag)} stands {named(which)} where an item has to begin")
-            place = self._over_item(place, end, depth) if length == UNDEFINED else place + length
+            place = self.over_item(place, end, depth) if length == UNDEFINED else place + length
 
-    def _over_item(self, place: int, end: int, depth: int) -> int:
+    def over_item(self, place: int, end: int, depth: int = 0) -> int:
+        """Return the place behind an item of undefined length."""
         while True:
             tag, vr, start, length = self.head(place, end)
             if tag == ITEM_END:

@@ -31,7 +31,7 @@ def pixels_of(scanned: Scanned) -> Pixels | None:
     return Pixels(start, length, max(there, 0), size, f"{tag:08X}")
 
 
-def spans_of(pixels: Pixels, tail: Tail | None) -> array[int] | None:
+def spans_of(pixels: Pixels, tail: Tail | None) -> "array[int] | None":
     """Return starts and lengths of the frames of encapsulated pixels, one after the other: each from the head of its
     first item to the end of its last."""
     if pixels.length != -1 or tail is None:

@@ -46,6 +46,7 @@ class StoredArchive:
     ) -> list[Outcome]:  # fmt: skip
         """Make instances of staged objects; with `wait`, only in the commit of `end`, which may refuse them yet."""
         outcomes = await self._keeping.keep(ctx, group, staged, wait=wait)
+        ctx.shared.setdefault("touched", set()).add(ctx.tenant)
         group.outcomes.extend(outcomes)
         return outcomes
 
@@ -152,6 +153,10 @@ class StoredArchive:
         """Open an instance."""
         await self._authority.need(ctx, instance.study)
         await self._authority.note(ctx, instance.study, "read", instances=1)
+        return StoredObject(ctx, instance)
+
+    def at(self, ctx: PluginContext, instance: Instance) -> StoredObject:
+        """Return the bytes of an instance whose opening was allowed and recorded otherwise."""
         return StoredObject(ctx, instance)
 
     async def metadata(self, ctx: PluginContext, instance: Instance) -> DicomJson:

@@ -1,0 +1,117 @@
+"""WADO-RS of studies, series and instances: https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from dicomweb.ingest.syntaxes import EXPLICIT
+from dicomweb.model.archive import Opened
+from dicomweb.model.codec import CodecFailure
+from dicomweb.model.values import Instance
+from dicomweb.wado.archives import zipped
+from dicomweb.wado.media import Accepted, covers
+from dicomweb.web import Asked, NotAcceptable, Part, Undecodable, bare, multipart, not_modified, part, span
+from fhir_server.plugin_api import NotFound, RouteResponse
+
+DICOM: Final = "application/dicom"
+ZIP: Final = "application/zip"
+_DEFAULT: Final = f'multipart/related; type="{DICOM}"; transfer-syntax=*'
+_DEAD: Final = {"cache-control": "private, no-cache"}
+
+
+async def retrieve(asked: Asked) -> RouteResponse:
+    """Answer `GET studies/{study}` and what lies below it."""
+    await asked.authority.need(asked.ctx, asked.within["study"])
+    instances = await asked.archive.select(asked.ctx, asked.within)
+    if not instances:
+        raise NotFound("there is nothing of this UID", expression="http.url")
+    for each in asked.accepts(_DEFAULT):
+        if each.multipart and covers(each.type, DICOM):
+            if _can(asked, instances, each.syntax):
+                return await _multipart(asked, instances, each.syntax)
+        elif each.type == ZIP:
+            return await _zip(asked, instances, each.syntax)
+        elif covers(each.type, DICOM) and len(instances) == 1 and _can(asked, instances, each.syntax):
+            return await single(asked, instances[0], each.syntax)
+    raise NotAcceptable(
+        f'objects come as multipart/related; type="{DICOM}", as {ZIP} and, one by one, as {DICOM}',
+        expression="http.accept",
+    )
+
+
+def _can(asked: Asked, instances: Sequence[Instance], syntax: str) -> bool:
+    return syntax in ("", "*") or all(_may(asked, each, syntax) for each in instances)
+
+
+def _may(asked: Asked, instance: Instance, syntax: str) -> bool:
+    stored = instance.transfer_syntax
+    return stored == syntax or instance.pixels is None or asked.codec.can(stored, syntax)
+
+
+async def _multipart(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
+    first = await opened_of(asked, instances[0]) if not asked.is_head else None
+
+    async def parts() -> AsyncIterator[Part]:
+        for number, instance in enumerate(instances):
+            opened = first if first is not None and not number else await opened_of(asked, instance)
+            used = target(instance, syntax)
+            yield part(content(asked, opened, used), DICOM, "", used)
+
+    return bare(asked, multipart(parts(), DICOM, _DEAD))
+
+
+async def _zip(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
+    async def files() -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        for instance in instances:
+            opened = await opened_of(asked, instance)
+            yield f"{instance.series}/{instance.sop}.dcm", content(asked, opened, target(instance, syntax))
+
+    name = f'attachment; filename="{instances[0].study}.zip"'
+    return bare(asked, RouteResponse(200, zipped(files()), ZIP, {**_DEAD, "content-disposition": name}))
+
+
+async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse:
+    """Answer with one object as it is, or a range of it."""
+    used = target(instance, syntax)
+    etag = f'"{instance.sha256[:32]}"' if used == instance.transfer_syntax else ""
+    if etag and (same := not_modified(asked, etag)):
+        return same
+    opened = await opened_of(asked, instance)
+    if not etag:
+        return bare(asked, RouteResponse(200, content(asked, opened, used), DICOM, _DEAD))
+    headers = {**_DEAD, "etag": etag, "accept-ranges": "bytes"}
+    found = span(asked, instance.size, etag)
+    start, end = found or (0, instance.size)
+    headers["content-length"] = str(end - start)
+    if found:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{instance.size}"
+    return bare(asked, RouteResponse(206 if found else 200, opened.chunks(start, end), DICOM, headers))
+
+
+def target(instance: Instance, syntax: str) -> str:
+    """Return the transfer syntax in which an object is sent: the stored one, unless another is asked for."""
+    return instance.transfer_syntax if syntax in ("", "*") else syntax
+
+
+def content(asked: Asked, opened: Opened, syntax: str) -> AsyncIterator[bytes]:
+    """Return an object in a transfer syntax."""
+    if syntax == opened.instance.transfer_syntax:
+        return opened.chunks()
+    return _transcoded(asked, opened, syntax)
+
+
+async def _transcoded(asked: Asked, opened: Opened, syntax: str) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in asked.codec.transcoded(opened, syntax):
+            yield chunk
+    except CodecFailure as failure:
+        raise Undecodable(str(failure)) from None
+
+
+async def opened_of(asked: Asked, instance: Instance) -> Opened:
+    """Open an instance."""
+    return await asked.archive.open(asked.ctx, instance)
+
+
+def wanted_syntax(each: Accepted) -> str:
+    """Return the syntax that an accepted type names, by default the plainest."""
+    return each.syntax or EXPLICIT
