@@ -254,12 +254,13 @@ def _input(row: _MeasureRow) -> Input:
 
 def _read(name: str) -> Any:
     """Read a table; its numbers are floats here, where nothing of a record is kept."""
-    return _floats(decode(files(__package__).joinpath(name).read_bytes()))
+    return floats(decode(files(__package__).joinpath(name).read_bytes()))
 
 
-def _floats(value: Any) -> Any:
+def floats(value: Any) -> Any:
+    """Return JSON with floats for decimals and tuples for lists."""
     if isinstance(value, dict):
-        return {key: _floats(each) for key, each in value.items()}
+        return {key: floats(each) for key, each in value.items()}
     if isinstance(value, list):
-        return tuple(_floats(each) for each in value)
+        return tuple(floats(each) for each in value)
     return value if isinstance(value, str | bool | int) or value is None else float(value)

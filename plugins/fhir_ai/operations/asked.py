@@ -57,7 +57,7 @@ async def asked(
         _symptoms(inputs, "symptom", signs),
         _symptoms(inputs, "absent", signs),
     )
-    resources = tuple(_resources(ctx, inputs))
+    resources = tuple(resources_of(ctx, inputs))
     if call.request.type == "Encounter":
         encounter = await ctx.client.read("Encounter", str(call.request.id))
         patient = await _subject(ctx, encounter)
@@ -106,7 +106,7 @@ def _symptoms(inputs: Inputs, name: str, signs: Container[str]) -> tuple[str, ..
     return known
 
 
-def _resources(ctx: PluginContext, inputs: Inputs) -> list[Resource]:
+def resources_of(ctx: PluginContext, inputs: Inputs) -> list[Resource]:
     """Return what came with the call; what has not the form of its type is refused."""
     found: list[Resource] = []
     for each in inputs.many("resource"):

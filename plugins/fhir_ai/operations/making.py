@@ -68,7 +68,20 @@ async def stored(
     sources: Sequence[Mapping[str, str]],
     cards: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Store outputs with a Provenance for each Device that made some, all or nothing, as the caller.
+    """Store outputs with a Provenance for each Device that made some, all or nothing, as the caller."""
+    bundle, first = bundle_of(ctx, name, made, sources, cards)
+    answer = await ctx.client.transaction(bundle)
+    return [entry["resource"] for entry in answer["entry"][first : first + len(made)]]
+
+
+def bundle_of(
+    ctx: PluginContext,
+    name: str,
+    made: Sequence[dict[str, Any]],
+    sources: Sequence[Mapping[str, str]],
+    cards: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[dict[str, Any], int]:
+    """Return the transaction that stores outputs, and the number of the entry that holds the first of them.
 
     Outputs that name the Device of a model as their author keep it; the Device `name` of published rules is the author
     of the rest, and is stored with them. cards: the card of each model's Device, by reference.
@@ -86,10 +99,8 @@ async def stored(
         for who, targets in by_device.items()
     ]
     entries = [_entry(urn, each, "") for urn, each in zip(urns, outputs, strict=True)]
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [*machines, *entries, *provenances]}
-    answer = await ctx.client.transaction(bundle)
-    first = len(machines)
-    return [entry["resource"] for entry in answer["entry"][first : first + len(made)]]
+    entry = [*machines, *entries, *provenances]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entry}, len(machines)
 
 
 def _entry(urn: str, resource: Mapping[str, Any], exists: str) -> dict[str, Any]:

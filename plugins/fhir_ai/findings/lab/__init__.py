@@ -1,0 +1,1 @@
+"""Laboratory results: whether one stands out, by range, change, series and panel."""
