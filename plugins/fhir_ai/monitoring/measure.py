@@ -43,6 +43,8 @@ TITLES: Final = {
     "flagged": "Share flagged, by group",
     "overridden": "Share of clinicians' answers that overrode it",
 }
+_OF_TITLE: Final = "What a figure is of: an input, a group of patients, a kind of failure"
+_OF: Final = {"coding": [{"system": FIGURES, "code": "of", "display": _OF_TITLE}]}
 
 
 def measure() -> dict[str, Any]:
@@ -57,13 +59,13 @@ def measure() -> dict[str, Any]:
         "subjectCodeableConcept": {"text": "Device (a version of a model)"},
         "description": "Drift of inputs and probabilities, discrimination and calibration once outcomes are known, "
         "gaps between groups, and data quality.",
-        "group": [{"code": _code(name)} for name in TITLES],
+        "group": [{"code": _code(name), "stratifier": [{"code": _OF}]} for name in TITLES],
     }
 
 
 def code_system() -> dict[str, Any]:
     """Return the codes of the figures."""
-    concepts = [{"code": code, "display": title} for code, title in TITLES.items()]
+    concepts = [{"code": code, "display": title} for code, title in {**TITLES, "of": _OF_TITLE}.items()]
     return {
         "resourceType": "CodeSystem", "url": FIGURES, "version": "1.0.0", "name": "AiPerformance", "status": "active",
         "caseSensitive": True, "content": "complete", "count": len(concepts), "concept": concepts,
@@ -131,17 +133,17 @@ def _of_outcomes(found: Discrimination) -> Iterator[tuple[str, str, float]]:
 
 
 def _groups(report: Report) -> Iterator[dict[str, Any]]:
-    """Yield a group for each name; figures of features and the like are its strata."""
-    by_name: dict[str, list[tuple[str, float]]] = {}
+    """Yield the groups of the Measure; figures of inputs and the like are strata, what is not known has no score."""
+    by_name: dict[str, list[tuple[str, float]]] = {name: [] for name in TITLES}
     for name, of, value in figures(report):
-        by_name.setdefault(name, []).append((of, value))
+        by_name[name].append((of, value))
     for name, values in by_name.items():
         whole = [value for of, value in values if not of]
         strata = [{"value": {"text": of}, "measureScore": _quantity(value)} for of, value in values if of]
         yield {
             "code": _code(name),
             **({"measureScore": _quantity(whole[0])} if whole else {}),
-            **({"stratifier": [{"stratum": strata}]} if strata else {}),
+            "stratifier": [{"code": [_OF], **({"stratum": strata} if strata else {})}],
         }
 
 

@@ -56,9 +56,9 @@ async def _looked(ctx: PluginContext, registry: Registry, named: tuple[str, str]
     machine = await machine_of(ctx, model)
     await ctx.own.create(measure_report(report, machine.device, ctx.now()))
     _remember(ctx.tenant, report)
-    if report.broken:
+    if report.broken and stops:  # of one that is stopped people were told
         await _tell(ctx, report, machine.device)
-        if stops and ctx.settings.monitor_stops:
+        if ctx.settings.monitor_stops:
             await registry.stop(name, version, "; ".join(each.said for each in report.broken)[:500])
 
 

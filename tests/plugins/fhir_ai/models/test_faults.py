@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 from fhir_ai import models
-from fhir_ai.models import MODELS, Model, ModelUnavailable, NotComputed, Prediction, models_in, package_in, read_manifest
+from fhir_ai.models import (
+    MODELS,
+    Model,
+    ModelUnavailable,
+    NotComputed,
+    Prediction,
+    models_in,
+    package_in,
+    read_manifest,
+)
 from fhir_ai.models.inference import Output
 
 from tests.plugins.fhir_ai.models.patients import ill

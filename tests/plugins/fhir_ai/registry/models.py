@@ -25,14 +25,16 @@ def manifest(graph: bytes, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def parts(graph: bytes | None = None, *, key: str = PRIVATE, said: bytes | None = None, **changes: Any) -> list[Any]:
+def parts(
+    graph: bytes | None = None, *, key: str = PRIVATE, said: bytes | None = None, card: Any = None, **changes: Any
+) -> list[Any]:
     """Return the parameters of `$model-register`; `said` is signed in place of what is right."""
     content = graph if graph is not None else (HERE / "one.onnx").read_bytes()
     made = manifest(content, **changes)
-    text, card = json.dumps(made), json.dumps({"name": made["name"], "version": made["version"], "title": "Tiny"})
-    right = statement(made["name"], made["version"], (content, text.encode(), card.encode()))
+    text, told = json.dumps(made), json.dumps(card or {"name": made["name"], "title": "Tiny"})
+    right = statement(made["name"], made["version"], (content, text.encode(), told.encode()))
     signature: Signature = sign(said or right, key)
-    files = {"manifest": text.encode(), "card": card.encode(), "file": content}
+    files = {"manifest": text.encode(), "card": told.encode(), "file": content}
     return [
         *({"name": name, "valueBase64Binary": base64.b64encode(raw).decode()} for name, raw in files.items()),
         {"name": "signature", "valueString": json.dumps({"key": signature.key, "value": signature.value})},

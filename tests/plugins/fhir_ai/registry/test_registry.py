@@ -131,7 +131,17 @@ def test_a_signed_file_that_is_no_graph_is_refused(server: Any) -> None:
 
 def test_a_signed_graph_of_other_inputs_is_refused(server: Any) -> None:
     features = [
-        {"name": n, "title": n, "unit": "", "low": 0, "high": 1, "required": True, "levels": {}, "bands": [], "codes": []}
+        {
+            "name": n,
+            "title": n,
+            "unit": "",
+            "low": 0,
+            "high": 1,
+            "required": True,
+            "levels": {},
+            "bands": [],
+            "codes": [],
+        }
         for n in ("a", "b", "c")
     ]
     assert "onnxruntime failed" in refused(server, *parts(version="3.0.0", features=features))
@@ -243,7 +253,9 @@ def test_a_stored_prediction_names_the_device_and_the_card_of_its_version(server
     assert device["deviceName"][0]["name"] == NAME
     assert device["version"][0]["value"] == "1.0.0"
     assert "learned" in device["type"]["text"]
-    provenance = server.client.get(f"/fhir/Provenance?target=RiskAssessment/{risk['id']}").json()["entry"][0]["resource"]
+    provenance = server.client.get(f"/fhir/Provenance?target=RiskAssessment/{risk['id']}").json()["entry"][0][
+        "resource"
+    ]
     assert provenance["agent"][0]["who"] == {"reference": risk["performer"]["reference"]}
     card = next(each["what"]["reference"] for each in provenance["entity"] if each["role"] == "derivation")
     document = server.client.get(f"/fhir/{card}").json()
