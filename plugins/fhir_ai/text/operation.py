@@ -1,4 +1,4 @@
-"""`DocumentReference/$extract`: what a document says, as suggestions with their places in its text. Nothing is stored."""
+"""`DocumentReference/$extract`: what a document says, as suggestions with their places; nothing is stored."""
 
 import asyncio
 import contextlib
@@ -78,5 +78,7 @@ async def _displays(ctx: PluginContext, mentions: Iterable[Mention]) -> dict[str
     for code, system in {each.concept.code: each.concept.system for each in mentions}.items():
         with contextlib.suppress(FhirError):  # a system that is not loaded: the code stands without its name
             told = await ctx.client.operation("lookup", [("system", system), ("code", code)], type_="CodeSystem")
-            found |= {code: str(each["valueString"]) for each in told["parameter"] if each["name"] == "display"}
+            names = [str(each["valueString"]) for each in told["parameter"] if each["name"] == "display"]
+            if names:
+                found[code] = names[0]
     return found

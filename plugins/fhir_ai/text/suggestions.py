@@ -26,7 +26,8 @@ def suggestion(
     """Return the parts of one suggestion, with offsets in the text of the attachment as it was decoded."""
     concept = mention.concept
     parts: list[tuple[str, Any]] = [
-        ("kind", concept.kind), ("text", page.text[mention.start : mention.end]), *_offsets(page, mention.start, mention.end),
+        ("kind", concept.kind), ("text", page.text[mention.start : mention.end]),
+        *_offsets(page, mention.start, mention.end),
         ("concept", codeable(concept, displays)), ("assertion", mention.assertion),
         ("experiencer", mention.experiencer), ("historical", mention.historical),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Times that a sentence names: dates, years, and spans before now; as they stand, and as a FHIR date where they say one."""
+"""Times that a sentence names: dates, years, and spans before now; as they stand, and as a FHIR date."""
 
 import re
 from dataclasses import dataclass

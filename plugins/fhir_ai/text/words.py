@@ -7,7 +7,7 @@ up in a tree of words.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Phrases(Generic[T]):
     """
 
     def __init__(self, meanings: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
-        self._tree: dict[str, dict] = {}  # type: ignore[type-arg]  # a tree of itself; the key "" holds the meaning
+        self._tree: dict[str, Any] = {}  # of trees; the key "" holds the meaning
         pairs = meanings.items() if isinstance(meanings, Mapping) else meanings
         for phrase, means in pairs:
             node = self._tree
@@ -67,7 +67,8 @@ class Phrases(Generic[T]):
                 at += 1
 
     def _at(self, words: Sequence[Word], first: int) -> Phrase[T] | None:
-        node, found = self._tree, None
+        node: dict[str, Any] = self._tree
+        found: Phrase[T] | None = None
         for at in range(first, len(words)):
             node = node.get(words[at].text, {})
             if not node:

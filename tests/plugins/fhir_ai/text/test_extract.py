@@ -1,4 +1,4 @@
-"""`DocumentReference/$extract`: suggestions with places in the text, out of all kinds of attachments; nothing stored."""
+"""`DocumentReference/$extract`: suggestions with places in the text, out of all kinds of attachments."""
 
 import base64
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ def test_kinds_can_be_chosen(server: Any) -> None:
         (_document(b"%PDF", "application/pdf"), "no text"),
         (_document(b"\xff\xff", "text/plain; charset=utf-8"), "is not utf-8"),
         (_document(b"x", "text/plain; charset=klingon"), "is not klingon"),
-        ({**_document(b""), "content": [{"attachment": {"contentType": "text/plain", "url": "http://elsewhere.example/Binary/1"}}]}, "neither data"),
+        ({**_document(b""), "content": [{"attachment": {"url": "http://elsewhere.example/Binary/1"}}]}, "neither data"),
         ({"resourceType": "DocumentReference", "status": "current", "content": [{"attachment": 3}]}, ""),
     ],
 )  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_name_without_a_plausible_number_is_no_measurement(text: str) -> None:
 
 
 def test_html_is_read_as_people_see_it_and_its_offsets_point_into_the_source() -> None:
-    source = "<html><head><style>p{stroke:1}</style></head><body><p>No <b>pleural</b>&nbsp;effusion&#46;</p><p>Gout</p></body>"
+    source = "<head><style>p{stroke:1}</style></head><p>No <b>pleural</b>&nbsp;effusion&#46;</p><p>Gout</p>"
     page = shown(source)
     (effusion, gout) = extract(page.text)
     assert effusion.assertion == "absent"
@@ -115,7 +115,7 @@ _MANY = 120_000
         "A:" * (_MANY // 2), ". " * (_MANY // 2), "(" * _MANY, "\n" * _MANY, "1/" * (_MANY // 2),
         "ABC " * (_MANY // 4), "for " * (_MANY // 4), "é" * _MANY,
     ],
-    ids=["letters", "denials", "list", "control", "colons", "dots", "brackets", "lines", "slashes", "capitals", "spans", "accents"],
+    ids=range(12),
 )  # fmt: skip
 def test_hostile_texts_take_the_time_of_their_length(text: str) -> None:
     def seconds(part: str) -> float:
