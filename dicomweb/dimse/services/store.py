@@ -16,6 +16,12 @@ from fhir_server.plugin_api import Forbidden
 
 _WHOLE: Final = 4 << 20
 """Bytes up to which an object is read whole; larger ones are stored as they come."""
+_CODES: Final = {
+    status.MISSING_ATTRIBUTE: status.DOES_NOT_MATCH,
+    status.MISSING_VALUE: status.DOES_NOT_MATCH,
+    status.INVALID_VALUE: status.DOES_NOT_MATCH,
+}
+"""What C-STORE has no status for: PS3.4 table B.2-1."""
 
 
 async def store(session: Session, message: Message) -> None:
@@ -34,9 +40,10 @@ async def store(session: Session, message: Message) -> None:
         outcome = await session.archive.receive(ctx, group, incoming)
     except Forbidden:
         raise Refusal(status.NOT_AUTHORIZED, "this AE may not store here") from None
+    code = _CODES.get(outcome.status, outcome.status)
     session.numbers.done(message.field, failed=outcome.failed)
-    more: Command = {"ErrorComment": comment(outcome.reason)} if outcome.status and outcome.reason else {}
-    await session.answer(message, outcome.status, more=more)
+    more: Command = {"ErrorComment": comment(outcome.reason)} if code and outcome.reason else {}
+    await session.answer(message, code, more=more)
 
 
 async def _data(message: Message) -> bytes | AsyncIterator[bytes]:
