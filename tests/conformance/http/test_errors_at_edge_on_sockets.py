@@ -26,7 +26,7 @@ async def answers(request: FhirRequest) -> FhirResponse:
 
 @asynccontextmanager
 async def served(**settings: Any) -> AsyncIterator[int]:
-    async with on_a_socket(application(Fake(answers), **({"auth": "none"} | settings))) as port:
+    async with on_a_socket(application(Fake(answers), **settings)) as port:
         yield port
 
 

@@ -60,7 +60,7 @@ def application(fake: Fake, **settings: Any) -> Application:
         yield Running(fake, ready)
 
     definitions = load()
-    app = make_application(Parts(definitions, Settings(**settings), Router(definitions)), opened)
+    app = make_application(Parts(definitions, Settings(**{"auth": "none"} | settings), Router(definitions)), opened)
     app.start(Running(fake, ready))
     return app
 
