@@ -104,7 +104,7 @@ def unsuited(layout: Layout, target: Syntax) -> str:
 def _plausible(stream: Codestream | None, layout: Layout) -> None:
     """A header that claims a larger image than the attributes would make the codec take memory for it."""
     if stream is None:
-        return
+        raise PixelFailure("refused", "a frame has no header of its codec")
     if stream.rows * stream.columns > layout.rows * layout.columns or stream.components > max(layout.samples, 1):
         raise PixelFailure(
             "refused",

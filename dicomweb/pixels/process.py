@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomweb.pixels.faults import PixelFailure
-from dicomweb.pixels.wire import receive, send
+from dicomweb.pixels.wire import NO_MEMORY, receive, send
 
 # Workers need none of the server: its package would be imported with `dicomweb`, so a bare one takes its place.
 _BEGIN = (
@@ -108,5 +108,7 @@ class Process:
         except subprocess.TimeoutExpired:
             code = 0
         self._lose()
+        if code == NO_MEMORY:
+            return PixelFailure("memory", "the pixels need more memory than a worker has")
         name = signal.Signals(-code).name if -code in signal.valid_signals() else f"exit {code}"
         return PixelFailure("crashed", f"the codec crashed on these pixels ({name})")

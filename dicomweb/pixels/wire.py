@@ -9,6 +9,8 @@ from dicomweb.pixels.faults import PixelFailure
 
 MOST = (1 << 32) - 1024
 """Bytes of one message; MessagePack has no longer strings of bytes."""
+NO_MEMORY = 77
+"""Exit status of a worker that has no memory for a message."""
 _STEP = 1 << 20
 
 

@@ -1,5 +1,6 @@
 """The worker process: does one task after the other with bytes that are not to be trusted, and may crash with them."""
 
+import os
 import resource
 import socket
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 from dicomweb.pixels.faults import PixelFailure
 from dicomweb.pixels.tasks import TASKS
-from dicomweb.pixels.wire import receive, send
+from dicomweb.pixels.wire import NO_MEMORY, receive, send
 
 Task = Callable[..., Any]
 
@@ -26,6 +27,8 @@ def main(handle: int, memory: int) -> None:
                 name, arguments = receive(line)
             except (EOFError, OSError):
                 return
+            except MemoryError:
+                os._exit(NO_MEMORY)  # the message cannot even be read
             send(line, _done(TASKS[name], arguments))
 
 
