@@ -7,9 +7,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import audit, growth, load, read, search, start
+from scripts.benchmarks import audit, dicomweb, growth, load, read, search, start
 
-_ALL = {"start": start, "read": read, "load": load, "search": search, "growth": growth, "audit": audit}
+_ALL = {
+    "start": start,
+    "read": read,
+    "load": load,
+    "search": search,
+    "growth": growth,
+    "audit": audit,
+    "dicomweb": dicomweb,
+}
 
 
 def main() -> None:
