@@ -57,6 +57,10 @@ _VERSION = 0x7 << 76 | 0b10 << 62
 _FREE = ~(0xF << 76 | 0b11 << 62)
 
 
+_ENDED_WITHIN = 20
+"""Seconds in which background work that is told to end does so; then it is told again."""
+
+
 def now() -> int:
     """Return the time as milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
@@ -150,9 +154,10 @@ async def _opened(
 
 
 async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, held: _Held) -> None:
-    for task in watching:
-        task.cancel()
-    await asyncio.gather(*watching, return_exceptions=True)
+    while waiting := [task for task in watching if not task.done()]:
+        for task in waiting:  # again, should one have lost it
+            task.cancel()
+        await asyncio.wait(waiting, timeout=_ENDED_WITHIN)
     if assembly.server is not None:
         await assembly.observe("on_stop")
     await held.jobs.close()

@@ -189,7 +189,8 @@ class _Stream(StreamingResponse):
 
         async def sending(message: Message) -> None:
             try:
-                await asyncio.wait_for(send(message), self._patience)
+                async with asyncio.timeout(self._patience):
+                    await send(message)
             except TimeoutError:
                 raise ConnectionError("the reader takes nothing any more") from None
 

@@ -35,7 +35,9 @@ class Desk:
     async def heard(self, patience: float | None) -> "set[Ring]":
         """Wait for a ring, for so many seconds at most; return what rang."""
         try:
-            await asyncio.wait_for(self._bell.wait(), patience)
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the ring.
+            async with asyncio.timeout(patience):
+                await self._bell.wait()
         except TimeoutError:
             return set()
         self._bell.clear()

@@ -127,14 +127,18 @@ async def test_a_receiver_that_dies_and_comes_back_gets_everything_in_order(rece
     async with world.server() as client:
         with receiver.running():
             for number in range(10):
-                await put(client, str(number))
+                await put(client, str(number), "1")
             await until(lambda: len(receiver.taken) == 10)
-        for number in range(10, 40):
-            await put(client, str(number))
+        for version in range(2, 5):
+            for number in range(10):
+                await put(client, str(number), str(version))
         await asyncio.sleep(0.5)
         with receiver.running():
             await until(lambda: len(set(receiver.ids)) == 40)
-    assert list(dict.fromkeys(receiver.ids)) == [f"default:Patient/{number}/_history/1" for number in range(40)]
+    in_order = list(dict.fromkeys(receiver.ids))
+    for number in range(10):
+        mine = [id_ for id_ in in_order if id_.startswith(f"default:Patient/{number}/")]
+        assert mine == [f"default:Patient/{number}/_history/{version}" for version in range(1, 5)]
 
 
 async def test_a_server_that_stops_in_an_outage_goes_on_after_its_start(receiver, tmp_path):
