@@ -1,5 +1,6 @@
 """What we ask of others: C-ECHO, C-FIND, C-MOVE, C-GET, storage commitment."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from dicomweb.dimse.wire.negotiation import Context
 from dicomweb.model.values import DicomJson
 
 _MOST_ROW: Final = 1 << 20
+_AT_ONCE: Final = 1.0
+"""Seconds for which the report of a commitment is waited for; devices that take longer call back."""
 Take = Callable[[Message], Awaitable[int]]
 """Stores an object that comes in by C-GET, and returns the status to answer."""
 
@@ -69,11 +72,12 @@ async def get(association: Association, abstract: str, identifier: Mapping[str, 
             return _good(message)
 
 
-async def ask_commitment(association: Association, asked: Mapping[str, Any]) -> DicomJson:
-    """Ask that objects be kept; return what the other side says, if it says it over this association.
+async def ask_commitment(association: Association, asked: Mapping[str, Any]) -> DicomJson | None:
+    """Ask that objects be kept; return what the other side says, if it says so at once over this association; None:
+    it will say it later, or never.
 
     Raises:
-        Failed: it does not take the request. Ended: it will say it later, or never.
+        Failed: it does not take the request. Ended.
     """
     context = _context(association, COMMITMENT)
     command: dict[str, Value] = {
@@ -85,7 +89,11 @@ async def ask_commitment(association: Association, asked: Mapping[str, Any]) -> 
     }
     await association.send(context, command, encode(asked, context.transfer))
     _good(await association.receive())
-    report = await association.receive()
+    try:
+        async with asyncio.timeout(_AT_ONCE):
+            report = await association.receive()
+    except TimeoutError:
+        return None
     if report.field != Field.N_EVENT_REPORT_RQ:
         raise Aborted("something else came than a report")
     said = decode(await report.data(1 << 24), report.context.transfer)

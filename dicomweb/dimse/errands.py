@@ -15,7 +15,6 @@ from dicomweb.dimse.table import Ae, Forward
 from dicomweb.dimse.tables import tables_of
 from dicomweb.dimse.wire.association import Message
 from dicomweb.dimse.wire.dataset import element, text
-from dicomweb.dimse.wire.faults import Ended
 from dicomweb.dimse.wire.negotiation import Role
 from dicomweb.doors import archive
 from dicomweb.model.archive import Group
@@ -23,6 +22,7 @@ from dicomweb.model.values import Incoming, Instance, Query, Source
 from dicomweb.worklist.commitments import COMMITMENTS
 from fhir_server.plugin_api import Host, PluginContext
 
+_HOUR: Final = 3_600.0
 _MODALITY: Final = "00080060"
 _STORED: Final = 100
 """Storage classes that can be proposed beside the query, of 128 contexts."""
@@ -87,13 +87,13 @@ async def commit(host: Host, ctx: PluginContext, ae: Ae, errand: Errand) -> None
     association = await call_ae(host, ae, [(COMMITMENT, PLAIN)])
     try:
         said = await asking.ask_commitment(association, asked)
-        await note_promise(host, ctx.tenant, ae.title, said)
+        if said is not None:
+            await note_promise(host, ctx.tenant, ae.title, said)
         await association.release()
-    except Ended as end:
-        if await asked_of(ctx, errand.subject) is not None:
-            raise NotYet("it has not said yet what it keeps") from end
     finally:
         await association.close()
+    if await asked_of(ctx, errand.subject) is not None:
+        raise NotYet("it has not said yet what it keeps", _HOUR)
 
 
 async def report(host: Host, ctx: PluginContext, ae: Ae, errand: Errand) -> None:

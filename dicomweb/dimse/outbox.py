@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dicomweb.dimse.table import Ae
 from dicomweb.dimse.tables import tables_of
+from dicomweb.dimse.wire.faults import Ended
 from dicomweb.settings import DicomSettings
 from fhir_server.plugin_api import (
     Alert,
@@ -35,7 +36,11 @@ _WAKE: Final = "dimse.wake"
 
 
 class NotYet(Exception):
-    """What was to be done has not come about; the message says why. It is tried again."""
+    """What was to be done has not come about; the message says why. It is tried again, in `after` seconds at least."""
+
+    def __init__(self, said: str, after: float = 0) -> None:
+        super().__init__(said)
+        self.after = after
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class Outbox:
         self._host, self._work = host, work
         self._settings: DicomSettings = host.settings
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._away: dict[str, float] = {}
+        """Until when nobody is called who could not be reached, by tenant and AE."""
 
     async def run(self) -> None:
         """Work, until cancelled."""
@@ -130,18 +137,24 @@ class Outbox:
     def _begin(self, name: str, ctx: PluginContext, records: list[Record]) -> None:
         """Begin on the errands to an AE, unless somebody is on the way to it."""
         self._busy = {key: task for key, task in self._busy.items() if not task.done()}
-        if name not in self._busy and len(self._busy) < _AT_ONCE:
-            self._busy[name] = asyncio.create_task(self._all(ctx, records))
+        away = self._away.get(name, 0) > asyncio.get_running_loop().time()
+        if name not in self._busy and not away and len(self._busy) < _AT_ONCE:
+            self._busy[name] = asyncio.create_task(self._all(name, ctx, records))
 
-    async def _all(self, ctx: PluginContext, records: list[Record]) -> None:
+    async def _all(self, name: str, ctx: PluginContext, records: list[Record]) -> None:
         for record in records:
             try:
-                await self._one(ctx, record)
+                reached = await self._one(ctx, record)
             except Exception:  # one errand that cannot even be put off must not end the others
                 _log.exception("an errand to %s has failed", record.value["to"])
+                continue
+            if not reached:  # the others to the same AE would fare no better
+                self._away[name] = asyncio.get_running_loop().time() + self._settings.dimse_pause
+                return
         _wake(self._host).set()
 
-    async def _one(self, ctx: PluginContext, record: Record) -> None:
+    async def _one(self, ctx: PluginContext, record: Record) -> bool:
+        """Do one errand; tell whether its AE could be reached."""
         value: Mapping[str, Any] = record.value
         errand = Errand(value["kind"], value["to"], value["subject"], value["rule"])
         ae = tables_of(self._host).now.find(errand.to)
@@ -152,8 +165,9 @@ class Outbox:
             await work(self._host, ctx, ae, errand)
         except Exception as error:  # whatever it was: it is put off, and said
             await self._put_off(ctx, record, errand, error)
-            return
+            return not isinstance(error, Ended)
         await _changed(ctx, RecordChange(ERRANDS.name, record.key, None, record.revision))
+        return True
 
     async def _put_off(self, ctx: PluginContext, record: Record, errand: Errand, error: Exception) -> None:
         value: Mapping[str, Any] = record.value
@@ -165,6 +179,7 @@ class Outbox:
             await _changed(ctx, RecordChange(ERRANDS.name, record.key, None, record.revision))
             return
         pause = min(self._settings.dimse_pause * 2 ** min(tries - 1, 20), self._settings.dimse_longest_pause)
+        pause = max(pause, error.after if isinstance(error, NotYet) else 0)
         due = ctx.now() + int(pause * 1_000)
         await _changed(
             ctx, _change(errand, due=due, since=since, tries=tries, error=str(error)[:200], expected=record.revision)

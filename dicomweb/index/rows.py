@@ -21,7 +21,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object whose bytes are staged: all that its records say. spans: of encapsulated frames, where several are."""
+    """An object whose bytes are staged: all that its records say. spans: of encapsulated frames, where several are.
+    ae: the AE title that it came from."""
 
     uids: Uids
     transfer_syntax: str
@@ -33,6 +34,7 @@ class Held:
     pixels: Pixels | None
     spans: "array[int] | None"
     stored: int
+    ae: str = ""
 
     @property
     def row(self) -> Row:
@@ -46,7 +48,7 @@ class Held:
             "rows": first(header, "00280010", 0), "columns": first(header, "00280011", 0),
             "pixels": asdict(self.pixels) if self.pixels else None,
             "span": list(self.spans[:2]) if self.spans is not None and len(self.spans) == 2 else None,
-            "title": _title(header), "a": part_of(header, "instance"),
+            "title": _title(header), "ae": self.ae, "a": part_of(header, "instance"),
         }  # fmt: skip
 
     def records(self, expected: int) -> list[RecordChange]:

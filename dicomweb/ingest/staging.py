@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from dicomweb.index.rows import Held
@@ -63,7 +63,8 @@ async def stage(
         uids = uids_of(scanned, incoming.sop_class, incoming.sop_instance)
         if incoming.study and incoming.study != uids.study:
             raise ObjectFault("the object belongs to another study than the request names", MISMATCH)
-        return Staged(_held(ctx, scanned, uids, ref.id, ref.size, ref.sha256), _remarks(scanned, uids))
+        held = _held(ctx, scanned, uids, ref.id, ref.size, ref.sha256)
+        return Staged(replace(held, ae=source.ae), _remarks(scanned, uids))
     except ObjectFault as fault:
         await ctx.store.discard(ref.id)
         return _failed(fault, incoming)
