@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_billing.charging.price import Component
+from fhir_billing.claims.making import Charge, Claimant, make_claim
 from fhir_billing.invoicing.lines import Line, Share
 from fhir_billing.money import Money
 from fhir_billing.naming import PRICE_REASONS, coded, date_of, reference
 from fhir_server.plugin_api import PluginContext, instant
-
-_CLAIM_TYPES = "http://terminology.hl7.org/CodeSystem/claim-type"
 
 
 def invoice(
@@ -52,22 +51,6 @@ def claim(
     ctx: PluginContext, id_: str, share: Share, patient: str, rows: Sequence[tuple[Line, Money, Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """Return an active Claim for an insurer's share; its lines are those of the charges."""
-    lines = [
-        {
-            "sequence": number, "productOrService": item["code"], "quantity": item.get("quantity", {"value": 1}),
-            "servicedDate": line.record.value["day"], "unitPrice": part.as_fhir(), "net": part.as_fhir(),
-        }
-        for number, (line, part, item) in enumerate(rows, 1)
-    ]  # fmt: skip
-    amounts = [part for _, part, _ in rows]
-    whole = sum(amounts[1:], start=amounts[0])
-    return {
-        "resourceType": "Claim", "id": id_, "status": "active", "use": "claim",
-        "type": coded(_CLAIM_TYPES, share.code or "professional"), "patient": reference(patient),
-        "created": date_of(ctx.now()), "insurer": reference(share.party),
-        "provider": reference(ctx.settings.provider) if ctx.settings.provider else {"display": "this provider"},
-        "priority": coded("http://terminology.hl7.org/CodeSystem/processpriority", "normal"),
-        "insurance": [{"sequence": 1, "focal": True, "coverage": reference(share.coverage)}],
-        "identifier": [{"system": "http://fhir-server.org/billing/claim", "value": id_}],
-        "item": [{**line, "quantity": {"value": 1}} for line in lines], "total": whole.as_fhir(),
-    }  # fmt: skip
+    charges = [Charge(item["code"], line.record.value["day"], part, source=line.item) for line, part, item in rows]
+    claimant = Claimant(patient, ctx.settings.provider or share.party, [share.coverage], insurer=share.party)
+    return make_claim(id_, claimant, charges, created=date_of(ctx.now()), kind=share.code or "professional")

@@ -16,6 +16,7 @@ from fhir_billing.operations.inputs import seen
 from fhir_billing.reconciliation.formats import read
 from fhir_billing.reconciliation.lines import LINES, Line
 from fhir_billing.reconciliation.matching import suggestions
+from fhir_billing.reconciliation.remittances import remit
 from fhir_billing.reconciliation.resolving import resolve
 from fhir_billing.reconciliation.settlement import CHUNK, Counts, Statement, settle
 from fhir_server.plugin_api import BadValue, Call, Operation, Outputs, PluginContext, Put, Where, instant
@@ -25,8 +26,8 @@ _LISTED = 50
 FACTS = definition(
     "reconcile", ("PaymentReconciliation",), "Hold a statement against the books",
     [
-        part("source", "code", "Whose statement: the name of a processor, or bank."),
-        part("format", "code", "plain, stripe, paystack, flutterwave, mpesa or bank."),
+        part("source", "code", "Whose statement: the name of a processor, or bank; of an 835, of the payer."),
+        part("format", "code", "plain, stripe, paystack, flutterwave, mpesa, bank, or 835 of a payer."),
         part("file", "base64Binary", "The file. It may be sent again: each line counts once."),
         part("line", "string", "A line that waits: say what it is for."),
         part("invoice", "Reference", "The invoice that it pays."),
@@ -43,7 +44,7 @@ FACTS = definition(
             part("suggestion", "string", "What it may be for.", most="*"),
         ]),
         part("payment", "string", "The payment that a line became."),
-        part("reconciliation", "PaymentReconciliation", "The document of the file."),
+        part("reconciliation", "PaymentReconciliation", "The document of the file.", most="*"),
     ],
 )  # fmt: skip
 
@@ -68,12 +69,14 @@ _PARTIES = ("Patient", "Organization", "RelatedPerson", "Practitioner")
 async def _file(ctx: PluginContext, call: Call) -> list[tuple[str, Any]]:
     inputs = call.inputs
     source, format_ = str(inputs.one("source", "")), str(inputs.one("format", "plain"))
-    if source != "bank" and source not in ctx.settings.processors:
+    if source != "bank" and source not in ctx.settings.processors and format_ != "835":
         raise BadValue("source is the name of a processor, or bank", expression="http.source")
     try:
         data = base64.b64decode(str(inputs.one("file")), validate=True)
     except (ValueError, binascii.Error):
         raise BadValue("the file is not base64", expression="http.file") from None
+    if format_ == "835":
+        return await _remitted(ctx, source, data)
     statement, counts = Statement(source, sha256(data).hexdigest()), Counts()
     lines = await asyncio.to_thread(lambda: list(read(format_, data)))  # all of it is good, or nothing is booked
     rest: Iterator[Line] = iter(lines)
@@ -83,6 +86,14 @@ async def _file(ctx: PluginContext, call: Call) -> list[tuple[str, Any]]:
     found = [("lines", len(lines)), ("matched", counts.matched), ("confirmed", counts.confirmed)]
     found += [("repeated", counts.repeated), ("unmatched", counts.unmatched)]
     return [*found, *([("reconciliation", document)] if document else [])]
+
+
+async def _remitted(ctx: PluginContext, source: str, data: bytes) -> list[tuple[str, Any]]:
+    counts = Counts()
+    made = await remit(ctx, source or "payer", data, counts)
+    found: list[tuple[str, Any]] = [("matched", counts.matched), ("repeated", counts.repeated)]
+    found.append(("unmatched", counts.unmatched))
+    return [*found, *[("reconciliation", await ctx.own.read("PaymentReconciliation", each)) for each in made]]
 
 
 async def _document(

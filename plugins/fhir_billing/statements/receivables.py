@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from fhir_billing.claims.records import CLAIMS
+from fhir_billing.claims.denials import decided_claims
 from fhir_billing.ledger import balances
 from fhir_billing.ledger.balances import each
 from fhir_billing.ledger.records import DOCUMENTS, ENTRIES
@@ -83,16 +83,12 @@ async def _days(ctx: PluginContext, aged: Mapping[tuple[str, str, str], Decimal]
 async def _denials(ctx: PluginContext) -> tuple[dict[str, tuple[int, Decimal]], int, int]:
     denied: dict[str, tuple[int, Decimal]] = {}
     decided = refused = 0
-    async for record in each(ctx.store, CLAIMS.name):
-        value: Any = record.value
-        if not value.get("decided"):
-            continue
+    async for claim in decided_claims(ctx.store, ctx.now() - _WINDOW * DAY, ctx.now() + 1):
         decided += 1
-        refused += bool(value.get("denied"))
-        for group, reason, amount in value.get("denied") or ():
-            name = f"{group}-{reason}"
-            count, sum_ = denied.get(name, (0, Decimal(0)))
-            denied[name] = count + 1, sum_ + Decimal(str(amount))
+        refused += bool(claim.denied)
+        for group, reason, amount in claim.denied:
+            count, sum_ = denied.get(f"{group}-{reason}", (0, Decimal(0)))
+            denied[f"{group}-{reason}"] = count + 1, sum_ + amount
     return denied, decided, refused
 
 
