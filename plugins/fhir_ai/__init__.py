@@ -15,7 +15,8 @@ MANIFEST = Manifest(
     settings=AiSettings,
     scopes=(
         "system/*.rs", "system/DetectedIssue.cu", "system/Device.c", "system/DocumentReference.c",
-        "system/MeasureReport.c", "system/Provenance.c",
+        "system/MeasureReport.c", "system/Provenance.c", "system/Flag.cu", "system/CommunicationRequest.cu",
     ),
+    uses=("view-compiler",),
     extra="fhir-server[ai]",
 )  # fmt: skip

@@ -4,10 +4,13 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_ai.conformance import code_systems
+from fhir_ai.features import store as features
 from fhir_ai.findings.diagnose import diagnose_support
 from fhir_ai.findings.lab import feed as lab
 from fhir_ai.findings.lab.anomaly import lab_anomaly
 from fhir_ai.findings.lab.issue import ISSUES
+from fhir_ai.maternal import watch as pregnancies
+from fhir_ai.maternal.records import PREGNANCIES
 from fhir_ai.monitoring import measure, watch
 from fhir_ai.monitoring import operations as monitoring
 from fhir_ai.operations.group import group_risk_assess
@@ -69,13 +72,14 @@ def register_conformance() -> list[dict[str, Any]]:
 @hookimpl
 def register_collections() -> list[Collection]:
     """Keep the registry of models, and what they said."""
-    return [VERSIONS, ALIASES, PREDICTIONS, ISSUES]
+    return [VERSIONS, ALIASES, PREDICTIONS, features.ROWS, ISSUES, PREGNANCIES]
 
 
 @hookimpl
 def register_consumers(settings: AiSettings) -> list[Consumer]:
-    """Look at new laboratory results."""
-    return lab.consumers(settings)
+    """Look at new laboratory results, follow pregnancies, keep the features of models."""
+    feature_store = features.consumers(on=settings.feature_store)
+    return [*lab.consumers(settings), *pregnancies.consumers(settings), *feature_store]
 
 
 @hookimpl

@@ -18,6 +18,9 @@ class AiSettings(BaseModel):
     model_keys: tuple[str, ...] = Field(
         (), description="Public keys (Ed25519, raw, in base64) whose models may be registered beside the shipped ones."
     )
+    feature_store: bool = Field(
+        False, description="Whether the feed keeps what models take of each version, to train at past instants."
+    )
     monitor_cron: str = Field("17 3 * * *", description="When models are looked at: minute hour day month weekday.")
     monitor_days: int = Field(30, gt=0, description="Days of answers of a model that the monitor looks at.")
     monitor_keep_days: int = Field(400, gt=0, description="Days for which answers of models are kept for the monitor.")
@@ -65,6 +68,9 @@ class AiSettings(BaseModel):
     )
     lab_cv_analytical: dict[str, float] = Field(
         {}, description="Analytical variation (CV in percent) by analyte, of your laboratory; else half the biological."
+    )
+    maternal_feed: bool = Field(
+        True, description="Whether pregnancies (EpisodeOfCare) are followed, and alerts made of warning criteria."
     )
     text_characters: int = Field(
         1_000_000, gt=0, description="Characters of a document that $extract reads; what follows is left out, and said."

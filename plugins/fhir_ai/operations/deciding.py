@@ -10,7 +10,7 @@ from typing import Final
 from fhir_ai.inputs import Finder, Found
 from fhir_ai.scores import SCORES
 from fhir_ai.scores.red_flags import Findings, red_flags
-from fhir_ai.scores.score import Input, Result, Score, Value
+from fhir_ai.scores.score import Contribution, Input, Result, Score, Value
 from fhir_ai.scores.vocabulary import VOCABULARY
 
 ADULT: Final = 16
@@ -141,9 +141,9 @@ def _pregnancy(values: Mapping[str, Value], found: Mapping[str, Found], adult: b
     rules = [Rule("pregnancy", None, "NEWS2 does not hold in pregnancy; maternal criteria do", _NEWS2)]
     for name, severe in (("mewc", 1), ("mewt", 2)):
         score = SCORES[name]
-        parts = _criteria(score, values)
-        if sum(points for _, points in parts) >= severe:
-            met = ", ".join(input_ for input_, points in parts if points)
+        parts = criteria(score, values)
+        if sum(part.points for part in parts) >= severe:
+            met = ", ".join(part.input for part in parts if part.points)
             rules.append(Rule(f"pregnancy-{name}", 2, f"{score.title}: {met}", score.source))
     if adult and all(found[name].value is not None for name in (*VITALS, "diastolic")):
         met_any = any(rule.acuity for rule in rules)
@@ -151,10 +151,10 @@ def _pregnancy(values: Mapping[str, Value], found: Mapping[str, Found], adult: b
     return rules
 
 
-def _criteria(score: Score, values: Mapping[str, Value]) -> list[tuple[str, float]]:
+def criteria(score: Score, values: Mapping[str, Value]) -> list[Contribution]:
+    """Return what each input adds to maternal criteria; what was not measured counts as normal."""
     calm = {**_NORMAL, "diastolic": 70.0, "pregnant": True}
-    result = score.compute({**calm, **values})
-    return [(part.input, part.points) for part in result.contributions]
+    return list(score.compute({**calm, **values}).contributions)
 
 
 def _changes(news2: Result, missing: tuple[Found, ...], acuity: int | None) -> list[str]:

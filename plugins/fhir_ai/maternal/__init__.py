@@ -1,0 +1,1 @@
+"""Pregnancies: followed by the feed, judged by published criteria, with alerts that end."""
