@@ -14,6 +14,7 @@ from fhir_billing.claims.answers import Unreadable, result_of
 from fhir_billing.claims.bookings import Parties
 from fhir_billing.claims.cancelling import reverse, standing_of
 from fhir_billing.claims.desk import Desk
+from fhir_billing.claims.identity import digest
 from fhir_billing.claims.records import CLAIMS, ClaimRecord, claim_record
 from fhir_billing.claims.response import Heading, head
 from fhir_billing.claims.writing import Draft, Matter, decide, put, undo, withdraw
@@ -32,7 +33,15 @@ from fhir_billing.payers.payer import (
 )
 from fhir_server.plugin_api import PluginContext, RecordChange, RecordChanged, Where, instant
 
-_REFERRED: Final = ("Patient", "Coverage", "Organization", "Practitioner", "PractitionerRole", "Location")
+_REFERRED: Final = (
+    "Patient",
+    "Coverage",
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+    "Location",
+    "ClaimResponse",
+)
 _AT_ONCE: Final = 16
 
 
@@ -182,6 +191,9 @@ async def _answered(ctx: PluginContext, draft: Draft, record: ClaimRecord, reply
     """Write a decision. A second one that says the same is none; another one takes the place of the first."""
     if record.state not in ("sending", "pended", "decided", "queued"):
         return
+    if record.value["use"] != "claim":
+        await _authorized(ctx, draft, record, reply)
+        return
     asked = {int(number): Decimal(amount) for number, amount in record.value["asked"].items()}
     try:
         result = result_of(reply.response, asked, str(record.value["currency"]))
@@ -207,6 +219,25 @@ async def _answered(ctx: PluginContext, draft: Draft, record: ClaimRecord, reply
     draft.records.append(
         record.change("decided", **notes, entries=entries, figures=figures, trace=trace, due=None, unclear="")
     )
+
+
+async def _authorized(ctx: PluginContext, draft: Draft, record: ClaimRecord, reply: Answered) -> None:
+    """Write the answer to a request for authorization as the payer gave it; nothing is booked."""
+    matter = await matter_of(ctx, record)
+    heading = Heading(str(record.value["response"]), instant(ctx.now()), matter.insurer)
+    disposition = str(reply.response.get("disposition", "Decided by the payer."))
+    answer = head(matter.claim, heading, "complete", disposition) | _kept(reply.response)
+    answer |= {name: reply.response[name] for name in ("item", "total") if name in reply.response}
+    version = int(record.value["response_version"])
+    kept = {name: answer[name] for name in answer if name != "created"}
+    if record.state == "decided" and record.value.get("figures") == [digest(kept)]:
+        return
+    draft.puts.append(put(answer, version, trusted=False))
+    if record.state == "queued":
+        record = ClaimRecord(record.id, {**record.value, "state": "sending"}, record.revision)
+    notes = {"response_version": version + 1, "figures": [digest(kept)], "decided": ctx.now(), "denied": []}
+    number = str(reply.response.get("preAuthRef", ""))
+    draft.records.append(record.change("decided", **notes, trace=reply.trace, due=None, authorization=number))
 
 
 def _kept(response: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final
 from fhir_billing.claims import operations as on
 from fhir_billing.claims.desk import desk_of
 from fhir_billing.claims.exchange import step, work
+from fhir_billing.claims.incoming import ROUTES
 from fhir_billing.claims.records import COLLECTIONS
 from fhir_billing.coverage.eligibility import check_eligibility
 from fhir_server.plugin_api import (
@@ -21,7 +22,7 @@ from fhir_server.plugin_api import (
     r4_operation,
 )
 
-__all__ = ["COLLECTIONS", "CONSUMERS", "SCHEDULED", "operations"]
+__all__ = ["COLLECTIONS", "CONSUMERS", "ROUTES", "SCHEDULED", "operations"]
 
 
 def operations() -> tuple[Operation, ...]:
@@ -35,6 +36,7 @@ def operations() -> tuple[Operation, ...]:
         ),
         Operation(_own("claim-estimate"), on.estimate, "What the patient would pay."),
         Operation(_own("claim-inquire"), on.inquire, "Where claims stand."),
+        Operation(_own("claim-follow-up"), on.follow_up, "Ask payers now about the claims that are due."),
         Operation(_own("claim-cancel"), on.cancel, "Take a claim back."),
         Operation(_own("claim-decide"), on.decide, "Decide a claim that waits for a person."),
     )

@@ -10,10 +10,11 @@ from fhir_billing.claims.bundles import answers, claims_in
 from fhir_billing.claims.cancelling import cancel_claim
 from fhir_billing.claims.desk import desk_of
 from fhir_billing.claims.estimating import estimated
+from fhir_billing.claims.exchange import work
 from fhir_billing.claims.inquiring import inquired
 from fhir_billing.claims.reviewing import decided_by_person
 from fhir_billing.claims.submission import submit_claim
-from fhir_server.plugin_api import BadRequest, Call, Outputs, PluginContext
+from fhir_server.plugin_api import BadRequest, Call, Forbidden, Outputs, PluginContext
 
 
 async def submit(ctx: PluginContext, call: Call) -> Outputs:
@@ -53,6 +54,13 @@ async def cancel(ctx: PluginContext, call: Call) -> Outputs:
     """Answer a call of `Claim/[id]/$cancel`."""
     claim = await ctx.client.read("Claim", call.request.id or "")
     return Outputs([("return", await cancel_claim(ctx, desk_of(ctx), claim))])
+
+
+async def follow_up(ctx: PluginContext, call: Call) -> Outputs:
+    """Answer a call of `Claim/$follow-up`."""
+    if not ctx.core.restriction.may("update", "Claim"):
+        raise Forbidden("the token does not allow to change claims: it needs Claim.u", expression="Claim")
+    return Outputs([("asked", await work(ctx, desk_of(ctx)))])
 
 
 async def decide(ctx: PluginContext, call: Call) -> Outputs:

@@ -5,7 +5,7 @@ are `Unclear`, and are resolved by an inquiry.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -98,12 +98,3 @@ class Payer(Protocol):
 
     async def close(self) -> None:
         """Close connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a payer says without being asked: an answer to a claim of ours, by our number or by its trace."""
-
-    response: Mapping[str, Any] = field(default_factory=dict)
-    number: str = ""
-    trace: str = ""
