@@ -8,8 +8,10 @@ from fhir_billing.cash.records import COLLECTIONS as CASH
 from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER
 from fhir_billing.claims import hooks as claims
+from fhir_billing.dunning.job import SCHEDULED
+from fhir_billing.dunning.subscriptions import SUBSCRIPTIONS
 from fhir_billing.ledger import guard
-from fhir_billing.operations import exchange, invoice, pay, reconcile, refund, shifts, statement
+from fhir_billing.operations import exchange, invoice, pay, reconcile, refund, shifts, statement, subscribe
 from fhir_billing.operations import ledger as ledger_operation
 from fhir_billing.payments.background import scheduled
 from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
@@ -22,7 +24,7 @@ from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Sched
 @hookimpl
 def register_collections() -> Sequence[Collection]:
     """Keep the books."""
-    return (*ledger.COLLECTIONS, *PAYMENTS, *CASH, *STATEMENTS, *claims.COLLECTIONS)
+    return (*ledger.COLLECTIONS, *PAYMENTS, *CASH, *STATEMENTS, SUBSCRIPTIONS, *claims.COLLECTIONS)
 
 
 @hookimpl
@@ -43,6 +45,7 @@ def register_operations() -> Sequence[Operation]:
         refund.OPERATION,
         *shifts.OPERATIONS,
         *statement.OPERATIONS,
+        *subscribe.OPERATIONS,
         *claims.operations(),
     )
 
@@ -62,10 +65,10 @@ def register_consumers() -> Sequence[Consumer]:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """Take in webhooks."""
-    return ROUTES
+    return (*ROUTES, *claims.ROUTES)
 
 
 @hookimpl
 def register_scheduled_jobs(settings: BillingSettings) -> Sequence[Scheduled]:
     """Go on with payments."""
-    return (scheduled(settings), *claims.SCHEDULED)
+    return (scheduled(settings), SCHEDULED, *claims.SCHEDULED)
