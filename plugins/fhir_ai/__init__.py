@@ -9,14 +9,15 @@ MANIFEST = Manifest(
     module="fhir_ai.plugin",
     summary="Published scores, triage, risk, models with cards, laboratory anomalies, clinical text.",
     hooks=(
-        "on_stop", "register_collections", "register_commands", "register_conformance", "register_consumers",
+        "on_start", "on_stop", "register_collections", "register_commands", "register_conformance", "register_consumers",
         "register_metrics", "register_operations", "register_scheduled_jobs", "register_scopes",
     ),
     settings=AiSettings,
     scopes=(
         "system/*.rs", "system/DetectedIssue.cu", "system/Device.c", "system/DocumentReference.c",
         "system/MeasureReport.c", "system/Provenance.c", "system/Flag.cu", "system/CommunicationRequest.cu",
+        "system/GuidanceResponse.cu", "system/Task.cu",
     ),
-    uses=("view-compiler",),
+    uses=("cds-services", "view-compiler"),
     extra="fhir-server[ai]",
 )  # fmt: skip

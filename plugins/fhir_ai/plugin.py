@@ -3,6 +3,8 @@
 from importlib.resources import files
 from typing import Any
 
+from fhir_ai.cds.feedback import CARDS, OVERRIDES, sweep
+from fhir_ai.cds.services import SERVICE, add_services
 from fhir_ai.conformance import code_systems
 from fhir_ai.features import store as features
 from fhir_ai.findings.diagnose import diagnose_support
@@ -72,7 +74,7 @@ def register_conformance() -> list[dict[str, Any]]:
 @hookimpl
 def register_collections() -> list[Collection]:
     """Keep the registry of models, and what they said."""
-    return [VERSIONS, ALIASES, PREDICTIONS, features.ROWS, ISSUES, PREGNANCIES]
+    return [VERSIONS, ALIASES, PREDICTIONS, features.ROWS, ISSUES, PREGNANCIES, CARDS, OVERRIDES]
 
 
 @hookimpl
@@ -90,8 +92,9 @@ def register_scopes() -> list[ScopeWords]:
 
 @hookimpl
 def register_scheduled_jobs(settings: AiSettings) -> list[Scheduled]:
-    """Look at the models at night."""
-    return [watch.scheduled(settings.monitor_cron)]
+    """Look at the models at night; forget old cards."""
+    cards = Scheduled("cards", sweep, every=3600, each_tenant=True, written_only=True)
+    return [watch.scheduled(settings.monitor_cron), cards]
 
 
 @hookimpl
@@ -104,6 +107,14 @@ def register_metrics() -> list[Metric]:
 def register_commands() -> list[Command]:
     """Add `fhir-server models`."""
     return [command()]
+
+
+@hookimpl
+async def on_start(host: Host) -> None:
+    """Add the CDS services, where there is a plugin that serves them."""
+    services = (await host.context()).services.get(SERVICE)
+    if services is not None:
+        add_services(host, services)
 
 
 @hookimpl

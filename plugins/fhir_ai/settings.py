@@ -76,6 +76,10 @@ class AiSettings(BaseModel):
         1_000_000, gt=0, description="Characters of a document that $extract reads; what follows is left out, and said."
     )
     text_suggestions: int = Field(2_000, gt=0, description="Suggestions of one $extract.")
+    cds_cards: int = Field(8, gt=0, description="Most cards of one call of a CDS service; critical ones always come.")
+    cds_card_days: int = Field(
+        30, gt=0, description="Days for which a card that nobody answered is kept, so that an answer finds it."
+    )
     second_hand: bool = Field(False, description="Whether scores whose formula is known at second hand are computed.")
     region: Literal["north_america", "other"] = Field(
         "other", description="Region of the kidney failure risk equations: north_america or other."

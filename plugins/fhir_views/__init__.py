@@ -11,7 +11,9 @@ MANIFEST = Manifest(
     hooks=(
         "register_operations", "register_routes", "register_resource_types", "register_search_parameters",
         "register_write_checks", "register_collections", "register_scheduled_jobs", "register_consumers",
+        "register_services",
     ),
+    provides=("view-compiler",),
     settings=ViewSettings,
     scopes=("system/*.rs",),
     extra="fhir-server[views]",

@@ -7,6 +7,7 @@ from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Sched
 from fhir_views import export, files, run
 from fhir_views.checking import CHECK
 from fhir_views.definitions import search_parameters, structure
+from fhir_views.engine import compile_view
 from fhir_views.settings import ViewSettings
 from fhir_views.tables.operations import operations as table_operations
 from fhir_views.tables.query import Cache, Queries
@@ -62,6 +63,12 @@ def register_resource_types() -> Sequence[dict[str, Any]]:
 def register_search_parameters() -> Sequence[dict[str, Any]]:
     """Add the search parameters of ViewDefinition."""
     return search_parameters()
+
+
+@hookimpl
+def register_services() -> dict[str, object]:
+    """Offer the compiler of views to other plugins: the JSON of a ViewDefinition in, a View out."""
+    return {"view-compiler": compile_view}
 
 
 @hookimpl

@@ -58,6 +58,16 @@ class Finder:
         for points in self._points.values():
             points.sort(key=lambda point: (-point.at, point.reference))
 
+    @property
+    def record(self) -> Record:
+        """The record that it looks in."""
+        return self._record
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The inputs that the caller states."""
+        return self._given
+
     def find(self, wanted: Input) -> Found:
         """Look for one input, newest within its window; what was found is kept for the next score that asks."""
         known = self._known.get(id(wanted))

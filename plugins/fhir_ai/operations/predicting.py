@@ -50,14 +50,19 @@ OWN_INPUTS: Final = own_inputs(MODELS.values())
 """The same, of the models that came with the server."""
 
 
+def model_values(model: Model, finder: Finder) -> tuple[dict[str, Found], Values]:
+    """Return what became of a model's inputs, and the values of those that are there: to ask, and to train on."""
+    found = {each.name: finder.find(each) for each in model_inputs(model)}
+    return found, {name: each.value for name, each in found.items() if each.value is not None}
+
+
 async def predict(serving: Serving, name: str, patient: str, finder: Finder, settings: AiSettings) -> Computed | Left:
     """Ask the version of a model that serves a patient (logical id; empty for one outside of the record)."""
     champion = serving.models[name]
     if not settings.models:
         said = "learned models are switched off; published scores and red flags stay"
         return Left(_as_score(champion), "off", said)
-    found = {each.name: finder.find(each) for each in model_inputs(champion)}
-    values: Values = {name: each.value for name, each in found.items() if each.value is not None}
+    found, values = model_values(champion, finder)
     answer = await serving.ask(name, patient, values, settings.model_timeout)
     score = _as_score(answer.model)
     if isinstance(answer.said, NotComputed):

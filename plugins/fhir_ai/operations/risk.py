@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fhir_ai.features.through import viewed
 from fhir_ai.inputs import Finder, Record
 from fhir_ai.inputs.cache import cached, with_given
 from fhir_ai.inputs.record import Wanted
@@ -61,10 +62,19 @@ async def asked_models(
     serving: Serving, names: list[str], patient: str, finder: Finder, settings: AiSettings
 ) -> list[Computed | Left]:
     """Ask models; where one cannot answer, the published scores that it names do."""
-    found = [await predict(serving, name, patient, finder, settings) for name in names]
+    seen = through_views(serving, names, finder) if settings.models else finder
+    found = [await predict(serving, name, patient, seen, settings) for name in names]
     instead = dict.fromkeys(name for each in found if isinstance(each, Left) for name in each.instead)
     scores = [SCORES[name] for name in instead if name in SCORES]
     return [*found, *(compute(score, finder, second_hand=settings.second_hand) for score in scores)]
+
+
+def through_views(serving: Serving, names: list[str], finder: Finder) -> Finder:
+    """Return a finder that sees the record through the views of features, as training does, where one may be asked."""
+    settings = {serving.models[name].manifest.setting for name in names}
+    if serving.views is None or not ("any" in settings or (settings and finder.find(INPATIENT).value is True)):
+        return finder
+    return viewed(serving.views, finder)
 
 
 async def _made(ctx: PluginContext, whom: Asked, done: list[Computed]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fhir_ai.features.definitions import Views, views_of
 from fhir_ai.models import Model, ModelUnavailable, NotComputed, Prediction
 from fhir_ai.registry.held import Entry, loaded
 from fhir_ai.registry.recorder import Role, Said, recorder_of
@@ -33,6 +34,11 @@ class Serving:
 
     def __init__(self, ctx: PluginContext, aliases: Mapping[str, Aliases], entries: Mapping[str, Entry]) -> None:
         self._ctx, self._aliases, self._champions = ctx, aliases, entries
+
+    @property
+    def views(self) -> Views | None:
+        """The views of features, compiled; None where no plugin compiles views."""
+        return views_of(self._ctx)
 
     @property
     def models(self) -> Mapping[str, Model]:
