@@ -12,7 +12,7 @@ from dicomweb.ingest.frames import pixels_of, spans_of
 from dicomweb.ingest.meta import FileMeta, written_meta
 from dicomweb.ingest.scan import Limits, Scanned, Scanner
 from dicomweb.model.values import Incoming, Outcome, Source
-from fhir_server.plugin_api import PluginContext, StorageFull, StoreError
+from fhir_server.plugin_api import BlobRef, PluginContext, StorageFull, StoreError
 
 if TYPE_CHECKING:
     from dicomweb.settings import DicomSettings
@@ -63,7 +63,7 @@ async def stage(
         uids = uids_of(scanned, incoming.sop_class, incoming.sop_instance)
         if incoming.study and incoming.study != uids.study:
             raise ObjectFault("the object belongs to another study than the request names", MISMATCH)
-        held = _held(ctx, scanned, uids, ref.id, ref.size, ref.sha256)
+        held = _held(ctx, scanned, uids, ref, source.ae)
         return Staged(replace(held, ae=source.ae), _remarks(scanned, uids))
     except ObjectFault as fault:
         await ctx.store.discard(ref.id)
@@ -118,14 +118,15 @@ async def patiently(chunks: AsyncIterator[bytes], stall: float) -> AsyncIterator
         yield chunk
 
 
-def _held(ctx: PluginContext, scanned: Scanned, uids: Uids, blob: str, size: int, digest: str) -> Held:
+def _held(ctx: PluginContext, scanned: Scanned, uids: Uids, ref: BlobRef, ae: str) -> Held:
     header = scanned.header
     if "00080005" in header:
         header["00080005"] = _UTF8
     pixels = pixels_of(scanned)
     spans = spans_of(pixels, scanned.tail) if pixels else None
     return Held(
-        uids, scanned.meta.transfer_syntax, blob, size, scanned.digest, digest, header, pixels, spans, ctx.now()
+        uids, scanned.meta.transfer_syntax, ref.id, ref.size, scanned.digest, ref.sha256, header, pixels, spans,
+        ctx.now(), ae,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dicomweb.settings import DicomSettings
 
 _WHOLE: Final = 4_194_304
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 8
 _BATCH: Final = 200
 Body = AsyncIterator[bytes]
 

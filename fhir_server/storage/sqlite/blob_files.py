@@ -37,6 +37,8 @@ class BlobFiles:
     def __init__(self, folder: Path, *, durable: bool, keys: Keys = no_keys, bodies: Bodies | None = None) -> None:
         self._folder, self._durable, self._unlocked, self._bodies = folder, durable, keys, bodies
         self._marks = folder / "staged"
+        self._complete: dict[str, BlobRef] = {}
+        """Those that this process has staged and that nobody attached yet, so that marks are not looked for."""
         self._marks.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
@@ -63,9 +65,9 @@ class BlobFiles:
             return -1
 
     def begin(self, blob_id: str) -> FileIO | SealedWriter:
-        """Mark a new blob and open its file for writing."""
+        """Mark a new blob and open its file for writing. `finish` makes the mark durable before the file."""
         keys = self._keys()
-        self.mark(blob_id)
+        self._touch(blob_id)
         path = self.path(blob_id)
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True, mode=0o700)
@@ -74,15 +76,17 @@ class BlobFiles:
         return file if keys is None else SealedWriter(file, keys, blob_id)
 
     def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
-        """Make the bytes durable and write size and digest into the name of the mark."""
+        """Make the mark, then the bytes durable, and write size and digest into the name of the mark: a crash that
+        loses the new name loses a blob that nobody attached, or leaves the old mark of one that a row speaks for."""
+        self._sync(self._marks)
         if isinstance(file, SealedWriter):
             file.finish()
         if self._durable:
             os.fsync(file.fileno())
         file.close()
         self._sync(self.path(ref.id).parent)
-        (self._marks / ref.id).rename(self._marks / f"{ref.id}.{ref.size}.{ref.sha256}")
-        self._sync(self._marks)
+        (self._marks / ref.id).rename(self._complete_mark(ref))
+        self._complete[ref.id] = ref
 
     def hand_over(self, blob_id: str, number: int | None) -> None:
         """Bring a blob under the key of a patient, or of nobody. Raises EncryptionFault."""
@@ -90,13 +94,24 @@ class BlobFiles:
         if keys is not None:
             hand_over(self.path(blob_id), keys, blob_id, number)
 
-    def mark(self, blob_id: str) -> None:
-        """Tell `sweep` to look whether a row speaks for this blob."""
+    def mark(self, *blob_ids: str) -> None:
+        """Tell `sweep` to look whether rows speak for these blobs."""
+        for blob_id in blob_ids:
+            self._touch(blob_id)
+        if blob_ids:
+            self._sync(self._marks)
+
+    def _touch(self, blob_id: str) -> None:
         (self._marks / blob_id).touch(mode=0o600)
-        self._sync(self._marks)
+
+    def _complete_mark(self, ref: BlobRef) -> Path:
+        return self._marks / f"{ref.id}.{ref.size}.{ref.sha256}"
 
     def staged(self, blob_id: str) -> BlobRef | None:
         """Return a blob that is complete and not attached yet."""
+        known = self._complete.get(blob_id)
+        if known is not None:
+            return known
         for mark in self._marks.glob(f"{blob_id}.*.*"):
             _, size, digest = mark.name.split(".")
             return BlobRef(blob_id, int(size), digest)
@@ -116,6 +131,10 @@ class BlobFiles:
             return [mark.name.partition(".")[0] for mark in marks if mark.stat().st_mtime < limit]
 
     def _unmark(self, blob_id: str) -> None:
+        known = self._complete.pop(blob_id, None)
+        if known is not None:
+            self._complete_mark(known).unlink(missing_ok=True)
+            return
         for mark in self._marks.glob(f"{blob_id}*"):
             mark.unlink(missing_ok=True)
 

@@ -36,9 +36,9 @@ def write(
             _attach(connection, files, sealer, change)
             attached.append(change.id)
         elif fetch(connection, _KNOWN, (change.id,)):
-            files.mark(change.id)
             connection.execute("DELETE FROM blob WHERE id=?", (change.id,))
             released.append(change.id)
+    files.mark(*released)  # before the commit, so that bytes without a row are found
     return attached, released
 
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from dataclasses import dataclass
 from hashlib import sha256
 from io import FileIO
 from typing import Any, Final
@@ -12,10 +13,10 @@ import apsw
 
 from fhir_server.encryption.chunks import SealedWriter
 from fhir_server.storage.base import BlobRef, StorageFault
-from fhir_server.storage.sqlite.blob_files import BlobFiles
+from fhir_server.storage.sqlite.blob_files import BlobFiles, BlobReader
 from fhir_server.storage.sqlite.connection import faults, fetch
 
-CHUNK: Final = 262_144
+CHUNK: Final = 1_048_576
 
 
 class SqliteBlobs:
@@ -107,11 +108,37 @@ def _write(file: FileIO | SealedWriter, chunk: bytes, digest: Any) -> None:
         view = view[file.write(view) :]
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A file with the first of what is read of it; one step on a thread instead of three."""
+
+    file: BlobReader
+    chunk: bytes
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def _begin_to_read(files: BlobFiles, blob_id: str, size: int, start: int) -> _Begun:
+    file = files.open(blob_id)
+    try:
+        return _Begun(file, file.pread(size, start))
+    except BaseException:
+        file.close()
+        raise
+
+
 async def _read(files: BlobFiles, blob_id: str, start: int, end: int) -> AsyncIterator[bytes]:
-    with closing(await _on_disk(files, files.open, blob_id)) as file:
-        while start < end:
-            chunk: bytes = await _on_disk(files, file.pread, min(CHUNK, end - start), start)
+    if start >= end:
+        return
+    with closing(await _on_disk(files, _begin_to_read, files, blob_id, min(CHUNK, end - start), start)) as begun:
+        chunk: bytes = begun.chunk
+        while True:
             if not chunk:
                 raise StorageFault(f"the file of blob {blob_id} is shorter than it was written")
             start += len(chunk)
             yield chunk
+            if start >= end:
+                return
+            chunk = await _on_disk(files, begun.file.pread, min(CHUNK, end - start), start)
