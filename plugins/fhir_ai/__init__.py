@@ -9,8 +9,8 @@ MANIFEST = Manifest(
     module="fhir_ai.plugin",
     summary="Published scores, triage, risk, models with cards, laboratory anomalies, clinical text.",
     hooks=(
-        "on_start", "on_stop", "register_collections", "register_commands", "register_conformance", "register_consumers",
-        "register_metrics", "register_operations", "register_scheduled_jobs", "register_scopes",
+        "on_start", "on_stop", "register_collections", "register_commands", "register_conformance",
+        "register_consumers", "register_metrics", "register_operations", "register_scheduled_jobs", "register_scopes",
     ),
     settings=AiSettings,
     scopes=(

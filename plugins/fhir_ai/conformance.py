@@ -3,6 +3,8 @@
 from importlib.resources import files
 from typing import Any
 
+from fhir_ai.cds.feedback import ANSWERS, FEEDBACK
+from fhir_ai.cds.making import REASON, REASONS
 from fhir_ai.findings.diagnose_output import SUPPORT, SUPPORTS
 from fhir_ai.findings.lab.issue import ANOMALY, CHECKS
 from fhir_ai.findings.table import measures, signs
@@ -27,6 +29,8 @@ def code_systems() -> list[dict[str, Any]]:
         _system(SCORE, "Score", scores),
         _system(f"{HOME}/CodeSystem/maternal-alert", "MaternalAlert", {"maternal-warning": "Maternal warning"}),
         _system(ACUITY, "TriageAcuity", acuities),
+        _system(REASON, "CdsOverrideReason", dict(REASONS)),
+        _system(FEEDBACK, "CdsFeedback", dict(ANSWERS)),
         _system(ANOMALY, "LabAnomaly", dict(CHECKS)),
         _system(
             SUPPORT,

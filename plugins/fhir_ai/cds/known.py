@@ -1,0 +1,79 @@
+"""Known: what a CDS client sent of a patient, or what was fetched for it, as facts that rules ask about."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fhir_ai.cds.table import cards
+from fhir_ai.findings.gathering import Facts, facts_of
+from fhir_ai.findings.table import Asked as Question
+from fhir_ai.findings.table import Measure, ScoreIs, parts
+from fhir_ai.inputs import Record
+from fhir_ai.inputs.diagnoses import codings
+from fhir_ai.inputs.ingredients import atc_codes
+from fhir_ai.inputs.tables import ATC, PLACES
+from fhir_ai.operations.asked import Asked
+from fhir_ai.scores import SCORES
+from fhir_ai.settings import AiSettings
+
+Resource = Mapping[str, Any]
+_ALSO: Final = ("creatinine", "temperature", "heart_rate", "respiratory_rate", "spo2", "systolic", "diastolic", "hba1c")
+_PANEL: Final = ("85354-9",)
+
+
+def facts(prefetch: Mapping[str, Any], patient: str, now: int, given: Mapping[str, Any], settings: AiSettings) -> Facts:
+    """Return the facts of what is there; `given` are inputs that the hook itself tells."""
+    person = prefetch.get("patient") or {"resourceType": "Patient", "id": patient}
+    observations = list(entries(prefetch.get("observations"), "Observation"))
+    record = Record(
+        person, now, observations, list(entries(prefetch.get("conditions"), "Condition")),
+        list(entries(prefetch.get("medicines"), "MedicationRequest")),
+    )  # fmt: skip
+    whom = Asked(dict(person), given={"region": settings.region, **given})
+    return facts_of(record, observations, whom, settings)
+
+
+def entries(bundle: Any, type_: str) -> Iterator[Resource]:
+    """Yield the resources of a type in a Bundle; what has not its form is passed over."""
+    for entry in (bundle or {}).get("entry", ()) if isinstance(bundle, Mapping) else ():
+        resource = entry.get("resource") if isinstance(entry, Mapping) else None
+        if isinstance(resource, Mapping) and resource.get("resourceType") == type_:
+            yield resource
+
+
+def groups_of(order: Resource) -> frozenset[str]:
+    """Return the groups that a medicine is of: by ATC, or by the name of its ingredient."""
+    codes: set[str] = set()
+    for concept in _concepts(order):
+        codes.update(code for system, code in codings(concept) if system == ATC)
+        codes.update(atc_codes(concept))
+    return frozenset(name for name, starts in cards().groups.items() if any(code.startswith(starts) for code in codes))
+
+
+def taken(facts: Facts) -> frozenset[str]:
+    """Return the groups of the active medicines."""
+    active = [
+        each for each in facts.record.medicines if each.get("status") == "active" and not each.get("doNotPerform")
+    ]
+    return frozenset(group for each in active for group in groups_of(each))
+
+
+def loinc_codes() -> str:
+    """Return the codes of all that rows ask about, for a prefetch template."""
+    table = cards()
+    asked: list[Question] = [row.if_ for row in table.rows if row.if_ is not None]
+    asked += [row.if_ for row in table.due]
+    names = {part.measure for each in asked for part in parts(each) if isinstance(part, Measure)}
+    scores = {part.score for each in asked for part in parts(each) if isinstance(part, ScoreIs)}
+    names |= {each.name for score in scores for each in SCORES[score].inputs} | {row.measure for row in table.due}
+    codes = {code for name in (*names, *_ALSO) if name in PLACES for code in PLACES[name].codes}
+    return ",".join(sorted(codes.union(_PANEL)))
+
+
+def _concepts(order: Resource) -> Iterator[Mapping[str, Any]]:
+    concept = order.get("medicationCodeableConcept")
+    if isinstance(concept, Mapping):
+        yield concept
+    inside = str((order.get("medicationReference") or {}).get("reference", "")).removeprefix("#")
+    for each in order.get("contained", ()):
+        if inside and each.get("id") == inside and isinstance(each.get("code"), Mapping):
+            yield each["code"]
