@@ -24,6 +24,7 @@ MANIFEST = Manifest(
         "system/ChargeItemDefinition.rs",
         "system/Claim.crus",
         "system/ClaimResponse.crus",
+        "system/CommunicationRequest.crus",
         "system/Coverage.rs",
         "system/CoverageEligibilityRequest.crus",
         "system/CoverageEligibilityResponse.crus",

@@ -1,5 +1,6 @@
 """Capture: what was done and has a price is charged as the change feed tells of it, exactly once."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,6 +10,8 @@ from fhir_billing.charging.charge import Charge, charge, patient_of, today, void
 from fhir_billing.ledger import owned
 from fhir_billing.naming import refers
 from fhir_server.plugin_api import Consumer, FeedChange, FhirError, PluginContext, decode
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ async def _one(ctx: PluginContext, resource: dict[str, Any]) -> None:
             except FhirError as error:
                 if error.status >= 500:
                     raise
+                logger.warning("%s is not charged: %s", name, error)
 
 
 def charge_for(ctx: PluginContext, resource: Mapping[str, Any], code: Mapping[str, Any], number: int = 0) -> Charge:

@@ -26,6 +26,8 @@ from fhir_billing.money import Money
 from fhir_billing.naming import date_of, id_of, reference, refers
 from fhir_server.plugin_api import FhirError, PluginContext, Put, RecordChange, Where, instant
 
+_SERVICES = frozenset(("ImagingStudy", "MedicationDispense", "Observation", "Procedure"))
+
 
 class NoPrice(FhirError):
     """Nothing in the price lists fits."""
@@ -153,7 +155,7 @@ def charge_item(ctx: PluginContext, wanted: Charge, price: Price, before: Mappin
     more: dict[str, Any] = {
         "context": reference(wanted.context) if wanted.context else None,
         "account": [reference(wanted.account)] if wanted.account else None,
-        "service": [reference(wanted.source)] if not wanted.item else None,
+        "service": [reference(wanted.source)] if wanted.source.partition("/")[0] in _SERVICES else None,
         "definitionCanonical": [price.definition] if price.definition else None,
     }
     kept = {name: value for name, value in before.items() if name not in ("meta",)}

@@ -51,6 +51,6 @@ def claim(
     ctx: PluginContext, id_: str, share: Share, patient: str, rows: Sequence[tuple[Line, Money, Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """Return an active Claim for an insurer's share; its lines are those of the charges."""
-    charges = [Charge(item["code"], line.record.value["day"], part, source=line.item) for line, part, item in rows]
+    charges = [Charge(item["code"], str(line.record.value["day"]), part, source=line.item) for line, part, item in rows]
     claimant = Claimant(patient, ctx.settings.provider or share.party, [share.coverage], insurer=share.party)
     return make_claim(id_, claimant, charges, created=date_of(ctx.now()), kind=share.code or "professional")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_billing.dunning.reminders import first_due
 from fhir_billing.invoicing.documents import claim, invoice
 from fhir_billing.invoicing.lines import Line, Share, amounts_of, open_lines, spread, sum_of
 from fhir_billing.ledger import (
@@ -103,7 +104,7 @@ async def _booking(ctx: PluginContext, wanted: Wanted, ids: Sequence[str], found
         resource = _document(ctx, wanted, share, id_, [*zip(found, row, strict=True)], items)
         if resource is not None:
             puts.append(Put(resource, 0))
-            documents.append(_owner(wanted, share, id_, amount, ctx.now()))
+            documents.append(_owner(ctx, wanted, share, id_, amount))
     return Booking(entries, puts, documents)
 
 
@@ -116,11 +117,12 @@ def _noted(line: Line, ids: Sequence[str]) -> RecordChange:
     return RecordChange(DOCUMENTS.name, line.item, value, expected=line.record.revision)
 
 
-def _owner(wanted: Wanted, share: Share, id_: str, amount: Money, at: int) -> RecordChange:
+def _owner(ctx: PluginContext, wanted: Wanted, share: Share, id_: str, amount: Money) -> RecordChange:
     type_ = "Invoice" if share.kind == "invoice" else "Claim"
+    due = first_due(ctx.settings.dunning_days, ctx.now()) if type_ == "Invoice" and amount else 0
     facts = {
         "patient": wanted.patient, "party": share.party, "currency": amount.currency, "total": str(amount.amount),
-        "status": "issued", "at": at, "coverage": share.coverage, "items": list(wanted.items),
+        "status": "issued", "at": ctx.now(), "due": due, "coverage": share.coverage, "items": list(wanted.items),
     }  # fmt: skip
     return owner_change(f"{type_}/{id_}", share.kind, **facts)
 

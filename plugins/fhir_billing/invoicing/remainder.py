@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from fhir_billing.dunning.reminders import first_due
 from fhir_billing.ledger import AlreadyBooked, Booking, Entry, accounts, balance, book, credit, debit, owner_change
 from fhir_billing.money import Money
 from fhir_billing.naming import PRICE_REASONS, coded, id_of, reference
@@ -29,6 +30,7 @@ async def bill_remainder(ctx: PluginContext, claim: str, key: str) -> str:
             raise Conflict("the patient owes nothing on this claim", expression="Claim")
         both = debit(accounts.receivable(patient, id_), owed), credit(account, owed)
         facts = {"patient": patient, "party": patient, "currency": currency, "total": str(owed.amount), "at": ctx.now()}
+        facts["due"] = first_due(ctx.settings.dunning_days, ctx.now())
         document = owner_change(f"Invoice/{id_}", "invoice", status="issued", claim=claim, items=[], **facts)
         entry = Entry(f"invoice|{id_}", "invoice", both, f"Invoice/{id_}", f"share of Claim/{claim}")
         return Booking([entry], [Put(_invoice(ctx, id_, patient, claim, owed), 0)], [document], [account])

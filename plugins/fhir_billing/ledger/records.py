@@ -11,7 +11,8 @@ ENTRIES: Final = Collection(
 BALANCES: Final = Collection("fhir_billing.balances", (RecordField("account"), RecordField("open", "integer")))
 """One for each account, currency and shard; `open` is 1 where the balance is not zero."""
 DOCUMENTS: Final = Collection(
-    "fhir_billing.documents", (RecordField("kind"), RecordField("patient"), RecordField("party"))
+    "fhir_billing.documents",
+    (RecordField("kind"), RecordField("patient"), RecordField("party"), RecordField("due", "integer")),
 )
 """By `Type/id`: the documents that are derived from the ledger."""
 COLLECTIONS: Final = (ENTRIES, BALANCES, DOCUMENTS)

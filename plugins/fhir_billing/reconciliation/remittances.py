@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fhir_billing.claims.incoming import settle_paid
 from fhir_billing.claims.records import CLAIMS
 from fhir_billing.ledger import (
     AlreadyBooked,
@@ -49,6 +50,9 @@ async def remit(ctx: PluginContext, source: str, data: bytes, counts: Counts) ->
         found = parse_835(data)
     except BadRemittance as error:
         raise BadValue(f"the 835 cannot be booked: {error}", expression="http.file") from error
+    for each in found:
+        for paid in each.claims:
+            await settle_paid(ctx, paid)
     return [await _one(ctx, source, each, counts) for each in found]
 
 

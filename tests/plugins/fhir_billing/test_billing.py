@@ -228,3 +228,31 @@ def test_a_key_makes_one_payment_and_is_of_one_request(server: TestServer) -> No
     other = pay(server, invoice, "cash", money("amount", 101), text("shift", shift), Idempotency_Key="k1", status=422)
     assert "another request" in other["issue"][0]["diagnostics"]
     assert balances(server, f"cash/{shift}") == {f"cash/{shift}": 100}
+
+
+def test_what_has_a_price_is_captured_from_every_type(server: TestServer) -> None:
+    price(server, "all", "100")
+    who = patient(server)
+    code = {"coding": [{"system": "http://test/codes", "code": "all"}]}
+    laboratory = {
+        "coding": [{"code": "laboratory", "system": "http://terminology.hl7.org/CodeSystem/observation-category"}]
+    }
+    subject = {"reference": who}
+    for resource in (
+        server.build("Encounter", status="finished", subject=subject, type=[code], period={"start": "2025-06-15"}),
+        {"resourceType": "MedicationDispense", "status": "completed", "medicationCodeableConcept": code,
+         "subject": subject, "quantity": {"value": 3}, "whenHandedOver": "2025-06-15"},
+        server.build("Observation", subject=subject, code=code, category=[laboratory]),
+        server.build("Observation", subject=subject, code=code),
+        {"resourceType": "ImagingStudy", "status": "available", "subject": subject, "procedureCode": [code],
+         "started": "2025-06-15"},
+        {"resourceType": "ChargeItem", "status": "planned", "code": code, "subject": subject,
+         "occurrenceDateTime": "2025-06-15", "quantity": {"value": 2}},
+    ):  # fmt: skip
+        created(server, resource)
+    server.settle()
+    entries = server.client.get(f"/fhir/ChargeItem?subject={who}").json()["entry"]
+    nets = sorted(each["resource"]["priceOverride"]["value"] for each in entries)
+    assert nets == [100, 100, 100, 200, 300]
+    assert call(server, "/fhir/Invoice/$invoice", ref("patient", who))["invoice"]["totalNet"]["value"] == 800
+    trial(server)

@@ -1,0 +1,1 @@
+"""Subscriptions that are billed again and again, and the dunning of what is not paid."""
