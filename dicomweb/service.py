@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dicomweb.doors import archive, codec
 from dicomweb.model.archive import Opened
-from dicomweb.model.codec import Codec
+from dicomweb.model.codec import Codec, CodecFailure
 from dicomweb.model.values import DicomJson, Incoming, Instance, Outcome, Source
 from fhir_server.plugin_api import Host, PluginContext
 
@@ -16,6 +16,8 @@ class Imaging:
     """
 
     host: Host | None = None
+    failure = CodecFailure
+    """What its codec raises where pixels cannot be had."""
 
     def within(self, ctx: PluginContext) -> PluginContext:
         """Return the view that imaging has of another plugin's context: the same caller, its own records."""

@@ -1,0 +1,1 @@
+"""Models of images: their manifests, their signatures, and how they are run."""

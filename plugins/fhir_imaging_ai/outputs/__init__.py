@@ -1,0 +1,1 @@
+"""Outputs: what a model said as DICOM objects and as FHIR resources."""
