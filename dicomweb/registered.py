@@ -1,5 +1,8 @@
 """What the archive and DICOMweb add to the server."""
 
+from dicomweb.fhir.assigning import CONSUMER as FOLLOW
+from dicomweb.fhir.derived import CONSUMER as DERIVE
+from dicomweb.fhir.operations import OPERATIONS
 from dicomweb.index.collections import ALL
 from dicomweb.lifecycle.clockwork import SCHEDULED, started, stopped
 from dicomweb.model.part import Part
@@ -9,4 +12,7 @@ from dicomweb.settings import DicomSettings
 
 def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
-    return Part(routes=ROUTES, collections=ALL, scheduled=SCHEDULED, start=(started,), stop=(stopped,))
+    return Part(
+        routes=ROUTES, collections=ALL, operations=OPERATIONS, consumers=(FOLLOW, DERIVE), scheduled=SCHEDULED,
+        start=(started,), stop=(stopped,),
+    )  # fmt: skip

@@ -12,10 +12,18 @@ from dicomweb.wado.bulk import bulk
 from dicomweb.wado.frames import frames
 from dicomweb.wado.metadata import metadata
 from dicomweb.wado.rendering import rendered
-from dicomweb.wado.retrieving import retrieve
+from dicomweb.wado.retrieving import retrieve, wished
 from dicomweb.wado.uri import wado_uri
 from dicomweb.web import Asked
-from fhir_server.plugin_api import MethodNotAllowed, PluginContext, Route, RouteRequest, RouteResponse, UnknownPath
+from fhir_server.plugin_api import (
+    BadRequest,
+    MethodNotAllowed,
+    PluginContext,
+    Route,
+    RouteRequest,
+    RouteResponse,
+    UnknownPath,
+)
 
 _NAMES: Final[tuple[tuple[str, Level], ...]] = (("studies", "study"), ("series", "series"), ("instances", "instance"))
 _LEVELS: Final[dict[str, Level]] = dict(_NAMES)
@@ -55,6 +63,8 @@ async def answer(ctx: PluginContext, request: RouteRequest) -> RouteResponse:
         if level not in asked.within and not _beside(level, asked):
             return await (search(asked, level) if len(rest) == 1 else counted(asked, level))
     if rest[0] in _READS and _fits(asked):
+        if wished(asked) is not None:
+            raise BadRequest("only whole objects are de-identified", expression="http.deidentify")
         reader = rendered if rest[-1] in ("rendered", "thumbnail") else _READS[rest[0]]
         return await reader(asked)
     raise UnknownPath("there is nothing here", expression="http.url")

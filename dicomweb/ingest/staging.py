@@ -87,10 +87,10 @@ def _scanner(incoming: Incoming, source: Source, settings: "DicomSettings") -> t
 async def _followed(
     incoming: Incoming, scanner: Scanner, begin: bytes, stall: float
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """Yield the bytes in large blocks, each looked at before it is written."""
+    """Yield the bytes in large blocks, each looked at before it is written; one that is whole, while it is."""
     if isinstance(incoming.data, bytes):
-        scanner.feed(incoming.data)
         yield begin + incoming.data if begin else incoming.data
+        scanner.feed(incoming.data)
         scanner.check_end()
         return
     block = bytearray(begin)

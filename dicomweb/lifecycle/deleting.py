@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dicomweb.fhir.assigning import forget_question
 from dicomweb.index.collections import CONTENTS, FRAMES, HEADERS, INSTANCES, PENDING, READY, SERIES, STUDIES
 from dicomweb.index.reading import below
 from dicomweb.ingest.keeping import pending
@@ -90,4 +91,5 @@ async def _whole(ctx: PluginContext, study: Record, instances: Sequence[Record])
     if id_ is None or await ctx.client.find("ImagingStudy", str(id_)) is None:
         await ctx.store.keep(*blobs, records=records)
         return
+    await forget_question(ctx, study.key)
     await ctx.client.delete("ImagingStudy", str(id_), beside=Beside(records, blobs))

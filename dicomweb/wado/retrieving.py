@@ -1,16 +1,19 @@
-"""WADO-RS of studies, series and instances: https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html"""
+"""WADO-RS of studies, series and instances.
+
+https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from dicomweb.ingest.syntaxes import EXPLICIT
+from dicomweb.deidentify.retrieval import Wish, deidentified, wish_of
 from dicomweb.model.archive import Opened
 from dicomweb.model.codec import CodecFailure
 from dicomweb.model.values import Instance
 from dicomweb.wado.archives import zipped
-from dicomweb.wado.media import Accepted, covers
+from dicomweb.wado.media import covers
 from dicomweb.web import Asked, NotAcceptable, Part, Undecodable, bare, multipart, not_modified, part, span
-from fhir_server.plugin_api import NotFound, RouteResponse
+from fhir_server.plugin_api import BadRequest, NotFound, RouteResponse
 
 DICOM: Final = "application/dicom"
 ZIP: Final = "application/zip"
@@ -72,7 +75,8 @@ async def _zip(asked: Asked, instances: Sequence[Instance], syntax: str) -> Rout
 async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse:
     """Answer with one object as it is, or a range of it."""
     used = target(instance, syntax)
-    etag = f'"{instance.sha256[:32]}"' if used == instance.transfer_syntax else ""
+    plain = used == instance.transfer_syntax and wished(asked) is None
+    etag = f'"{instance.sha256[:32]}"' if plain else ""
     if etag and (same := not_modified(asked, etag)):
         return same
     opened = await opened_of(asked, instance)
@@ -94,9 +98,28 @@ def target(instance: Instance, syntax: str) -> str:
 
 def content(asked: Asked, opened: Opened, syntax: str) -> AsyncIterator[bytes]:
     """Return an object in a transfer syntax."""
+    wish = wished(asked)
+    if wish is not None:
+        return _anonymous(asked, opened, wish)
     if syntax == opened.instance.transfer_syntax:
         return opened.chunks()
     return _transcoded(asked, opened, syntax)
+
+
+def wished(asked: Asked) -> Wish | None:
+    """Return how objects are to be without identity; None where they are wanted as they are. Raises BadRequest."""
+    try:
+        return wish_of(asked.request.query)
+    except ValueError as error:
+        raise BadRequest(str(error), expression="http.deidentify") from None
+
+
+async def _anonymous(asked: Asked, opened: Opened, wish: Wish) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in deidentified(asked.ctx, opened, wish):
+            yield chunk
+    except CodecFailure as failure:
+        raise Undecodable(str(failure)) from None
 
 
 async def _transcoded(asked: Asked, opened: Opened, syntax: str) -> AsyncIterator[bytes]:
@@ -110,8 +133,3 @@ async def _transcoded(asked: Asked, opened: Opened, syntax: str) -> AsyncIterato
 async def opened_of(asked: Asked, instance: Instance) -> Opened:
     """Open an instance."""
     return await asked.archive.open(asked.ctx, instance)
-
-
-def wanted_syntax(each: Accepted) -> str:
-    """Return the syntax that an accepted type names, by default the plainest."""
-    return each.syntax or EXPLICIT
