@@ -57,11 +57,11 @@ async def _post(ctx: PluginContext, interchange: Interchange) -> None:
         except BadRemittance:
             continue
         for paid in found.claims:
-            await _settle(ctx, paid)
+            await settle_paid(ctx, paid)
 
 
-async def _settle(ctx: PluginContext, paid: Paid) -> None:
-    """Settle one claim; what is not ours, or does not fit, is left to reconciliation."""
+async def settle_paid(ctx: PluginContext, paid: Paid) -> None:
+    """Settle one claim by what an 835 says; what is not ours, or does not fit, is left to reconciliation."""
     record = claim_record(paid.claim, await ctx.store.get(CLAIMS.name, paid.claim))
     if record.value.get("payer", "table") == "table" or paid.is_reversal:
         return

@@ -8,16 +8,19 @@ from fhir_billing.claims.gathering import gather
 from fhir_billing.claims.records import CLAIMS, claim_record
 from fhir_billing.claims.submission import Submission
 from fhir_billing.ledger import book
-from fhir_server.plugin_api import BadValue, Call, Conflict, PluginContext
+from fhir_server.plugin_api import BadValue, Call, Conflict, Forbidden, PluginContext
 
 
 async def decided_by_person(ctx: PluginContext, desk: Desk, call: Call) -> dict[str, Any]:
     """Decide a claim: lines that are refused with their reason, all others by the table; return the answer.
 
     Raises:
+        Forbidden: the token does not allow to make answers, or is bound to patients.
         Conflict: the claim does not wait for a person. BadValue: there is no such line or reason.
     """
     claim = await ctx.client.read("Claim", call.request.id or "")
+    if ctx.caller.patients or not ctx.core.restriction.may("create", "ClaimResponse"):
+        raise Forbidden("who decides claims has a token of their own for it: ClaimResponse.c", expression="ClaimResponse")
     record = claim_record(claim["id"], await ctx.store.get(CLAIMS.name, claim["id"]))
     if record.state != "review":
         raise Conflict(f"the claim is {record.state or 'not submitted'}: it does not wait for a person")

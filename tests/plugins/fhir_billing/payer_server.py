@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,7 +88,7 @@ def paying() -> Iterator[FakePayer]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -147,10 +147,11 @@ def _inquired(payer: FakePayer, number: str, claim: dict[str, Any]) -> tuple[int
 
 
 def _response(claim: dict[str, Any], what: str) -> dict[str, Any]:
+    named = f"Claim/{claim['id']}" if ":" not in claim["id"] else claim["id"]
     found = {
         "resourceType": "ClaimResponse", "identifier": [{"value": "PAYER-1"}], "status": "active",
         "type": claim["type"], "use": claim["use"], "patient": claim["patient"], "created": "2026-03-10",
-        "insurer": {"display": "Payer"}, "request": {"reference": f"Claim/{claim['id']}" if ":" not in claim["id"] else claim["id"]},
+        "insurer": {"display": "Payer"}, "request": {"reference": named},
         "outcome": "queued" if what == "pend" else "complete",
     }  # fmt: skip
     if what == "pend":
@@ -179,7 +180,10 @@ def _part(code: str, amount: Decimal, reason: str | None, currency: str) -> dict
         "amount": {"value": float(amount), "currency": currency},
     }
     if reason:
-        systems = (("https://x12.org/codes/claim-adjustment-reason-codes", reason), ("https://x12.org/codes/claim-adjustment-group-codes", "CO"))  # fmt: skip
+        systems = (
+            ("https://x12.org/codes/claim-adjustment-reason-codes", reason),
+            ("https://x12.org/codes/claim-adjustment-group-codes", "CO"),
+        )
         found["reason"] = {"coding": [{"system": system, "code": value} for system, value in systems]}
     return found
 
@@ -221,12 +225,9 @@ def _x12_claim(payer: FakePayer, raw: bytes, transaction: Transaction) -> tuple[
     if what == "fail":
         return 502, b""
     if what == "refuse":
-        broken = raw.replace(b"*EA~", b"*EA~")
-        [interchange] = parse(broken)
+        [interchange] = parse(raw)
         bad = [each for each in transaction.segments if each[0] != "SBR"]
         group = interchange.groups[0]
-        from dataclasses import replace
-
         spoiled = replace(group, transactions=(replace(transaction, segments=tuple(bad)),))
         return 200, acknowledge(replace(interchange, groups=(spoiled,)), MADE, 7)
     batch = parse_837(transaction)
@@ -266,7 +267,18 @@ def remitted(claim: Submitted, what: str = "pay") -> bytes:
         reasons = [("CO", "45", off), ("PR", "2", patient)] if what == "pay" else [("CO", "50", each.charge)]
         adjusted = tuple(Adjusted(group, reason, _usd(amount)) for group, reason, amount in reasons if amount)
         paid = each.charge - sum((one.amount.amount for one in adjusted), Decimal(0))
-        lines.append(PaidLine(each.code, each.modifiers, _usd(each.charge), _usd(paid), adjusted, None, each.serviced, str(each.number)))  # fmt: skip
+        lines.append(
+            PaidLine(
+                each.code,
+                each.modifiers,
+                _usd(each.charge),
+                _usd(paid),
+                adjusted,
+                None,
+                each.serviced,
+                str(each.number),
+            )
+        )
     total = sum((line.paid.amount for line in lines), Decimal("0.00"))
     owed = sum((a.amount.amount for line in lines for a in line.adjustments if a.group == "PR"), Decimal("0.00"))
     paid = Paid(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from fhir_billing.x12.envelope import parse
+
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_billing.insurance import MARCH_10, Desk, Insured, figures, total
 from tests.plugins.fhir_billing.payer_server import FakePayer, paying, remitted
