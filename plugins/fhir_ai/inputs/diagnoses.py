@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_ai.inputs.ingredients import atc_codes
 from fhir_ai.inputs.tables import ATC, ICD10, SNOMED, Diagnosis
 from fhir_ai.inputs.times import hours_before, millis
 
@@ -32,13 +33,17 @@ def diagnosed(conditions: Sequence[Mapping[str, Any]], wanted: Diagnosis, since:
 
 
 def treated(medicines: Sequence[Mapping[str, Any]], atc: Sequence[str]) -> Diagnosed | None:
-    """Return the active order or statement of a medicine with one of the codes."""
+    """Return the active order or statement of a medicine with one of the codes.
+
+    Where it has no ATC code (RxNorm, SNOMED CT), its ingredients are known by the names that it has.
+    """
     for each in medicines:
         if each.get("status") != "active" or each.get("doNotPerform"):
             continue
-        for system, code in codings(each.get("medicationCodeableConcept", {})):
-            if system == ATC and code.startswith(tuple(atc)):
-                return Diagnosed(_reference(each), millis(each.get("authoredOn") or each.get("dateAsserted")) or 0)
+        medicine = each.get("medicationCodeableConcept", {})
+        known = [code for system, code in codings(medicine) if system == ATC] or list(atc_codes(medicine))
+        if any(code.startswith(tuple(atc)) for code in known):
+            return Diagnosed(_reference(each), millis(each.get("authoredOn") or each.get("dateAsserted")) or 0)
     return None
 
 

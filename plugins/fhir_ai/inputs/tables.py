@@ -41,7 +41,8 @@ PLACES: Final[Mapping[str, Place]] = MappingProxyType(
     {
         "respiratory_rate": _at("9279-1"),
         "spo2": _at("59408-5 2708-6"),
-        "on_oxygen": _at("3151-8 3150-6"),
+        # 3150-0 is the code of the inspired fraction; 3150-6, which some send, has a wrong check digit
+        "on_oxygen": _at("3151-8 3150-0 3150-6"),
         "systolic": _at("8480-6"),
         "diastolic": _at("8462-4"),
         "mean_arterial_pressure": _at("8478-0"),
@@ -123,7 +124,9 @@ ANSWERS: Final[Mapping[str, Mapping[str, str | bool | float]]] = MappingProxyTyp
 )
 """What coded answers mean; a code that is not here is no answer."""
 
-ABOVE: Final[Mapping[str, tuple[str, float]]] = MappingProxyType({"3151-8": ("L/min", 0), "3150-6": ("%", 21)})
+ABOVE: Final[Mapping[str, tuple[str, float]]] = MappingProxyType(
+    {"3151-8": ("L/min", 0), "3150-0": ("%", 21), "3150-6": ("%", 21)}
+)
 """Measurements that mean a yes beyond a value: oxygen flow, inspired fraction."""
 
 

@@ -39,7 +39,7 @@ def raised(ctx: PluginContext, patient: Resource, judgement: Judgement, kept: Fo
         "priority": "urgent",
         "category": [concept("Maternal warning", CODE)],
         "subject": about(patient),
-        "about": [*references(judgement.references), {"reference": kept.episode}],
+        "about": references([*judgement.references, kept.episode]),
         "authoredOn": at,
         "sender": author(NAME),
         "payload": _payload(judgement, kept),
@@ -54,7 +54,7 @@ def revised(
     changes: dict[str, dict[str, Any]] = {
         "Flag": {"code": concept(_title(judgement), CODE)},
         "CommunicationRequest": {
-            "about": [*references(judgement.references), {"reference": kept.episode}],
+            "about": references([*judgement.references, kept.episode]),
             "payload": _payload(judgement, kept),
             "authoredOn": instant(ctx.now()),
         },

@@ -7,12 +7,13 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from fhir_ai.operations.computing import Computed
-from fhir_ai.operations.making import SCORE, VERSION, about, author, concept, labelled, references
+from fhir_ai.operations.making import HOME, SCORE, VERSION, about, author, concept, labelled, references
 from fhir_ai.registry.resources import MODEL, Machine
 from fhir_ai.scores.score import Contribution, Result
 from fhir_server.plugin_api import PluginContext, Resource, instant
 
 NAME: Final = "risk-assess"
+CONTRIBUTION: Final = f"{HOME}/StructureDefinition/risk-contribution"
 _DAY_MS: Final = 86_400_000
 _RISK: Final = "http://terminology.hl7.org/CodeSystem/risk-probability"
 _BANDS: Final = frozenset(("negligible", "low", "moderate", "high", "certain"))
@@ -23,11 +24,12 @@ _CENT: Final = Decimal("0.01")
 def assessment(ctx: PluginContext, patient: Resource, done: Computed, machine: Machine | None = None) -> dict[str, Any]:
     """Return the RiskAssessment of a score, or of a model, which is its author then."""
     score, result = done.score, done.result
+    named = (SCORE if done.model is None else MODEL, score.name)
     return labelled(
         {
             "resourceType": "RiskAssessment",
             "status": "preliminary" if done.amiss else "final",
-            "method": concept(f"{score.title}, version {done.model_version or VERSION}", (SCORE if done.model is None else MODEL, score.name)),
+            "method": concept(f"{score.title}, version {done.model_version or VERSION}", named),
             "code": concept(score.outcome or score.title),
             "subject": about(patient),
             "occurrenceDateTime": instant(ctx.now()),
@@ -41,7 +43,8 @@ def assessment(ctx: PluginContext, patient: Resource, done: Computed, machine: M
 
 def _prediction(ctx: PluginContext, done: Computed) -> dict[str, Any]:
     score, result = done.score, done.result
-    prediction: dict[str, Any] = {"outcome": concept(score.outcome or score.title)}
+    prediction: dict[str, Any] = {} if not result.contributions else {"extension": _contributions(result)}
+    prediction["outcome"] = concept(score.outcome or score.title)
     if result.kind == "probability":
         prediction["probabilityDecimal"] = percentage(result.value)
     band = _SAME.get(result.band, result.band)
@@ -56,6 +59,23 @@ def _prediction(ctx: PluginContext, done: Computed) -> dict[str, Any]:
         )
     prediction["rationale"] = f"{_value(result)}{f': {result.meaning}' if result.meaning else ''}"
     return prediction
+
+
+def _contributions(result: Result) -> list[dict[str, Any]]:
+    """Return what each input added, for programs; the notes say it for people."""
+    return [_contributed(part, result.link) for part in result.contributions]
+
+
+def _contributed(part: Contribution, link: str) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"url": "input", "valueString": part.input}]
+    if isinstance(part.value, bool):
+        parts.append({"url": "value", "valueBoolean": part.value})
+    elif isinstance(part.value, int | float):
+        parts.append({"url": "value", "valueDecimal": Decimal(f"{part.value:.10g}")})
+    elif part.value is not None:
+        parts.append({"url": "value", "valueString": part.value})
+    parts += [{"url": "points", "valueDecimal": Decimal(f"{part.points:.10g}")}, {"url": "link", "valueCode": link}]
+    return {"url": CONTRIBUTION, "extension": parts}
 
 
 def percentage(probability: float) -> Decimal:

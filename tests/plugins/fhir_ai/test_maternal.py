@@ -18,7 +18,7 @@ def test_criteria_that_are_met_alert(fhir_server_app: Any) -> None:
     client = fhir_server_app.client
     patient = _pregnant(client, ("8480-6", 172, "mm[Hg]"))
     found = call(client, f"{patient}/$maternal-assess", {"name": "persist", "valueBoolean": True})
-    assert "systolic over 160" in found["alert"][0]["code"]["text"]
+    assert "over 160" in found["alert"][0]["code"]["text"]
     assert found["message"][0]["priority"] == "urgent"
     assert found["message"][0]["sender"]["reference"].startswith("Device/")
     assert client.get(f"/fhir/Flag?patient={patient}&_summary=count").json()["total"] == 1
@@ -37,3 +37,20 @@ def test_nobody_else_is_assessed(fhir_server_app: Any) -> None:
     found = call(client, f"{patient}/$maternal-assess")
     assert "risk" not in found
     assert {each["code"] for each in found["not-computed"]} == {"not-applicable", "off"}
+
+
+def test_an_episode_of_care_says_that_she_is_pregnant_and_one_reading_is_enough(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(29))
+    type_ = {"coding": [{"system": "http://snomed.info/sct", "code": "77386006"}]}
+    episode = {"resourceType": "EpisodeOfCare", "status": "active", "type": [type_], "patient": {"reference": patient}}
+    store(client, episode)
+    store(client, measured(patient, "8480-6", 172, "mm[Hg]", 0.5))
+    store(client, measured(patient, "11884-4", 30, "wk", 24 * 14))
+    fhir_server_app.settle()
+    found = call(client, f"{patient}/$maternal-assess")
+    assert "172 mm[Hg]" in found["alert"][0]["code"]["text"]
+    assert "id" not in found["alert"][0]
+    assert any("32 weeks" in note for note in found["note"])
+    call(client, f"{patient}/$maternal-assess", {"name": "persist", "valueBoolean": True})
+    assert client.get(f"/fhir/Flag?patient={patient}&_summary=count").json()["total"] == 1
