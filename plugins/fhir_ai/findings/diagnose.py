@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fhir_ai.findings.diagnose_output import NAME, SAID, answered, basis, resources
 from fhir_ai.findings.gathering import Facts, gather
-from fhir_ai.findings.table import measures, rules, signs
+from fhir_ai.findings.table import Measure, measures, rules, signs
 from fhir_ai.findings.weighing import changes, ranked
 from fhir_ai.operations.asked import asked
 from fhir_ai.operations.making import stored
@@ -40,7 +40,8 @@ async def diagnose_support(ctx: PluginContext, call: Call) -> Outputs:
     values += [("red-flag", _flag(each)) for each in flags]
     values += [("guidance", made[0]), *(("risk", each) for each in made[1:])]
     values += answered(shown, would)
-    values += [("unusable", each) for each in _unusable(facts)]
+    asked_for = {part.measure for each in candidates for part in each.parts() if isinstance(part, Measure)}
+    values += [("unusable", each) for each in _unusable(facts, asked_for)]
     left = len(candidates) - len(shown)
     return Outputs([*values, *(("note", text) for text in _notes(facts, left))])
 
@@ -67,10 +68,11 @@ def _flag(flag: RedFlag) -> list[tuple[str, Any]]:
     return [("name", flag.name), ("acuity", flag.acuity), ("because", flag.because), ("source", flag.source)]
 
 
-def _unusable(facts: Facts) -> Iterator[list[tuple[str, Any]]]:
+def _unusable(facts: Facts, asked_for: set[str]) -> Iterator[list[tuple[str, Any]]]:
+    """Yield what is recorded and of no use; what is only old, where a candidate asks for it."""
     for wanted in measures().values():
         found = facts.finder.find(wanted)
-        if found.state in _AMISS:
+        if found.state in _AMISS and (found.state != "stale" or found.name in asked_for):
             parts = (found.name, found.title, found.state, found.because)
             yield list(zip(("name", "title", "state", "because"), parts, strict=True))
     for key in facts.muddled:

@@ -149,5 +149,7 @@ def _references(judged: Judged) -> list[Part]:
 def _changed(change: Change, rank: int) -> list[Part]:
     return [
         ("finding", change.ask), ("candidate", change.candidate.condition.name), ("rank", rank),
-        ("rank-if-present", change.there), ("rank-if-absent", change.gone),
+        ("support", change.candidate.support), ("rank-if-present", change.there[0]),
+        ("support-if-present", change.there[1]), ("rank-if-absent", change.gone[0]),
+        ("support-if-absent", change.gone[1]),
     ]  # fmt: skip

@@ -26,6 +26,7 @@ from fhir_ai.scores import SCORES
 from fhir_ai.scores.vocabulary import VOCABULARY
 
 _HOUR = 3_600_000
+_LACKING = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def _(asked: Measure, facts: Facts) -> Judged:
 def _(asked: ScoreIs, facts: Facts) -> Judged:
     score = facts.score(asked.score)
     if not isinstance(score, Computed):
-        return Judged(None, (), SCORES[asked.score].title)
+        lacking = ", ".join(each.title for each in score.inputs[:_LACKING])
+        return Judged(None, (), f"{SCORES[asked.score].title}{f' (missing: {lacking})' if lacking else ''}")
     result = score.result
     holds = asked.hold(result.value) and asked.band in (None, result.band)
     used = tuple(each.reference for each in score.found.values() if each.reference and each.value is not None)

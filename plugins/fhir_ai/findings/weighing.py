@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from fhir_ai.findings.gathering import Facts
 from fhir_ai.findings.judging import Judged, judge
-from fhir_ai.findings.table import Condition, Criterion, Evidence
+from fhir_ai.findings.table import Asked, Condition, Criterion, Evidence, parts
 from fhir_ai.scores.vocabulary import VOCABULARY
 
 Support = Literal["criteria-met", "supported", "possible", "less-likely"]
@@ -50,6 +50,11 @@ class Candidate:
         """How far findings support it."""
         return _support(self.weight, self.criteria)
 
+    def parts(self) -> list[Asked]:
+        """Return all that its rows and criteria ask."""
+        asked = [*(each.row.if_ for each in self.rows), *(each.if_ for each, _ in self.criteria)]
+        return [part for each in asked for part in parts(each)]
+
     def place(self, weight: float | None = None) -> tuple[int, float, str]:
         """Return what it is ranked by; with another weight, where it would stand then."""
         given = self.weight if weight is None else weight
@@ -58,13 +63,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A finding that nobody knows of and that would change the ranking. there, gone: the ranks that it would give."""
+    """A finding that nobody knows of and that would change the ranking. there, gone: rank and support it would give."""
 
     candidate: Candidate
     ask: str
     row: Evidence | Criterion
-    there: int
-    gone: int
+    there: tuple[int, Support]
+    gone: tuple[int, Support]
     effect: float
 
 
@@ -93,24 +98,31 @@ def changes(candidates: Sequence[Candidate]) -> list[Change]:
             if row.judged.holds is None and (change := _change(each, number + 1, row, others)):
                 found.append(change)
         for criterion, judged in each.criteria:
-            if judged.holds is None and each.support != "criteria-met":
-                first = 1 + sum(place < (_ORDER["criteria-met"], 0, "") for place in others)
-                rank = first if criterion.kind == "definition" else min(first, number + 1)
-                found.append(Change(each, judged.said, criterion, rank, number + 1, MODERATE))
+            if judged.holds is None and (met := _met(each, criterion)) != each.support:
+                rank = 1 + sum(place < (_ORDER[met], -each.weight, each.condition.name) for place in others)
+                found.append(Change(each, judged.said, criterion, (rank, met), (number + 1, each.support), MODERATE))
     return sorted(found, key=lambda each: -each.effect)
 
 
 def _change(
     candidate: Candidate, rank: int, row: Weighed, others: Sequence[tuple[int, float, str]]
 ) -> Change | None:  # fmt: skip
-    places = []
+    places: list[tuple[int, Support]] = []
     for holds in (True, False):
         weight = _with(candidate, row, holds)
-        places.append((1 + sum(place < candidate.place(weight) for place in others), candidate.place(weight)[0]))
-    if all(place == (rank, _ORDER[candidate.support]) for place in places):
+        support = _support(weight, candidate.criteria)
+        places.append((1 + sum(place < candidate.place(weight) for place in others), support))
+    if all(place == (rank, candidate.support) for place in places):
         return None
     row_ratios = [abs(math.log10(each)) for each in (row.row.present, row.row.absent) if each]
-    return Change(candidate, row.row.called or row.judged.said, row.row, places[0][0], places[1][0], max(row_ratios))
+    return Change(candidate, row.row.called or row.judged.said, row.row, places[0], places[1], max(row_ratios))
+
+
+def _met(candidate: Candidate, criterion: Criterion) -> Support:
+    """Return how far findings would support a candidate that meets criteria."""
+    if criterion.kind == "definition" or candidate.support == "criteria-met":
+        return "criteria-met"
+    return "supported"
 
 
 def _with(candidate: Candidate, row: Weighed, holds: bool) -> float:
