@@ -1,8 +1,14 @@
 """`Invoice/$ledger`: what accounts stand at, and the proof that the books are in order."""
 
-from fhir_billing.ledger import balances, entries_about, prove
+from collections.abc import Sequence
+
+from fhir_billing.ledger import ENTRIES, Entry, balances, entries_about, prove
+from fhir_billing.ledger.entry import entry_from
 from fhir_billing.operations.definitions import MONEY, definition, part, parts
-from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext, instant
+from fhir_billing.payments.records import payment_of
+from fhir_server.plugin_api import Call, Forbidden, Operation, Outputs, PluginContext, instant
+
+_MOST = 1_000
 
 FACTS = definition(
     "ledger", ("Invoice",), "Look into the books",
@@ -10,6 +16,7 @@ FACTS = definition(
         part("account", "string", "Only accounts below this path: receivable, cash/..."),
         part("about", "string", "The entries about a document, `Invoice/1`, instead."),
         part("payment", "string", "The state of one payment, besides."),
+        part("lines", "code", "`all`: the newest 1,000 entries line by line, besides."),
     ],
     [
         part("in-order", "boolean", "Whether every currency sums to zero, and balances are what the entries come to."),
@@ -31,16 +38,12 @@ FACTS = definition(
 async def run(ctx: PluginContext, call: Call) -> Outputs:
     """Answer a call: it shows whole books, so it is for those who may see all invoices."""
     if ctx.caller.patients:
-        from fhir_server.plugin_api import Forbidden
-
         raise Forbidden("the books are not for patients: ask for a $statement", expression="http.url")
     about = call.inputs.one("about")
     if about:
         return Outputs([("line", row) for row in await _lines(ctx, str(about))])
     outputs: list[tuple[str, object]] = []
     if call.inputs.one("payment"):
-        from fhir_billing.payments.records import payment_of
-
         found = await payment_of(ctx.store, str(call.inputs.one("payment")))
         outputs += [("payment", found.state)] if found else []
     prefix = str(call.inputs.one("account", ""))
@@ -50,14 +53,26 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     for (account, _), amount in sorted((await balances(ctx.store, prefix)).items()):
         if amount:
             outputs.append(("balance", [("account", account), ("amount", amount.as_fhir())]))
+    if call.inputs.one("lines") == "all":
+        outputs += [("line", row) for row in await _newest(ctx)]
     return Outputs(outputs)
 
 
+async def _newest(ctx: PluginContext) -> list[list[tuple[str, object]]]:
+    found = await ctx.store.find(ENTRIES.name, order="-at", limit=_MOST)
+    pairs = [(int(str(each.value["at"])), entry_from(each.key, each.value)) for each in reversed(found)]
+    return _rows(pairs)
+
+
 async def _lines(ctx: PluginContext, about: str) -> list[list[tuple[str, object]]]:
+    return _rows(await entries_about(ctx.store, about))
+
+
+def _rows(found: Sequence[tuple[int, Entry]]) -> list[list[tuple[str, object]]]:
     return [
         [("entry", entry.key), ("kind", entry.kind), ("at", instant(at)), ("account", each.account),
          ("amount", each.amount.as_fhir())]
-        for at, entry in await entries_about(ctx.store, about)
+        for at, entry in found
         for each in entry.postings
     ]  # fmt: skip
 

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from fhir_billing.claims.records import CLAIMS
+from fhir_billing.ledger import accounts, balance
 from fhir_billing.ledger.balances import each
-from fhir_billing.ledger.records import BALANCES
+from fhir_billing.ledger.records import BALANCES, DOCUMENTS
 from fhir_billing.payments.records import PAYMENTS, Payment, payment_from
 from fhir_billing.reconciliation.lines import Line
 from fhir_server.plugin_api import PluginStore, Where
@@ -29,6 +31,30 @@ async def payments_for(store: PluginStore, lines: Sequence[Line]) -> dict[str, P
                     if name:
                         found.setdefault(name, payment)
     return found
+
+
+async def claims_for(store: PluginStore, lines: Sequence[Line]) -> dict[str, str]:
+    """Return the accounts of what payers owe on the claims that lines name, by the claim's id."""
+    words = sorted({word for line in lines for word in words_of(line)})
+    found: dict[str, str] = {}
+    for start in range(0, len(words), 500):
+        part = words[start : start + 500]
+        names = [f"Claim/{word}" for word in part]
+        rows = await store.find(DOCUMENTS.name, [Where("key", "in", names)], limit=500)
+        parties = {row.key.partition("/")[2]: str(row.value.get("party", "")) for row in rows}
+        rows = await store.find(CLAIMS.name, [Where("key", "in", part)], limit=500)
+        parties |= {row.key: str(row.value.get("payor", "")) for row in rows}
+        found |= {claim: accounts.receivable(party, claim) for claim, party in parties.items() if party}
+    return found
+
+
+async def account_for(store: PluginStore, line: Line, claims: dict[str, str], taken: set[str]) -> str:
+    """Return the account of the claim that a line pays; empty where it names none, or more than what is owed."""
+    named = sorted({claims[word] for word in words_of(line) if word in claims} - taken)
+    if len(named) != 1 or line.kind != "payment":
+        return ""
+    open_ = await balance(store, named[0], line.amount.currency)
+    return named[0] if line.amount <= open_ else ""
 
 
 def words_of(line: Line) -> Iterable[str]:

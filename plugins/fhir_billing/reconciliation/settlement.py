@@ -1,6 +1,5 @@
 """Settlement: lines that match are booked from the processor to the bank, in chunks; others wait in suspense."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +14,7 @@ from fhir_billing.payments.records import Payment
 from fhir_billing.payments.settling import apply
 from fhir_billing.payments.states import may_follow
 from fhir_billing.reconciliation.lines import LINES, Line
-from fhir_billing.reconciliation.matching import match, payments_for
+from fhir_billing.reconciliation.matching import account_for, claims_for, match, payments_for
 from fhir_server.plugin_api import PluginContext, RecordChange, Where
 
 CHUNK: Final = 500
@@ -87,25 +86,31 @@ async def _confirm(ctx: PluginContext, statement: Statement, lines: Sequence[Lin
 
 async def _booking(ctx: PluginContext, statement: Statement, lines: Sequence[Line]) -> tuple[Booking, int]:
     """Return what is written for lines, and how many of them matched."""
-    payments = await payments_for(ctx.store, lines)
-    sums: defaultdict[tuple[str, str], Money] = defaultdict()
+    payments, claims = await payments_for(ctx.store, lines), await claims_for(ctx.store, lines)
+    sums: dict[tuple[str, str], Money] = {}
     records: list[RecordChange] = []
-    settled: set[str] = set()
+    taken: set[str] = set()
     matched = 0
     for line in lines:
-        payment = match(line, payments)
-        good = payment is not None and payment.id not in settled and _fits(line, payment)
-        for account, amount in _postings(statement, line, payment if good else None):
-            both = (account, amount.currency)
-            sums[both] = sums[both] + amount if both in sums else amount
-        if good and payment is not None:
-            settled.add(payment.id)
+        found = match(line, payments)
+        payment = found if found is not None and found.id not in taken and _fits(line, found) else None
+        claim = "" if found is not None else await account_for(ctx.store, line, claims, taken)
+        taken |= {name for name in (claim, payment.id if payment else "") if name}
+        _add(sums, _postings(statement, line, payment, claim))
+        if payment is not None:
             records.append(_next(line, payment).change())
-        known = good or line.kind == "fee"
+        known = payment is not None or bool(claim) or line.kind == "fee"
         matched += known
-        records.append(_noted(ctx, statement, line, "matched" if known else "unmatched", payment))
+        records.append(_noted(ctx, statement, line, "matched" if known else "unmatched", found))
     moved = postings_of(*[(account, amount) for (account, _), amount in sums.items()])
-    return Booking([_entry(statement, lines, moved)] if moved else [], (), records), matched
+    floors = sorted(set(claims.values()) & taken)
+    return Booking([_entry(statement, lines, moved)] if moved else [], (), records, floors), matched
+
+
+def _add(sums: dict[tuple[str, str], Money], rows: Sequence[tuple[str, Money]]) -> None:
+    for account, amount in rows:
+        both = (account, amount.currency)
+        sums[both] = sums[both] + amount if both in sums else amount
 
 
 def _entry(statement: Statement, lines: Sequence[Line], moved: tuple[Posting, ...]) -> Entry:
@@ -126,7 +131,7 @@ def _next(line: Line, payment: Payment) -> Payment:
     return payment.but(state=state, more={**payment.more, "settled": line.day})
 
 
-def _postings(statement: Statement, line: Line, payment: Payment | None) -> list[tuple[str, Money]]:
+def _postings(statement: Statement, line: Line, payment: Payment | None, claim: str) -> list[tuple[str, Money]]:
     """Return the lines of the entry: between bank and processor, or between bank and suspense."""
     bank = accounts.bank()
     if line.kind == "fee":
@@ -134,7 +139,7 @@ def _postings(statement: Statement, line: Line, payment: Payment | None) -> list
     sign = 1 if line.kind == "payment" else -1
     amount = line.amount if sign > 0 else -line.amount
     if payment is None:
-        where = [(accounts.suspense(statement.source), -amount), (bank, amount - line.fee)]
+        where = [(claim or accounts.suspense(statement.source), -amount), (bank, amount - line.fee)]
         return [*where, (accounts.fee(statement.source), line.fee)] if line.fee else where
     if line.kind == "chargeback":
         return [(accounts.receivable(payment.party, payment.invoice), line.amount), (bank, -line.amount)]
