@@ -51,22 +51,50 @@ def _may(asked: Asked, instance: Instance, syntax: str) -> bool:
 
 
 async def _multipart(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
-    first = await opened_of(asked, instances[0]) if not asked.is_head else None
+    """Answer with all of them. What cannot be converted is left out, if it is not all that was asked for."""
+    first = await _ready(asked, instances[0], syntax, alone=len(instances) == 1) if not asked.is_head else None
 
     async def parts() -> AsyncIterator[Part]:
-        for number, instance in enumerate(instances):
-            opened = first if first is not None and not number else await opened_of(asked, instance)
-            used = target(instance, syntax)
-            yield part(content(asked, opened, used), DICOM, "", used)
+        if first is not None:
+            yield part(first, DICOM, "", target(instances[0], syntax))
+        for instance in instances[1:]:
+            ready = await _ready(asked, instance, syntax)
+            if ready is not None:
+                yield part(ready, DICOM, "", target(instance, syntax))
 
     return bare(asked, multipart(parts(), DICOM, _DEAD))
+
+
+async def _ready(
+    asked: Asked, instance: Instance, syntax: str, *, alone: bool = False
+) -> AsyncIterator[bytes] | None:  # fmt: skip
+    """Return an object of which it is known that it can be sent; None for one that cannot. Raises Undecodable."""
+    opened = await opened_of(asked, instance)
+    chunks = content(asked, opened, target(instance, syntax))
+    if wished(asked) is None and target(instance, syntax) == instance.transfer_syntax:
+        return chunks
+    try:
+        return _behind(await anext(chunks), chunks)
+    except Undecodable:
+        if alone:
+            raise
+        return None
+    except StopAsyncIteration:
+        return None
+
+
+async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
 
 
 async def _zip(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
     async def files() -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
         for instance in instances:
-            opened = await opened_of(asked, instance)
-            yield f"{instance.series}/{instance.sop}.dcm", content(asked, opened, target(instance, syntax))
+            ready = await _ready(asked, instance, syntax)
+            if ready is not None:
+                yield f"{instance.series}/{instance.sop}.dcm", ready
 
     name = f'attachment; filename="{instances[0].study}.zip"'
     return bare(asked, RouteResponse(200, zipped(files()), ZIP, {**_DEAD, "content-disposition": name}))
@@ -79,9 +107,10 @@ async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse
     etag = f'"{instance.sha256[:32]}"' if plain else ""
     if etag and (same := not_modified(asked, etag)):
         return same
-    opened = await opened_of(asked, instance)
     if not etag:
-        return bare(asked, RouteResponse(200, content(asked, opened, used), DICOM, _DEAD))
+        ready = await _ready(asked, instance, syntax, alone=True)
+        return bare(asked, RouteResponse(200, ready or b"", DICOM, _DEAD))
+    opened = await opened_of(asked, instance)
     headers = {**_DEAD, "etag": etag, "accept-ranges": "bytes"}
     found = span(asked, instance.size, etag)
     start, end = found or (0, instance.size)
