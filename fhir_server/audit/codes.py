@@ -6,7 +6,7 @@ Spec: https://profiles.ihe.net/ITI/BALP/, https://dicom.nema.org/medical/dicom/c
 from collections.abc import Mapping
 from typing import Final
 
-from fhir_server.audit.events import ALARM, BREAK_GLASS, REFUSED, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN
+from fhir_server.audit.events import ALARM, BREAK_GLASS, REFUSED, REVOKED, SECURITY, SENT, SIGN_IN, SIGN_OUT, TOKEN
 
 Coding = Mapping[str, str]
 
@@ -36,6 +36,10 @@ _SECURITY: Final[Mapping[str, tuple[Coding, Coding]]] = {
     REVOKED: (ALERT, _coding(_DCM, "110137", "User Security Attributes Changed")),
     SECURITY: (ALERT, _coding(_DCM, "110129", "Security Configuration")),
     ALARM: (ALERT, _coding("http://fhir-server.org/CodeSystem/audit-event", "alarm", "Alarm of the server")),
+    SENT: (
+        _coding(_DCM, "110106", "Export"),
+        _coding("http://fhir-server.org/CodeSystem/audit-event", "sent", "Sent to a system elsewhere"),
+    ),
 }
 
 _INTERACTIONS: Final = {"search-compartment": "search-type", "job-status": "operation", "job-cancel": "operation"}

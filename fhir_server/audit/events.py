@@ -40,6 +40,9 @@ BREAK_GLASS, BREAKING = "break-glass", "BTG"
 ALARM = "alarm"
 """The code of what the server noticed of itself (`fhir_server.alerts`); the note begins with the kind and a colon."""
 
+SENT = "sent"
+"""The code of something about a patient that was sent out of the server, other than in answer to a request."""
+
 PLUGIN = "plugin:"
 """What the client of a plugin's own work begins with; no app can be called so."""
 

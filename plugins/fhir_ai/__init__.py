@@ -18,6 +18,7 @@ MANIFEST = Manifest(
         "system/MeasureReport.c", "system/Provenance.c", "system/Flag.cu", "system/CommunicationRequest.cu",
         "system/GuidanceResponse.cu", "system/Task.cu",
     ),
+    sends="Values of a patient without a name to the models in `remote_models`, when somebody asks; none are set up.",
     uses=("cds-services", "view-compiler"),
     extra="fhir-server[ai]",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from fhir_ai.findings.diagnose import diagnose_support
 from fhir_ai.findings.lab import feed as lab
 from fhir_ai.findings.lab.anomaly import lab_anomaly
 from fhir_ai.findings.lab.issue import ISSUES
+from fhir_ai.gate import operations as gate
 from fhir_ai.maternal import watch as pregnancies
 from fhir_ai.maternal.records import PREGNANCIES
 from fhir_ai.monitoring import measure, watch
@@ -62,6 +63,7 @@ def register_operations() -> list[Operation]:
         Operation(_in("fhir_ai.text", "extract"), extract_document, "What a document says, as suggestions with places."),
         *registry.operations(),
         *monitoring.operations(),
+        *gate.operations(),
     ]
 
 
@@ -87,7 +89,7 @@ def register_consumers(settings: AiSettings) -> list[Consumer]:
 @hookimpl
 def register_scopes() -> list[ScopeWords]:
     """Add the scopes of who decides which models serve, and of who sees how they do."""
-    return [*registry.SCOPES, *monitoring.SCOPES]
+    return [*registry.SCOPES, *monitoring.SCOPES, *gate.SCOPES]
 
 
 @hookimpl

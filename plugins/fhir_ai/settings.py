@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fhir_ai.gate.settings import Remote
+
 Hours = Annotated[float, Field(gt=0)]
 Minutes = Annotated[int, Field(ge=0)]
 
@@ -18,6 +20,7 @@ class AiSettings(BaseModel):
     model_keys: tuple[str, ...] = Field(
         (), description="Public keys (Ed25519, raw, in base64) whose models may be registered beside the shipped ones."
     )
+    remote_models: dict[str, Remote] = Field({}, description="Models elsewhere that may be asked, by name; none: off.")
     feature_store: bool = Field(
         False, description="Whether the feed keeps what models take of each version, to train at past instants."
     )
