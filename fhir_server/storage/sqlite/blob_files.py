@@ -65,7 +65,7 @@ class BlobFiles:
             return -1
 
     def begin(self, blob_id: str) -> FileIO | SealedWriter:
-        """Mark a new blob and open its file for writing. `finish` makes the mark durable before the file."""
+        """Mark a new blob and open its file for writing. `secure_marks` comes before `finish`."""
         keys = self._keys()
         self._touch(blob_id)
         path = self.path(blob_id)
@@ -75,10 +75,13 @@ class BlobFiles:
         file = FileIO(path, "xb")
         return file if keys is None else SealedWriter(file, keys, blob_id)
 
-    def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
-        """Make the mark, then the bytes durable, and write size and digest into the name of the mark: a crash that
-        loses the new name loses a blob that nobody attached, or leaves the old mark of one that a row speaks for."""
+    def secure_marks(self) -> None:
+        """Make the marks durable that there are."""
         self._sync(self._marks)
+
+    def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
+        """Make the bytes durable, whose mark is, and write size and digest into the name of the mark: a crash that
+        loses the new name loses a blob that nobody attached, or leaves the old mark of one that a row speaks for."""
         if isinstance(file, SealedWriter):
             file.finish()
         if self._durable:

@@ -26,36 +26,36 @@ class SqliteBlobs:
         self._files, self._run = files, run
 
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
-        """Write the bytes durably under a new random id."""
+        """Write the bytes durably under a new random id; while one chunk is written, the next may come."""
         blob_id = secrets.token_hex(16)
-        file = await self._begun(blob_id)
+        file: FileIO | SealedWriter | None = None
+        working: asyncio.Future[FileIO | SealedWriter] | None = None
         try:
             digest, size = sha256(), 0
             async for chunk in chunks:
                 size += len(chunk)
-                await _on_disk(self._files, _write, file, chunk, digest)
+                if working is not None:
+                    file = await working
+                working = self._going_on(file, blob_id, chunk, digest)
+            file = await (working or self._going_on(None, blob_id, b"", digest))
             ref = BlobRef(blob_id, size, digest.hexdigest())
             await _on_disk(self._files, self._files.finish, file, ref)
         except BaseException:
-            file.close()
+            if working is not None:
+                [begun] = await asyncio.gather(working, return_exceptions=True)
+                file = file if isinstance(begun, BaseException) else begun
+            if file is not None:
+                file.close()
             self._files.settle((), (blob_id,))
             raise
         return ref
 
-    async def _begun(self, blob_id: str) -> FileIO | SealedWriter:
-        """Open the file; a caller who is cancelled meanwhile leaves nothing behind."""
-        opening = asyncio.ensure_future(_on_disk(self._files, self._files.begin, blob_id))
-        try:
-            file: FileIO | SealedWriter = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(lambda done: self._abandoned(done, blob_id))
-            raise
-        return file
-
-    def _abandoned(self, done: "asyncio.Future[FileIO | SealedWriter]", blob_id: str) -> None:
-        if not done.cancelled() and done.exception() is None:
-            done.result().close()
-            self._files.settle((), (blob_id,))
+    def _going_on(
+        self, file: FileIO | SealedWriter | None, blob_id: str, chunk: bytes, digest: Any
+    ) -> "asyncio.Future[FileIO | SealedWriter]":
+        """Begin to write a chunk on a thread, the first one into a new file: each change of threads costs as much as
+        the writing of a small object."""
+        return asyncio.ensure_future(_on_disk(self._files, _write, self._files, file or blob_id, chunk, digest))
 
     async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""
@@ -101,11 +101,20 @@ def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
     return fetch(connection, "SELECT size, sha256 FROM blob WHERE id=?", (blob_id,))
 
 
-def _write(file: FileIO | SealedWriter, chunk: bytes, digest: Any) -> None:
-    digest.update(chunk)
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
+def _write(files: BlobFiles, to: FileIO | SealedWriter | str, chunk: bytes, digest: Any) -> FileIO | SealedWriter:
+    """Write a chunk, to a new blob if its id is given; return the file."""
+    file = files.begin(to) if isinstance(to, str) else to
+    try:
+        digest.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[file.write(view) :]
+        if isinstance(to, str):
+            files.secure_marks()
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @dataclass(frozen=True, slots=True)
