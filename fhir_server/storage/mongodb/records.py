@@ -9,6 +9,7 @@ from typing import Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.storage.base import Collection, Record, RecordField, Where
 from fhir_server.storage.mongodb.compile import prefix
@@ -108,10 +109,16 @@ class MongoRecords:
                 await self._indexed(collection)
                 if found is not None and _collection(found).fields != collection.fields:
                     await self._refill(collection)
-                await self._database["collections"].replace_one(
-                    {"_id": collection.name}, _described(collection), upsert=True
-                )
+                await self._write(collection)
         self._declared[collection.name] = collection
+
+    async def _write(self, collection: Collection) -> None:
+        """Write what a collection is; another process may do so at the same time."""
+        described = _described(collection)
+        try:
+            await self._database["collections"].replace_one({"_id": collection.name}, described, upsert=True)
+        except DuplicateKeyError:
+            await self._database["collections"].replace_one({"_id": collection.name}, described)
 
     async def _indexed(self, collection: Collection) -> None:
         """Uniqueness is held by the turn to write, so the index need not be unique."""

@@ -1,6 +1,7 @@
 """The collections of a store and their indexes, made when it is opened for the first time."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bson import Binary
@@ -38,14 +39,21 @@ _HEAD: Final[dict[str, Any]] = {
 
 async def prepare(database: AsyncDatabase[Document], *, sharded: bool) -> bytes:
     """Make what is missing; return the secret that keys are hashed with."""
-    await database["versions"].create_indexes(list(INDEXES))
-    await database["audit"].create_indexes(list(AUDIT))
-    await database["blobs"].create_indexes(list(BLOBS))
+    for name, indexes in (("versions", INDEXES), ("audit", AUDIT), ("blobs", BLOBS)):
+        await _index(database, name, indexes)
     if sharded:
         await _shard(database)
     secret = await _once(database, {"_id": "secret", "b": Binary(secrets.token_bytes(32))})
     await _once(database, dict(_HEAD))
     return bytes(secret["b"])
+
+
+async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence[IndexModel]) -> None:
+    """Make the indexes that are missing; making one again locks a large collection on some servers."""
+    have = {index["name"] async for index in await database[name].list_indexes()}
+    missing = [index for index in indexes if index.document["name"] not in have]
+    if missing:
+        await database[name].create_indexes(missing)
 
 
 async def _once(database: AsyncDatabase[Document], document: Document) -> Document:

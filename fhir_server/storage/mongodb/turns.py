@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pymongo
 from bson import Binary
 from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -30,6 +31,8 @@ _HEAD: Final = {"_id": "head"}
 _FREE: Final = ""
 _MOVED: Final = ("txid", "pid", "time", "written", "audit", "audited")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.1
+_PART_OF_LEASE: Final = 0.8
+"""The rest of a lease is for what is on its way when the time is up."""
 _PIECE: Final = 8_000_000
 """Bytes of a part of a large document, or of the journal."""
 
@@ -93,7 +96,9 @@ class Turns:
             return
         turn = Turn(await self._taken(patience), None)
         try:
-            yield turn
+            # Nothing may be written once the lease is over, for then another holds the turn.
+            with pymongo.timeout(self._lease * _PART_OF_LEASE):
+                yield turn
         except BaseException:
             await self._take_back(turn.head["epoch"])
             raise
