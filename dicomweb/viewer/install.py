@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ _BELOW = (
     b'__webpack_require__.p = (typeof window === "undefined" ? new URL(".", self.location.href).pathname '
     b": window.PUBLIC_URL)"
 )
+_WORKER = re.compile(rb"<script[^>]*init-service-worker\.js[^>]*></script>")
 _MOST = 400_000_000
 
 
@@ -71,6 +73,10 @@ def _put(folder: Path, name: str, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if name.endswith(".js"):
         content = content.replace(_ROOT, _BELOW)
+    if name.endswith(".css"):
+        content = content.replace(b"url(/", b"url(")
+    if name == "index.html":
+        content = _WORKER.sub(b"", content)
     path.write_bytes(content)
     if name.endswith(_PACKED) and len(content) > 1_000 and name != "index.html":
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content, 6, mtime=0))
