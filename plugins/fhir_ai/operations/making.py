@@ -149,3 +149,9 @@ def _provenance(
 
 def _full(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, [], {}, "")}
+
+
+def unseen(types: Iterable[str]) -> list[str]:
+    """Say which types the caller may not see at all: what they would tell is not known, and not taken to be absent."""
+    named = ", ".join(sorted(types))
+    return [f"You may not see {named} of this patient: what needs them is not computed."] if named else []

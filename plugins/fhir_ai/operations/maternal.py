@@ -16,7 +16,7 @@ from fhir_ai.maternal.records import Followed, followed
 from fhir_ai.maternal.watch import pregnancy
 from fhir_ai.operations.asked import Asked, asked
 from fhir_ai.operations.computing import Computed, Left, compute
-from fhir_ai.operations.making import stored
+from fhir_ai.operations.making import stored, unseen
 from fhir_ai.operations.risk import basis_of, left_out, record_for
 from fhir_ai.operations.risk_output import NAME, assessment
 from fhir_ai.scores import SCORES
@@ -95,6 +95,5 @@ def _notes(record: Record, weeks: float | None, judgement: Judgement, kept: Foll
     grew = growth(kept.visits) if whole else ""  # what the feed saw of visits is for who may see all of them
     if grew:
         said.append(f"Over the visits: {grew}.")
-    if record.hidden:
-        said.append(f"You may not see {', '.join(sorted(record.hidden))}: nothing is concluded from what they lack.")
+    said += unseen(record.hidden)
     return said

@@ -9,7 +9,7 @@ from fhir_ai.inputs.record import Wanted
 from fhir_ai.models import Model
 from fhir_ai.operations.asked import Asked, asked
 from fhir_ai.operations.computing import Computed, Left, chosen, compute
-from fhir_ai.operations.making import stored
+from fhir_ai.operations.making import stored, unseen
 from fhir_ai.operations.predicting import INPATIENT, inputs_with_fallback, own_inputs, predict
 from fhir_ai.operations.risk_output import NAME, assessment
 from fhir_ai.registry import Serving, serving_of
@@ -119,6 +119,7 @@ def basis_of(made: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def _notes(record: Record, settings: AiSettings) -> list[str]:
     said = [] if settings.models else ["Learned models are switched off; these are published scores alone."]
+    said += unseen(record.hidden)
     if record.cut:
         said.append("There are more observations than one call looks at; the older ones were left out.")
     if record.patient.get("deceasedBoolean") or record.patient.get("deceasedDateTime"):

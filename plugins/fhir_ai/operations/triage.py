@@ -9,7 +9,7 @@ from fhir_ai.inputs.diagnoses import codings, recent_codes
 from fhir_ai.inputs.record import Wanted
 from fhir_ai.operations.asked import Asked, asked
 from fhir_ai.operations.deciding import TRIAGE_INPUTS, Decision, decide
-from fhir_ai.operations.making import stored
+from fhir_ai.operations.making import stored, unseen
 from fhir_ai.operations.triage_output import ACTIONS, NAME, basis, minutes, resources, status_of
 from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import Call, Outputs, PluginContext
@@ -73,6 +73,7 @@ def _said(decision: Decision, whom: Asked, record: Record, settings: AiSettings)
 
 
 def _notes(whom: Asked, record: Record) -> Iterator[str]:
+    yield from unseen(record.hidden)
     if record.cut:
         yield "There are more observations than one triage looks at; the older ones were left out."
     if whom.patient.get("deceasedBoolean") or whom.patient.get("deceasedDateTime"):
