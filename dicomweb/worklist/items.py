@@ -17,7 +17,7 @@ from dicomweb.settings import DicomSettings
 from dicomweb.worklist import coding
 from dicomweb.worklist.coding import el, first, sequence
 from dicomweb.worklist.matching import matches
-from fhir_server.plugin_api import FhirError, PluginContext, ResourceKey, TooCostly, decode
+from fhir_server.plugin_api import FhirError, Forbidden, PluginContext, ResourceKey, TooCostly, decode
 
 STEPS: Final = "00400100"
 ACCESSION: Final = "00080050"
@@ -105,7 +105,7 @@ async def _booked(ctx: PluginContext, keys: DicomJson) -> list[str] | None:
     low, high = _range(ctx, asked)
     days = [("date", f"{sign}{day}") for sign, day in (("ge", low), ("le", high)) if day]
     found: dict[str, None] = {}
-    async for appointment in ctx.client.each("Appointment", [("status", _BOOKED), *days]):
+    async for appointment in _appointments(ctx, days):
         for reference in appointment.get("basedOn") or ():
             found[str(reference.get("reference", "")).removeprefix("ServiceRequest/")] = None
     occurring = [("occurrence", value) for _, value in days]
@@ -133,14 +133,11 @@ async def _completed(ctx: PluginContext, requests: Sequence[Mapping[str, Any]]) 
     keys = {id_: _key("Patient", first(order.request, "subject", "reference")) for id_, order in orders.items()}
     patients = await ctx.client.versions_of([key for key in set(keys.values()) if key is not None])
     named = ",".join(f"ServiceRequest/{id_}" for id_ in orders)
-    try:
-        async for appointment in ctx.client.each("Appointment", [("based-on", named), ("status", _BOOKED)]):
-            for reference in appointment.get("basedOn") or ():
-                id_ = str(reference.get("reference", "")).removeprefix("ServiceRequest/")
-                if id_ in orders:
-                    orders[id_].appointments.append(appointment)
-    except FhirError:
-        pass  # who may not see appointments sees the orders without them
+    async for appointment in _appointments(ctx, [("based-on", named)]):
+        for reference in appointment.get("basedOn") or ():
+            id_ = str(reference.get("reference", "")).removeprefix("ServiceRequest/")
+            if id_ in orders:
+                orders[id_].appointments.append(appointment)
     found = []
     for id_, order in orders.items():
         key = keys[id_]
@@ -150,6 +147,15 @@ async def _completed(ctx: PluginContext, requests: Sequence[Mapping[str, Any]]) 
             order.station = await _station(ctx, order)
             found.append(order)
     return found
+
+
+async def _appointments(ctx: PluginContext, criteria: Sequence[tuple[str, str]]) -> AsyncIterator[Mapping[str, Any]]:
+    """Yield booked appointments; who may not see any sees orders without them."""
+    try:
+        async for appointment in ctx.client.each("Appointment", [("status", _BOOKED), *criteria]):
+            yield appointment
+    except Forbidden:
+        return
 
 
 def _key(type_: str, reference: object) -> ResourceKey | None:

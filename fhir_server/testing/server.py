@@ -2,10 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from anyio.from_thread import BlockingPortal
@@ -19,6 +19,8 @@ from fhir_server.storage.memory import MemoryProvider
 from fhir_server.testing.builders import build
 from fhir_server.testing.client import client_of, loop
 from fhir_server.testing.clock import FakeClock
+
+T = TypeVar("T")
 
 
 class TestServer:
@@ -38,6 +40,10 @@ class TestServer:
         """Wait until the consumers of the change feed have seen all that is written."""
         assert self.app.running is not None
         self._portal.call(self.app.running.settled, "default")
+
+    def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run something on the event loop of the server."""
+        return self._portal.call(work)
 
     def patient(self, **members: Any) -> dict[str, Any]:
         """Return a valid Patient."""
