@@ -1,6 +1,6 @@
 """Known: what a CDS client sent of a patient, or what was fetched for it, as facts that rules ask about."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fhir_ai.cds.table import cards
@@ -16,6 +16,8 @@ from fhir_ai.scores import SCORES
 from fhir_ai.settings import AiSettings
 
 Resource = Mapping[str, Any]
+Groups = Mapping[str, tuple[str, ...]]
+"""Names of medicines by group."""
 _ALSO: Final = ("creatinine", "temperature", "heart_rate", "respiratory_rate", "spo2", "systolic", "diastolic", "hba1c")
 _PANEL: Final = ("85354-9",)
 
@@ -49,12 +51,27 @@ def groups_of(order: Resource) -> frozenset[str]:
     return frozenset(name for name, starts in cards().groups.items() if any(code.startswith(starts) for code in codes))
 
 
-def taken(facts: Facts) -> frozenset[str]:
-    """Return the groups of the active medicines."""
-    active = [
+def taken(facts: Facts) -> Groups:
+    """Return the groups of the active medicines, each with their names."""
+    return grouped(
         each for each in facts.record.medicines if each.get("status") == "active" and not each.get("doNotPerform")
-    ]
-    return frozenset(group for each in active for group in groups_of(each))
+    )
+
+
+def grouped(orders: Iterable[Resource], also: Groups | None = None) -> dict[str, tuple[str, ...]]:
+    """Return the groups of medicines, each with their names."""
+    found = dict(also or {})
+    for each in orders:
+        for group in groups_of(each):
+            found[group] = tuple(dict.fromkeys((*found.get(group, ()), named(each))))
+    return found
+
+
+def named(order: Resource | None) -> str:
+    """Return the name of a medicine."""
+    given = (order or {}).get("medicationCodeableConcept", {})
+    names = [given.get("text"), *(each.get("display") or each.get("code") for each in given.get("coding", ()))]
+    return next((str(name) for name in names if name), "a medicine without a name")[:100]
 
 
 def loinc_codes() -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from fhir_ai.cds.known import Resource, groups_of, taken
+from fhir_ai.cds.known import Groups, Resource, grouped, groups_of, named, taken
 from fhir_ai.cds.table import CardRow, Cards, DueRow, Hook, Indicator, Source, cards
 from fhir_ai.findings.diagnose import flags_of
 from fhir_ai.findings.diagnose_output import codes
@@ -56,7 +56,7 @@ def fired(hook: Hook, facts: Facts, orders: Sequence[Resource] = ()) -> list[Mad
             found += _fire(row, facts, active, None)
             continue
         for order, groups in ordered:
-            others = active.union(*(each for one, each in ordered if one is not order))
+            others = grouped((one for one, _ in ordered if one is not order), active)
             if row.orders in groups and row.not_orders not in groups:
                 found += _fire(row, facts, others, order)
     return found
@@ -130,16 +130,18 @@ def in_order(made: Iterable[Made], most: int) -> list[Made]:
     return found[: max(most, critical)]
 
 
-def _fire(row: CardRow, facts: Facts, active: frozenset[str], order: Resource | None) -> list[Made]:
-    needs = {each for each in (row.with_, row.and_with) if each}
-    if not needs <= active or (row.without and row.without in active):
+def _fire(row: CardRow, facts: Facts, active: Groups, order: Resource | None) -> list[Made]:
+    needs = [each for each in (row.with_, row.and_with) if each]
+    if not set(needs) <= set(active) or (row.without and row.without in active):
         return []
     judged = None if row.if_ is None else judge(row.if_, facts)
     if judged is not None and judged.holds is not True:
         return []
     said = f"Found: {_dated(row, facts, judged.said)}." if judged else ""
-    about = f"Order: {_named(order)}." if order is not None else ""
-    detail = "\n\n".join(each for each in (row.detail, said, about, SUPPORT) if each)
+    about = f"Order: {named(order)}." if order is not None else ""
+    besides = ", ".join(dict.fromkeys(name for group in needs for name in active[group]))
+    also = f"Together with: {besides}." if besides else ""
+    detail = "\n\n".join(each for each in (row.detail, said, about, also, SUPPORT) if each)
     body = _card(row.indicator, row.summary, detail, cards().sources[row.source])
     suggestions = _suggestions(row, facts, order)
     if suggestions:
@@ -219,12 +221,6 @@ def _listed(candidate: Candidate, facts: Facts) -> bool:
             ):
                 return True
     return False
-
-
-def _named(order: Resource | None) -> str:
-    given = (order or {}).get("medicationCodeableConcept", {})
-    names = [given.get("text"), *(each.get("display") for each in given.get("coding", ()))]
-    return next((str(name) for name in names if name), "without a name")[:100]
 
 
 def _link(source: Source) -> str:

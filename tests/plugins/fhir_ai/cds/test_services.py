@@ -149,6 +149,7 @@ def test_an_anticoagulant_with_a_high_has_bled_is_warned_of(server: TestServer) 
     assert [each["indicator"] for each in found] == ["warning", "warning"]
     assert "HAS-BLED" in found[0]["summary"] and "NSAID" in found[1]["summary"]
     assert "HAS-BLED 4 (high)" in found[0]["detail"]
+    assert "Together with: M01AE01." in found[1]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,14 @@ def test_orders_against_the_kidneys_are_warned_of(
         assert "2025-06-13" in card["detail"]  # the date of the result
     if indicator == "critical":
         assert found[0]["suggestions"][0]["actions"][0]["resourceId"] == "MedicationRequest/order-0"
+
+
+def test_two_orders_of_one_bundle_are_held_to_each_other(server: TestServer) -> None:
+    patient = store(server.client, person(60))
+    found = sign(server, patient, medicine(patient, ATC, "C09AA03"), medicine(patient, ATC, "C09CA01"))
+    assert sorted(each["summary"][:3] for each in found) == ["ACE", "ARB"]
+    removed = {each["suggestions"][0]["actions"][0]["resourceId"] for each in found}
+    assert removed == {"MedicationRequest/order-0", "MedicationRequest/order-1"}
 
 
 def test_nothing_is_said_of_what_is_not_known_or_has_no_unit(server: TestServer) -> None:
