@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import audit, dicomweb, growth, load, read, search, start
+from scripts.benchmarks import audit, clinical, dicomweb, growth, load, read, search, start
 
 _ALL = {
     "start": start,
@@ -16,6 +16,7 @@ _ALL = {
     "search": search,
     "growth": growth,
     "audit": audit,
+    "clinical": clinical,
     "dicomweb": dicomweb,
 }
 

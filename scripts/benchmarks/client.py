@@ -73,13 +73,18 @@ async def _connection(port: int, requests: Iterator[bytes], result: Result, dead
         if begun > deadline:
             break
         writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await _body(reader, head)
-        result.latencies.append(time.perf_counter() - begun)
-        if head[9:10] != b"2":
-            result.failed += 1
-            result.first_failure = result.first_failure or head[:200] + body[:500]
+        await answered(reader, result, begun)
     writer.close()
+
+
+async def answered(reader: asyncio.StreamReader, result: Result, begun: float) -> None:
+    """Read one answer and note how long it took."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await _body(reader, head)
+    result.latencies.append(time.perf_counter() - begun)
+    if head[9:10] != b"2":
+        result.failed += 1
+        result.first_failure = result.first_failure or head[:200] + body[:500]
 
 
 async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
