@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from fhir_billing.money import MoneyFault, exponent_of
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import definition, part
 from fhir_billing.payments.rates import Rate, noted
 from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext
@@ -32,4 +33,4 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     return Outputs([("id", made.id)])
 
 
-OPERATION = Operation(FACTS, run, "Note a rate of exchange, with its source.")
+OPERATION = Operation(FACTS, for_staff(run), "Note a rate of exchange, with its source.")

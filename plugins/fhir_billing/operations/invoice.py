@@ -6,6 +6,7 @@ from typing import Any
 from fhir_billing.invoicing.issue import Wanted, cancel, issue
 from fhir_billing.invoicing.lines import Share
 from fhir_billing.invoicing.remainder import bill_remainder
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import KEY, MONEY, definition, part, parts
 from fhir_billing.operations.inputs import key_of, money_in, seen
 from fhir_server.plugin_api import BadValue, Call, Inputs, Operation, Outputs, PluginContext
@@ -77,4 +78,4 @@ async def _share(ctx: PluginContext, inputs: Inputs) -> Share:
     return Share(party, kind, money_in(inputs, "amount"), None if percent is None else Decimal(percent), coverage, code)
 
 
-OPERATION = Operation(FACTS, run, "Bill what is charged; share it among those who pay.")
+OPERATION = Operation(FACTS, for_staff(run), "Bill what is charged; share it among those who pay.")

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from fhir_billing.ledger import ENTRIES, Entry, balances, entries_about, prove
 from fhir_billing.ledger.entry import entry_from
+from fhir_billing.operations.authority import for_the_books
 from fhir_billing.operations.definitions import MONEY, definition, part, parts
 from fhir_billing.payments.records import payment_of
-from fhir_server.plugin_api import Call, Forbidden, Operation, Outputs, PluginContext, instant
+from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext, instant
 
 _MOST = 1_000
 
@@ -37,8 +38,6 @@ FACTS = definition(
 
 async def run(ctx: PluginContext, call: Call) -> Outputs:
     """Answer a call: it shows whole books, so it is for those who may see all invoices."""
-    if ctx.caller.patients:
-        raise Forbidden("the books are not for patients: ask for a $statement", expression="http.url")
     about = call.inputs.one("about")
     if about:
         return Outputs([("line", row) for row in await _lines(ctx, str(about))])
@@ -77,4 +76,4 @@ def _rows(found: Sequence[tuple[int, Entry]]) -> list[list[tuple[str, object]]]:
     ]  # fmt: skip
 
 
-OPERATION = Operation(FACTS, run, "What accounts stand at; whether the books are in order.")
+OPERATION = Operation(FACTS, for_the_books(run), "What accounts stand at; whether the books are in order.")

@@ -5,7 +5,7 @@ from fhir_billing.operations.inputs import key_of, money_in
 from fhir_billing.payments.documents import notice_id
 from fhir_billing.payments.paying import Wish, pay
 from fhir_billing.payments.states import MOVED
-from fhir_server.plugin_api import Call, Operation, Outputs, PluginContext
+from fhir_server.plugin_api import Call, Forbidden, Operation, Outputs, PluginContext
 
 FACTS = definition(
     "pay", ("Invoice",), "Pay an invoice",
@@ -38,6 +38,8 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     """Answer a call."""
     inputs, id_ = call.inputs, str(call.request.id)
     await ctx.client.read("Invoice", id_)
+    if ctx.caller.patients and inputs.one("method") in ("cash", "bank"):
+        raise Forbidden("cash is taken by a cashier", expression="http.method")
     texts = {name: str(inputs.one(name, "")) for name in ("currency", "country", "shift", "phone", "email")}
     back = str(inputs.one("return-url", ""))
     wish = Wish(id_, str(inputs.one("method")), key_of(ctx, call), money_in(inputs, "amount"), **texts, back=back)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fhir_billing.ledger import Booking, book, owner_change
 from fhir_billing.naming import PAYMENT_ID, date_of, id_of
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import definition, part, parts
 from fhir_billing.operations.inputs import seen
 from fhir_billing.reconciliation.formats import read
@@ -139,4 +140,4 @@ def _number(money: dict[str, str]) -> dict[str, Any]:
     return {"value": Decimal(money["value"]), "currency": money["currency"]}
 
 
-OPERATION = Operation(FACTS, run, "Hold a statement against the books; say what waiting lines are for.")
+OPERATION = Operation(FACTS, for_staff(run), "Hold a statement against the books; say what waiting lines are for.")

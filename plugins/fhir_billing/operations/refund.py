@@ -1,5 +1,6 @@
 """`Invoice/$refund`: asked for by one, approved by another."""
 
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import KEY, MONEY, definition, part
 from fhir_billing.operations.inputs import key_of, money_in
 from fhir_billing.payments.records import payment_of
@@ -60,4 +61,4 @@ def _answer(refund: Refund) -> Outputs:
     return Outputs([*outputs, ("receipt", refund.receipt)] if refund.receipt else outputs)
 
 
-OPERATION = Operation(FACTS, run, "Give money back: asked for by one, approved by another.")
+OPERATION = Operation(FACTS, for_staff(run), "Give money back: asked for by one, approved by another.")

@@ -2,6 +2,7 @@
 
 from fhir_billing.cash.shifts import close_shift, open_shift
 from fhir_billing.money import money_of
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import MONEY, definition, part, parts
 from fhir_server.plugin_api import BadValue, Call, Operation, Outputs, PluginContext
 
@@ -54,6 +55,6 @@ async def closed(ctx: PluginContext, call: Call) -> Outputs:
 
 
 OPERATIONS = (
-    Operation(OPEN, opened, "Open a cashier's shift."),
-    Operation(CLOSE, closed, "Close a cashier's shift by counting its drawer."),
+    Operation(OPEN, for_staff(opened), "Open a cashier's shift."),
+    Operation(CLOSE, for_staff(closed), "Close a cashier's shift by counting its drawer."),
 )

@@ -3,6 +3,7 @@
 import base64
 
 from fhir_billing.naming import date_of
+from fhir_billing.operations.authority import for_the_books, hold_visible
 from fhir_billing.operations.definitions import MONEY, definition, part, parts
 from fhir_billing.statements.account import statement
 from fhir_billing.statements.pdf import pdf
@@ -35,9 +36,10 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     """Answer `$statement`."""
     party = f"{call.request.type}/{call.request.id}"
     await ctx.client.read(*party.split("/"))
-    if not ctx.core.restriction.may("search-type", "Invoice"):
-        raise Forbidden("a statement is for those who may see invoices", expression="http.url")
+    if ctx.caller.patients and party not in {f"Patient/{each}" for each in ctx.caller.patients}:
+        raise Forbidden("this is the account of somebody else", expression="http.url")
     found = await statement(ctx, party)
+    await hold_visible(ctx, [row.document for row in found.rows])
     outputs: list[tuple[str, object]] = [
         ("row", [("date", row.day), ("what", row.what), ("document", row.document), ("amount", row.amount.as_fhir())])
         for row in found.rows
@@ -65,13 +67,11 @@ def _locale(call: Call) -> str:
 
 async def report(ctx: PluginContext, call: Call) -> Outputs:
     """Answer `$receivables`."""
-    if ctx.caller.patients:
-        raise Forbidden("this is not for patients", expression="http.url")
     found = await receivables(ctx)
     return Outputs([("report", as_report(found, date_of(ctx.now()))), ("csv", as_csv(found))])
 
 
 OPERATIONS = (
     Operation(FACTS, run, "The account of a party, with its PDF."),
-    Operation(REPORT, report, "Receivables by age, days in A/R, denials by reason."),
+    Operation(REPORT, for_the_books(report), "Receivables by age, days in A/R, denials by reason."),
 )

@@ -4,6 +4,7 @@ from datetime import date
 
 from fhir_billing.dunning.job import run as work
 from fhir_billing.dunning.subscriptions import SUBSCRIPTIONS, Period, end, subscribe
+from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import definition, part
 from fhir_billing.operations.inputs import seen
 from fhir_server.plugin_api import BadValue, Call, NotFound, Operation, Outputs, PluginContext
@@ -56,6 +57,6 @@ async def dun(ctx: PluginContext, call: Call) -> Outputs:
 
 
 OPERATIONS = (
-    Operation(FACTS, run, "Bill something in each period."),
-    Operation(DUNNING, dun, "Bill and dun what is due now."),
+    Operation(FACTS, for_staff(run), "Bill something in each period."),
+    Operation(DUNNING, for_staff(dun), "Bill and dun what is due now."),
 )

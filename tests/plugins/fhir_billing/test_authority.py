@@ -1,0 +1,119 @@
+"""Operations of billing go no further than the caller may see and write; what is done is in the audit."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from fhir_server.auth.users import new_user, save_user
+from tests.conformance.smart.conftest import SERVICE, Ehr, record, started
+from tests.plugins.only import but
+
+WHOLE = replace(SERVICE, scopes="system/*.cruds")
+CODE = {"coding": [{"system": "http://test/codes", "code": "visit"}]}
+
+
+def parameters(**values: Any) -> dict[str, Any]:
+    """Return Parameters; the name tells the type: `code__method`."""
+    parts = []
+    for name, value in values.items():
+        kind, _, called = name.partition("__")
+        given = {"reference": value} if kind == "Reference" else value
+        parts.append({"name": called.replace("_", "-"), f"value{kind}": given})
+    return {"resourceType": "Parameters", "parameter": parts}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ehr(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ehr]:
+    """Two patients; one has an invoice."""
+    folder: Path = tmp_path_factory.mktemp("billing")
+    async with started(folder, plugins_disabled=but("fhir_billing")) as ehr:
+        token = await ehr.bearer("system/*.cruds", client=WHOLE)
+        base = {"type": "base", "amount": {"value": 100, "currency": "NGN"}}
+        for resource in (
+            record("Patient", "ann", name=[{"family": "A"}], birthDate="1990-01-01"), record("Patient", "bob"),
+            record("ChargeItemDefinition", "p", url="http://test/p", status="active", code=CODE,
+                   effectivePeriod={"start": "2020-01-01"}, propertyGroup=[{"priceComponent": [base]}]),
+            record("ChargeItem", "c", status="planned", code=CODE, subject={"reference": "Patient/ann"},
+                   occurrenceDateTime="2025-06-15"),
+        ):  # fmt: skip
+            answer = await ehr.fhir(f"{resource['resourceType']}/{resource['id']}", token, "PUT", resource)
+            assert answer.is_success, answer.text
+        assert ehr.app.running is not None
+        await ehr.app.running.settled("default")
+        made = await ehr.fhir("Invoice/$invoice", token, "POST", parameters(Reference__patient="Patient/ann"))
+        assert made.status_code == 200, made.text
+        ehr.invoice = made.json()["parameter"][0]["resource"]["id"]  # type: ignore[attr-defined]
+        yield ehr
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def asked(ehr: Ehr, scopes: str, path: str, body: Any, **more: Any) -> int:
+    """Return the status of an operation under scopes."""
+    token = await ehr.bearer(scopes, **more)
+    return int((await ehr.fhir(path, token, "POST" if body else "GET", body)).status_code)
+
+
+async def test_without_a_token_nothing_is_answered(ehr: Ehr) -> None:
+    for path in ("Invoice/$invoice", "Invoice/$refund", "PaymentReconciliation/$reconcile", "Invoice/$dunning"):
+        assert (await ehr.fhir(path, "", "POST", parameters())).status_code == 401
+
+
+async def test_who_may_only_read_invoices_changes_nothing(ehr: Ehr) -> None:
+    for path, body in (
+        ("Invoice/$invoice", parameters(Reference__patient="Patient/ann")),
+        (f"Invoice/{ehr.invoice}/$pay", parameters(Code__method="credit")),  # type: ignore[attr-defined]
+        ("Invoice/$refund", parameters(String__payment="x")),
+        ("Invoice/$exchange-rate", parameters(Code__base="USD")),
+        ("PaymentReconciliation/$close-shift", parameters(String__shift="x")),
+    ):
+        assert await asked(ehr, "user/*.rs", path, body, user=ehr.doctor) == 403
+
+
+async def test_a_patients_app_sees_its_own_account_and_no_other(ehr: Ehr) -> None:
+    mine = {"user": ehr.doctor, "patient": "ann"}
+    assert await asked(ehr, "patient/*.rs", "Patient/ann/$statement", None, **mine) == 200
+    assert await asked(ehr, "patient/*.rs", "Patient/bob/$statement", None, **mine) == 404
+    assert await asked(ehr, "patient/*.rs", "Invoice/$ledger", None, **mine) == 403
+    assert await asked(ehr, "patient/*.rs", "MeasureReport/$receivables", None, **mine) == 403
+    other = {"user": ehr.doctor, "patient": "bob"}
+    path = f"Invoice/{ehr.invoice}/$pay"  # type: ignore[attr-defined]
+    assert await asked(ehr, "patient/*.cruds", path, parameters(Code__method="credit"), **other) == 404
+
+
+async def test_a_patients_app_may_pay_but_not_act_as_cashier(ehr: Ehr) -> None:
+    mine = {"user": ehr.doctor, "patient": "ann"}
+    path = f"Invoice/{ehr.invoice}/$pay"  # type: ignore[attr-defined]
+    assert await asked(ehr, "patient/*.cruds", path, parameters(Code__method="cash"), **mine) == 403
+    assert await asked(ehr, "patient/*.cruds", path, parameters(Code__method="credit"), **mine) == 409
+    for operation in ("Invoice/$invoice", "Invoice/$refund", "PaymentReconciliation/$reconcile", "Invoice/$subscribe"):
+        body = parameters(Reference__patient="Patient/ann") if operation == "Invoice/$invoice" else parameters()
+        assert await asked(ehr, "patient/*.cruds", operation, body, **mine) == 403
+
+
+async def test_derived_fields_are_guarded_whatever_the_scopes(ehr: Ehr) -> None:
+    token = await ehr.bearer("system/*.cruds", client=WHOLE)
+    path = f"Invoice/{ehr.invoice}"  # type: ignore[attr-defined]
+    there = (await ehr.fhir(path, token)).json()
+    assert (await ehr.fhir(path, token, "PUT", there | {"status": "balanced"})).status_code == 422
+    changed = there | {"totalNet": {"value": 1, "currency": "NGN"}}
+    entry = {"resource": changed, "request": {"method": "PUT", "url": path}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    assert (await ehr.fhir("", token, "POST", bundle)).status_code == 422
+    assert (await ehr.fhir(path, token)).json()["status"] == "issued"
+
+
+async def test_each_operation_is_in_the_audit(ehr: Ehr) -> None:
+    user = new_user("auditor", roles=("auditor",))
+    await save_user(ehr.desk, user)
+    auditor = await ehr.bearer("user/*.rs", user=user)
+    events = (await ehr.fhir("AuditEvent?_count=200", auditor)).json()["entry"]
+    told = str([each["resource"] for each in events])
+    assert "$invoice" in told
+    assert "$statement" in told
+    assert f"Invoice/{ehr.invoice}" in told  # type: ignore[attr-defined]
