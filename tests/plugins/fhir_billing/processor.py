@@ -5,7 +5,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -23,6 +23,7 @@ class FakeProcessor:
         self.fail = ""
         self.calls: list[str] = []
         self.client: httpx.Client | None = None
+        self.killed: Callable[[], Any] = lambda: None
 
     def pay(self, reference: str, **changes: Any) -> None:
         """Have the payer pay."""
@@ -89,7 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         reference = body["reference"]
         known = {"id": len(self.fake.transactions) + 1, "status": "ongoing", "reference": reference}
         self.fake.transactions[reference] = {**known, "amount": int(body["amount"]), "currency": body["currency"]}
-        if self.fake.fail == "hang":
+        if self.fake.fail == "kill":
+            self.fake.killed()
+        if self.fake.fail in ("hang", "kill"):
             self.fake.pay(reference)
             self.close_connection = True
             return
