@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -174,11 +175,25 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _settings(manifest: Manifest, settings: Settings) -> BaseModel:
     """Read the settings of a plugin. Raises PluginFault: one is unknown or does not fit."""
+    given = settings.plugins.get(manifest.name, {})
     try:
-        return manifest.settings(**settings.plugins.get(manifest.name, {}))
+        return manifest.settings(**{name: _shape(manifest.settings, name, value) for name, value in given.items()})
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise PluginFault(f"plugin {manifest.name}, settings: {said}") from None
+
+
+def _shape(model: type[BaseModel], name: str, value: Any) -> Any:
+    """Read the text of an environment variable where the setting is a list (JSON, or by commas) or a table (JSON)."""
+    field = model.model_fields.get(name)
+    if field is None or not isinstance(value, str) or not isinstance(field.default, tuple | dict):
+        return value
+    if isinstance(field.default, tuple) and not value.lstrip().startswith("["):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value  # pydantic says what it should be
 
 
 def _scopes(manifest: Manifest, granted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from fhir_ai.models.signing import verify
 from fhir_ai.registry.commands import add_arguments, ask
 
 from fhir_server.plugin_api import CommandFailed
+from fhir_server.plugins import load_plugins
+from fhir_server.settings import Settings
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.registry.models import NAME, write
 
@@ -86,3 +88,10 @@ def test_what_cannot_be_done_is_said(server: Any, key: Path, public: str, tmp_pa
 
 def test_a_private_key_is_for_its_owner_alone(key: Path, public: str) -> None:
     assert key.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ['["a=", "b="]', "a=, b="])
+def test_lists_of_a_plugin_may_come_from_the_environment(text: str) -> None:
+    settings = Settings(plugins={"fhir_ai": {"model_keys": text, "remote_models": "{}"}})
+    loaded = next(each for each in load_plugins(settings).loaded if each.name == "fhir_ai")
+    assert (loaded.settings.model_keys, loaded.settings.remote_models) == (("a=", "b="), {})  # type: ignore[attr-defined]
