@@ -149,10 +149,9 @@ def _say(dataset: Any, wish: Options, pseudonym: str) -> None:
     dataset.DeidentificationMethodCodeSequence = Items([_code(*code) for code in wish.codes()])
     kept = "UNMODIFIED" if wish.dates else "MODIFIED" if wish.shift else "REMOVED"
     dataset.LongitudinalTemporalInformationModified = kept
-    if "OverlayData" not in dataset:
-        for element in [each for each in dataset if 0x6000 <= each.tag.group <= 0x60FF]:
-            if (element.tag.group, 0x3000) not in dataset:
-                del dataset[element.tag]
+    for element in [each for each in dataset if 0x6000 <= each.tag.group <= 0x60FF]:
+        if (element.tag.group, 0x3000) not in dataset:
+            del dataset[element.tag]
 
 
 def _code(value: str, meaning: str) -> Dataset:

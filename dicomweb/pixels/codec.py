@@ -14,6 +14,7 @@ from dicomweb.pixels.layout import Layout, Number, layout_of
 from dicomweb.pixels.native import join_frames, swapped
 from dicomweb.pixels.pictures import movies
 from dicomweb.pixels.pool import Pool
+from dicomweb.pixels.quiet import quiet
 from dicomweb.pixels.rendering import head_of, render_frames
 from dicomweb.pixels.syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, SYNTAXES, Syntax
 from dicomweb.pixels.transcoding import (
@@ -57,6 +58,7 @@ class PixelCodec:
     """See model/codec.py. Workers begin when they are first needed."""
 
     def __init__(self, settings: "DicomSettings") -> None:
+        quiet()
         self._settings = settings
         self.pool = Pool(
             settings.pixels_workers, settings.pixels_timeout, settings.pixels_memory, settings.pixels_waiting

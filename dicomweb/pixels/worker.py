@@ -4,10 +4,12 @@ import os
 import resource
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from dicomweb.pixels.faults import PixelFailure
+from dicomweb.pixels.quiet import quiet
 from dicomweb.pixels.tasks import TASKS
 from dicomweb.pixels.wire import NO_MEMORY, receive, send
 
@@ -21,6 +23,8 @@ def main(handle: int, memory: int) -> None:
         handle: file descriptor of the socket. memory: most bytes of address space; 0 for no limit.
     """
     _limit(memory)
+    quiet()
+    warnings.simplefilter("ignore")
     with socket.socket(fileno=handle) as line:
         while True:
             try:
