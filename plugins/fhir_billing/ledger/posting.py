@@ -9,7 +9,7 @@ from fhir_billing.ledger.entry import Entry, netted
 from fhir_billing.ledger.records import BALANCES, ENTRIES
 from fhir_server.plugin_api import Conflict, PluginStore, Record, RecordChange
 
-SHARDS = 16
+SHARDS = 128
 """Of an account that everybody uses."""
 
 
