@@ -191,8 +191,8 @@ class Auditor(Protocol):
     def acting(self, address: str) -> AbstractContextManager[None]:
         """Have what is written within recorded as the caller's, where no request is under way."""
 
-    def note(self, event: Event, address: str = "") -> None:
-        """Record an event that sums up several requests of the caller."""
+    def noting(self) -> Callable[[Event], None]:
+        """Return what records events as of who asks now; it may be called later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,25 @@ that is not made when the process dies is made at the next start; its counts are
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dicomweb.index.collections import SEEN
+from dicomweb.model.values import Found, Query
 from fhir_server.plugin_api import AuditFacts, PluginContext, RecordChange
 
 Key = tuple[str, str, str, str, str]
 """Tenant, grant, name of the caller, study, what was done."""
+_MOST_PATIENTS = 100
+_LONGEST = 1_000
 _CODES = {"read": "read", "create": "create", "delete": "delete", "send": "read"}
 
 
 @dataclass(slots=True)
 class _Sum:
     ctx: PluginContext
+    note: Callable[[AuditFacts], None]
     mark: str
     entity: str
     patient: str
@@ -56,7 +60,7 @@ class Sums:
         """Begin a sum; the one before, if any, is recorded. It is durable before this returns."""
         before = self._open.pop(key, None)
         mark = hashlib.sha256("\0".join((*key, str(ctx.now()))).encode()).hexdigest()
-        made = _Sum(ctx, mark, entity, patient, key[4], ctx.now(), instances, frames)
+        made = _Sum(ctx, ctx.noting(), mark, entity, patient, key[4], ctx.now(), instances, frames)
         self._open[key] = made
         value: Mapping[str, Any] = {
             "caller": ctx.caller.name, "did": key[4], "entity": entity, "patient": patient,
@@ -90,7 +94,7 @@ class Sums:
                 await ctx.store.put(RecordChange(SEEN.name, record.key, None))
 
     async def _close(self, each: _Sum) -> None:
-        each.ctx.note(each.event)
+        each.note(each.event)
         await each.ctx.store.put(RecordChange(SEEN.name, each.mark, None))
 
 
@@ -99,4 +103,16 @@ def _event(did: str, entity: str, patient: str, instances: int, frames: int, mor
     return AuditFacts(
         _CODES.get(did, "read"), 200, entity, patients=(patient,) if patient else (), note=said,
         count=max(1, instances + frames),
+    )  # fmt: skip
+
+
+def search_event(query: Query, found: Found) -> AuditFacts:
+    """Return the event of a search: what was asked for, and about whom the answer is."""
+    asked = "&".join(f"{tag}={value}" for tag, value in query.keys.items())
+    within = "/".join(query.within.values())
+    said = f"dicomweb/{within}{'/' if within else ''}{query.level}?{asked}"
+    few = found.patients[:_MOST_PATIENTS]
+    return AuditFacts(
+        "search-type", 200, "ImagingStudy", patients=few, query="".join(filter(str.isprintable, said))[:_LONGEST],
+        count=len(found.patients) if len(found.patients) > len(few) else 0,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dicomweb.index.folding import folded, folded_name
+from dicomweb.index.folding import folded, folded_names
 from dicomweb.ingest.facts import first
 from fhir_server.plugin_api import FhirError, PluginContext
 
@@ -48,12 +48,12 @@ def system_of(issuer: str, settings: "DicomSettings") -> str:
 def disagreement(row: Mapping[str, Any], patient: Mapping[str, Any]) -> str:
     """Return what the objects and a Patient say differently; empty where family name and birth date agree, and sex does
     where both say it."""
-    family = str(row.get("name") or "").split("^")[0]
+    said = {str(each).split("^")[0] for each in row.get("name") or ()} - {""}
     families = {folded(each.get("family", "")) for each in patient.get("name", ())}
-    if not family or family not in families:
+    if not said & families:
         return "the Patient with this identifier has another family name"
-    born, said = str(row.get("birth_date") or ""), str(patient.get("birthDate") or "").replace("-", "")
-    if not born or born != said:
+    born = str(row.get("birth_date") or "")
+    if not born or born != str(patient.get("birthDate") or "").replace("-", ""):
         return "the Patient with this identifier has another birth date, or it is not known"
     sex = _SEXES.get(str(row.get("sex") or ""))
     if sex and patient.get("gender") in ("male", "female") and sex != patient["gender"] and sex != "other":
@@ -112,8 +112,8 @@ def same_person(one: Mapping[str, Any], header: Mapping[str, Any]) -> bool:
     known, said = str(one.get("patient_id") or ""), str(first(dict(header), "00100020"))
     if known and said and known != said:
         return False
-    mine, theirs = str(one.get("name") or ""), folded_name(first(dict(header), "00100010", None))
-    return bool(known and said) or not mine or not theirs or mine == theirs
+    mine, theirs = set(one.get("name") or ()), set(folded_names(first(dict(header), "00100010", None)))
+    return bool(known and said) or not mine or not theirs or bool(mine & theirs)
 
 
 def _escaped(text: str) -> str:

@@ -10,10 +10,10 @@ def folded(text: str) -> str:
     return " ".join(flat.split())
 
 
-def folded_name(value: Any) -> str:
-    """Return a person's name (of DICOM JSON) as compared: its first group, components without empty ends."""
-    text = value.get("Alphabetic") or value.get("Ideographic") or "" if isinstance(value, dict) else str(value or "")
-    return folded(text).rstrip("^ ")
+def folded_names(value: Any) -> list[str]:
+    """Return all groups of a person's name as compared, the alphabetic first."""
+    groups = value.values() if isinstance(value, dict) else [str(value)] if value else []
+    return list(dict.fromkeys(name for group in groups if (name := folded(str(group)).rstrip("^ "))))
 
 
 def words_of(value: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dicomweb.index.collections import FRAMES, HEADERS, INSTANCES
-from dicomweb.index.folding import folded_name
+from dicomweb.index.folding import folded_names
 from dicomweb.index.levels import part_of
 from dicomweb.ingest.facts import Uids, first
 from dicomweb.model.values import DicomJson, Instance, Pixels
@@ -109,13 +109,13 @@ def study_row(known: Mapping[str, Any] | None, header: DicomJson, now: int) -> R
         "a": attributes,
         "patient_id": str(first(attributes, "00100020")) or None,
         "issuer": issuer_of(attributes),
-        "name": folded_name(first(attributes, "00100010", None)) or None,
+        "name": folded_names(first(attributes, "00100010", None)),
         "birth_date": str(first(attributes, "00100030")) or None,
         "sex": str(first(attributes, "00100040")) or None,
         "date": str(first(attributes, "00080020")) or None,
         "accession": str(first(attributes, "00080050")) or None,
         "study_id": str(first(attributes, "00200010")) or None,
-        "referrer": folded_name(first(attributes, "00080090", None)) or None,
+        "referrer": folded_names(first(attributes, "00080090", None)),
         "changed": now,
     }
 

@@ -125,8 +125,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Matches in a stable order, and whether there are more. remarks: sentences for a Warning header."""
+    """Matches in a stable order, and whether there are more. remarks: sentences for a Warning header.
+
+    patients: logical ids of those whose studies are among them, for the audit.
+    """
 
     rows: tuple[DicomJson, ...] = ()
     more: bool = False
     remarks: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()

@@ -144,15 +144,18 @@ async def find(ctx: PluginContext, query: Query, authority: Authority, settings:
     limit = min(settings.page if query.limit is None else query.limit, settings.max_page)
     search = search_of(ctx, replace(query, limit=limit), authority, settings)
     rows: list[DicomJson] = []
+    patients: dict[str, None] = {}
     number = 0
     async for hit in search.hits():
         number += 1
         if number <= query.offset:
             continue
         if len(rows) == limit:
-            return Found(tuple(rows), True, _remarks(query, settings))
+            return Found(tuple(rows), True, _remarks(query, settings), tuple(patients))
+        if hit.study.value.get("patient"):
+            patients[str(hit.study.value["patient"])] = None
         rows.append(shown(hit.study, hit.series, hit.instance, hit.header, query))
-    return Found(tuple(rows), False, _remarks(query, settings))
+    return Found(tuple(rows), False, _remarks(query, settings), tuple(patients))
 
 
 async def count(ctx: PluginContext, query: Query, authority: Authority, settings: "DicomSettings") -> int:

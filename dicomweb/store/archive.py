@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dicomweb.authority.sums import search_event
 from dicomweb.index.collections import HEADERS, INSTANCES, SERIES
 from dicomweb.index.reading import below
 from dicomweb.index.rows import instance_of, unpacked
@@ -98,11 +99,15 @@ class StoredArchive:
 
     async def find(self, ctx: PluginContext, query: Query) -> Found:
         """Search."""
-        return await find(ctx, query, self._authority, self._settings)
+        found = await find(ctx, query, self._authority, self._settings)
+        ctx.note(search_event(query, found))
+        return found
 
     async def count(self, ctx: PluginContext, query: Query) -> int:
         """Count."""
-        return await count(ctx, query, self._authority, self._settings)
+        number = await count(ctx, query, self._authority, self._settings)
+        ctx.note(search_event(query, Found()))
+        return number
 
     async def select(self, ctx: PluginContext, within: Mapping[Level, str]) -> list[Instance]:
         """Return instances."""

@@ -62,7 +62,7 @@ async def _described(storing: Storing, parts: Parts, kind: str) -> None:
     described, room = [], _MOST_DESCRIBED
     bulk: dict[str, tuple[str, list[bytes]]] = {}
     async for headers, body in parts:
-        media, parameters = content_type(headers.get("content-type", kind))
+        media, parameters = content_type(headers.get("content-type", "" if "content-location" in headers else kind))
         data = await _whole(body, room)
         room -= len(data)
         if media in (JSON, XML, "application/json"):

@@ -66,15 +66,18 @@ class Auditor:
         finally:
             _trail.reset(before)
 
-    def note(self, event: Event, address: str = "") -> None:
-        """Record an event that sums up several requests of the caller, whose own were not recorded.
+    def noting(self) -> Callable[[Event], None]:
+        """Return what records events as of who asks now, from where they ask now; it may be called later.
 
-        Raises:
-            Busy: nothing can be recorded any more.
+        It raises Busy where nothing can be recorded any more.
         """
-        self._recorder.check(self._book)
-        agent = agent_of_caller(self._caller, address)
-        self._recorder.add(self._book, (self._recorder.now(), agent_text(agent), event, own_keys(agent)))
+        trail = _trail.get() or self._begin(FhirRequest("POST", "transaction", ""))
+
+        def note(event: Event) -> None:
+            self._recorder.check(self._book)
+            self._recorder.add(self._book, (self._recorder.now(), trail.agent, event, trail.keys))
+
+        return note
 
     async def watch(
         self, ctx: Context, request: FhirRequest, handler: Handler, *, quiet: bool = False

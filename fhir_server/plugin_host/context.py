@@ -23,6 +23,10 @@ SERVER = "*"
 """The grant of what the server does by itself, and of everybody where nothing asks for tokens."""
 
 
+def _unheard(event: Event) -> None:
+    """Nothing is audited."""
+
+
 class PluginStore:
     """Records and blobs of one plugin in one tenant; its collections are `NAME.something`, and no others."""
 
@@ -115,14 +119,17 @@ class PluginContext:
         """
         return self.services[name]
 
-    def note(self, event: Event, address: str = "") -> None:
+    def note(self, event: Event) -> None:
         """Record an AuditEvent of the caller that sums up what a route with `sums_up`, or work beside requests, showed.
 
         Raises:
             Busy: nothing can be recorded, so nothing may be shown.
         """
-        if self.core.auditor is not None:
-            self.core.auditor.note(event, address)
+        self.noting()(event)
+
+    def noting(self) -> Callable[[Event], None]:
+        """Return `note` as of now: what is noted later, when the request is over, is still from where it came."""
+        return self.core.auditor.noting() if self.core.auditor is not None else _unheard
 
     def acting(self, address: str = "") -> AbstractContextManager[None]:
         """Have what is written within recorded as the caller's, where no request is under way (DIMSE)."""
