@@ -32,7 +32,7 @@ async def test_discovery_names_what_plugins_added(http: httpx.AsyncClient) -> No
         "id": "allergies", "hook": "order-select", "title": "Allergies", "description": "Warns of allergies.",
         "prefetch": {"allergies": "AllergyIntolerance?patient={{context.patientId}}"},
     }  # fmt: skip
-    assert set(services) == {"allergies", "broken", "greeting"}
+    assert {"allergies", "broken", "greeting"} <= set(services)
 
 
 async def test_a_service_answers_from_what_the_client_sent(http: httpx.AsyncClient) -> None:
