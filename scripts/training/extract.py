@@ -5,6 +5,7 @@ Split once by hash: rules were tuned on one half, the figures are of the other.
 Source: Demner-Fushman 2016 (doi:10.1093/jamia/ocv080).
 """
 
+import argparse
 import hashlib
 import io
 import random
@@ -34,6 +35,8 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
 _ARCHIVE: Final = "torchxrayvision/data/NLMCXR_reports.tgz"
 _REPORTS: Final = 3_955
 _RESAMPLES: Final = 1_000
+_BEGIN: Final = "<!-- figures -->"
+_END: Final = "<!-- end of figures -->"
 _NEGATIONS: Final = ("no ", "without", "negative for", "free of", "not ", "absent", "clear of", "resolved")
 
 
@@ -125,3 +128,42 @@ def _scores(pairs: Sequence[tuple[bool, bool]]) -> tuple[float, float, float]:
     coded, said = sum(each for each, _ in pairs), sum(each for _, each in pairs)
     precision, recall = true / said if said else 0.0, true / coded if coded else 0.0
     return precision, recall, 2 * true / (coded + said) if coded + said else 0.0
+
+
+def table(found: Sequence[Report]) -> str:
+    """Return the figures of reports as a table."""
+    lines = [
+        "| finding | reports with it | precision | recall | F1 (95 % interval) | F1 of NegEx in six lines |",
+        "|---|---|---|---|---|---|",
+    ]
+    said, plain = {each.id: said_of(each) for each in found}, {each.id: baseline(each) for each in found}
+    scores = []
+    for name, heads in FINDINGS.items():
+        ours = figures([(not each.coded.isdisjoint(heads), name in said[each.id]) for each in found])
+        theirs = figures([(not each.coded.isdisjoint(heads), name in plain[each.id]) for each in found])
+        scores.append((ours.f1, theirs.f1))
+        lines.append(
+            f"| {name.replace('-', ' ')} | {ours.positives} | {ours.precision:.3f} | {ours.recall:.3f} | "
+            f"{ours.f1:.3f} ({ours.low:.3f} to {ours.high:.3f}) | {theirs.f1:.3f} |"
+        )
+    ours_mean, theirs_mean = (sum(column) / len(column) for column in zip(*scores, strict=True))
+    return "\n".join([*lines, f"| mean of the ten | | | | {ours_mean:.3f} | {theirs_mean:.3f} |"])
+
+
+def main() -> None:
+    """Write the table of the half that rules were not tuned on into docs/ai/extract.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheel", type=Path, help="the wheel of torchxrayvision, or the folder that it is installed in")
+    every = list(reports(parser.parse_args().wheel))
+    if len(every) != _REPORTS:
+        raise SystemExit(f"{len(every)} reports instead of {_REPORTS}: another version of the wheel")
+    kept = [each for each in every if not each.tuning]
+    page = Path("docs/ai/extract.md")
+    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    page.write_text(f"{before}{_BEGIN}\n{table(kept)}\n{_END}{after}", encoding="utf-8")
+    print(f"{len(kept)} of {len(every)} reports\n{table(kept)}")
+
+
+if __name__ == "__main__":
+    main()
