@@ -131,10 +131,10 @@ def _sequence(element: Any, action: str, work: Work, depth: int) -> bool:
 
 
 def _content(item: Any) -> None:
-    """Content of a report that is a text or a name has none left; the item stays, so that the tree does."""
+    """Texts and names of a report go whatever the options say: nobody can clean them for certain. Their items stay."""
     kind = str(item.get("ValueType", ""))
     if kind == "TEXT":
-        item.TextValue = str(item.get("TextValue") or "") or GONE
+        item.TextValue = GONE
     elif kind == "PNAME":
         item.PersonName = "Anonymous"
 

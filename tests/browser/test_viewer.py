@@ -149,7 +149,7 @@ async def test_the_page_of_our_own_lists_scrolls_and_changes_the_window(site: Si
     await page.wait_for_selector("#caption:has-text('300,1500')")
     await page.wait_for_timeout(300)
     assert abs((await _picture(page)).mean() - second.mean()) > 5
-    await page.click("button:has-text('SR')")
+    await page.click("#series button:has-text('SR')")
     await page.wait_for_selector("#report:not([hidden])")
     frame = page.frame_locator("#report")
     assert "Probability by the model" in await frame.locator("body").inner_text()
