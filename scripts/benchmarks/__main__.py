@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import audit, clinical, dicomweb, growth, load, read, search, start
+from scripts.benchmarks import audit, billing, clinical, dicomweb, dimse, growth, load, read, search, start
 
 _ALL = {
     "start": start,
@@ -16,8 +16,10 @@ _ALL = {
     "search": search,
     "growth": growth,
     "audit": audit,
+    "billing": billing,
     "clinical": clinical,
     "dicomweb": dicomweb,
+    "dimse": dimse,
 }
 
 

@@ -95,5 +95,10 @@ def answers(ctx: PluginContext, asked: Mapping[str, Any], found: Sequence[Mappin
         "resourceType": "Bundle",
         "type": "collection",
         "timestamp": instant(ctx.now()),
-        "entry": [{"fullUrl": f"{ctx.base}/{each['resourceType']}/{each['id']}", "resource": each} for each in found],
+        "entry": [
+            {"fullUrl": f"{ctx.base}/{each['resourceType']}/{each['id']}", "resource": each}
+            if "id" in each
+            else {"resource": each}
+            for each in found
+        ],
     }

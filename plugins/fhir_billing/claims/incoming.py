@@ -60,16 +60,28 @@ async def _post(ctx: PluginContext, interchange: Interchange) -> None:
             await settle_paid(ctx, paid)
 
 
-async def settle_paid(ctx: PluginContext, paid: Paid) -> None:
-    """Settle one claim by what an 835 says; what is not ours, or does not fit, is left to reconciliation."""
-    record = claim_record(paid.claim, await ctx.store.get(CLAIMS.name, paid.claim))
+async def settle_paid(ctx: PluginContext, paid: Paid) -> str:
+    """Settle one claim by what an 835 says; what is not ours, or does not fit, is left to reconciliation.
+
+    Returns:
+        The id of the Claim; where none is known, the number as it came.
+    """
+    id_ = await claim_of(ctx, paid.claim)
+    record = claim_record(id_, await ctx.store.get(CLAIMS.name, id_))
     if record.value.get("payer", "table") == "table" or paid.is_reversal:
-        return
+        return id_
     try:
         answer = answer_of(paid, await parcel_of(ctx, record))
     except Unclear:
-        return
+        return id_
     await settle(ctx, record, Answered(answer, paid.payer_control))
+    return id_
+
+
+async def claim_of(ctx: PluginContext, number: str) -> str:
+    """Return the id of the Claim that payers keep under a number; the number itself where there is none."""
+    found = await ctx.store.find(CLAIMS.name, (Where("number", "=", number),), limit=2)
+    return found[0].key if len(found) == 1 else number
 
 
 async def take_notification(ctx: PluginContext, asked: RouteRequest) -> RouteResponse:

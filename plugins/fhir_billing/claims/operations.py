@@ -3,7 +3,8 @@
 Spec: https://hl7.org/fhir/R4/claim-operation-submit.html, https://hl7.org/fhir/us/davinci-pas/
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_billing.claims.bundles import answers, claims_in
@@ -13,8 +14,21 @@ from fhir_billing.claims.estimating import estimated
 from fhir_billing.claims.exchange import work
 from fhir_billing.claims.inquiring import inquired
 from fhir_billing.claims.reviewing import decided_by_person
-from fhir_billing.claims.submission import submit_claim
-from fhir_server.plugin_api import BadRequest, Call, Forbidden, Outputs, PluginContext
+from fhir_billing.claims.submission import submitted
+from fhir_server.plugin_api import (
+    BadRequest,
+    Call,
+    FhirError,
+    Forbidden,
+    Outputs,
+    PluginContext,
+    decode,
+    encode,
+    outcome,
+)
+
+_AT_ONCE = 4
+"""Claims of one Bundle that are worked on at the same time: more would only wait for each other in the books."""
 
 
 async def submit(ctx: PluginContext, call: Call) -> Outputs:
@@ -22,19 +36,45 @@ async def submit(ctx: PluginContext, call: Call) -> Outputs:
     given = call.inputs.one("resource")
     if given.get("resourceType") != "Bundle":
         return Outputs([("return", await _one(ctx, _claim(given)))])
-    claims = await claims_in(ctx, given)
-    return Outputs([("return", answers(ctx, given, [await _one(ctx, each) for each in claims]))])
+    found = await _all(ctx, await claims_in(ctx, given))
+    return Outputs([("return", answers(ctx, given, [decode(each) for each in found]))])
 
 
-async def _one(ctx: PluginContext, claim: Mapping[str, Any]) -> dict[str, Any]:
+async def _all(ctx: PluginContext, claims: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """Submit many claims: those on one coverage one after the other, for they share its limits, others at once.
+
+    What is wrong with one of several is said in its place; the others are not held up by it.
+    """
+    lanes: dict[str, list[int]] = {}
+    for number, claim in enumerate(claims):
+        lanes.setdefault(str(claim.get("insurance")), []).append(number)
+    found: dict[int, bytes] = {}
+
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def lane(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            try:
+                async with gate:
+                    found[number] = await _one(ctx, claims[number])
+            except FhirError as error:
+                if len(claims) == 1:
+                    raise
+                found[number] = outcome(error.issues)
+
+    await asyncio.gather(*map(lane, lanes.values()))
+    return [found[number] for number in range(len(claims))]
+
+
+async def _one(ctx: PluginContext, claim: Mapping[str, Any]) -> bytes:
     desk = desk_of(ctx)
     if claim.get("status") == "cancelled":
-        return await cancel_claim(ctx, desk, claim)
+        return encode(await cancel_claim(ctx, desk, claim))
     if claim.get("status") != "active":
         raise BadRequest(
             f"a claim that is submitted is active or cancelled, not {claim.get('status')}", expression="Claim.status"
         )
-    return await submit_claim(ctx, desk, claim)
+    return await submitted(ctx, desk, claim)
 
 
 async def estimate(ctx: PluginContext, call: Call) -> Outputs:

@@ -30,6 +30,7 @@ CLAIMS = Collection(
         RecordField("due", "integer"),
         RecordField("decided", "integer"),
         RecordField("trace"),
+        RecordField("number"),
     ),
     patient="patient",
 )
@@ -49,7 +50,8 @@ class ClaimRecord:
     """Where a claim stands.
 
     value: state, payer (name of the adapter), patient, coverage, response, eob, use, currency, submitted, paid, owes,
-    denied ([group, reason, amount]), entries (ledger keys), used, seen, spent, family, due, attempts, trace, decided.
+    denied ([group, reason, amount]), entries (ledger keys), used, seen, spent, due, attempts, trace, decided, number
+    (as payers keep it).
     """
 
     id: str

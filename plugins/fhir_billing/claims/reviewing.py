@@ -20,7 +20,9 @@ async def decided_by_person(ctx: PluginContext, desk: Desk, call: Call) -> dict[
     """
     claim = await ctx.client.read("Claim", call.request.id or "")
     if ctx.caller.patients or not ctx.core.restriction.may("create", "ClaimResponse"):
-        raise Forbidden("who decides claims has a token of their own for it: ClaimResponse.c", expression="ClaimResponse")
+        raise Forbidden(
+            "who decides claims has a token of their own for it: ClaimResponse.c", expression="ClaimResponse"
+        )
     record = claim_record(claim["id"], await ctx.store.get(CLAIMS.name, claim["id"]))
     if record.state != "review":
         raise Conflict(f"the claim is {record.state or 'not submitted'}: it does not wait for a person")

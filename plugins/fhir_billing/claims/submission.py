@@ -15,9 +15,19 @@ from fhir_billing.claims.records import AUTHORIZATIONS, CLAIMS, IDENTITIES, OPEN
 from fhir_billing.claims.response import Heading, response
 from fhir_billing.claims.standing import Standing, read, seen_of
 from fhir_billing.claims.writing import Draft, Matter, asked, bill, decide, pend, put, undo, withdraw
-from fhir_billing.ledger import book, owner_change
+from fhir_billing.ledger import book, owned, owner_change
 from fhir_billing.ledger.booking import Booking
-from fhir_server.plugin_api import Conflict, InvalidResource, Issue, PluginContext, RecordChange, decode, instant
+from fhir_billing.x12.values import control_number
+from fhir_server.plugin_api import (
+    Conflict,
+    InvalidResource,
+    Issue,
+    PluginContext,
+    RecordChange,
+    decode,
+    encode,
+    instant,
+)
 
 
 class Known(Exception):
@@ -29,7 +39,13 @@ class Known(Exception):
 
 
 async def submit_claim(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> dict[str, Any]:
-    """Submit a claim; return its ClaimResponse, also when the same claim was submitted before.
+    """Submit a claim; return its ClaimResponse. Raises as `submitted` does."""
+    answer: dict[str, Any] = decode(await submitted(ctx, desk, claim))
+    return answer
+
+
+async def submitted(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> bytes:
+    """Submit a claim; return its ClaimResponse as JSON, also when the same claim was submitted before.
 
     Raises:
         InvalidResource: it has faults, each with its place.
@@ -40,10 +56,8 @@ async def submit_claim(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any])
     try:
         versions = await book(ctx, submission.plan)
     except Known as known:
-        return await ctx.own.read("ClaimResponse", known.response)
-    answer = next(each for each in versions if each.key.type == "ClaimResponse")
-    shown: dict[str, Any] = decode(answer.stamped())
-    return shown
+        return encode(await ctx.own.read("ClaimResponse", known.response))
+    return next(each for each in versions if each.key.type == "ClaimResponse").stamped()
 
 
 async def _version(ctx: PluginContext, gathered: Gathered) -> tuple[str, int]:
@@ -85,7 +99,7 @@ class Submission:
         draft.puts.append(put(self._stored(), self.at[1], trusted=self.reviewed))
         entries = await bill(ctx, draft, matter, asked(taken.lines, taken.currency), self.gathered.earlier)
         notes: dict[str, Any] = {"entries": [*record.value.get("entries", ()), *entries]}
-        draft.records.append(owner_change(f"Claim/{self.at[0]}", "claim", patient=self.gathered.cover.patient))
+        draft.records.append(await self._owned())
         if self.gathered.payer:
             notes |= pend(ctx, draft, matter, "The claim is on its way to the payer.")
             state: State = "queued"
@@ -100,6 +114,14 @@ class Submission:
         draft.records.append(record.change(state, **{**self._facts(), **notes}))
         draft.records += standing.changes()
         return draft.booking()
+
+    async def _owned(self) -> RecordChange:
+        """Return what makes the Claim a document of the books; what is noted of it already stays."""
+        name, cover = f"Claim/{self.at[0]}", self.gathered.cover
+        facts = {"at": self.ctx.now(), "party": cover.payor, "patient": cover.patient}
+        noted = await owned(self.ctx.store, name) or {}
+        kind = str(noted.pop("kind", "claim"))
+        return owner_change(name, kind, **(facts | noted))
 
     async def _identify(self, draft: Draft, record: ClaimRecord) -> None:
         ctx, claim = self.ctx, self.gathered.taken.resource
@@ -224,7 +246,7 @@ class Submission:
         return {
             "payer": self.gathered.payer or "table", "payor": cover.payor, "patient": cover.patient,
             "coverage": cover.id, "plan": cover.plan, "use": taken.use, "currency": taken.currency,
-            "submitted": str(taken.total.amount), "received": self.ctx.now(),
+            "submitted": str(taken.total.amount), "number": control_number(self.at[0]), "received": self.ctx.now(),
             "asked": {str(line.sequence): str(line.charge) for line in taken.lines},
         }  # fmt: skip
 

@@ -12,7 +12,7 @@ from fhir_billing.payers.settings import PayerSettings
 from fhir_billing.x12.claim import Batch, Earlier, Party, Service, Submitted, Subscriber
 from fhir_billing.x12.inquiries import Asker
 from fhir_billing.x12.segments import plain
-from fhir_billing.x12.values import NPI, address_of, compact, gender_of, identifier, name_of
+from fhir_billing.x12.values import NPI, address_of, compact, control_number, gender_of, identifier, name_of
 
 _MEDICARE = ("medicare", "00430")
 
@@ -32,14 +32,14 @@ def batch_of(parcel: Parcel, settings: PayerSettings, *, frequency: str = "", or
 
 
 def submitted_of(parcel: Parcel, *, frequency: str = "", original: str = "") -> Submitted:
-    """Return the claim. Its number is the id of the Claim, so that the remittance finds it without guessing."""
+    """Return the claim. Its number is made of the id of the Claim, so that the remittance finds it without guessing."""
     taken = take(parcel.claim)
     codes = {each.get("code", "") for each in parcel.claim.get("type", {}).get("coding", ())}
     earlier = _earlier(parcel, taken)
     diagnoses = tuple(dict.fromkeys(code for line in taken.lines for code in line.diagnoses))
     institutional = "institutional" in codes
     return Submitted(
-        number=str(parcel.claim["id"]),
+        number=control_number(str(parcel.claim["id"])),
         total=taken.total.amount,
         services=tuple(_services(taken, diagnoses, earlier, institutional=institutional)),
         diagnoses=tuple(_bare(each) for each in diagnoses),

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fhir_billing.claims.incoming import settle_paid
@@ -50,10 +50,14 @@ async def remit(ctx: PluginContext, source: str, data: bytes, counts: Counts) ->
         found = parse_835(data)
     except BadRemittance as error:
         raise BadValue(f"the 835 cannot be booked: {error}", expression="http.file") from error
-    for each in found:
-        for paid in each.claims:
-            await settle_paid(ctx, paid)
-    return [await _one(ctx, source, each, counts) for each in found]
+    named = [await _named(ctx, each) for each in found]
+    return [await _one(ctx, source, each, counts) for each in named]
+
+
+async def _named(ctx: PluginContext, found: Remittance) -> Remittance:
+    """Return a remittance whose claims have the ids that they have here; those that wait for it are decided."""
+    claims = [replace(paid, claim=await settle_paid(ctx, paid)) for paid in found.claims]
+    return replace(found, claims=tuple(claims))
 
 
 async def _one(ctx: PluginContext, source: str, found: Remittance, counts: Counts) -> str:

@@ -1,8 +1,10 @@
 """Values: dates, amounts, names and codes as X12 and FHIR write them."""
 
+from base64 import b32encode
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from typing import Any
 
 from fhir_billing.x12.segments import Segment, plain
@@ -47,6 +49,11 @@ def identifier(resource: Mapping[str, Any], system: str = "") -> str:
     return str(
         next((each["value"] for each in given if each.get("system") == system), given[0]["value"] if given else "")
     )
+
+
+def control_number(id_: str) -> str:
+    """Return the number of a claim as payers keep it: 20 characters at most, the rest they need not give back."""
+    return id_ if len(id_) <= 20 else f"C{b32encode(sha256(id_.encode()).digest()).decode()[:19]}"
 
 
 def name_of(resource: Mapping[str, Any]) -> tuple[str, str]:

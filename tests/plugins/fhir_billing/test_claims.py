@@ -250,6 +250,17 @@ def test_a_bundle_of_claims_is_answered_by_a_bundle(desk: Desk) -> None:
     }  # fmt: skip
     answer = desk.ask("Claim/$submit", bundle).json()
     assert [each["resource"]["resourceType"] for each in answer["entry"]] == ["ClaimResponse"] * 3
+    bundle["entry"][1]["resource"] = {**insured.claim(("85030", "10.00")), "use": "gift"}
+    for number in (0, 2):
+        bundle["entry"][number]["resource"] = insured.claim((f"8504{number}", "10.00"))
+    mixed = desk.ask("Claim/$submit", bundle).json()["entry"]
+    assert [each["resource"]["resourceType"] for each in mixed] == [
+        "ClaimResponse",
+        "OperationOutcome",
+        "ClaimResponse",
+    ]
+    alone = desk.ask("Claim/$submit", {**bundle, "entry": bundle["entry"][1:2]})
+    assert alone.status_code == 422
 
 
 FAULTS: list[tuple[dict[str, Any], str, str]] = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fhir_billing.x12.envelope import parse
+from fhir_billing.x12.values import control_number
 
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_billing.insurance import MARCH_10, Desk, Insured, figures, total
@@ -82,6 +83,11 @@ def now(desk: Desk, answer: dict[str, Any]) -> dict[str, Any]:
     return desk.read(f"ClaimResponse/{answer['id']}")
 
 
+def number(claim: str, kind: str) -> str:
+    """Return what the payer knows a claim by."""
+    return control_number(claim) if kind == "x12" else claim
+
+
 PAID = {
     "fhir": [{"paid": "104.00", "PR-3": "26.00"}], "sha": [{"paid": "104.00", "PR-3": "26.00"}],
     "nhia": [{"paid": "104.00", "PR-3": "26.00"}], "x12": [{"paid": "73.60", "CO-45": "38.00", "PR-2": "18.40"}],
@@ -119,7 +125,7 @@ def test_whatever_happens_on_the_way_it_is_decided_once(
     assert found["outcome"] == "complete", found
     assert figures(found) == (DENIED if decision == "deny" else PAID[kind])
     claim = answer["request"]["reference"].partition("/")[2]
-    assert payer.taken[claim] == 1
+    assert payer.taken[number(claim, kind)] == 1
     eobs = desk.http.get("/fhir/ExplanationOfBenefit", params={"patient": who.patient}).json()["entry"]
     assert len(eobs) == 1
     assert figures(eobs[0]["resource"]) == figures(found)
@@ -211,14 +217,14 @@ def test_medicare_gets_an_837_that_says_all_and_its_835_may_come_by_itself(desk:
     text = payer.files[-1].decode()
     claim = answer["request"]["reference"].partition("/")[2]
     for part in (
-        f"CLM*{claim}*170***11:B:1",
+        f"CLM*{control_number(claim)}*170***11:B:1",
         "HI*ABK:J069",
         "NM1*85*2*CLINIC*****XX*1234567893",
         "*MI*1EG4",
         "SV1*HC:99213*130*UN*1***1",
     ):
         assert part in text, part
-    raw = remitted(payer.batches[claim])
+    raw = remitted(payer.batches[control_number(claim)])
     back = desk.http.post("/billing/x12", content=raw, headers={"content-type": "application/edi-x12"})
     assert back.status_code == 200
     assert b"IK5*A~" in back.content
@@ -240,7 +246,7 @@ def test_a_payer_that_corrects_itself_is_booked_anew(desk: Desk, payer: FakePaye
     desk.server.settle()
     claim = answer["request"]["reference"].partition("/")[2]
     for what in ("deny", "pay"):
-        desk.http.post("/billing/x12", content=remitted(payer.batches[claim], what))
+        desk.http.post("/billing/x12", content=remitted(payer.batches[control_number(claim)], what))
     assert figures(now(desk, answer)) == PAID["x12"]
     payor = who.payor.replace("/", ".")
     assert desk.booked(f"receivable/{payor}") == {f"receivable/{payor}/{claim}": "73.60"}
@@ -251,7 +257,7 @@ def test_an_interchange_with_faults_is_not_posted(desk: Desk, payer: FakePayer) 
     who = insured(desk, "x12")
     answer = desk.submit(full(who, ("99213", "130.00")))
     desk.server.settle()
-    raw = remitted(payer.batches[answer["request"]["reference"].partition("/")[2]])
+    raw = remitted(payer.batches[control_number(answer["request"]["reference"].partition("/")[2])])
     wrong = desk.http.post("/billing/x12", content=raw.replace(b"CLP", b"CLQ"))
     assert wrong.status_code == 200
     assert desk.http.post("/billing/x12", content=b"ISA nonsense").status_code == 400
