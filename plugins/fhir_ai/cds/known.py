@@ -14,6 +14,7 @@ from fhir_ai.inputs.tables import ATC, PLACES
 from fhir_ai.operations.asked import Asked
 from fhir_ai.scores import SCORES
 from fhir_ai.settings import AiSettings
+from fhir_server.plugin_api import FhirError, PluginContext
 
 Resource = Mapping[str, Any]
 Groups = Mapping[str, tuple[str, ...]]
@@ -36,10 +37,40 @@ def facts(prefetch: Mapping[str, Any], patient: str, now: int, given: Mapping[st
 
 def entries(bundle: Any, type_: str) -> Iterator[Resource]:
     """Yield the resources of a type in a Bundle; what has not its form is passed over."""
-    for entry in (bundle or {}).get("entry", ()) if isinstance(bundle, Mapping) else ():
+    found = bundle.get("entry") if isinstance(bundle, Mapping) else None
+    for entry in found if isinstance(found, list) else ():
         resource = entry.get("resource") if isinstance(entry, Mapping) else None
         if isinstance(resource, Mapping) and resource.get("resourceType") == type_:
             yield resource
+
+
+def sound(ctx: PluginContext, sent: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return what a client sent without the resources that have not the form of their type, and how many those are."""
+    found: dict[str, Any] = {}
+    wrong = 0
+    for name, value in sent.items():
+        if not isinstance(value, Mapping) or "resourceType" not in value:
+            found[name] = value if not isinstance(value, Mapping) else None
+        elif value["resourceType"] != "Bundle":
+            good = _is_sound(ctx, value)
+            found[name], wrong = value if good else None, wrong + (not good)
+        else:
+            listed = value.get("entry")
+            inner = [each.get("resource") for each in listed if isinstance(each, Mapping)] if listed else []
+            kept = [each for each in inner if _is_sound(ctx, each)]
+            found[name] = {"resourceType": "Bundle", "entry": [{"resource": each} for each in kept]}
+            wrong += sum(each is not None for each in inner) - len(kept)
+    return found, wrong
+
+
+def _is_sound(ctx: PluginContext, resource: Any) -> bool:
+    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+        return False
+    try:
+        issues = ctx.core.validator.check(resource, resource["resourceType"], level="structure")
+    except FhirError:  # a type that there is not
+        return False
+    return not any(each.severity in ("error", "fatal") for each in issues)
 
 
 def groups_of(order: Resource) -> frozenset[str]:

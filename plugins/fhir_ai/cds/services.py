@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from fhir_ai.cds.feedback import note, remember
-from fhir_ai.cds.known import Resource, entries, facts, loinc_codes
+from fhir_ai.cds.known import Resource, entries, facts, loinc_codes, sound
 from fhir_ai.cds.making import Made, due, fired, flagged, follow_up, in_order, plain, unlisted
 from fhir_ai.cds.table import Hook
 from fhir_ai.findings.gathering import Facts
@@ -104,6 +104,14 @@ def discharge(known: Facts, prefetch: Mapping[str, Any]) -> list[Made]:
     return made
 
 
+def left_out(count: int) -> list[Made]:
+    """Return a card that says that something could not be read: without it, silence would look like all clear."""
+    if not count:
+        return []
+    said = (f"{count} resources could not be read and were left out", "They have not the form of their type in R4.")
+    return [plain("left-out", "warning", said, "r4", {})]
+
+
 def stay(prefetch: Mapping[str, Any], now: int) -> dict[str, Any]:
     """Return the inputs of LACE that the hook tells; what the Encounter does not say is left out, not guessed."""
     encounter = prefetch.get("encounter")
@@ -132,15 +140,17 @@ def _handler(host: Host, hook: Hook) -> Handler:
         ctx = await host.context(call.tenant)
         settings: AiSettings = ctx.settings
         patient = str(call.context.get("patientId") or "")
-        given = stay(call.prefetch, ctx.now()) if hook == "encounter-discharge" else {}
-        known = facts(call.prefetch, patient, ctx.now(), given, settings)
+        sent, wrong = sound(ctx, call.prefetch)
+        drafts, unread = sound(ctx, {"draftOrders": call.context.get("draftOrders")})
+        given = stay(sent, ctx.now()) if hook == "encounter-discharge" else {}
+        known = facts(sent, patient, ctx.now(), given, settings)
         if hook == "patient-view":
             made = patient_view(known)
         elif hook == "order-sign":
-            made = order_sign(known, call.context)
+            made = order_sign(known, drafts)
         else:
-            made = discharge(known, call.prefetch)
-        shown = in_order(made, settings.cds_cards)
+            made = discharge(known, sent)
+        shown = in_order([*made, *left_out(wrong + unread)], settings.cds_cards)
         await remember(ctx, hook, patient if call.client is not None else "", shown)
         return [each.card for each in shown]
 

@@ -186,7 +186,30 @@ def test_nothing_is_said_of_what_is_not_known_or_has_no_unit(server: TestServer)
     store(server.client, measured(patient, "98979-8", 12, None))
     assert sign(server, patient, medicine(patient, ATC, "M01AE01")) == []
     assert call(server, "order-sign", "Patient/nobody", context={"draftOrders": None}) == []
-    assert call(server, "order-sign", patient, context={"draftOrders": {"entry": [1, {"resource": []}]}}) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"resourceType": "Observation", "code": []}, {"resourceType": "Nothing"}, {"resourceType": 5}, [], "x",
+        {"resourceType": "Observation", "status": "final", "code": {"coding": [None]}},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_left_out_and_said_to_be(server: TestServer, broken: Any) -> None:
+    patient = store(server.client, person(60))
+    sent = {"observations": {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": broken}]}}
+    (card,) = call(server, "patient-view", patient, prefetch=sent)
+    assert card["summary"] == "1 resources could not be read and were left out"
+    drafts = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": broken}]}
+    assert len(call(server, "order-sign", patient, context={"draftOrders": drafts})) == 1
+
+
+@pytest.mark.parametrize("shape", [None, [], "x", 5, {}, {"resourceType": "Bundle"}, {"entry": "x"}])
+def test_prefetch_and_orders_of_odd_shapes_are_nothing(server: TestServer, shape: Any) -> None:
+    patient = store(server.client, person(60))
+    for hook in ("patient-view", "order-sign"):
+        sent = dict.fromkeys(("conditions", "medicines", "observations"), shape)
+        assert call(server, hook, patient, prefetch=sent, context={"draftOrders": shape}) == []
 
 
 def stay_of(server: TestServer, patient: str, days: float = 6, **more: Any) -> dict[str, Any]:
@@ -305,19 +328,19 @@ def test_cards_of_patients_of_other_records_are_answered_without_resources(serve
     assert server.client.get("/fhir/Task?_summary=count").json()["total"] == before
 
 
-def test_cards_that_nobody_answered_are_forgotten() -> None:
-    with serving() as server:
-        patient = store(server.client, person(60))
-        store(server.client, measured(patient, "98979-8", 25, "mL/min/{1.73_m2}", 48))
-        (card,) = sign(server, patient, medicine(patient, ATC, "M01AE01"))
-        server.clock.go_on(31 * 86_400)
+def test_cards_that_nobody_answered_are_forgotten(server: TestServer) -> None:
+    patient = store(server.client, person(60))
+    store(server.client, measured(patient, "98979-8", 25, "mL/min/{1.73_m2}", 48))
+    (card,) = sign(server, patient, medicine(patient, ATC, "M01AE01"))
+    known = len(answers(server))
+    server.clock.go_on(31 * 86_400)
 
-        async def forget() -> None:
-            await sweep(await context_of(server)())
+    async def forget() -> None:
+        await sweep(await context_of(server)())
 
-        server._portal.call(forget)
-        send(server, "order-sign", card, outcome="overridden")
-        assert answers(server) == []
+    server._portal.call(forget)
+    send(server, "order-sign", card, outcome="overridden")
+    assert len(answers(server)) == known
 
 
 def test_the_table_of_cards_holds_to_the_schema_beside_it() -> None:
@@ -325,7 +348,7 @@ def test_the_table_of_cards_holds_to_the_schema_beside_it() -> None:
     schema = json.loads((FOLDER / "cards.schema.json").read_text())
     assert schema == json.loads(json.dumps(Cards.model_json_schema(by_alias=True)))
     jsonschema.validate(raw, schema)
-    used = {row.source for row in (*cards().rows, *cards().due)} | {"cms-tcm", "roy2005", "red-flags"}
+    used = {row.source for row in (*cards().rows, *cards().due)} | {"cms-tcm", "r4", "roy2005", "red-flags"}
     assert used == set(cards().sources)
     raw["rows"][0]["source"] = "somebody"
     with pytest.raises(ValidationError):
