@@ -65,7 +65,7 @@ class BlobFiles:
             return -1
 
     def begin(self, blob_id: str) -> FileIO | SealedWriter:
-        """Mark a new blob and open its file for writing. `secure_marks` comes before `finish`."""
+        """Mark a new blob and open its file for writing. Next come `secure_marks`, `secure` and `finish`."""
         keys = self._keys()
         self._touch(blob_id)
         path = self.path(blob_id)
@@ -75,19 +75,22 @@ class BlobFiles:
         file = FileIO(path, "xb")
         return file if keys is None else SealedWriter(file, keys, blob_id)
 
+    def secure(self, file: FileIO | SealedWriter, blob_id: str) -> None:
+        """Make the bytes and the name of a blob durable, whose mark is; a sealed one takes no more bytes then."""
+        if isinstance(file, SealedWriter):
+            file.finish()
+        if self._durable:
+            os.fsync(file.fileno())
+        self._sync(self.path(blob_id).parent)
+
     def secure_marks(self) -> None:
         """Make the marks durable that there are."""
         self._sync(self._marks)
 
     def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
-        """Make the bytes durable, whose mark is, and write size and digest into the name of the mark: a crash that
-        loses the new name loses a blob that nobody attached, or leaves the old mark of one that a row speaks for."""
-        if isinstance(file, SealedWriter):
-            file.finish()
-        if self._durable:
-            os.fsync(file.fileno())
+        """Close what is secure, and write size and digest into the name of the mark: a crash that loses the new name
+        loses a blob that nobody attached, or leaves the old mark of one that a row speaks for. This takes no time."""
         file.close()
-        self._sync(self.path(ref.id).parent)
         (self._marks / ref.id).rename(self._complete_mark(ref))
         self._complete[ref.id] = ref
 

@@ -28,34 +28,23 @@ class SqliteBlobs:
     async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
         """Write the bytes durably under a new random id; while one chunk is written, the next may come."""
         blob_id = secrets.token_hex(16)
-        file: FileIO | SealedWriter | None = None
-        working: asyncio.Future[FileIO | SealedWriter] | None = None
+        writing = _Writing(self._files, blob_id)
+        working: asyncio.Future[None] | None = None
         try:
-            digest, size = sha256(), 0
             async for chunk in chunks:
-                size += len(chunk)
                 if working is not None:
-                    file = await working
-                working = self._going_on(file, blob_id, chunk, digest)
-            file = await (working or self._going_on(None, blob_id, b"", digest))
-            ref = BlobRef(blob_id, size, digest.hexdigest())
-            await _on_disk(self._files, self._files.finish, file, ref)
+                    await working
+                working = asyncio.ensure_future(_on_disk(self._files, writing.write, chunk))
+            await (working or _on_disk(self._files, writing.write, b""))
+            if not writing.secure:
+                await _on_disk(self._files, writing.make_secure)
+            return writing.finish()
         except BaseException:
             if working is not None:
-                [begun] = await asyncio.gather(working, return_exceptions=True)
-                file = file if isinstance(begun, BaseException) else begun
-            if file is not None:
-                file.close()
+                await asyncio.gather(working, return_exceptions=True)
+            writing.close()
             self._files.settle((), (blob_id,))
             raise
-        return ref
-
-    def _going_on(
-        self, file: FileIO | SealedWriter | None, blob_id: str, chunk: bytes, digest: Any
-    ) -> "asyncio.Future[FileIO | SealedWriter]":
-        """Begin to write a chunk on a thread, the first one into a new file: each change of threads costs as much as
-        the writing of a small object."""
-        return asyncio.ensure_future(_on_disk(self._files, _write, self._files, file or blob_id, chunk, digest))
 
     async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""
@@ -101,20 +90,49 @@ def _row(connection: apsw.Connection, blob_id: str) -> list[tuple[int, str]]:
     return fetch(connection, "SELECT size, sha256 FROM blob WHERE id=?", (blob_id,))
 
 
-def _write(files: BlobFiles, to: FileIO | SealedWriter | str, chunk: bytes, digest: Any) -> FileIO | SealedWriter:
-    """Write a chunk, to a new blob if its id is given; return the file."""
-    file = files.begin(to) if isinstance(to, str) else to
-    try:
-        digest.update(chunk)
+class _Writing:
+    """A blob that is being written. Its first chunk is made secure at once, for it is often the only one, and each
+    change of threads costs as much as the writing of a small object."""
+
+    def __init__(self, files: BlobFiles, blob_id: str) -> None:
+        self._files, self._id = files, blob_id
+        self._file: FileIO | SealedWriter | None = None
+        self._digest, self._size = sha256(), 0
+        self.secure = False
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next chunk."""
+        first = self._file is None
+        file = self._file or self._files.begin(self._id)
+        self._file, self.secure = file, False
+        self._digest.update(chunk)
+        self._size += len(chunk)
         view = memoryview(chunk)
         while view:
             view = view[file.write(view) :]
-        if isinstance(to, str):
-            files.secure_marks()
-    except BaseException:
-        file.close()
-        raise
-    return file
+        if first:
+            self._files.secure_marks()
+            if isinstance(file, FileIO):
+                self.make_secure()
+
+    def make_secure(self) -> None:
+        """Make what was written durable."""
+        assert self._file is not None
+        self._files.secure(self._file, self._id)
+        self.secure = True
+
+    def finish(self) -> BlobRef:
+        """Return the blob, which is secure."""
+        assert self._file is not None
+        ref = BlobRef(self._id, self._size, self._digest.hexdigest())
+        with faults(self._files.tenant):
+            self._files.finish(self._file, ref)
+        return ref
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
