@@ -3,10 +3,14 @@
 Spec: https://hl7.org/fhir/us/davinci-pas/STU2.2/StructureDefinition-profile-pas-request-bundle.html
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from fhir_server.plugin_api import BadRequest, PluginContext, TooCostly, instant
+from fhir_server.plugin_api import BadRequest, PluginContext, TooCostly, encode, instant
+
+
+_HEAD: Final = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"([A-Za-z0-9.-]+)"')
 
 
 async def claims_in(ctx: PluginContext, bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -89,16 +93,14 @@ def _references(value: Any, known: Mapping[str, str], base: str) -> Any:
     return found
 
 
-def answers(ctx: PluginContext, asked: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the Bundle of answers, of the type that the request was of."""
-    return {
-        "resourceType": "Bundle",
-        "type": "collection",
-        "timestamp": instant(ctx.now()),
-        "entry": [
-            {"fullUrl": f"{ctx.base}/{each['resourceType']}/{each['id']}", "resource": each}
-            if "id" in each
-            else {"resource": each}
-            for each in found
-        ],
-    }
+def answers(ctx: PluginContext, found: Sequence[bytes]) -> bytes:
+    """Return the Bundle of answers, each as it is stored; what has no id is an OperationOutcome."""
+    head = {"resourceType": "Bundle", "type": "collection", "timestamp": instant(ctx.now())}
+    entries = b",".join(_entry(ctx.base, each) for each in found)
+    return encode(head)[:-1] + (b',"entry":[' + entries + b"]}" if found else b"}")
+
+
+def _entry(base: str, resource: bytes) -> bytes:
+    named = _HEAD.match(resource)
+    url = b'"fullUrl":' + encode(f"{base}/{named[1].decode()}/{named[2].decode()}") + b"," if named else b""
+    return b"{" + url + b'"resource":' + resource + b"}"
