@@ -21,10 +21,9 @@ COMMANDS = re.findall(r"```sh\n(curl .*?)\n```", PAGE, re.DOTALL)
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
     with serving(plugins_disabled=but("fhir_ai"), real_time=True) as found:
-        for number, bundle in enumerate(demo_bundles(), 1):
-            if number in (1, 2, 17):
-                answer = found.client.post("/fhir", content=bundle, headers={"content-type": "application/fhir+json"})
-                assert answer.status_code == 200, answer.text
+        for bundle in demo_bundles(3):
+            answer = found.client.post("/fhir", content=bundle, headers={"content-type": "application/fhir+json"})
+            assert answer.status_code == 200, answer.text
         yield found
 
 

@@ -9,13 +9,16 @@ from fhir_ai.operations import group
 
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import condition, person, store, store_all, vitals
+from tests.plugins.only import but
+
+ALONE = but("fhir_ai")
 
 ICD10 = "http://hl7.org/fhir/sid/icd-10"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    with serving(plugins={"fhir_ai": {"group_at_once": 3}}) as found:
+    with serving(plugins_disabled=ALONE, plugins={"fhir_ai": {"group_at_once": 3}}) as found:
         yield found
 
 

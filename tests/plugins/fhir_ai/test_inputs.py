@@ -9,11 +9,14 @@ from fhir_ai.inputs.newest import Newest
 from fhir_server.model.json import encode
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import call, condition, measured, person, store, store_all, vitals
+from tests.plugins.only import but
+
+ALONE = but("fhir_ai")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    with serving() as found:
+    with serving(plugins_disabled=ALONE) as found:
         yield found
 
 

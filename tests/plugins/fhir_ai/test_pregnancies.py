@@ -8,6 +8,9 @@ from fhir_ai.maternal.pregnancies import gestational_age, pregnancy_of
 
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import LOINC, NOW, ago, measured, observed, person, store, vitals
+from tests.plugins.only import but
+
+ALONE = but("fhir_ai")
 
 SNOMED = "http://snomed.info/sct"
 MS = int(NOW.timestamp() * 1000)
@@ -15,7 +18,7 @@ MS = int(NOW.timestamp() * 1000)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    with serving() as found:
+    with serving(plugins_disabled=ALONE) as found:
         yield found
 
 

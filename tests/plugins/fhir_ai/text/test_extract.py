@@ -9,6 +9,9 @@ from fhir_ai.text.lexicon import LEXICON
 
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import person, store
+from tests.plugins.only import but
+
+ALONE = but("fhir_ai")
 
 NOTE = (
     "HPI: Denies chest pain.\nASSESSMENT: Hypertension, possible gout.\nMEDICATIONS: lisinopril 10 mg. BP 142/88 mmHg\n"
@@ -17,7 +20,9 @@ NOTE = (
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    with serving(plugins={"fhir_ai": {"text_characters": 50_000, "text_suggestions": 40}}) as found:
+    with serving(
+        plugins_disabled=ALONE, plugins={"fhir_ai": {"text_characters": 50_000, "text_suggestions": 40}}
+    ) as found:
         yield found
 
 

@@ -105,13 +105,13 @@ def test_broken_html_is_read_as_far_as_it_goes(broken: str) -> None:
     assert "stroke" not in [each.concept.name for each in extract(shown(broken).text)]
 
 
-_MANY = 120_000
+_MANY = 60_000
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * _MANY, "no " * (_MANY // 3), "no pleural effusion, " * (_MANY // 21), "\x00\x07\u202e" * 40_000,
+        "a" * _MANY, "no " * (_MANY // 3), "no pleural effusion, " * (_MANY // 21), "\x00\x07\u202e" * 20_000,
         "A:" * (_MANY // 2), ". " * (_MANY // 2), "(" * _MANY, "\n" * _MANY, "1/" * (_MANY // 2),
         "ABC " * (_MANY // 4), "for " * (_MANY // 4), "é" * _MANY,
     ],
@@ -125,7 +125,7 @@ def test_hostile_texts_take_the_time_of_their_length(text: str) -> None:
         return time.process_time() - begun
 
     quarter, whole = seconds(text[: len(text) // 4]), seconds(text)
-    assert whole < 4
+    assert whole < 3
     assert whole < 12 * max(quarter, 0.05)  # 4, were it not for noise; what is quadratic takes 16
 
 
