@@ -52,6 +52,7 @@ def render_frames(
         PixelFailure: they cannot be decoded or shown.
     """
     dataset, wish = head_of(head), asked_from(asked)
+    dataset.set_original_encoding(False, True)  # tables are little endian by now, and pydicom asks for that
     layout = layout_of(dataset)
     lines = annotation_lines(dataset, wish.annotation)
     images = []

@@ -159,7 +159,9 @@ def _range(array: Array, layout: Layout, grey: Grey) -> Window:
     if values.size == 0:
         return 0.5, 1.0, "LINEAR_EXACT"
     ends = sorted(float(each) for each in _rescaled(np.array([values.min(), values.max()], np.float64), grey))
-    return (ends[0] + ends[1]) / 2, max(ends[1] - ends[0], 1e-9), "LINEAR_EXACT"
+    if ends[0] == ends[1]:
+        return ends[0] + 0.5, 1.0, "LINEAR_EXACT"  # of one value, and that is the darkest
+    return (ends[0] + ends[1]) / 2, ends[1] - ends[0], "LINEAR_EXACT"
 
 
 def _values(raw: Array, bits: int, signed: bool) -> Array:

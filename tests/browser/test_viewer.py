@@ -152,7 +152,7 @@ async def test_the_page_of_our_own_lists_scrolls_and_changes_the_window(site: Si
     await page.click("#series button:has-text('SR')")
     await page.wait_for_selector("#report:not([hidden])")
     frame = page.frame_locator("#report")
-    assert "Probability by the model" in await frame.locator("body").inner_text()
+    await frame.locator("text=Probability by the model").wait_for(timeout=10_000)
     assert page.wrong == []
 
 
