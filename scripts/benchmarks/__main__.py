@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import audit, billing, clinical, dicomweb, dimse, growth, load, read, search, start
+from scripts.benchmarks import audit, billing, claims, clinical, dicomweb, dimse, growth, load, read, search, start
 
 _ALL = {
     "start": start,
@@ -17,6 +17,7 @@ _ALL = {
     "growth": growth,
     "audit": audit,
     "billing": billing,
+    "claims": claims,
     "clinical": clinical,
     "dicomweb": dicomweb,
     "dimse": dimse,

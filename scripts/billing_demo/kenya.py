@@ -15,10 +15,11 @@ _MPESA, _SHA = Mpesa(), insurers.Sha()
 def fakes() -> Iterator[dict[str, Any]]:
     """Run M-Pesa and SHA; give the settings of billing."""
     with serving(_MPESA) as mpesa, insurers.serving(_SHA) as sha:
+        where = {"currencies": ["KES"], "countries": ["KE"], "webhook_secrets": ["demo"]}
         daraja = {"kind": "mpesa", "url": mpesa, "key": "demo", "secret": "demo", "account": "174379"}
         payer = {"kind": "sha", "identifiers": ["KE-SHA"], "url": sha, "token_url": f"{sha}/token", "inside": True}
         yield {
-            "processors": {"mpesa": {**daraja, "webhook_secrets": ["demo"], "currencies": ["KES"], "countries": ["KE"]}},
+            "processors": {"mpesa": {**daraja, **where}},
             "payers": {"sha": payer}, "payer_first_pause": 1, "payer_longest_pause": 1,
         }  # fmt: skip
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from fhir_server.plugin_api import BadRequest, PluginContext, TooCostly, encode, instant
 
-
 _HEAD: Final = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"([A-Za-z0-9.-]+)"')
 
 

@@ -22,7 +22,6 @@ from fhir_server.plugin_api import (
     Forbidden,
     Outputs,
     PluginContext,
-    decode,
     encode,
     outcome,
 )
@@ -37,7 +36,7 @@ async def submit(ctx: PluginContext, call: Call) -> Outputs:
     if given.get("resourceType") != "Bundle":
         return Outputs([("return", await _one(ctx, _claim(given)))])
     found = await _all(ctx, await claims_in(ctx, given))
-    return Outputs([("return", answers(ctx, given, [decode(each) for each in found]))])
+    return Outputs([("return", answers(ctx, found))])
 
 
 async def _all(ctx: PluginContext, claims: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -87,7 +86,7 @@ async def inquire(ctx: PluginContext, call: Call) -> Outputs:
     given = call.inputs.one("resource")
     claims = await claims_in(ctx, given) if given.get("resourceType") == "Bundle" else [_claim(given)]
     found = [answer for each in claims for answer in await inquired(ctx, each)]
-    return Outputs([("return", answers(ctx, given, found))])
+    return Outputs([("return", answers(ctx, [encode(each) for each in found]))])
 
 
 async def cancel(ctx: PluginContext, call: Call) -> Outputs:
