@@ -70,7 +70,7 @@ async def look(ctx: PluginContext, model: Model, days: int) -> Report:
     rows = await said_by(ctx, model, since)
     if model.manifest.label == "death":
         rows = await linked(ctx, rows)
-    told = await overridden(ctx, model.manifest.name, since)
+    told = await overridden(ctx, (await machine_of(ctx, model)).device, since)
     return report_of(model, rows, ctx.settings, (since, until), told)
 
 

@@ -25,6 +25,7 @@ _DAY: Final = 86_400_000
 _WAIT: Final = 0.2
 _MOST_WAITING: Final = 10_000
 _MOST_SHADOWS: Final = 200
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,11 @@ class Recorder:
         if self._shadows:
             await asyncio.wait(set(self._shadows))
         for tenant in list(self._waiting):
-            waiting = self._waiting.pop(tenant)
+            waiting = list(self._waiting.pop(tenant).values())
             try:
                 ctx = await self._host.context(tenant)
-                await ctx.store.put(*(said.put() for said in waiting.values()))
+                for start in range(0, len(waiting), _AT_ONCE):
+                    await ctx.store.put(*(said.put() for said in waiting[start : start + _AT_ONCE]))
             except FhirError:  # the tenant is gone
                 _LOG.warning("what models said in the tenant %s could not be kept", tenant)
 

@@ -42,6 +42,10 @@ class Registry:
     async def aliases(self) -> Mapping[str, Aliases]:
         """Return what serves, by name; a shipped model serves until somebody decides otherwise."""
         stored = await all_aliases(self._ctx.store)
+        for name, model in MODELS.items():  # a release may ship another version than the one that served before it
+            serves = stored.get(name)
+            if serves is not None and serves.champion and not await self._is_there(name, serves.champion):
+                stored[name] = replace(serves, champion=model.manifest.version)
         shipped = {name: Aliases(name, model.manifest.version) for name, model in MODELS.items()}
         return {**shipped, **stored}
 
@@ -94,7 +98,8 @@ class Registry:
                 be used now.
         """
         entry = await self.entry(name, version)
-        if entry.retired:
+        found = await kept(self._ctx.store, name, version) if entry.blob else None
+        if found is not None and found.retired:
             raise BadValue(f"{name} {version} is retired", expression="version")
         try:
             await loaded(self._ctx, entry)
@@ -146,6 +151,11 @@ class Registry:
             challenger, canary = ("", 0.0) if gone else (now.challenger, now.canary)
             await self._put(replace(now, previous=previous, challenger=challenger, canary=canary))
         return entry_of(self._ctx, replace(found, retired=True))
+
+    async def _is_there(self, name: str, version: str) -> bool:
+        if shipped(name, version) is not None or key_of(name, version) in held(self._ctx):
+            return True
+        return await kept(self._ctx.store, name, version) is not None
 
     async def _aliases_of(self, name: str) -> Aliases:
         found = (await self.aliases()).get(name)

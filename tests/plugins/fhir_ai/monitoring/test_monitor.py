@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fhir_ai.cds.feedback import FEEDBACK
 from fhir_ai.monitoring import watch
 from fhir_ai.monitoring.statistics import counted, quantile, tenths
 from fhir_ai.registry.recorder import UNKNOWN, Recorder, Said
@@ -192,6 +193,23 @@ def test_deaths_make_auroc_ppv_and_calibration(server: Any) -> None:
     assert "parity sex" in told
     kept = [row for row in everything(server) if row["version"] == "4.0.0"]
     assert all(row["outcome"] != UNKNOWN for row in kept)
+
+
+def test_what_clinicians_overrode_counts_where_it_is_linked_to_an_output_of_the_version(server: Any) -> None:
+    ask(server, "model-promote", name=NAME, version="1.0.0")
+    patient = store(server.client, person(60, "male"))
+    persist = {"name": "persist", "valueBoolean": True}
+    (risk,) = call(server.client, f"{patient}/$risk-assess", {"name": "model", "valueCode": NAME}, persist)["risk"]
+    for answer in ("overridden", "overridden", "accepted"):
+        task = {
+            "resourceType": "Task", "status": "completed", "intent": "proposal", "for": {"reference": patient},
+            "code": {"coding": [{"system": FEEDBACK, "code": answer}]}, "authoredOn": risk["occurrenceDateTime"],
+            "focus": {"reference": f"RiskAssessment/{risk['id']}"},
+        }  # fmt: skip
+        store(server.client, task)
+    told = figures(ask(server, "performance", name=NAME, version="1.0.0")["report"][0])
+    assert told["overridden"] == pytest.approx(2 / 3, abs=1e-4)
+    assert "overridden" not in figures(ask(server, "performance", name=NAME, version="2.0.0")["report"][0])
 
 
 def everything(server: Any) -> list[Any]:

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fhir_ai.models.signing import new_key
+from fhir_ai.registry import records
+from fhir_ai.registry.records import Aliases
 from fhir_ai.registry.serving import in_canary
 
 from fhir_server.testing.server import serving
@@ -275,3 +278,27 @@ def test_a_stored_prediction_names_the_device_and_the_card_of_its_version(server
 )
 def test_nonsense_is_refused(server: Any, operation: str, given: dict[str, Any]) -> None:
     assert post(server, operation, **given).status_code == 400
+
+
+def test_a_release_that_ships_another_version_serves_it(server: Any) -> None:
+    """The champion of before the release is neither shipped any more nor registered."""
+
+    async def before() -> None:
+        ctx = await server.app.assembly.hosts["fhir_ai"].context("default")
+        await ctx.store.put(Aliases("support2-30d", "0.9.0", previous=("0.8.0",)).put())
+
+    server._portal.call(before)
+    listed = outputs(post(server, "model-list", {"name": "name", "valueCode": "support2-30d"}).json())["model"]
+    assert [(each["version"], each["state"]) for each in listed] == [("1.1.0", "champion")]
+
+
+def test_a_version_that_was_retired_by_another_process_does_not_serve(server: Any) -> None:
+    done(server, "model-register", *parts(version="6.0.0"))
+
+    async def retire() -> None:
+        ctx = await server.app.assembly.hosts["fhir_ai"].context("default")
+        found = await records.kept(ctx.store, NAME, "6.0.0")
+        await ctx.store.put(replace(found, retired=True).put())
+
+    server._portal.call(retire)
+    assert post(server, "model-promote", name=NAME, version="6.0.0").status_code == 400
