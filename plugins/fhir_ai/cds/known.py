@@ -20,16 +20,21 @@ Resource = Mapping[str, Any]
 Groups = Mapping[str, tuple[str, ...]]
 """Names of medicines by group."""
 _ALSO: Final = ("creatinine", "temperature", "heart_rate", "respiratory_rate", "spo2", "systolic", "diastolic", "hba1c")
+_TYPES: Final = {"observations": "Observation", "conditions": "Condition", "medicines": "MedicationRequest"}
 _PANEL: Final = ("85354-9",)
 
 
 def facts(prefetch: Mapping[str, Any], patient: str, now: int, given: Mapping[str, Any], settings: AiSettings) -> Facts:
-    """Return the facts of what is there; `given` are inputs that the hook itself tells."""
+    """Return the facts of what is there; `given` are inputs that the hook itself tells.
+
+    What was neither sent nor could be fetched is hidden: what it would tell is not known, and not absent.
+    """
     person = prefetch.get("patient") or {"resourceType": "Patient", "id": patient}
     observations = list(entries(prefetch.get("observations"), "Observation"))
+    hidden = frozenset(type_ for name, type_ in _TYPES.items() if name not in prefetch)
     record = Record(
         person, now, observations, list(entries(prefetch.get("conditions"), "Condition")),
-        list(entries(prefetch.get("medicines"), "MedicationRequest")),
+        list(entries(prefetch.get("medicines"), "MedicationRequest")), hidden=hidden,
     )  # fmt: skip
     whom = Asked(dict(person), given={"region": settings.region, **given})
     return facts_of(record, observations, whom, settings)

@@ -65,6 +65,8 @@ def fired(hook: Hook, facts: Facts, orders: Sequence[Resource] = ()) -> list[Mad
 def due(facts: Facts) -> list[Made]:
     """Return one card for all tests that are due, with an order for each to accept."""
     late: dict[str, tuple[DueRow, str]] = {}
+    if "Observation" in facts.record.hidden:
+        return []
     for row in cards().due:
         newest = next(iter(facts.finder.series(measures()[row.measure])), None)
         days = None if newest is None else (facts.record.now - newest.at) / _DAY
@@ -95,7 +97,9 @@ def flagged(facts: Facts) -> list[Made]:
 
 def unlisted(facts: Facts) -> list[Made]:
     """Return a card for each condition whose published criteria are met and that no Condition of the record is of."""
-    found = []
+    found: list[Made] = []
+    if "Condition" in facts.record.hidden:
+        return found
     for each in ranked(rules().conditions, facts):
         if each.support == "criteria-met" and not _listed(each, facts):
             met = next((row, said) for row, said in each.criteria if said.holds and row.kind == "definition")
@@ -132,6 +136,8 @@ def in_order(made: Iterable[Made], most: int) -> list[Made]:
 
 def _fire(row: CardRow, facts: Facts, active: Groups, order: Resource | None) -> list[Made]:
     needs = [each for each in (row.with_, row.and_with) if each]
+    if row.without and "MedicationRequest" in facts.record.hidden:
+        return []
     if not set(needs) <= set(active) or (row.without and row.without in active):
         return []
     judged = None if row.if_ is None else judge(row.if_, facts)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from fhir_server.plugin_api import PluginContext
 from fhir_server.testing.server import TestServer, serving
 from tests.plugins.fhir_ai.patients import NOW, ago, condition, measured, person, store, store_all, vitals
+from tests.plugins.only import but
 
 BASE = "http://testserver/fhir"
 INSTANCE = "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea"
@@ -28,7 +29,7 @@ FOLDER = Path(__file__).parents[4] / "plugins" / "fhir_ai" / "cds"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestServer]:
-    with serving() as found:
+    with serving(plugins_disabled=but("fhir_ai", "fhir_cds_hooks")) as found:
         yield found
 
 
@@ -74,7 +75,7 @@ def test_the_services_are_found_with_prefetch_that_asks_for_what_they_need(serve
 
 
 def test_the_plugin_works_where_cds_hooks_is_off() -> None:
-    with serving(plugins_disabled=("fhir_cds_hooks",)) as alone:
+    with serving(plugins_disabled=but("fhir_ai")) as alone:
         patient = store(alone.client, person(60))
         assert alone.client.get("/cds-services").status_code == 404
         assert alone.client.get(f"/fhir/{patient}/$triage").status_code == 200
@@ -97,6 +98,30 @@ def test_stroke_risk_without_an_anticoagulant_is_told_and_with_one_is_not(server
     assert any("no anticoagulant" in each for each in summaries(call(server, "patient-view", patient)))
     store(server.client, medicine(patient, RXNORM, "1364430", "apixaban 5 MG Oral Tablet"))
     assert not any("no anticoagulant" in each for each in summaries(call(server, "patient-view", patient)))
+
+
+def test_what_was_not_sent_and_cannot_be_fetched_is_not_taken_for_absent(server: TestServer) -> None:
+    old = {**person(80), "id": "far"}
+    fibrillation = {**condition("Patient/far", ICD10, "I48.0", 3000), "id": "af"}
+    diabetes = {**condition("Patient/far", ICD10, "E11.9", 9000), "id": "dm"}
+    known = {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "entry": [{"resource": r} for r in (fibrillation, diabetes)],
+    }
+    body = {
+        "hook": "patient-view",
+        "hookInstance": INSTANCE,
+        "context": {"userId": "Practitioner/x", "patientId": "far"},
+    }
+
+    def seen(**sent: Any) -> list[str]:
+        answer = server.client.post("/cds-services/fhir-ai-patient-view", json={**body, "prefetch": sent})
+        return [each["summary"] for each in answer.json()["cards"]]
+
+    assert seen(patient=old, conditions=known) == []
+    both = seen(patient=old, conditions=known, medicines=None, observations=None)
+    assert [each[:5] for each in both] == ["Atria", "Tests"]
 
 
 def test_tests_that_are_due_can_be_ordered_from_the_card(server: TestServer) -> None:

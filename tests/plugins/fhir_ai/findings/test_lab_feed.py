@@ -10,11 +10,12 @@ from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import FeedChange, Host
 from fhir_server.testing.server import TestServer, serving
 from tests.plugins.fhir_ai.patients import measured, person, store, store_all
+from tests.plugins.only import but
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestServer]:
-    with serving() as found:
+    with serving(plugins_disabled=but("fhir_ai", "fhir_cds_hooks")) as found:
         yield found
 
 
@@ -93,7 +94,7 @@ def test_a_result_entered_in_error_cancels_its_issue(server: TestServer, patient
 
 def test_one_switch_turns_it_off() -> None:
     assert consumers(AiSettings(lab_feed="off")) == []
-    with serving(plugins={"fhir_ai": {"lab_feed": "off"}}) as server:
+    with serving(plugins={"fhir_ai": {"lab_feed": "off"}}, plugins_disabled=but("fhir_ai")) as server:
         patient = store(server.client, person(60, "male"))
         store(server.client, measured(patient, "2823-3", 6.9, "mmol/L"))
         assert issues(server, patient) == []
