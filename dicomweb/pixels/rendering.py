@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from dicomweb.pixels import documents
 from dicomweb.pixels.asked import Asked, asked_from
@@ -17,7 +18,7 @@ from dicomweb.pixels.layout import Layout, layout_of
 from dicomweb.pixels.native import Array
 from dicomweb.pixels.overlays import overlay_of
 from dicomweb.pixels.pictures import annotated, cropped, encoded, picture_of
-from dicomweb.pixels.syntaxes import BIG_ENDIAN
+from dicomweb.pixels.syntaxes import BIG_ENDIAN, EXPLICIT
 from dicomweb.pixels.windowing import grey_of, shown
 
 _MILLISECONDS = 100.0
@@ -52,7 +53,8 @@ def render_frames(
         PixelFailure: they cannot be decoded or shown.
     """
     dataset, wish = head_of(head), asked_from(asked)
-    dataset.set_original_encoding(False, True)  # tables are little endian by now, and pydicom asks for that
+    if source == EXPLICIT and str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")) == BIG_ENDIAN:
+        dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT)  # as its frames and tables are by now
     layout = layout_of(dataset)
     lines = annotation_lines(dataset, wish.annotation)
     images = []
