@@ -94,6 +94,9 @@ class StoredArchive:
             outcomes = [_refused(each, status, error) for each in waiting]
         else:
             outcomes = await self._keeping.keep(ctx, again, waiting)
+            for study, sum_ in again.studies.items():
+                if sum_.series:
+                    await self._settle(ctx, again, study, sum_)
         by_sop = {each.sop_instance: each for each in outcomes}
         group.outcomes[:] = [by_sop.get(each.sop_instance, each) if each.stored else each for each in group.outcomes]
 

@@ -12,7 +12,7 @@ from fhir_server.testing.server import TestServer, serving
 from tests.plugins.dicomweb.dimse.objects import ct
 from tests.plugins.only import but
 
-SETTINGS = {"issuers": {"HOSP": "urn:hosp"}}
+SETTINGS = {"issuers": {"HOSP": "urn:hosp"}, "max_inflated": 50_000_000}
 
 
 class Web:
