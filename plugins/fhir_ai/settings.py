@@ -78,6 +78,9 @@ class AiSettings(BaseModel):
     text_characters: int = Field(
         1_000_000, gt=0, description="Characters of a document that $extract reads; what follows is left out, and said."
     )
+    text_lookups: int = Field(
+        10, ge=0, description="Lines of diagnoses that one $extract looks up in ICD-10-CM where the lexicon lacks them."
+    )
     text_suggestions: int = Field(2_000, gt=0, description="Suggestions of one $extract.")
     cds_cards: int = Field(8, gt=0, description="Most cards of one call of a CDS service; critical ones always come.")
     cds_card_days: int = Field(

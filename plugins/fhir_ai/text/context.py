@@ -69,6 +69,10 @@ class Cues:
                 self._kinds.setdefault(each.means, []).append(each)
         self._ends.sort()
 
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._kinds)
+
     def of(self, first: int, last: int) -> Context:
         """Return what is said of the words from `first` to before `last`."""
         effects: dict[str, tuple[int, int]] = {}

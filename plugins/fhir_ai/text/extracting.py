@@ -13,6 +13,10 @@ from fhir_ai.text.words import Phrase, Word, words_of
 
 Assertion = Literal["present", "probable", "possible", "absent", "hypothetical"]
 _ASKED: Final = "indication"
+_DIAGNOSES: Final = frozenset(("impression", "history"))
+_ITEM: Final = 8
+_BULLETS: Final = frozenset(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "-", ".", ")", "("])
+_STOPS: Final = frozenset((".", ";", ",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,20 @@ def extract(text: str) -> Iterator[Mention]:
     for section in sections(text):
         for sentence in sentences(text, section):
             yield from _of_sentence(text, sentence)
+
+
+def items(text: str) -> Iterator[tuple[int, int, Section]]:
+    """Yield the offsets of short lines of diagnoses in which the lexicon knows nothing, for a terminology to know."""
+    for section in sections(text):
+        if section.kind in _DIAGNOSES:
+            for sentence in sentences(text, section):
+                words = words_of(text, sentence.start, sentence.end)
+                while words and words[0].text in _BULLETS:
+                    words.pop(0)
+                while words and words[-1].text in _STOPS:
+                    words.pop()
+                if 0 < len(words) <= _ITEM and not next(PHRASES.find(words), None) and not Cues(words):
+                    yield words[0].start, words[-1].end, section
 
 
 def _of_sentence(text: str, sentence: Sentence) -> Iterator[Mention]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fhir_ai.settings import AiSettings
 from fhir_ai.text.extracting import Mention, extract
+from fhir_ai.text.lookups import looked_up
 from fhir_ai.text.source import Source, sources
 from fhir_ai.text.suggestions import suggestion
 from fhir_server.plugin_api import BadRequest, Call, FhirError, Outputs, PluginContext, Resource
@@ -32,6 +33,8 @@ async def extract_document(ctx: PluginContext, call: Call) -> Outputs:
     for source in await sources(ctx, document, settings.text_characters):
         left = settings.text_suggestions - len(found)
         mentions, more = await asyncio.to_thread(_mentions, source, kinds, left)
+        if not kinds or "problem" in kinds:
+            mentions = sorted([*mentions, *await looked_up(ctx, source.shown.text)], key=lambda each: each.start)[:left]
         found += [(source, each) for each in mentions]
         cut = cut or more or source.cut
     displays = await _displays(ctx, (mention for _, mention in found))

@@ -104,6 +104,15 @@ def test_html_offsets_point_into_the_source(server: Any) -> None:
     assert source[found["gout"]["start"] : found["gout"]["end"]] == "gout"
 
 
+def test_a_diagnosis_that_the_lexicon_lacks_is_looked_up_by_its_whole_name(server: Any) -> None:
+    note = "ASSESSMENT:\n1. Bell's palsy\n2. Crohn's disease.\n3. Something like Crohn's\nPLAN: Bell's palsy"
+    found = _suggestions(_asked(server.client, _document(note.encode())))
+    assert {words: each["concept"]["coding"][0]["code"] for words, each in found.items()} == {
+        "bell's palsy": "G51.0", "crohn's disease": "K50.9",
+    }  # fmt: skip
+    assert note[found["bell's palsy"]["start"] :].startswith("Bell's palsy\n2.")
+
+
 def test_kinds_can_be_chosen(server: Any) -> None:
     body = {"resourceType": "Parameters", "parameter": [
         {"name": "document", "resource": _document(NOTE.encode())}, {"name": "kind", "valueCode": "medication"},
