@@ -63,8 +63,8 @@ async def send_files(call: Call, paths: Sequence[Path]) -> int:
     """Send all files, over as few associations as their classes need; return the exit status."""
     found = [part10(path) for path in files_below(paths)]
     objects = [each for each in found if each is not None]
-    skipped, failed = len(found) - len(objects), 0
-    with tqdm(total=len(objects), unit="object", disable=not sys.stderr.isatty()) as bar:
+    count, skipped, failed = len(objects), len(found) - len(objects), 0
+    with tqdm(total=count, unit="object", disable=not sys.stderr.isatty()) as bar:
         while objects:
             proposed, objects, later = _fitting(objects)
             association = await connect(call, proposed)
@@ -76,8 +76,8 @@ async def send_files(call: Call, paths: Sequence[Path]) -> int:
             finally:
                 await association.close()
             objects = later
-    print(f"{bar.n - failed} sent, {failed} refused, {skipped} no DICOM objects", file=sys.stderr)  # noqa: T201
-    return 1 if failed or not bar.total else 0
+    print(f"{count - failed} sent, {failed} refused, {skipped} no DICOM objects", file=sys.stderr)  # noqa: T201
+    return 1 if failed or not count else 0
 
 
 def _fitting(objects: list[Part10]) -> tuple[list[tuple[str, tuple[str, ...]]], list[Part10], list[Part10]]:

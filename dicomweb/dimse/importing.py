@@ -74,12 +74,16 @@ def _store(http: httpx.Client, path: str, batch: Sequence[Path]) -> dict[str, st
     answer = http.post(path, content=_body(batch, boundary), headers=headers, timeout=_TIMEOUT)
     if answer.status_code not in (_OK, _PARTLY, _NONE):
         raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")
-    failed = {_of(item, "00081155"): _reason(item) for item in _items(answer.json(), "00081198")}
-    if not failed:
-        return {}
-    by_uid = {found.sop_instance: str(file) for file in batch if (found := part10(file)) is not None}
-    named = {by_uid[uid]: why for uid, why in failed.items() if uid in by_uid}
-    return named or {str(file): "it was refused" for file in batch[: len(failed)]}
+    told = answer.json()
+    failed = {_of(item, "00081155"): _reason(item) for item in _items(told, "00081198")}
+    unnamed = _items(told, "0008119A")
+    if not unnamed:
+        by_uid = {found.sop_instance: str(file) for file in batch if (found := part10(file)) is not None}
+        return {by_uid[uid]: why for uid, why in failed.items() if uid in by_uid}
+    if len(batch) == 1:
+        return {str(batch[0]): _reason(unnamed[0])}
+    half = len(batch) // 2  # which one it was the answer does not say; what is stored already is not stored again
+    return _store(http, path, batch[:half]) | _store(http, path, batch[half:])
 
 
 def _body(batch: Sequence[Path], boundary: str) -> Iterator[bytes]:

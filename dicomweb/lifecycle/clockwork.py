@@ -34,6 +34,7 @@ async def started(host: Host) -> None:
     """Watch over what this process began: studies that nobody finishes, sums whose time is over."""
     sums = cast("StudyAuthority", authority(host)).sums
     tenants: set[str] = host.shared.setdefault("touched", set())
+    tenants.add("default")  # a process that was killed may have left some
 
     async def watch() -> None:
         while True:
