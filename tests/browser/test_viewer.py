@@ -26,7 +26,7 @@ SLICES = 6
 GRAPHICS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
-def stack() -> list[bytes]:
+def stack(**more: Any) -> list[bytes]:
     """A CT of a body in which something bright goes from left to right, slice by slice."""
     same: dict[str, Any] = {
         "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(),
@@ -35,7 +35,7 @@ def stack() -> list[bytes]:
         "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "RescaleSlope": "1", "RescaleIntercept": "0",
         "WindowCenter": "40", "WindowWidth": "400", "SeriesDescription": "Abdomen", "StudyDescription": "CT abdomen",
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-    }  # fmt: skip
+    } | more  # fmt: skip
     y, x = np.mgrid[0:128, 0:128]
     made = []
     for number in range(SLICES):
