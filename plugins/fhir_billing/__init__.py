@@ -10,6 +10,7 @@ MANIFEST = Manifest(
     summary="Charges, invoices, payments, insurance claims and reconciliation on one double-entry ledger.",
     hooks=(
         "register_collections",
+        "register_commands",
         "register_consumers",
         "register_operations",
         "register_routes",

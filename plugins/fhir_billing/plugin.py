@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_billing import ledger
+from fhir_billing.adjudication.checking import COMMAND
 from fhir_billing.cash.records import COLLECTIONS as CASH
 from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER
@@ -18,7 +19,7 @@ from fhir_billing.payments.records import COLLECTIONS as PAYMENTS
 from fhir_billing.payments.webhooks import ROUTES
 from fhir_billing.reconciliation.lines import COLLECTIONS as STATEMENTS
 from fhir_billing.settings import BillingSettings
-from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Scheduled, WriteCheck, hookimpl
+from fhir_server.plugin_api import Collection, Command, Consumer, Operation, Route, Scheduled, WriteCheck, hookimpl
 
 
 @hookimpl
@@ -72,3 +73,9 @@ def register_routes() -> Sequence[Route]:
 def register_scheduled_jobs(settings: BillingSettings) -> Sequence[Scheduled]:
     """Go on with payments."""
     return (scheduled(settings), SCHEDULED, *claims.SCHEDULED)
+
+
+@hookimpl
+def register_commands() -> Sequence[Command]:
+    """Check tables of rules."""
+    return (COMMAND,)

@@ -12,7 +12,7 @@ from fhir_billing.adjudication.facts import Authorization, Case, Line
 from fhir_billing.adjudication.matching import Compiled, age_on
 from fhir_billing.adjudication.plan import Benefit
 from fhir_billing.adjudication.results import ZERO, Adjustment, LineResult, Result, check
-from fhir_billing.adjudication.rounding import share
+from fhir_billing.adjudication.rounding import MODES, share
 from fhir_billing.adjudication.sharing import Sharing, adjustment, second
 from fhir_billing.adjudication.tallies import Tally, period_of, year_of
 
@@ -127,7 +127,8 @@ class _Run:
         price = self.compiled.price(line)
         if price is None:
             return charge
-        return min(charge, (price * units).quantize(self.sharing.quantum))
+        plan = self.compiled.plan
+        return min(charge, (price * plan.price_factor * units).quantize(self.sharing.quantum, MODES[plan.rounding]))
 
     def _contractual(self, amount: Decimal) -> list[Adjustment]:
         if not amount:

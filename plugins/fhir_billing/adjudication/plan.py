@@ -107,6 +107,9 @@ class Plan(_Strict):
         "standard", description="What it pays second: up to its own benefit, that less what others paid, or nothing."
     )
     balance_billing: bool = Field(True, description="Whether providers outside of the network may bill over the price.")
+    price_factor: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] = Field(
+        Decimal(1), description="Factor of all prices of the tariff: the market forces factor of the NHS, a locality."
+    )
     network: Words = Field((), description="Identifiers of the providers in the network; none: all providers.")
     known_codes_only: bool = Field(False, description="Whether claims with codes of no row are refused, not denied.")
     over_limit: Group = Field("PR", description="Who bears what is over a limit.")

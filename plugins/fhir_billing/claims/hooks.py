@@ -10,6 +10,7 @@ from fhir_billing.claims.exchange import step, work
 from fhir_billing.claims.incoming import ROUTES
 from fhir_billing.claims.records import COLLECTIONS
 from fhir_billing.coverage.eligibility import check_eligibility
+from fhir_billing.payers.nhs import report
 from fhir_server.plugin_api import (
     Consumer,
     FeedChange,
@@ -37,6 +38,7 @@ def operations() -> tuple[Operation, ...]:
         Operation(_own("claim-estimate"), on.estimate, "What the patient would pay."),
         Operation(_own("claim-inquire"), on.inquire, "Where claims stand."),
         Operation(_own("claim-follow-up"), on.follow_up, "Ask payers now about the claims that are due."),
+        Operation(_own("claim-activity-report"), report, "What was done and priced, as CSV."),
         Operation(_own("claim-cancel"), on.cancel, "Take a claim back."),
         Operation(_own("claim-decide"), on.decide, "Decide a claim that waits for a person."),
     )

@@ -1,5 +1,6 @@
 """Claims that a table of rules decides: from $submit to the explanation of benefit and the books."""
 
+import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -325,3 +326,24 @@ def test_eligibility_says_what_is_left(desk: Desk) -> None:
     assert insurance["item"][-1]["excluded"] is True
     stored = desk.read(f"CoverageEligibilityResponse/{answer.json()['id']}")
     assert stored["request"]["reference"].startswith("CoverageEligibilityRequest/")
+
+
+def test_activity_for_the_nhs_is_priced_and_reported_without_claims_on_patients(desk: Desk) -> None:
+    desk.server.clock.now = MARCH_10 + 60 * 86_400_000
+    insured = Insured(desk, "uk-nhs", "GBP")
+    answer = desk.submit(insured.claim(("FF37A", "2500.00"), ("WF01A", "120.00"), day="2026-05-02"))
+    assert total(answer, "memberliability") == 0
+    period = [{"name": "start", "valueDate": "2026-05-01"}, {"name": "end", "valueDate": "2026-05-31"}]
+    payor = {"name": "payor", "valueReference": {"reference": insured.payor}}
+    asked = desk.ask("Claim/$activity-report", {"resourceType": "Parameters", "parameter": [*period, payor]})
+    assert asked.status_code == 200, asked.text
+    rows = asked.text if asked.headers["content-type"].startswith("text/csv") else decoded(asked.json())
+    head, first, second = rows.split("\r\n")[:3]
+    assert head.startswith("provider,commissioner,claim,line,activity_date,hrg")
+    claim = answer["request"]["reference"].partition("/")[2]
+    assert first == f"{insured.provider},{insured.payor},{claim},1,2026-05-02,FF37A,1,2500.00,2210.25,GBP,uk-nhs|2026.1"
+    assert ",WF01A,1,120.00,99.99,GBP," in second
+
+
+def decoded(binary: dict[str, Any]) -> str:
+    return base64.b64decode(binary["data"]).decode()
