@@ -23,6 +23,7 @@ from fhir_server.api.pages import ASSETS, Watched, assets, pages
 from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
+from fhir_server.api.traffic import Traffic
 from fhir_server.definitions import OperationFacts
 from fhir_server.errors import FhirError
 from fhir_server.feed.numbers import Gauge
@@ -76,6 +77,10 @@ class Running:
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
 
 
+TRAFFIC = "traffic"
+"""The folder, beside the data, in which workers count requests for each other."""
+
+
 class Application(FastAPI):
     """FastAPI with the FHIR endpoint before its router, whose machinery would halve the rate of reads."""
 
@@ -123,7 +128,10 @@ class Application(FastAPI):
 
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
-        self.running, self.edge.dispatch, self.hosts = running, running.dispatch, running.hosts
+        traffic = self.watched.traffic = Traffic(
+            self.settings.data_dir / TRAFFIC if self.settings.workers > 1 else None
+        )
+        self.running, self.edge.dispatch, self.hosts = running, traffic.counted(running.dispatch), running.hosts
         self.watched.feed = running.numbers
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch

@@ -12,6 +12,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from fhir_server.api.traffic import Traffic
 from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugin_host.context import Host
@@ -86,9 +87,11 @@ class _Feed(Collector):
             yield family
 
 
-def metrics(assembly: Assembly, feed: Sequence[Gauge] = ()) -> bytes:
-    """Return the numbers of this process, and those of the feed, in Prometheus' text format."""
+def metrics(assembly: Assembly, feed: Sequence[Gauge] = (), traffic: Traffic | None = None) -> bytes:
+    """Return the numbers of requests, of plugins in this process, and of the feed, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
+    if traffic is not None:
+        registry.register(traffic)
     registry.register(_Plugins(assembly))
     registry.register(_Feed(feed))
     return generate_latest(registry)
