@@ -41,4 +41,10 @@ SEEN: Final = Collection("dicomweb.seen")
 DERIVED: Final = Collection("dicomweb.derived")
 """Instances from which other resources were made (reports, documents)."""
 
-ALL: Final = (STUDIES, SERIES, INSTANCES, CONTENTS, HEADERS, FRAMES, READY, PENDING, SEEN, DERIVED)
+SCRUBBED: Final = Collection("dicomweb.scrubbed")
+"""How far the reading of all objects came, and which are damaged."""
+
+DROPPED: Final = Collection("dicomweb.dropped")
+"""Objects of the bucket whose instances are deleted; they go at the next turn of the rules."""
+
+ALL: Final = (STUDIES, SERIES, INSTANCES, CONTENTS, HEADERS, FRAMES, READY, PENDING, SEEN, DERIVED, SCRUBBED, DROPPED)

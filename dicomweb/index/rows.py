@@ -59,7 +59,7 @@ class Held:
             RecordChange(HEADERS.name, key, {"z": packed(self.header)}),
         ]
         if self.spans is not None and len(self.spans) > 2:
-            made.append(RecordChange(FRAMES.name, key, {"z": _b64(zlib.compress(self.spans.tobytes(), 1))}))
+            made.append(RecordChange(FRAMES.name, key, {"z": packed_spans(self.spans)}))
         return made
 
 
@@ -89,6 +89,11 @@ def spans_in(record: Record) -> "array[int]":
     spans = array("Q")
     spans.frombytes(zlib.decompress(base64.b64decode(str(record.value["z"]))))
     return spans
+
+
+def packed_spans(spans: "array[int]") -> str:
+    """Return a frame table as it stands in a record."""
+    return _b64(zlib.compress(spans.tobytes(), 1))
 
 
 def _b64(data: bytes) -> str:

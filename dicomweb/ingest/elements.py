@@ -111,8 +111,8 @@ class Elements:
     def _value(self, tag: int, vr: str, start: int, end: int, scope: Scope) -> dict[str, Any]:
         if start == end:
             return {"vr": vr}
-        if vr == "UN" and self.encoding.order == "<" and (known := implied(tag)) != "SQ":
-            vr = known  # PS3.5 6.2.2: whoever knows the element knows its VR; such values are little endian
+        if vr == "UN" and self.encoding.order == "<" and (meant := implied(tag)) != "SQ":
+            vr = meant  # PS3.5 6.2.2: whoever knows the element knows its VR; such values are little endian
         vr = vr if " " not in vr else _resolved(vr, tag, scope)
         if vr in BINARY:
             if end - start > self.inline:

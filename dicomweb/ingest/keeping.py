@@ -54,7 +54,6 @@ class Keeping:
             try:
                 if records:
                     await ctx.store.keep(*blobs, records=changes)
-                    self._quota.add(ctx.tenant, sum(held.size for held, _, _ in records))
                 for held, _, _ in records:
                     group.of(held).waiting = [each for each in group.of(held).waiting if each[0] is not held]
                 return outcomes
@@ -106,6 +105,7 @@ class Keeping:
             expected = known.revision if known else 0
             sum_.waiting.append((held, expected))
             records.append((held, expected, sum_.patient))
+            self._quota.add(ctx.tenant, held.size)
             said = "; ".join(each.remarks)
             outcomes.append(_outcome(each, COERCED if said else 0, said, stored=True))
         return outcomes, records
@@ -130,7 +130,8 @@ class Keeping:
         if said is not None:
             return said
         if known is not None:
-            if known.value["digest"] == held.digest and known.value["syntax"] == held.transfer_syntax:
+            was: Mapping[str, Any] = known.value.get("was") or known.value  # type: ignore[assignment]
+            if was["digest"] == held.digest and was["syntax"] == held.transfer_syntax:
                 return 0, "it is there already"
             if self._settings.duplicates == "refuse" or not known.revision:
                 return DUPLICATE, "there is an instance of this UID with other content"

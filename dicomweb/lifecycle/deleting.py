@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dicomweb.fhir.assigning import forget_question
-from dicomweb.index.collections import CONTENTS, FRAMES, HEADERS, INSTANCES, PENDING, READY, SERIES, STUDIES
+from dicomweb.index.collections import CONTENTS, DROPPED, FRAMES, HEADERS, INSTANCES, PENDING, READY, SERIES, STUDIES
 from dicomweb.index.reading import below
 from dicomweb.ingest.keeping import pending
 from dicomweb.lifecycle.rebuilding import rebuild
@@ -70,6 +70,8 @@ async def gone(ctx: PluginContext, instances: Sequence[Record]) -> tuple[list[Re
         records += [RecordChange(of.name, each.key, None) for of in (HEADERS, FRAMES)]
         if each.value.get("blob"):
             blobs.append(BlobChange(str(each.value["blob"]), attach=False))
+        if each.value.get("tier"):
+            records.append(RecordChange(DROPPED.name, each.key, dict(each.value["tier"])))  # type: ignore[call-overload]
     for series in sorted({each.key.rsplit("/", 1)[0] for each in instances}):
         ready = await ctx.store.get(READY.name, series)
         if ready is not None:

@@ -68,6 +68,7 @@ def test_a_file_comes_back_as_it_was(web: Web, path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
 def test_all_files_come_back_as_they_were(web: Web) -> None:
     refused = {path.name: said for path in files() if (said := held(web, path))}
     told = {name: said for name, said in refused.items() if name not in _BAD}
