@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from fhir_billing.adjudication.library import SHIPPED, Plans, load_all
+from fhir_billing.adjudication.loading import BadTable
 from fhir_billing.coverage.cover import Cover
 from fhir_billing.payers.payer import Payer
 from fhir_billing.payers.registry import payers_of
 from fhir_billing.settings import BillingSettings
+from fhir_server.plugin_api import FhirError
+
+
+class NoTables(FhirError):
+    """The tables of rules have a fault: nothing is decided until it is mended."""
+
+    status, code = 503, "not-supported"
 
 
 class Desk:
@@ -40,6 +48,9 @@ class Desk:
 def desk_of(ctx: Any) -> Desk:
     """Return the desk of this process; ctx: a PluginContext or the Host."""
     if "claims" not in ctx.shared:
-        ctx.shared["claims"] = Desk(ctx.settings)
+        try:
+            ctx.shared["claims"] = Desk(ctx.settings)
+        except BadTable as error:
+            raise NoTables(f"the tables of rules cannot be used: {error}") from error
     desk: Desk = ctx.shared["claims"]
     return desk
