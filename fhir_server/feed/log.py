@@ -45,11 +45,25 @@ class LogReader:
         self._pages.clear()
 
     async def _shared(self, txid: int) -> Page:
+        """Read a page with whoever reads it too.
+
+        One that had begun already may have looked before the commit that woke its second reader: that there is nothing
+        more is believed of a read that begins now alone.
+        """
+        begun = self._reading.get(txid)
+        if begun is not None:
+            page = await asyncio.shield(begun)
+            if page.changes:
+                return page
         task = self._reading.get(txid)
-        if task is None:
+        if task is None or task is begun:
             task = self._reading[txid] = asyncio.create_task(self._read(txid))
-            task.add_done_callback(lambda _: self._reading.pop(txid, None))
+            task.add_done_callback(partial(self._done, txid))
         return await asyncio.shield(task)
+
+    def _done(self, txid: int, task: asyncio.Task[Page]) -> None:
+        if self._reading.get(txid) is task:
+            del self._reading[txid]
 
     async def _read(self, txid: int) -> Page:
         newest = await self._store.last_txid()
