@@ -12,10 +12,12 @@ from fhir_ai.operations.making import HOME, author, bundle_of, concept, labelled
 from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import (
     Beside,
+    Busy,
     Collection,
     PluginContext,
     Record,
     RecordChange,
+    RecordChanged,
     RecordField,
     Where,
     instant,
@@ -31,6 +33,7 @@ ANSWERS: Final[Mapping[str, str]] = {"accepted": "Accepted by the user", "overri
 _MOST: Final = 20
 _DAY: Final = 86_400_000
 _SWEPT: Final = 500
+_TRIES: Final = 5
 
 
 async def remember(ctx: PluginContext, service: str, patient: str, made: Sequence[Made]) -> None:
@@ -57,7 +60,7 @@ async def note(ctx: PluginContext, service: str, items: Sequence[Mapping[str, An
     for item in items:
         card = await ctx.store.get(CARDS.name, str(item["card"]))
         if card is not None and card.value["service"] == service:
-            await _note(ctx, card, item)
+            await _noted(ctx, card, item)
 
 
 async def sweep(ctx: PluginContext) -> None:
@@ -71,19 +74,30 @@ async def sweep(ctx: PluginContext) -> None:
             return
 
 
+async def _noted(ctx: PluginContext, card: Record, item: Mapping[str, Any]) -> None:
+    """Keep one answer; when somebody else answered the same card in between, it is put upon theirs."""
+    for _ in range(_TRIES):
+        try:
+            return await _note(ctx, card, item)
+        except RecordChanged:
+            continue
+    raise Busy("others answer this card at the same time; send it again")
+
+
 async def _note(ctx: PluginContext, card: Record, item: Mapping[str, Any]) -> None:
     known = await ctx.store.get(OVERRIDES.name, card.key)
+    revision = known.revision if known else 0
     value: dict[str, object] = {
         "name": card.value["name"], "version": card.value["version"], "service": card.value["service"],
         "outcome": item["outcome"], "reason": _reason(item)[0], "at": ctx.now(), "patient": card.value["patient"],
         "output": known.value["output"] if known else "", "task": "",
     }  # fmt: skip
     if not card.value["patient"] or await ctx.own.find("Patient", str(card.value["patient"])) is None:
-        await ctx.store.put(RecordChange(OVERRIDES.name, card.key, value))
+        await ctx.store.put(RecordChange(OVERRIDES.name, card.key, value, expected=revision))
         return
     output = str(value["output"]) or f"GuidanceResponse/{ctx.new_id()}"
     task = f"Task/{ctx.new_id()}"
-    record = RecordChange(OVERRIDES.name, card.key, {**value, "output": output, "task": task})
+    record = RecordChange(OVERRIDES.name, card.key, {**value, "output": output, "task": task}, expected=revision)
     made = [] if value["output"] else [(output, _guidance(card))]
     bundle = _bundle(ctx, [*made, (task, _task(ctx, card, item, output))], references(_evidence(card)))
     await ctx.own.transaction(bundle, beside=Beside(records=[record]))

@@ -20,6 +20,8 @@ from fhir_server.plugin_api import (
 )
 
 NAME: Final = "lab-anomaly"
+FOREST: Final = "lab-anomaly-with-forest"
+"""The Device of those findings that a learned model had a part in."""
 CHECKS: Final[Mapping[str, str]] = {
     "unit": "Value or unit that cannot be read",
     "implausible": "Implausible value",
@@ -53,7 +55,7 @@ def issue(ctx: PluginContext, observation: Mapping[str, Any], report: Report, id
             "severity": first.severity,
             "patient": dict(subject) if is_patient else {},
             "identifiedDateTime": instant(ctx.now()),
-            "author": author(NAME),
+            "author": author(_name(report)),
             "implicated": references([reference]),
             "evidence": [_evidence(each.check, each.because, each.references) for each in report.findings],
             "detail": f"{detail}{f' Sources: {chr(59).join(sources)}' if sources else ''}",
@@ -81,7 +83,7 @@ async def keep(
     if not identifier and old is None:
         return None
     made = [issue(ctx, observation, report, identifier)] if identifier else []
-    bundle, first = _bundle(ctx, made, old, f"Observation/{id_}")
+    bundle, first = _bundle(ctx, _name(report), made, (old, f"Observation/{id_}"))
     record = RecordChange(
         ISSUES.name, id_, {"version": version, "issue": identifier}, expected=known.revision if known else 0
     )
@@ -106,15 +108,23 @@ async def stored_issue(client: Client, identifier: str) -> dict[str, Any] | None
 
 
 def _bundle(
-    ctx: PluginContext, made: Sequence[dict[str, Any]], old: dict[str, Any] | None, observation: str
+    ctx: PluginContext, name: str, made: Sequence[dict[str, Any]], before: tuple[dict[str, Any] | None, str]
 ) -> tuple[dict[str, Any], int]:
     """Return the transaction; an earlier issue that nobody has taken on is cancelled in it."""
-    bundle, first = bundle_of(ctx, NAME, made, references([observation])) if made else _empty()
+    old, observation = before
+    bundle, first = bundle_of(ctx, name, made, references([observation])) if made else _empty()
+    if made and name == FOREST:
+        device = bundle["entry"][0]["resource"]
+        device["type"] = {"text": "clinical decision support: published rules and a learned model (isolation forest)"}
     if old is not None and old.get("status") == "preliminary":
         changed = {**old, "status": "cancelled"}
         request = {"method": "PUT", "url": f"DetectedIssue/{old['id']}", "ifMatch": f'W/"{old["meta"]["versionId"]}"'}
         bundle["entry"].append({"resource": changed, "request": request})
     return bundle, first
+
+
+def _name(report: Report) -> str:
+    return FOREST if any(each.check == "panel" for each in report.findings) else NAME
 
 
 def _empty() -> tuple[dict[str, Any], int]:

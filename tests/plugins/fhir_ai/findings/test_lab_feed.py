@@ -92,6 +92,18 @@ def test_a_result_entered_in_error_cancels_its_issue(server: TestServer, patient
     assert [(each["id"], each["status"]) for each in issues(server, patient)] == [(issue["id"], "cancelled")]
 
 
+def test_findings_of_the_forest_have_a_device_that_says_so(server: TestServer, patient: str) -> None:
+    for code, value, unit in (("14930-2", 0.5, "nmol/L"), ("14921-1", 12, "nmol/L")):
+        store(server.client, measured(patient, code, value, unit, 2))
+    result = store(server.client, measured(patient, "3016-3", 90, "m[IU]/L", 1))
+    body = {"resourceType": "Parameters", "parameter": [{"name": "persist", "valueBoolean": True}]}
+    answer = server.client.post(f"/fhir/{result}/$lab-anomaly", json=body).json()
+    (issue,) = [each["resource"] for each in answer["parameter"] if each["name"] == "issue"]
+    assert "learned model" in issue["detail"]
+    device = server.client.get(f"/fhir/{issue['author']['reference']}").json()
+    assert "learned model" in device["type"]["text"]
+
+
 def test_one_switch_turns_it_off() -> None:
     assert consumers(AiSettings(lab_feed="off")) == []
     with serving(plugins={"fhir_ai": {"lab_feed": "off"}}, plugins_disabled=but("fhir_ai")) as server:
