@@ -96,10 +96,7 @@ async def _post(remote: Remote, body: bytes) -> bytes:
 
 def _note(ctx: PluginContext, remote: Remote, patient: Mapping[str, Any], said: str, status: int) -> None:
     """Record that something went out, or did not; Busy: nothing can be recorded, so nothing goes."""
-    auditor: Any = ctx.core.auditor
-    if auditor is None:
-        return
     id_ = str(patient.get("id", ""))
     patients = (id_,) if id_ else ()
     entity = f"Patient/{id_}" if id_ else "Patient"
-    auditor.note(AuditFacts("sent", status or _OK, entity=entity, patients=patients, note=f"remote model: {said}"))
+    ctx.note(AuditFacts("sent", status or _OK, entity=entity, patients=patients, note=f"remote model: {said}"))

@@ -1,7 +1,7 @@
 """Overrides: how often clinicians overrode what a version said, by their answers to its stored outputs.
 
-An answer is a Task whose focus is a RiskAssessment of the version's Device and whose code is `accepted` or `overridden` of
-the CodeSystem of feedback; answers to CDS cards are Tasks of the same form, on outputs of published scores.
+An answer is a Task whose focus is a RiskAssessment of the version's Device and whose code is `accepted` or `overridden`
+of the CodeSystem of feedback; answers to CDS cards are Tasks of the same form, on outputs of published scores.
 """
 
 from collections import Counter

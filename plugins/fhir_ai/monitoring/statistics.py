@@ -74,7 +74,7 @@ def ks_chance(distance: float, first: int, second: int) -> float:
     if scaled < 0.2:
         return 1.0
     terms = ((-1) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, _TERMS))
-    return min(1.0, max(0.0, 2 * sum(terms)))
+    return float(min(1.0, max(0.0, 2 * sum(terms))))
 
 
 def auroc(outcome: Sequence[float], score: Sequence[float]) -> float | None:
