@@ -55,6 +55,8 @@ class Finder:
         self._points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
         for observation in record.observations:
             self._index(observation)
+        self._named = {name for key in self._points for name in _names().get(key, ())}
+        self._named |= {code for system, code in self._points if system == INPUTS}
         for points in self._points.values():
             points.sort(key=lambda point: (-point.at, point.reference))
 
@@ -123,9 +125,9 @@ class Finder:
         return self._checked(wanted, value, reference, self._record.now)
 
     def _measured(self, wanted: Input) -> Found | None:
-        points = [point for key in _keys(wanted.name) for point in self._points.get(key, ())]
-        if not points:
+        if wanted.name not in self._named:
             return None
+        points = [point for key in _keys(wanted.name) for point in self._points.get(key, ())]
         newest = max(points, key=lambda point: point.at)
         hours = hours_before(self._record.now, newest.at)
         if hours < _AHEAD:
@@ -177,6 +179,8 @@ class Finder:
     def _hidden(self, wanted: Input) -> str:
         """Return the type that would tell of an input, if the caller may see none of it: that is no answer of no."""
         hidden = self._record.hidden
+        if not hidden:
+            return ""
         if wanted.name in DIAGNOSES:
             return "Conditions" if "Condition" in hidden else ""
         if wanted.name in MEDICINES:
@@ -202,6 +206,16 @@ def _keys(name: str) -> tuple[tuple[str, str], ...]:
     """Return the codes that an input is recorded under."""
     place = PLACES.get(name)
     return ((INPUTS, name), *((LOINC, code) for code in (place.codes if place else ())))
+
+
+@cache
+def _names() -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return the inputs that are recorded under each code."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for name in PLACES:
+        for key in _keys(name):
+            found[key] = (*found.get(key, ()), name)
+    return found
 
 
 def _value(wanted: Input, point: _Point) -> Value:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fhir_ai.settings import AiSettings
 
 from fhir_server.serving.demo import demo_bundles
 from fhir_server.testing.server import serving
@@ -76,3 +77,12 @@ def test_figures_are_those_of_the_pages() -> None:
     for figure in ("0.767 (0.746 to 0.786)", "0.819", "0.977 (0.964 to 0.988)", "0.876", "0.615 to 0.702"):
         assert figure in PAGE and figure in models
     assert "| mean of the ten | | | | 0.900 |" in (DOCS / "extract.md").read_text(encoding="utf-8")
+
+
+def test_settings_stand_in_the_tables() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "operations.md", DOCS / "extract.md"))
+    listed = set(re.findall(r"^\| `([a-z_]+)` \| `[^`]+` \| [A-Z]", pages, re.MULTILINE))
+    assert listed >= {"group_at_once", "cached_patients", "maternal_feed", "text_characters"}
+    for name in listed:
+        field = AiSettings.model_fields[name]
+        assert f"| `{name}` | `{field.default}` | {field.description} |" in pages
