@@ -1,0 +1,65 @@
+"""What deploy/ alarms on and draws exists, and each alarm has its page."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fhir_server.api.observed import metrics
+from fhir_server.api.traffic import Traffic
+from fhir_server.feed.numbers import Gauge
+from fhir_server.model.exchange import FhirRequest
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugins import load_plugins
+from fhir_server.settings import Settings
+from scripts.generate_dashboard import TARGET, dashboard
+
+ROOT = Path(__file__).parents[3]
+NAME = re.compile(r"fhir_server_[a-z_]+")
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the alerts."""
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def told() -> set[str]:
+    """Return the names that /metrics tells."""
+    traffic = Traffic(None)
+    traffic.add(FhirRequest("GET", "read", "http://x", type="Patient", id="a"), 200, 0.01)
+    feed = (ROOT / "fhir_server/feed/numbers.py").read_text()
+    gauges = [Gauge(name, "") for name in set(NAME.findall(feed))]
+    text = metrics(Assembly(load_plugins(Settings(demo=False))), gauges, traffic).decode()
+    return set(re.findall(r"^(fhir_server_[a-z_]+?)(?=[{ ])", text, re.MULTILINE)) | {each.name for each in gauges}
+
+
+def test_alerts_and_panels_name_what_metrics_tells() -> None:
+    asked = [rule["expr"] for rule in rules()]
+    asked += [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+    assert {name for text in asked for name in NAME.findall(text)} <= told()
+
+
+def test_each_alert_has_a_page_that_says_what_to_do() -> None:
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbooks.md").read_text(), re.MULTILINE)
+    assert [rule["alert"] for rule in rules()] == headings
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+
+
+def test_the_dashboard_is_the_one_that_the_script_makes() -> None:
+    assert json.loads(TARGET.read_text()) == dashboard()
+
+
+def test_compose_has_no_password_and_gives_the_server_little() -> None:
+    composed = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+    server = composed["services"]["server"]
+    assert (server["read_only"], server["cap_drop"]) == (True, ["ALL"])
+    assert composed["networks"]["record"] == {"internal": True}
+    assert all(
+        port.startswith("127.0.0.1:") for each in composed["services"].values() for port in each.get("ports", ())
+    )
+    known = {f"FHIR_SERVER_{name.upper()}" for name in Settings.model_fields}
+    assert {name for name in server["environment"] if name.startswith("FHIR_SERVER_")} <= known
