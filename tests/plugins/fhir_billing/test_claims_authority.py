@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,19 @@ from tests.conformance.smart.conftest import SERVICE, Ehr, record, started
 from tests.plugins.fhir_billing.insurance import cover
 from tests.plugins.only import but
 
+TODAY = datetime.now(UTC).date().isoformat()
 WHOLE = replace(SERVICE, scopes="system/*.cruds")
 
 
 def claim(patient: str, coverage: str, code: str = "99213", **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "Claim", "status": "active", "use": "claim", "type": {"coding": [{"code": "professional"}]},
-        "patient": {"reference": f"Patient/{patient}"}, "created": "2026-11-02",
+        "patient": {"reference": f"Patient/{patient}"}, "created": TODAY,
         "provider": {"reference": "Organization/clinic"},
         "priority": {"coding": [{"code": "normal"}]},
         "insurance": [{"sequence": 1, "focal": True, "coverage": {"reference": f"Coverage/{coverage}"}}],
         "item": [{
-            "sequence": 1, "productOrService": {"coding": [{"code": code}]}, "servicedDate": "2026-11-01",
+            "sequence": 1, "productOrService": {"coding": [{"code": code}]}, "servicedDate": TODAY,
             "net": {"value": 130, "currency": "USD"},
         }],
         **more,
