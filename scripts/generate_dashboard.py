@@ -12,7 +12,7 @@ _EACH = "{{tenant}} {{consumer}}"
 _QUANTILE = "histogram_quantile({}, sum by (le, interaction) (rate(fhir_server_request_seconds_bucket[5m])))"
 
 PANELS = (
-    ("Requests by interaction", "reqps", "sum by (interaction) (rate(fhir_server_requests_total[5m]))", "{{interaction}}"),
+    ("Interactions", "reqps", "sum by (interaction) (rate(fhir_server_requests_total[5m]))", "{{interaction}}"),
     ("Answers by status", "reqps", "sum by (status) (rate(fhir_server_requests_total[5m]))", "{{status}}"),
     ("Median time", "s", _QUANTILE.format(0.5), "{{interaction}}"),
     ("99 of 100 are faster", "s", _QUANTILE.format(0.99), "{{interaction}}"),
