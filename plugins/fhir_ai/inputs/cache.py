@@ -4,7 +4,9 @@ A server process keeps of each tenant which resources its log has touched since:
 the inputs, makes what is kept useless. Callers whose view is restricted or masked are always read for anew.
 """
 
+import itertools
 import re
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ TYPES: Final = frozenset(("Observation", "Condition", "MedicationRequest", "Medi
 _BEHIND: Final = 500
 """More changes than this since the last look: everything is forgotten instead of looking through them."""
 _TOUCHED: Final = 5_000
+_EPOCHS: Final = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,15 @@ class _Kept:
 class Log:
     """What the log of a tenant has touched lately: patients and resources, each with the commit."""
 
-    def __init__(self, txid: int) -> None:
+    def __init__(self, store: Any, txid: int) -> None:
+        self._store = weakref.ref(store)
         self.txid = self._floor = txid
-        self.epoch = 0
+        self.epoch = next(_EPOCHS)
         self._touched: OrderedDict[str, int] = OrderedDict()
+
+    def is_of(self, store: Any) -> bool:
+        """Tell whether it is of this store: a tenant that was erased and made anew has another one."""
+        return self._store() is store
 
     async def follow(self, store: Any) -> None:
         """Look at what was committed since."""
@@ -51,7 +59,7 @@ class Log:
     def _forget(self, txid: int) -> None:
         """Begin anew: there was too much to look through, or the record was put back to an earlier state."""
         self.txid = self._floor = txid
-        self.epoch += 1
+        self.epoch = next(_EPOCHS)
         self._touched.clear()
 
     def _note(self, changes: Sequence[Version]) -> None:
@@ -105,10 +113,10 @@ class Cache:
         return kept.found.record(patient, now, wanted.since(now))
 
     async def _log(self, ctx: PluginContext) -> Log:
-        log = self._logs.get(ctx.tenant)
-        if log is None:
-            log = self._logs[ctx.tenant] = Log(await ctx.core.store.last_txid())
-        await log.follow(ctx.core.store)
+        store, log = ctx.core.store, self._logs.get(ctx.tenant)
+        if log is None or not log.is_of(store):
+            log = self._logs[ctx.tenant] = Log(store, await store.last_txid())
+        await log.follow(store)
         return log
 
     def _keep(self, key: tuple[Any, ...], kept: _Kept) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fhir_ai.inputs.cache import Log
 from fhir_ai.inputs.newest import Newest
 
 from fhir_server.model.json import encode
@@ -107,3 +108,18 @@ def test_beyond_the_limit_the_older_ones_are_left_out_and_that_is_said(fhir_serv
     odd = {**measured(patient, "8867-4", 60, "/min", 0.5), "status": "cancelled"}
     store_all(client, [odd] * 230)
     assert any("left out" in each for each in call(client, f"{patient}/$triage")["note"])
+
+
+async def test_what_was_kept_of_another_store_is_not_shown() -> None:
+    class Store:
+        def __init__(self, txid: int) -> None:
+            self.txid = txid
+
+        async def last_txid(self) -> int:
+            return self.txid
+
+    first, second = Store(5), Store(9)
+    log = Log(first, 5)
+    assert log.is_of(first)
+    assert not log.is_of(second)
+    assert Log(second, 9).epoch != log.epoch
