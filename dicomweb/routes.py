@@ -19,7 +19,6 @@ from fhir_server.plugin_api import (
     BadRequest,
     MethodNotAllowed,
     PluginContext,
-    Route,
     RouteRequest,
     RouteResponse,
     UnknownPath,
@@ -107,12 +106,3 @@ async def by_uri(ctx: PluginContext, request: RouteRequest) -> RouteResponse:
 async def options(ctx: PluginContext, request: RouteRequest) -> RouteResponse:
     """Say what can be done, to anybody."""
     return capabilities(Asked(ctx, request))
-
-
-ROUTES: Final = (
-    Route("/dicomweb", answer, ("GET",), sums_up=True),
-    Route("/dicomweb", options, ("OPTIONS",), public=True),
-    Route("/dicomweb/{rest:path}", options, ("OPTIONS",), public=True),
-    Route("/dicomweb/{rest:path}", answer, ("GET", "POST", "DELETE"), sums_up=True),
-    Route("/wado", by_uri, sums_up=True),
-)

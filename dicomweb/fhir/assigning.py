@@ -12,7 +12,6 @@ from fhir_server.plugin_api import (
     BlobChange,
     Call,
     Conflict,
-    Consumer,
     FeedChange,
     FhirError,
     NotFound,
@@ -106,6 +105,3 @@ async def _hand_over(ctx: PluginContext, study: str, patient: str) -> None:
             batch.clear()
     if batch:
         await ctx.store.keep(*batch)
-
-
-CONSUMER = Consumer("dicomweb.follow", follow, types=("ImagingStudy",))

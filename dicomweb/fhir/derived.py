@@ -14,7 +14,7 @@ from dicomweb.index.reading import below
 from dicomweb.index.rows import unpacked
 from dicomweb.ingest.facts import first
 from dicomweb.model.values import DicomJson
-from fhir_server.plugin_api import Consumer, FeedChange, PluginContext, RecordChange, Where, decode
+from fhir_server.plugin_api import FeedChange, PluginContext, RecordChange, Where, decode
 
 _REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
 _NO_REPORTS: Final = frozenset((f"{_REPORTS}40", f"{_REPORTS}59", f"{_REPORTS}67", f"{_REPORTS}68", f"{_REPORTS}75"))
@@ -161,6 +161,3 @@ def _value(item: DicomJson) -> str:
         name = first(item, "0040A123", {})
         return str(name.get("Alphabetic", "")).replace("^", " ").strip() if isinstance(name, dict) else ""
     return {"DATE": str(first(item, "0040A121")), "UIDREF": str(first(item, "0040A124"))}.get(kind, "")
-
-
-CONSUMER = Consumer("dicomweb.derive", derive, types=("ImagingStudy",))

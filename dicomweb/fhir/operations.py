@@ -1,49 +1,10 @@
-"""Operations on studies: `$assign-patient`, `$legal-hold`, `$rebuild`."""
-
-from typing import Any, Final
+"""Operations on studies: `$legal-hold`, `$rebuild`; `$assign-patient` is in assigning.py."""
 
 from dicomweb.doors import settings_of
-from dicomweb.fhir.assigning import assign_patient, study_of
+from dicomweb.fhir.assigning import study_of
 from dicomweb.index.collections import STUDIES
 from dicomweb.lifecycle.rebuilding import rebuild
-from fhir_server.plugin_api import (
-    Call,
-    Forbidden,
-    Operation,
-    Outputs,
-    PluginContext,
-    RecordChange,
-    facts_of,
-)
-
-
-def _definition(code: str, name: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "resourceType": "OperationDefinition",
-        "url": f"urn:fhir-server:dicomweb:{code}",
-        "name": name,
-        "status": "active",
-        "kind": "operation",
-        "code": code,
-        "resource": ["ImagingStudy"],
-        "system": False,
-        "type": False,
-        "instance": True,
-        "affectsState": True,
-        "parameter": parameters,
-    }
-
-
-def _in(name: str, type_: str, least: int = 0) -> dict[str, Any]:
-    return {"name": name, "use": "in", "min": least, "max": "1", "type": type_}
-
-
-_STUDY: Final = {"name": "return", "use": "out", "min": 1, "max": "1", "type": "ImagingStudy"}
-ASSIGN: Final = _definition(
-    "assign-patient", "AssignPatient", [_in("patient", "Reference", 1), _in("move", "boolean"), _STUDY]
-)
-HOLD: Final = _definition("legal-hold", "LegalHold", [_in("on", "boolean", 1), _in("reason", "string"), _STUDY])
-REBUILD: Final = _definition("rebuild", "Rebuild", [_STUDY])
+from fhir_server.plugin_api import Call, Forbidden, Outputs, PluginContext, RecordChange
 
 
 async def legal_hold(ctx: PluginContext, call: Call) -> Outputs:
@@ -69,10 +30,3 @@ async def rebuilt(ctx: PluginContext, call: Call) -> Outputs:
 def _need_update(ctx: PluginContext) -> None:
     if not ctx.core.restriction.may("update", "ImagingStudy"):
         raise Forbidden("your access allows no change of ImagingStudy", expression="http.authorization")
-
-
-OPERATIONS: Final = (
-    Operation(facts_of(ASSIGN), assign_patient, "Say whose a study is."),
-    Operation(facts_of(HOLD), legal_hold, "Keep a study from being deleted."),
-    Operation(facts_of(REBUILD), rebuilt, "Write what is derived from a study anew."),
-)

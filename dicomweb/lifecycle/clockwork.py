@@ -7,8 +7,8 @@ from typing import Final, cast
 from dicomweb.authority.studies import StudyAuthority
 from dicomweb.doors import authority, settings_of
 from dicomweb.index.collections import PENDING
-from dicomweb.lifecycle.rebuilding import rebuild
-from fhir_server.plugin_api import FhirError, Host, PluginContext, Scheduled, StoreError, Where
+from dicomweb.lazily import later
+from fhir_server.plugin_api import FhirError, Host, PluginContext, StoreError, Where
 
 _log = logging.getLogger("dicomweb")
 _PAGE: Final = 100
@@ -18,7 +18,11 @@ async def finish(ctx: PluginContext) -> None:
     """Write the ImagingStudies of studies that have been quiet, whoever began them."""
     settings = settings_of(ctx)
     limit = ctx.now() - settings.quiet * 1000
-    for record in await ctx.store.find(PENDING.name, [Where("at", "<=", limit)], order="at", limit=_PAGE):
+    found = await ctx.store.find(PENDING.name, [Where("at", "<=", limit)], order="at", limit=_PAGE)
+    if not found:
+        return
+    rebuild = later("dicomweb.lifecycle.rebuilding:rebuild")
+    for record in found:
         try:
             await rebuild(ctx, record.key, settings)
         except (FhirError, StoreError) as error:
@@ -62,9 +66,3 @@ async def stopped(host: Host) -> None:
     if task is not None:
         task.cancel()
     await cast("StudyAuthority", authority(host)).sums.close()
-
-
-SCHEDULED: Final = (
-    Scheduled("dicomweb.finish", finish, every=60, each_tenant=True),
-    Scheduled("dicomweb.sums", sum_up, every=600, each_tenant=True),
-)

@@ -28,7 +28,6 @@ from fhir_server.plugin_api import (
     Record,
     RecordChange,
     RecordChanged,
-    Scheduled,
     StoreError,
     Where,
 )
@@ -137,6 +136,3 @@ async def _move(ctx: PluginContext, study: Record) -> None:
         async for record in each_below(ctx, INSTANCES, f"{study.key}/"):
             if record.value.get("blob"):
                 await moved(ctx, record)
-
-
-SCHEDULED: Final = Scheduled("dicomweb.old", grow_old, every=3_600, each_tenant=True, timeout=1_200)
