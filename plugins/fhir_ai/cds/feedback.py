@@ -24,9 +24,11 @@ from fhir_server.plugin_api import (
 )
 
 NAME: Final = "cds"
-CARDS: Final = Collection("fhir_ai.card", (RecordField("at", "integer"),))
+CARDS: Final = Collection("fhir_ai.card", (RecordField("at", "integer"),), patient="patient")
 """Cards that were shown, by their uuid, until `cds_card_days` are over."""
-OVERRIDES: Final = Collection("fhir_ai.override", (RecordField("name"), RecordField("at", "integer")))
+OVERRIDES: Final = Collection(
+    "fhir_ai.override", (RecordField("name"), RecordField("at", "integer")), patient="patient"
+)
 """What users did with cards, by the uuid of the card."""
 FEEDBACK: Final = f"{HOME}/CodeSystem/cds-feedback"
 ANSWERS: Final[Mapping[str, str]] = {"accepted": "Accepted by the user", "overridden": "Overridden by the user"}

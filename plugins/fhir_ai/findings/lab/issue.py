@@ -34,7 +34,7 @@ CHECKS: Final[Mapping[str, str]] = {
 }
 ANOMALY: Final = f"{HOME}/CodeSystem/lab-anomaly"
 SYSTEM: Final = f"{HOME}/lab-anomaly"
-ISSUES: Final = Collection("fhir_ai.lab_issue")
+ISSUES: Final = Collection("fhir_ai.lab_issue", patient="patient")
 """For each Observation, of which version there is a DetectedIssue (or none), and its identifier."""
 
 
@@ -84,9 +84,9 @@ async def keep(
         return None
     made = [issue(ctx, observation, report, identifier)] if identifier else []
     bundle, first = _bundle(ctx, _name(report), made, (old, f"Observation/{id_}"))
-    record = RecordChange(
-        ISSUES.name, id_, {"version": version, "issue": identifier}, expected=known.revision if known else 0
-    )
+    subject = str(observation.get("subject", {}).get("reference") or (known.value.get("patient", "") if known else ""))
+    value = {"version": version, "issue": identifier, "patient": subject}
+    record = RecordChange(ISSUES.name, id_, value, expected=known.revision if known else 0)
     try:
         if not bundle["entry"]:
             await ctx.store.put(record)

@@ -15,6 +15,7 @@ from fhir_ai.cds.table import Cards, cards
 from pydantic import ValidationError
 
 from fhir_server.plugin_api import PluginContext
+from fhir_server.privacy.belongings import belongings
 from fhir_server.testing.server import TestServer, serving
 from tests.plugins.fhir_ai.patients import NOW, ago, condition, measured, person, store, store_all, vitals
 from tests.plugins.only import but
@@ -315,6 +316,20 @@ def test_an_override_is_kept_with_its_reason_and_linked_to_the_output(server: Te
     for each in (guidance, task):
         faults = server.client.post(f"/fhir/{each['resourceType']}/$validate", json=each).json()["issue"]
         assert [issue for issue in faults if issue["severity"] in ("error", "fatal")] == []
+
+
+def test_cards_and_answers_are_erased_with_their_patient(server: TestServer) -> None:
+    patient = store(server.client, person(60))
+    store(server.client, measured(patient, "98979-8", 25, "mL/min/{1.73_m2}", 48))
+    (card,) = sign(server, patient, medicine(patient, ATC, "M01AE01"))
+    send(server, "order-sign", card, outcome="overridden")
+
+    async def found() -> set[tuple[str, str]]:
+        ctx: PluginContext = await context_of(server)()
+        return set((await belongings(ctx.core, patient.split("/")[1])).records)
+
+    held = server._portal.call(found)
+    assert {("fhir_ai.card", card["uuid"]), ("fhir_ai.override", card["uuid"])} <= held
 
 
 def test_a_second_answer_replaces_the_first_and_keeps_the_output(server: TestServer) -> None:
