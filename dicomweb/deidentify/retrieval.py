@@ -1,20 +1,24 @@
 """Retrieval: objects without identity on their way out, by a parameter of the request."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from dicomweb.deidentify.keyed import Key
 from dicomweb.deidentify.options import Options, options_of
 from dicomweb.doors import codec, settings_of
 from dicomweb.model.archive import Opened
 from dicomweb.model.codec import CodecFailure
-from dicomweb.pixels.codec import PixelCodec
 from dicomweb.pixels.faults import PixelFailure
 from dicomweb.pixels.syntaxes import BIG_ENDIAN, EXPLICIT
 from fhir_server.plugin_api import Collection, PluginContext, RecordChange, RecordChanged
+
+if TYPE_CHECKING:
+    from dicomweb.pixels.codec import PixelCodec
 
 SECRETS = Collection("dicomweb.secrets")
 """The key of pseudonyms of a tenant."""
@@ -63,6 +67,7 @@ async def deidentified(ctx: PluginContext, opened: Opened, wish: Wish) -> AsyncI
 async def anonymous(ctx: PluginContext, opened: Opened, wish: Wish) -> Anonymous:
     """Return an object without identity. Raises CodecFailure."""
     settings = settings_of(ctx)
+    await asyncio.to_thread(import_module, "dicomweb.pixels.codec")  # a third of a second, once
     if opened.instance.size > settings.deidentify_object:
         raise CodecFailure(f"objects of more than {settings.deidentify_object} bytes are not de-identified")
     key = (await key_of(ctx)).derived(wish.project)

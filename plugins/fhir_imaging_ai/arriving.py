@@ -5,16 +5,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fhir_imaging_ai.kept import DONE
 from fhir_imaging_ai.looking.picture import NotForModel, Seen, seen
 from fhir_imaging_ai.looking.triage import Runner, Said
 from fhir_imaging_ai.models.loading import found
 from fhir_imaging_ai.outputs import objects
 from fhir_imaging_ai.outputs.record import RUNS, Looked, Study, bundle, run_of
 from fhir_imaging_ai.settings import ImagingAiSettings
-from fhir_server.plugin_api import Beside, Collection, FeedChange, Host, NotFound, PluginContext, RecordChange, instant
+from fhir_server.plugin_api import Beside, FeedChange, Host, NotFound, PluginContext, RecordChange, instant
 
-DONE: Final = Collection("fhir_imaging_ai.done")
-"""By image and version of a model: what became of it, so that it is looked at once."""
 _UID_SYSTEM: Final = "urn:dicom:uid"
 _EXPLICIT: Final = "1.2.840.10008.1.2.1"
 

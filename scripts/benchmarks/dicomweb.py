@@ -17,6 +17,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import FileMetaDataset
 
+from scripts.benchmarks import dicomweb_pixels
 from scripts.benchmarks.servers import free_port, ours
 
 _SLICES, _PER_REQUEST, _STUDIES = 200, 20, 1_000
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         _stored(servers, slices)
         _searched(servers)
         _retrieved(servers)
+        dicomweb_pixels.rows(servers, f"/studies/{_ROOT}.1/series/{_ROOT}.1.1/instances/{_ROOT}.1.1.100", _print)
 
 
 class Client:
