@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fhir_ai.inputs.diagnoses import Diagnosed, diagnosed, treated
 from fhir_ai.inputs.newest import holders, usable, when
 from fhir_ai.inputs.record import Record
-from fhir_ai.inputs.tables import ABOVE, ANSWERS, DIAGNOSES, INPUTS, LOINC, MEDICINES, PLACES, SNOMED
+from fhir_ai.inputs.tables import ABOVE, ANSWERS, DIAGNOSES, INPUTS, LOINC, MEDICINES, PLACES, SNOMED, add_place
 from fhir_ai.inputs.times import age_at, hours_before
 from fhir_ai.inputs.units import UnitFault, in_unit
 from fhir_ai.scores.score import Input, Value
@@ -199,6 +199,13 @@ class Finder:
             for coding in holder.get("code", {}).get("coding", ()):
                 key = (coding.get("system", ""), coding.get("code", ""))
                 self._points[key].append(_Point(reference, at, key[1], holder))
+
+
+def learn(name: str, codes: tuple[str, ...]) -> None:
+    """Let an input of a registered model be found under its LOINC codes in this process."""
+    if add_place(name, codes):
+        _keys.cache_clear()
+        _names.cache_clear()
 
 
 @cache

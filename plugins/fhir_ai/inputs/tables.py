@@ -37,68 +37,78 @@ _PHQ9: Final = "44250-9 44255-8 44259-0 44254-1 44251-7 44258-2 44252-5 44253-3 
 _GAD7: Final = "69725-0 68509-9 69733-4 69734-2 69735-9 69689-8 69736-7"
 _HOW_OFTEN: Final[Mapping[str, float]] = {"LA6568-5": 0, "LA6569-3": 1, "LA6570-1": 2, "LA6571-9": 3}
 
-PLACES: Final[Mapping[str, Place]] = MappingProxyType(
-    {
-        "respiratory_rate": _at("9279-1"),
-        "spo2": _at("59408-5 2708-6"),
-        # 3150-0 is the code of the inspired fraction; 3150-6, which some send, has a wrong check digit
-        "on_oxygen": _at("3151-8 3150-0 3150-6"),
-        "systolic": _at("8480-6"),
-        "diastolic": _at("8462-4"),
-        "mean_arterial_pressure": _at("8478-0"),
-        "heart_rate": _at("8867-4"),
-        "temperature": _at("8310-5 8331-1"),
-        "consciousness": _at("80288-4 67775-7"),
-        "gcs": _at("9269-2"),
-        "bmi": _at("39156-5"),
-        "waist": _at("8280-0"),
-        "urine_24h": _at("9192-6"),
-        "wbc": _at("6690-2"),
-        "platelets": _at("777-3"),
-        "paco2": _at("2019-8"),
-        "pao2_fio2": _at("50984-4"),
-        "bilirubin": _at("1975-2 14631-6", 584.66),
-        "creatinine": _at("2160-0 14682-9", 113.12),
-        # blood urea nitrogen is the nitrogen alone: 28.014 g of it in a mole of urea
-        "urea": Place(("3094-0", "22664-7", "3091-6"), 60.06, {"3094-0": 28.014}),
-        "sodium": _at("2951-2"),
-        "albumin": _at("1751-7"),
-        "inr": _at("6301-6 34714-6"),
-        "ast": _at("1920-8"),
-        "alt": _at("1742-6"),
-        "egfr": _at("98979-8 62238-1 33914-3"),
-        "uacr": _at("9318-7 14959-1 32294-1", 113.12),
-        "calcium": _at("17861-6 2000-8", 40.078),
-        "phosphate": _at("2777-1 14879-1", 30.974),
-        "arterial_ph": _at("2744-1"),
-        "bicarbonate": _at("1963-8 2028-9"),
-        "total_cholesterol": _at("2093-3 14647-2", 386.65),
-        "hdl_cholesterol": _at("2085-9 14646-4", 386.65),
-        "hba1c": _at("4548-4 59261-8"),
-        "fasting_glucose": _at("1558-6 14771-0", 180.156),
-        "random_glucose": _at("2345-7 2339-0 14749-6 15074-8", 180.156),
-        "glucose_2h": _at("1518-0", 180.156),
-        "haemoglobin": _at("718-7 20509-6"),
-        "mcv": _at("787-2 30428-7"),
-        "ferritin": _at("2276-4 20567-4"),
-        "tsh": _at("3016-3 11580-8"),
-        "crp": _at("1988-5 30522-7"),
-        "esr": _at("4537-7 30341-2"),
-        "bnp": _at("30934-4 42637-9"),
-        "d_dimer": _at("48065-7"),
-        "beta_hydroxybutyrate": _at("53060-9 6873-4", 104.1),
-        "potassium": _at("2823-3 6298-4"),
-        "current_smoker": _at("72166-2"),
-        "pregnant": _at("82810-3"),
-        "total_t4": _at("14921-1 3026-2", 776.87),
-        "total_t3": _at("14930-2 3053-6", 650.97),
-        "free_t4_index": _at("32215-6"),
-        "gestational_age": _at("11884-4 18185-9"),
-        "fetal_heart_rate": _at("55283-6"),
-        **{f"phq9_{n}": _at(code) for n, code in enumerate(_PHQ9.split(), 1)},
-        **{f"gad7_{n}": _at(code) for n, code in enumerate(_GAD7.split(), 1)},
-    }
-)
+_PLACES: Final[dict[str, Place]] = {
+    "respiratory_rate": _at("9279-1"),
+    "spo2": _at("59408-5 2708-6"),
+    # 3150-0 is the code of the inspired fraction; 3150-6, which some send, has a wrong check digit
+    "on_oxygen": _at("3151-8 3150-0 3150-6"),
+    "systolic": _at("8480-6"),
+    "diastolic": _at("8462-4"),
+    "mean_arterial_pressure": _at("8478-0"),
+    "heart_rate": _at("8867-4"),
+    "temperature": _at("8310-5 8331-1"),
+    "consciousness": _at("80288-4 67775-7"),
+    "gcs": _at("9269-2"),
+    "bmi": _at("39156-5"),
+    "waist": _at("8280-0"),
+    "urine_24h": _at("9192-6"),
+    "wbc": _at("6690-2"),
+    "platelets": _at("777-3"),
+    "paco2": _at("2019-8"),
+    "pao2_fio2": _at("50984-4"),
+    "bilirubin": _at("1975-2 14631-6", 584.66),
+    "creatinine": _at("2160-0 14682-9", 113.12),
+    # blood urea nitrogen is the nitrogen alone: 28.014 g of it in a mole of urea
+    "urea": Place(("3094-0", "22664-7", "3091-6"), 60.06, {"3094-0": 28.014}),
+    "sodium": _at("2951-2"),
+    "albumin": _at("1751-7"),
+    "inr": _at("6301-6 34714-6"),
+    "ast": _at("1920-8"),
+    "alt": _at("1742-6"),
+    "egfr": _at("98979-8 62238-1 33914-3"),
+    "uacr": _at("9318-7 14959-1 32294-1", 113.12),
+    "calcium": _at("17861-6 2000-8", 40.078),
+    "phosphate": _at("2777-1 14879-1", 30.974),
+    "arterial_ph": _at("2744-1"),
+    "bicarbonate": _at("1963-8 2028-9"),
+    "total_cholesterol": _at("2093-3 14647-2", 386.65),
+    "hdl_cholesterol": _at("2085-9 14646-4", 386.65),
+    "hba1c": _at("4548-4 59261-8"),
+    "fasting_glucose": _at("1558-6 14771-0", 180.156),
+    "random_glucose": _at("2345-7 2339-0 14749-6 15074-8", 180.156),
+    "glucose_2h": _at("1518-0", 180.156),
+    "haemoglobin": _at("718-7 20509-6"),
+    "mcv": _at("787-2 30428-7"),
+    "ferritin": _at("2276-4 20567-4"),
+    "tsh": _at("3016-3 11580-8"),
+    "crp": _at("1988-5 30522-7"),
+    "esr": _at("4537-7 30341-2"),
+    "bnp": _at("30934-4 42637-9"),
+    "d_dimer": _at("48065-7"),
+    "beta_hydroxybutyrate": _at("53060-9 6873-4", 104.1),
+    "potassium": _at("2823-3 6298-4"),
+    "current_smoker": _at("72166-2"),
+    "pregnant": _at("82810-3"),
+    "total_t4": _at("14921-1 3026-2", 776.87),
+    "total_t3": _at("14930-2 3053-6", 650.97),
+    "free_t4_index": _at("32215-6"),
+    "gestational_age": _at("11884-4 18185-9"),
+    "fetal_heart_rate": _at("55283-6"),
+    **{f"phq9_{n}": _at(code) for n, code in enumerate(_PHQ9.split(), 1)},
+    **{f"gad7_{n}": _at(code) for n, code in enumerate(_GAD7.split(), 1)},
+}
+PLACES: Final[Mapping[str, Place]] = MappingProxyType(_PLACES)
+"""Where each input is recorded; registered models add theirs."""
+
+
+def add_place(name: str, codes: tuple[str, ...]) -> bool:
+    """Let an input that no score has be found under LOINC codes; tell whether that is new."""
+    known = _PLACES.get(name, Place(()))
+    if set(codes) <= set(known.codes) or known.mass or known.masses:
+        return False
+    _PLACES[name] = Place(tuple(dict.fromkeys((*known.codes, *codes))))
+    return True
+
 
 PANELS: Final = ("85354-9", "55284-4", "85353-1")
 """Codes of Observations whose components hold inputs."""

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_ai.inputs.finder import learn
 from fhir_ai.models import MODELS, Model, ModelUnavailable, Package
 from fhir_ai.models.manifest import parse_manifest
 from fhir_ai.models.shipped import RELEASE_KEY
 from fhir_ai.models.signing import Signature
 from fhir_ai.registry.records import Kept, key_of
+from fhir_ai.scores.vocabulary import VOCABULARY
 from fhir_server.plugin_api import Alert, PluginContext, raise_alert
 
 
@@ -65,6 +67,9 @@ def entry_of(ctx: PluginContext, found: Kept) -> Entry:
         package = package_of(ctx, (found.manifest, found.card), signature, held_bytes)
         known = Entry(Model(package), found.retired, found.registered, found.by, found.blob, held_bytes)
         entries[key] = known
+        for each in package.manifest.features:
+            if each.codes and each.name not in VOCABULARY:
+                learn(each.name, each.codes)
     return known
 
 

@@ -13,7 +13,7 @@ from fhir_ai.registry.serving import in_canary
 
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import call, measured, outputs, person, store
-from tests.plugins.fhir_ai.registry.models import HERE, NAME, PUBLIC, parts
+from tests.plugins.fhir_ai.registry.models import HERE, NAME, PUBLIC, manifest, parts
 
 pytest.importorskip("onnxruntime", reason="models need fhir-server[ai]")
 TWO = (HERE / "two.onnx").read_bytes()
@@ -302,3 +302,19 @@ def test_a_version_that_was_retired_by_another_process_does_not_serve(server: An
 
     server._portal.call(retire)
     assert post(server, "model-promote", name=NAME, version="6.0.0").status_code == 400
+
+
+def test_an_input_that_no_score_has_is_found_under_the_codes_of_the_manifest(server: Any) -> None:
+    features = [
+        {**each, "name": "procalcitonin", "unit": "ng/mL", "high": 9000, "codes": ["33959-8"]}
+        if each["name"] == "creatinine"
+        else each
+        for each in manifest(b"")["features"]
+    ]
+    done(server, "model-register", *parts(name="sepsis", features=features))
+    done(server, "model-promote", name="sepsis", version="1.0.0")
+    someone = store(server.client, person(60, "male"))
+    store(server.client, measured(someone, "33959-8", 2, "ug/L"))
+    (risk,) = ask(server, someone, "sepsis")["risk"]
+    assert any(each["text"].startswith("procalcitonin = 2") for each in risk["note"])
+    assert len(risk["basis"]) == 2
