@@ -43,6 +43,8 @@ _REFERRED: Final = (
     "ClaimResponse",
 )
 _AT_ONCE: Final = 16
+_CALLS: Final = 5
+"""Most calls of one step: a token, a question, a claim, and two that are repeated with a new token."""
 
 
 async def work(ctx: PluginContext, desk: Desk) -> int:
@@ -77,15 +79,23 @@ async def step(ctx: PluginContext, desk: Desk, claim: str) -> None:
 
 
 async def _take(ctx: PluginContext, record: ClaimRecord) -> ClaimRecord | None:
-    """Write that the payer is asked now; None where somebody else does."""
+    """Write that the payer is asked now; None where somebody else does.
+
+    Nobody else takes it up for as long as all calls of one step may last, so that a payer is not asked twice at once.
+    """
     state = "sending" if record.state == "queued" else record.state
     attempts = int(record.value.get("attempts", 0)) + 1
-    value = {**record.value, "state": state, "attempts": attempts, "due": ctx.now() + _pause(ctx, attempts)}
+    lease = int(1000 * _CALLS * ctx.settings.payer_timeout)
+    value = {**record.value, "state": state, "attempts": attempts, "due": ctx.now() + lease}
     try:
         await ctx.store.put(RecordChange(CLAIMS.name, record.id, value, expected=record.revision))
     except RecordChanged:
         return None
     return ClaimRecord(record.id, value, record.revision + 1)
+
+
+def _next(ctx: PluginContext, record: ClaimRecord) -> int:
+    return ctx.now() + _pause(ctx, int(record.value.get("attempts", 1)))
 
 
 def _pause(ctx: PluginContext, attempts: int) -> int:
@@ -105,9 +115,9 @@ async def _ask(payer: Payer, parcel: Parcel, before: ClaimRecord) -> Reply:
 
 
 async def _later(ctx: PluginContext, taken: ClaimRecord, why: str) -> None:
-    """Note why nothing is known; the time of the next question is noted already."""
+    """Note why nothing is known, and when to ask again."""
     try:
-        value = {**taken.value, "unclear": why[:200]}
+        value = {**taken.value, "unclear": why[:200], "due": _next(ctx, taken)}
         await ctx.store.put(RecordChange(CLAIMS.name, taken.id, value, expected=taken.revision))
     except RecordChanged:
         return
@@ -181,10 +191,12 @@ async def _write(ctx: PluginContext, draft: Draft, record: ClaimRecord, reply: R
             await reverse(ctx, draft, record, "cancelled")
     elif isinstance(reply, Pended) and record.state in ("sending", "pended"):
         trace = reply.trace or record.value.get("trace", "")
+        version = int(record.value["response_version"])
         if record.state != "pended" or record.value.get("trace") != trace:
             await _say(ctx, draft, record, reply.why)
-            version = int(record.value["response_version"]) + 1
-            draft.records.append(record.change("pended", trace=trace, response_version=version, unclear=""))
+            version += 1
+        notes = {"trace": trace, "response_version": version, "unclear": "", "due": _next(ctx, record)}
+        draft.records.append(record.change("pended", **notes))
 
 
 async def _answered(ctx: PluginContext, draft: Draft, record: ClaimRecord, reply: Answered) -> None:
@@ -313,5 +325,5 @@ async def _say(ctx: PluginContext, draft: Draft, record: ClaimRecord, why: str) 
 
 def _puzzled(ctx: PluginContext, record: ClaimRecord, why: str) -> RecordChange:
     """Note an answer that does not fit the claim; the payer is asked again, and people see why."""
-    value = {**record.value, "unclear": why[:200], "due": ctx.now() + _pause(ctx, int(record.value.get("attempts", 1)))}
+    value = {**record.value, "unclear": why[:200], "due": _next(ctx, record)}
     return RecordChange(CLAIMS.name, record.id, value, expected=record.revision)

@@ -12,7 +12,7 @@ from fhir_billing.claims.answers import Unreadable, prior_of
 from fhir_billing.claims.desk import Desk
 from fhir_billing.claims.intake import Taken, take
 from fhir_billing.coverage.cover import Cover, cover_of, day_of
-from fhir_server.plugin_api import Forbidden, Gone, InvalidResource, Issue, NotFound, PluginContext
+from fhir_server.plugin_api import Forbidden, Gone, InvalidResource, Issue, NotFound, PluginContext, TooCostly
 
 _LOCAL: Final = re.compile(r"^(?:https?://.+/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9.\-]{1,64})(?:/_history/.+)?$")
 
@@ -45,6 +45,8 @@ async def gather(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> Ga
     """
     if not ctx.core.restriction.may("create", "Claim"):
         raise Forbidden("the token does not allow to make claims: it needs Claim.c", expression="Claim")
+    if len(claim.get("item", ())) > ctx.settings.claim_lines:
+        raise TooCostly(f"a claim has at most {ctx.settings.claim_lines} items", expression="Claim.item")
     first = take(claim)
     patient = await _read(ctx, "Patient", first.patient, "Claim.patient")
     place = f"Claim.insurance[{first.insurance}].coverage"

@@ -62,10 +62,14 @@ async def submitted(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) ->
 
 async def _version(ctx: PluginContext, gathered: Gathered) -> tuple[str, int]:
     """Return the id under which a claim is kept, and the version that is there: its own where it is stored already."""
-    given = str(gathered.taken.resource.get("id", ""))
+    claim = gathered.taken.resource
+    given = str(claim.get("id", ""))
     stored = await ctx.client.find("Claim", given) if given else None
     if stored is None:
         return ctx.new_id(), 0
+    if digest(stored) != digest(claim) or stored.get("identifier") != claim.get("identifier"):
+        text = f"Claim/{given} is stored and says something else: submit it as it is stored, or without an id"
+        raise Conflict(text, expression="Claim.id")
     return given, int(stored["meta"]["versionId"])
 
 

@@ -1,6 +1,7 @@
 """X12Payer: payers in the United States by X12: 837 out, 999 and 277 back, 276 to ask, 835 for what was paid."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -55,7 +56,10 @@ class X12Payer:
     async def cancel(self, parcel: Parcel) -> Reply:
         """Void a claim: it is sent with frequency 8, under the number that the payer gave it."""
         if not parcel.trace:
-            raise Unclear("the payer has not said yet what it calls the claim")
+            found = await self.inquire(parcel)
+            if not isinstance(found, Pended) or not found.trace:
+                return found
+            parcel = replace(parcel, trace=found.trace)
         batch = batch_of(parcel, self.settings, frequency="8", original=parcel.trace)
         back = await self._exchange(build_837(batch, parcel.key, _times(parcel.created)), parcel)
         taken_back = [paid for each in self._remittances(back) for paid in each.claims if paid.is_reversal]

@@ -293,6 +293,23 @@ def test_what_is_wrong_with_a_claim_is_said_with_its_place(
     assert any(text in each[0] and each[1] == place for each in said), said
 
 
+def test_a_stored_claim_is_submitted_as_it_is_stored_and_once(desk: Desk) -> None:
+    insured = Insured(desk)
+    stored = desk.read(desk.create(insured.claim(("99213", "130.00"))))
+    other = {**stored, "patient": {"reference": Insured(desk).patient}}
+    assert desk.ask("Claim/$submit", other).status_code in (409, 422)
+    more = {**stored, "item": [{**stored["item"][0], "net": {"value": 131, "currency": "USD"}}]}
+    assert "says something else" in desk.refused(more, 409)[0][0]
+    answer = desk.submit(stored)
+    assert answer["request"]["reference"] == f"Claim/{stored['id']}"
+    assert desk.submit(stored)["id"] == answer["id"]
+
+
+def test_a_claim_of_too_many_lines_is_refused_before_it_is_read(desk: Desk) -> None:
+    claim = Insured(desk).claim(*[("99213", "1.00")] * 1000)
+    assert desk.refused(claim, 403) == [("a claim has at most 999 items", "Claim.item")]
+
+
 def test_coverages_that_cannot_pay_are_named(desk: Desk) -> None:
     insured, other = Insured(desk), Insured(desk)
     insurance = [{"sequence": 1, "focal": True, "coverage": {"reference": other.coverage}}]
