@@ -103,7 +103,7 @@ class Cache:
         now, id_ = ctx.now(), str(patient["id"])
         if not self._most or not sees_all(ctx):
             return (await read(ctx.client, id_, now, wanted)).record(patient, now, wanted.since(now))
-        key = (ctx.tenant, id_, wanted)
+        key = (ctx.tenant, id_, wanted, wanted.codes)
         log = await self._log(ctx)
         kept = self._kept.get(key)
         if kept is None or not log.unchanged(id_, kept):

@@ -18,6 +18,7 @@ class Computed:
     """A score with its result and what it was made of. amiss: inputs that it did without, and why.
 
     model_version: of a learned model; empty for a published score. model: that version; canary: it is not the champion.
+    possible: the outcomes in a model's conformal set; None where there is none.
     """
 
     score: Score
@@ -27,6 +28,7 @@ class Computed:
     model_version: str = ""
     model: Model | None = None
     canary: bool = False
+    possible: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

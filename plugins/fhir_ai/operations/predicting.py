@@ -69,7 +69,10 @@ async def predict(serving: Serving, name: str, patient: str, finder: Finder, set
         return _left(score, answer.said, found, answer.model.manifest.fallback)
     amiss = tuple(each for each in found.values() if each.state in AMISS)
     version = f"{answer.said.version}, sha256 {answer.said.sha256[:12]}"
-    return Computed(score, _result(answer.said), found, amiss, version, answer.model, canary=answer.role == "canary")
+    return Computed(
+        score, _result(answer.said), found, amiss, version, answer.model, canary=answer.role == "canary",
+        possible=answer.said.possible,
+    )  # fmt: skip
 
 
 def _left(score: Score, said: NotComputed, found: Mapping[str, Found], fallback: tuple[str, ...]) -> Left:

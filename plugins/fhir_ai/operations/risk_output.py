@@ -14,6 +14,7 @@ from fhir_server.plugin_api import PluginContext, Resource, instant
 
 NAME: Final = "risk-assess"
 CONTRIBUTION: Final = f"{HOME}/StructureDefinition/risk-contribution"
+CONFORMAL: Final = f"{HOME}/StructureDefinition/risk-conformal-set"
 _DAY_MS: Final = 86_400_000
 _RISK: Final = "http://terminology.hl7.org/CodeSystem/risk-probability"
 _BANDS: Final = frozenset(("negligible", "low", "moderate", "high", "certain"))
@@ -43,7 +44,8 @@ def assessment(ctx: PluginContext, patient: Resource, done: Computed, machine: M
 
 def _prediction(ctx: PluginContext, done: Computed) -> dict[str, Any]:
     score, result = done.score, done.result
-    prediction: dict[str, Any] = {} if not result.contributions else {"extension": _contributions(result)}
+    extensions = [*_contributions(result), *_conformal(done)]
+    prediction: dict[str, Any] = {"extension": extensions} if extensions else {}
     prediction["outcome"] = concept(score.outcome or score.title)
     if result.kind == "probability":
         prediction["probabilityDecimal"] = percentage(result.value)
@@ -64,6 +66,13 @@ def _prediction(ctx: PluginContext, done: Computed) -> dict[str, Any]:
 def _contributions(result: Result) -> list[dict[str, Any]]:
     """Return what each input added, for programs; the notes say it for people."""
     return [_contributed(part, result.link) for part in result.contributions]
+
+
+def _conformal(done: Computed) -> list[dict[str, Any]]:
+    """Return the set of outcomes that a model leaves open; both in it, or none, mean that it does not know."""
+    if done.possible is None:
+        return []
+    return [{"url": CONFORMAL, "extension": [{"url": "outcome", "valueString": each} for each in done.possible]}]
 
 
 def _contributed(part: Contribution, link: str) -> dict[str, Any]:

@@ -221,3 +221,74 @@ def test_ten_thousand_observations_are_no_hindrance(fhir_server_app: Any) -> Non
     risks = call(client, f"{patient}/$risk-assess", _model("news2"))
     assert "note" not in risks  # the newest of each code is what counts, and it was found
     assert "news2" in _by_model(risks)
+
+
+def _extensions(risk: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = [each for each in risk["prediction"][0]["extension"] if each["url"].endswith(name)]
+    return [{part["url"]: list(part.values())[1] for part in each["extension"]} for each in found]
+
+
+def test_contributions_are_there_for_programs_and_add_up(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(76))
+    store_all(client, [condition(patient, ICD10, "I48.0"), condition(patient, ICD10, "I10")])
+    (risk,) = call(client, f"{patient}/$risk-assess", _model("cha2ds2_vasc"))["risk"]
+    parts = _extensions(risk, "/risk-contribution")
+    assert sum(each["points"] for each in parts) == 4
+    assert {"input": "hypertension", "value": True, "points": 1, "link": "identity"} in parts
+    assert not _extensions(risk, "/risk-conformal-set")
+
+
+def test_a_model_says_which_outcomes_it_leaves_open(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(64, "male"))
+    encounter = {"resourceType": "Encounter", "status": "in-progress", "subject": {"reference": patient}}
+    store(client, {**encounter, "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"}})
+    given = {
+        "systolic": (110, "mm[Hg]"), "mean_arterial_pressure": (75, "mm[Hg]"), "heart_rate": (105, "/min"),
+        "respiratory_rate": (24, "/min"), "temperature": (38.1, "Cel"), "sodium": (137, "mmol/L"),
+        "creatinine": (1.4, "mg/dL"), "wbc": (12, "10*3/uL"),
+    }  # fmt: skip
+    system = "http://unitsofmeasure.org"
+    parts = [
+        _stated(name, valueQuantity={"value": value, "system": system, "code": unit})
+        for name, (value, unit) in given.items()
+    ]
+    parts += [_stated("gcs", valueInteger=15), _stated("disease_group", valueCode="arf-mosf-sepsis")]
+    found = call(client, f"{patient}/$risk-assess", _model("support2-30d"), *parts)
+    (risk,) = found["risk"]
+    assert [each["outcome"] for each in _extensions(risk, "/risk-conformal-set")] == ["survives"]
+
+
+def test_a_medicine_without_atc_is_known_by_its_ingredient(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(60))
+    coding = {"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "314076"}
+    order = {
+        "resourceType": "MedicationRequest",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": patient},
+    }
+    medicine = {"coding": [{**coding, "display": "lisinopril 10 MG Oral Tablet"}]}
+    reference = store(client, {**order, "medicationCodeableConcept": medicine})
+    store_all(client, [measured(patient, code, value, unit) for code, value, unit in (
+        ("8480-6", 150, "mm[Hg]"), ("2093-3", 200, "mg/dL"), ("2085-9", 50, "mg/dL"),
+    )])  # fmt: skip
+    found = call(
+        client, f"{patient}/$risk-assess", _model("framingham_2008"), _stated("current_smoker", valueBoolean=False)
+    )
+    (risk,) = found["risk"]
+    assert reference in [each["reference"] for each in risk["basis"]]
+    assert {"input": "bp_treated", "value": True} in [
+        {name: each[name] for name in ("input", "value") if name in each} for each in _extensions(risk, "-contribution")
+    ]
+
+
+@pytest.mark.parametrize("code", ["3150-0", "3150-6"])
+def test_inspired_oxygen_counts_as_oxygen(fhir_server_app: Any, code: str) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(60))
+    store_all(client, [*vitals(patient, _3151_8=None), measured(patient, code, 40, "%")])
+    (risk,) = call(client, f"{patient}/$risk-assess", _model("news2"))["risk"]
+    assert risk["prediction"][0]["rationale"].startswith("2 points")
