@@ -11,7 +11,8 @@ from fhir_billing.payments.states import RANKS, REFUND_STEPS, STEPS, picture
 from fhir_billing.reconciliation.formats import FORMATS
 from fhir_billing.settings import BillingSettings, ProcessorSettings
 
-DOCS = (Path(__file__).parents[3] / "docs" / "billing.md").read_text()
+FOLDER = Path(__file__).parents[3] / "docs"
+DOCS = (FOLDER / "billing.md").read_text()
 
 
 def test_the_pictures_are_those_of_the_tables() -> None:
@@ -26,9 +27,10 @@ def test_no_step_of_a_payment_goes_back() -> None:
 
 @pytest.mark.parametrize("model", [BillingSettings, ProcessorSettings])
 def test_every_setting_stands_in_the_table(model: type[BaseModel]) -> None:
+    both = DOCS + ((FOLDER / "insurance.md").read_text() if (FOLDER / "insurance.md").exists() else "")
     for name, field in model.model_fields.items():
-        assert f"| `{name}` | `" in DOCS
-        assert f" | {field.description} |" in DOCS
+        assert f"| `{name}` | `" in both
+        assert f" | {field.description} |" in both
 
 
 def test_accounts_processors_and_formats_are_named() -> None:
