@@ -1,10 +1,14 @@
 """The feed stores what stands out of new results, once for each version, whatever is delivered how often."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fhir_ai.findings.lab.feed import consumers, watch
+from fhir_ai.findings.lab.issue import keep
+from fhir_ai.findings.lab.laboratory import report_of
+from fhir_ai.findings.lab.reading import Finding
 from fhir_ai.settings import AiSettings
 
 from fhir_server.plugin_api import FeedChange, Host
@@ -55,6 +59,20 @@ def test_a_critical_result_becomes_one_issue_however_often_it_is_delivered(serve
     deliver_again(server, 3)
     assert [each["id"] for each in issues(server, patient)] == [issue["id"]]
     assert server.client.get(f"/fhir/Provenance?target=DetectedIssue/{issue['id']}").json()["total"] == 1
+
+
+def test_two_who_look_at_one_result_at_once_store_one_issue(server: TestServer, patient: str) -> None:
+    result = store(server.client, measured(patient, "2951-2", 141, "mmol/L"))
+
+    async def both() -> list[Any]:
+        ctx = await host_of(server).context()
+        observation = await ctx.client.read("Observation", result.split("/")[1])
+        found = report_of(None, [Finding("critical", "high", "it is too much")])
+        return await asyncio.gather(*(keep(ctx, observation, 1, found) for _ in range(5)))
+
+    kept = server._portal.call(both)
+    assert len({each["id"] for each in kept}) == 1
+    assert len(issues(server, patient)) == 1
 
 
 def test_what_is_less_severe_than_the_setting_or_old_is_passed_over(server: TestServer, patient: str) -> None:
