@@ -60,7 +60,9 @@ def register_operations() -> list[Operation]:
             background=True,
             any_format=True,
         ),
-        Operation(_in("fhir_ai.text", "extract"), extract_document, "What a document says, as suggestions with places."),
+        Operation(
+            _in("fhir_ai.text", "extract"), extract_document, "What a document says, as suggestions with places."
+        ),
         *registry.operations(),
         *monitoring.operations(),
         *gate.operations(),
