@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,12 @@ def head_of(head: bytes) -> Any:
         raise PixelFailure("refused", "the attributes of the object cannot be read") from error
 
 
+@lru_cache(maxsize=16)
+def _read(head: bytes) -> Any:
+    """Keep what was read last: frames of one object are asked for one after the other, and are all of one head."""
+    return head_of(head)
+
+
 def _little(dataset: Any) -> Any:
     """Swap the words of big endian look-up tables, which the reader leaves as bytes in their order."""
     if str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")) == BIG_ENDIAN:
@@ -52,7 +59,7 @@ def render_frames(
     Raises:
         PixelFailure: they cannot be decoded or shown.
     """
-    dataset, wish = head_of(head), asked_from(asked)
+    dataset, wish = _read(head), asked_from(asked)
     if source == EXPLICIT and str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")) == BIG_ENDIAN:
         dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT)  # as its frames and tables are by now
     layout = layout_of(dataset)

@@ -12,6 +12,7 @@ from pydicom.uid import EncapsulatedPDFStorage, generate_uid
 from dicomweb.model.codec import CodecFailure, Picture, Rendering
 from dicomweb.pixels.asked import asked_of
 from dicomweb.pixels.codec import PixelCodec
+from dicomweb.pixels.pictures import movies
 from fhir_server.plugin_api import BadRequest
 from tests.plugins.dicomweb.pixels.files import Object, all_images, image, read
 
@@ -243,3 +244,18 @@ async def test_parameters_that_are_none_are_named(codec: PixelCodec, wrong: dict
         asked_of(wrong)
     with pytest.raises(BadRequest):
         await codec.render(Object(read("CT_small.dcm")), Rendering(parameters=wrong))
+
+
+@pytest.mark.skipif(not movies(), reason="ffmpeg is not installed")
+async def test_films_are_made_where_ffmpeg_is(codec: PixelCodec) -> None:
+    picture = await codec.render(Object(read("emri_small.dcm")), Rendering("video/mp4"))
+    assert picture.body[4:8] == b"ftyp"
+
+
+async def test_without_ffmpeg_films_are_refused_with_the_reason(
+    codec: PixelCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "video/mp4" not in codec.renders()
+    with pytest.raises(CodecFailure, match="ffmpeg"):
+        await codec.render(Object(read("emri_small.dcm")), Rendering("video/mp4"))
