@@ -1,5 +1,6 @@
 """`Patient/$risk-assess`: a RiskAssessment for each score and model that holds, and why the others do not."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fhir_ai.features.through import viewed
@@ -32,7 +33,8 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     if horizon is not None and horizon <= 0:
         raise BadValue("the horizon is a number of days above zero", expression="horizon")
     serving = await serving_of(ctx)
-    names = chosen(horizons(serving), map(str, call.inputs.many("model")), None if horizon is None else float(horizon))
+    wanted = [str(each) for each in call.inputs.many("model")]
+    names = chosen(horizons(serving, wanted), wanted, None if horizon is None else float(horizon))
     models = {name: serving.models[name] for name in names if name in serving.models}
     whom = await asked(ctx, call, own_inputs(models.values()))
     scores = [SCORES[name] for name in names if name in SCORES]
@@ -51,10 +53,11 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     return Outputs([*(("risk", each) for each in made), *left, *notes])
 
 
-def horizons(serving: Serving) -> dict[str, float]:
-    """Return the days that each score and each model about a risk is about, by name."""
+def horizons(serving: Serving, named: Iterable[str] = ()) -> dict[str, float]:
+    """Return the days that each score and each model about a risk is about, by name; models of panels where named."""
+    models = [*serving.of_kind("risk"), *set(serving.of_kind("panel")).intersection(named)]
     return {name: score.horizon for name, score in SCORES.items()} | {
-        name: serving.models[name].manifest.horizon for name in serving.of_kind("risk")
+        name: serving.models[name].manifest.horizon for name in models
     }
 
 

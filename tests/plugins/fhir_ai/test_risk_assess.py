@@ -202,6 +202,20 @@ def test_a_model_is_asked_within_its_cohort_alone(fhir_server_app: Any) -> None:
     assert any("learned model" in each["text"] for each in risk["note"])
 
 
+def test_a_model_of_panels_answers_where_it_is_named(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    usual, ill = store(client, person(50)), store(client, person(50))
+    for patient, tsh, t4 in ((usual, 1.4, 104), (ill, 60, 20)):
+        store_all(client, [measured(patient, "3016-3", tsh, "m[IU]/L"), measured(patient, "14921-1", t4, "nmol/L")])
+    chances = {}
+    for patient in (usual, ill):
+        assert "thyroid-panel" not in _left(call(client, f"{patient}/$risk-assess"))
+        (risk,) = call(client, f"{patient}/$risk-assess", _model("thyroid-panel"))["risk"]
+        chances[patient] = risk["prediction"][0]["probabilityDecimal"]
+        assert "conformal set" in risk["prediction"][0]["rationale"]
+    assert chances[usual] < 5 < 50 < chances[ill]
+
+
 def test_the_switch_turns_models_off(fhir_server_with: Any) -> None:
     client = fhir_server_with(plugins={"fhir_ai": {"models": False}}).client
     patient = _ward(client)

@@ -221,7 +221,7 @@ def everything(server: Any) -> list[Any]:
     return found
 
 
-def test_what_was_said_goes_with_its_patient_and_after_its_time(server: Any) -> None:
+def test_what_was_said_goes_after_its_time(server: Any) -> None:
     server.clock.go_on(401 * 86_400)
     look(server)
     assert everything(server) == []
