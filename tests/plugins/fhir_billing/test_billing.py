@@ -1,5 +1,7 @@
 """From a procedure to a paid invoice: charges, invoices, cash, payments, refunds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from fhir_server.testing.server import TestServer
 from tests.plugins.fhir_billing.conftest import (
     balances,
@@ -228,6 +230,7 @@ def test_a_key_makes_one_payment_and_is_of_one_request(server: TestServer) -> No
     other = pay(server, invoice, "cash", money("amount", 101), text("shift", shift), Idempotency_Key="k1", status=422)
     assert "another request" in other["issue"][0]["diagnostics"]
     assert balances(server, f"cash/{shift}") == {f"cash/{shift}": 100}
+    call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift), money("counted", 100))
 
 
 def test_what_has_a_price_is_captured_from_every_type(server: TestServer) -> None:
@@ -255,4 +258,43 @@ def test_what_has_a_price_is_captured_from_every_type(server: TestServer) -> Non
     nets = sorted(each["resource"]["priceOverride"]["value"] for each in entries)
     assert nets == [100, 100, 100, 200, 300]
     assert call(server, "/fhir/Invoice/$invoice", ref("patient", who))["invoice"]["totalNet"]["value"] == 800
+    trial(server)
+
+
+def test_cashiers_at_the_same_moment_leave_no_gap_in_the_receipts(server: TestServer) -> None:
+    shift = call(server, "/fhir/PaymentReconciliation/$open-shift", text("point", "busy", "Code"))["shift"]
+    invoices = [invoiced(server, "100")[1] for _ in range(6)]
+
+    def one(number: int) -> str:
+        found = pay(server, invoices[number % 6], "cash", money("amount", 10), text("shift", shift))
+        return str(found["receipt"])
+
+    with ThreadPoolExecutor(8) as threads:
+        receipts = sorted(threads.map(one, range(24)))
+    assert receipts == [f"busy-{number:06d}" for number in range(1, 25)]
+    assert balances(server, f"cash/{shift}") == {f"cash/{shift}": 240}
+    call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift), money("counted", 240))
+    trial(server)
+
+
+def test_an_invoice_is_not_paid_twice_by_two_at_the_same_moment(server: TestServer) -> None:
+    shift = call(server, "/fhir/PaymentReconciliation/$open-shift", text("point", "race", "Code"))["shift"]
+    who, invoice = invoiced(server, "100")
+
+    def one(_: int) -> int:
+        parts = [{"name": "method", "valueCode": "cash"}, text("shift", shift)]
+        body = {"resourceType": "Parameters", "parameter": parts}
+        return server.client.post(f"/fhir/Invoice/{invoice}/$pay", json=body).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(one, range(8)))
+    owed = balances(server, f"receivable/{who.replace('/', '.')}")
+    party = who.replace("/", ".")
+    credit = balances(server, f"credit/{party}").get(f"credit/{party}", 0)
+    cash = balances(server, f"cash/{shift}")[f"cash/{shift}"]
+    assert owed == {}
+    assert cash == 100 * answers.count(200)
+    assert credit == 100 - cash
+    assert 409 in answers
+    call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift), money("counted", cash))
     trial(server)
