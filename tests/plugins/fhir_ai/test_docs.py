@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fhir_ai.inputs.ingredients import ATC_OF
 from fhir_ai.settings import AiSettings
 
 from fhir_server.serving.demo import demo_bundles
@@ -76,6 +77,7 @@ def test_figures_are_those_of_the_pages() -> None:
     models = (DOCS / "models.md").read_text(encoding="utf-8")
     for figure in ("0.767 (0.746 to 0.786)", "0.819", "0.977 (0.964 to 0.988)", "0.876", "0.615 to 0.702"):
         assert figure in PAGE and figure in models
+    assert f"[{len(ATC_OF)} names]" in (DOCS / "operations.md").read_text(encoding="utf-8")
     assert "| mean of the ten | | | | 0.900 |" in (DOCS / "extract.md").read_text(encoding="utf-8")
 
 
