@@ -7,6 +7,7 @@ from fhir_ai.findings.lab.analytes import Analyte, table
 from fhir_ai.findings.lab.checks import controlled
 from fhir_ai.findings.lab.issue import issue, keep
 from fhir_ai.findings.lab.laboratory import Report, judge, judge_stored, person_of, report_of, sorted_readings
+from fhir_ai.findings.lab.learned import with_models
 from fhir_ai.findings.lab.reading import USABLE, Finding, Reading, analyte_of, read_result
 from fhir_ai.operations.asked import resources_of
 from fhir_ai.settings import AiSettings
@@ -44,6 +45,7 @@ async def _of_record(ctx: PluginContext, call: Call) -> Outputs:
         return Outputs([("note", _unknown(observation))])
     if observation.get("status") not in USABLE:
         return Outputs([("note", f"the Observation is {observation.get('status')}: it is not a result to be judged")])
+    report = await with_models(ctx, report, patient)
     made = [issue(ctx, observation, report)] if report.findings else []
     if persist:
         kept = await keep(ctx, observation, int(observation["meta"]["versionId"]), report)

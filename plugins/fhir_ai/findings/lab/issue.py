@@ -115,7 +115,7 @@ def _bundle(
     bundle, first = bundle_of(ctx, name, made, references([observation])) if made else _empty()
     if made and name == FOREST:
         device = bundle["entry"][0]["resource"]
-        device["type"] = {"text": "clinical decision support: published rules and a learned model (isolation forest)"}
+        device["type"] = {"text": "clinical decision support: published rules and learned models of panels"}
     if old is not None and old.get("status") == "preliminary":
         changed = {**old, "status": "cancelled"}
         request = {"method": "PUT", "url": f"DetectedIssue/{old['id']}", "ifMatch": f'W/"{old["meta"]["versionId"]}"'}

@@ -198,3 +198,10 @@ def test_stored_anomalies_are_stored_once_for_each_version(server: TestServer, p
     assert server.client.get(f"/fhir/DetectedIssue/{first['id']}").json()["status"] == "cancelled"
     found = server.client.get(f"/fhir/Provenance?target=DetectedIssue/{first['id']}").json()
     assert found["total"] == 1
+
+
+def test_models_of_the_registry_say_why_they_were_not_asked(server: TestServer, patient: str) -> None:
+    found = judged(server, stored(server, measured(patient, "3016-3", 2, "m[IU]/L", 3000)))
+    said = [each["because"] for each in found["not-checked"] if each["check"] == "panel"]
+    assert len(said) == 2
+    assert any("Total thyroxine" in each or "T4" in each for each in said)

@@ -117,7 +117,8 @@ def test_findings_of_the_forest_have_a_device_that_says_so(server: TestServer, p
     body = {"resourceType": "Parameters", "parameter": [{"name": "persist", "valueBoolean": True}]}
     answer = server.client.post(f"/fhir/{result}/$lab-anomaly", json=body).json()
     (issue,) = [each["resource"] for each in answer["parameter"] if each["name"] == "issue"]
-    assert "learned model" in issue["detail"]
+    assert "isolation forest thyroid-forest" in issue["detail"]
+    assert "thyroid-panel" in issue["detail"]  # the supervised model of the registry says so too
     device = server.client.get(f"/fhir/{issue['author']['reference']}").json()
     assert "learned model" in device["type"]["text"]
 
