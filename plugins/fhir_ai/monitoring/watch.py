@@ -1,5 +1,6 @@
 """Watch: the nightly look at each version that serves; a bound that breaks stops it, and says so to people."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -71,7 +72,7 @@ async def look(ctx: PluginContext, model: Model, days: int) -> Report:
     if model.manifest.label == "death":
         rows = await linked(ctx, rows)
     told = await overridden(ctx, (await machine_of(ctx, model)).device, since)
-    return report_of(model, rows, ctx.settings, (since, until), told)
+    return await asyncio.to_thread(report_of, model, rows, ctx.settings, (since, until), told)
 
 
 async def said_by(ctx: PluginContext, model: Model, since: int) -> list[Said]:
