@@ -1,7 +1,7 @@
 """Capture: what was done and has a price is charged as the change feed tells of it, exactly once."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -36,38 +36,70 @@ SOURCES: Final[Mapping[str, Source]] = {
 }
 _VOID: Final = frozenset(("entered-in-error", "cancelled", "not-done"))
 _LABORATORY: Final = "laboratory"
+_PRICE: Final = "ChargeItemDefinition"
 
 
 async def capture(ctx: PluginContext, changes: Sequence[FeedChange]) -> None:
     """Charge what is done, and take back what was in error."""
+    priced = await _priced(ctx)
     for change in changes:
-        if change.body:
-            await _one(ctx, decode(change.body))
-        else:
+        if not change.body:
             await void(ctx, str(change.key), "deleted")
+        elif change.key.type == _PRICE:
+            priced |= set(_tokens([decode(change.body).get("code") or {}]))
+        else:
+            await _one(ctx, decode(change.body), priced)
 
 
-async def _one(ctx: PluginContext, resource: dict[str, Any]) -> None:
+async def _priced(ctx: PluginContext) -> set[str]:
+    """Return the codes that ever had a price, so that no search is made for others (an import of a million
+    observations). The feed tells of prices in its order, before what is done at them."""
+    known: dict[str, set[str]] = ctx.shared.setdefault("priced", {})
+    if ctx.tenant not in known:
+        codes = [each.get("code") or {} async for each in ctx.own.each(_PRICE)]
+        known[ctx.tenant] = set(_tokens(codes))
+    return known[ctx.tenant]
+
+
+def _tokens(codes: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for code in codes:
+        for coding in code.get("coding", ()):
+            yield f"{coding.get('system', '')}|{coding.get('code', '')}"
+
+
+async def _one(ctx: PluginContext, resource: dict[str, Any], priced: set[str]) -> None:
     name = f"{resource['resourceType']}/{resource['id']}"
     source = SOURCES[resource["resourceType"]]
     if resource.get("status") in _VOID:
         await void(ctx, name, str(resource["status"]))
-    elif resource.get("status") in source.done and patient_of(resource) and _is_charged(resource):
-        if resource["resourceType"] == "ChargeItem" and await owned(ctx.store, name) is not None:
-            return
-        if _day(resource, source.times)[:10] < ctx.settings.capture_from:
-            return
-        for number, code in enumerate(_codes(resource, source.codes)):
-            try:
-                if await charge(ctx, charge_for(ctx, resource, code, number), must=False) is not None:
-                    break
-            except FhirError as error:
-                if error.status >= 500:
-                    raise
-                logger.warning("%s is not charged: %s", name, error)
+        return
+    codes = _codes(resource, source.codes)
+    if priced.isdisjoint(_tokens(codes)) or resource.get("status") not in source.done:
+        return
+    if (
+        not patient_of(resource)
+        or not _is_charged(resource)
+        or _day(resource, source.times) < ctx.settings.capture_from
+    ):
+        return
+    if resource["resourceType"] == "ChargeItem" and await owned(ctx.store, name) is not None:
+        return
+    await _charged(ctx, resource, codes)
 
 
-def charge_for(ctx: PluginContext, resource: Mapping[str, Any], code: Mapping[str, Any], number: int = 0) -> Charge:
+async def _charged(ctx: PluginContext, resource: Mapping[str, Any], codes: Sequence[Mapping[str, Any]]) -> None:
+    """Charge the first of the codes of something that has a price."""
+    for code in codes:
+        try:
+            if await charge(ctx, charge_for(ctx, resource, code), must=False) is not None:
+                return
+        except FhirError as error:
+            if error.status >= 500:
+                raise
+            logger.warning("%s/%s is not charged: %s", resource["resourceType"], resource["id"], error)
+
+
+def charge_for(ctx: PluginContext, resource: Mapping[str, Any], code: Mapping[str, Any]) -> Charge:
     """Return the charge of something that was done."""
     type_, name = resource["resourceType"], f"{resource['resourceType']}/{resource['id']}"
     source = SOURCES[type_]
@@ -110,4 +142,4 @@ def _quantity(resource: Mapping[str, Any]) -> Decimal:
     return Decimal(value) if value else Decimal(1)
 
 
-CONSUMER: Final = Consumer("capture", capture, types=tuple(SOURCES), start="beginning", batch=50)
+CONSUMER: Final = Consumer("capture", capture, types=(*SOURCES, _PRICE), start="beginning", batch=200)
