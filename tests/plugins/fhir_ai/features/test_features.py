@@ -12,8 +12,10 @@ from fhir_ai.inputs import Finder
 from fhir_ai.inputs.record import Record
 from fhir_ai.models import MODELS
 from fhir_ai.operations.predicting import model_inputs, model_values
+from fhir_ai.registry.recorder import PREDICTIONS
 from fhir_ai.scores import SCORES
 
+from fhir_server.plugin_api import Where
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_ai.patients import ago, condition, measured, observed, person, store, vitals
 from tests.plugins.fhir_ai.test_risk_assess import ICD10
@@ -140,6 +142,27 @@ def test_a_change_that_is_delivered_twice_is_kept_once(server: Any) -> None:
 
     before, after = server._portal.call(again)
     assert before == after
+
+
+def test_what_is_kept_of_a_patient_is_erased_with_them(server: Any) -> None:
+    patient = store(server.client, person(60))
+    store(server.client, measured(patient, "2160-0", 1.1, "mg/dL"))
+    server.client.get(f"/fhir/{patient}/$risk-assess?model=thyroid-panel")
+    server.settle()
+    id_ = patient.removeprefix("Patient/")
+
+    async def kept() -> int:
+        host = server.app.assembly.hosts["fhir_ai"]
+        await host.shared["recorder"].flush()
+        ctx = await host.context("default")
+        where = [Where("patient", "=", id_)]
+        return sum([len(await ctx.store.find(name, where)) for name in (features.ROWS.name, PREDICTIONS.name)])
+
+    assert server._portal.call(kept) == 3
+    answer = server.client.post(f"/fhir/{patient}/$erase")
+    assert answer.status_code == 200, answer.text
+    server.settle()
+    assert server._portal.call(kept) == 0
 
 
 def test_a_server_without_views_has_scores_and_models_as_before() -> None:
