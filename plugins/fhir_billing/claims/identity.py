@@ -1,6 +1,7 @@
 """Identity of claims: the same claim submitted twice, at the same instant too, counts once."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
@@ -22,8 +23,19 @@ def identity_of(claim: Mapping[str, Any], payor: str) -> str:
 
 def digest(claim: Mapping[str, Any]) -> str:
     """Return a digest of what a claim asks, whatever its id and time of making."""
-    kept = {name: value for name, value in sorted(claim.items()) if name not in _NOT_CONTENT}
-    return sha256(encode(kept)).hexdigest()
+    kept = {name: value for name, value in claim.items() if name not in _NOT_CONTENT}
+    return sha256(encode(_plain(kept))).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return content without what clients may change of it: the order of members, and zeros at the end of decimals."""
+    if isinstance(value, Mapping):
+        return {name: _plain(value[name]) for name in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return format(Decimal(value).normalize(), "f")
+    return value
 
 
 def identity_change(key: str, claim: str, content: str, revision: int) -> RecordChange:
