@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dicomweb.settings import DicomSettings
 
 _BATCH = 8_000_000
+_SHORT = 64_000
 _NUMBERS: dict[str, Number] = {"7FE00008": "float", "7FE00009": "double"}
 _PICTURES = ("image/jpeg", "image/png", "image/gif")
 
@@ -99,7 +100,7 @@ class PixelCodec:
     async def _parts(self, opened: Opened, target: str) -> AsyncIterator[bytes]:
         """Yield File Meta Information, then the data set in pieces."""
         if opened.instance.pixels is None:
-            whole = written(head_of(await opened.header()), target if SYNTAXES[target].native else EXPLICIT)
+            whole = written(await self._read(await opened.header()), target if SYNTAXES[target].native else EXPLICIT)
             yield whole.meta
             yield whole.data
             return
@@ -178,6 +179,7 @@ class PixelCodec:
     async def _rendered(self, opened: Opened, rendering: Rendering, asked: Asked) -> dict[str, Any]:
         instance = opened.instance
         if document_media(instance.sop_class):
+            self._bounded(instance.size)
             content = b"".join([chunk async for chunk in opened.chunks()])
             done: dict[str, Any] = await self.pool.run("document", content=content, asked=asked.plain())
             return done
@@ -187,13 +189,14 @@ class PixelCodec:
         if syntax.codec == "video":
             return await self._video(opened, syntax, asked)
         source = await self._source(opened)
-        numbers = self._chosen(rendering, source.layout.frames, asked)
+        numbers = self._chosen(rendering, source.layout, asked)
         frames = [_little(await opened.frame(number), source) for number in numbers]
         arguments = {
             "head": source.head, "frames": frames, "numbers": [number - 1 for number in numbers],
             "source": _given(syntax), "asked": asked.plain(),
         }  # fmt: skip
-        here = syntax.native and sum(map(len, frames)) <= self._settings.pixels_here and asked.media != "video/mp4"
+        size = sum(map(len, frames)) + len(source.head)
+        here = syntax.native and size <= self._settings.pixels_here and asked.media != "video/mp4"
         shown: dict[str, Any] = await (
             self.pool.here(_rendered_here, arguments) if here else self.pool.run("render", **arguments)
         )
@@ -204,21 +207,32 @@ class PixelCodec:
             raise PixelFailure("unsupported", f"a film of this kind is shown as {syntax.media}")
         return {"body": await opened.frame(1), "media": syntax.media}
 
-    def _chosen(self, rendering: Rendering, frames: int, asked: Asked) -> list[int]:
+    def _chosen(self, rendering: Rendering, layout: Layout, asked: Asked) -> list[int]:
+        frames = layout.frames
         moving = asked.media in ("image/gif", "video/mp4") and not rendering.thumbnail
         numbers = list(rendering.frames) or (list(range(1, frames + 1)) if moving else [(frames + 1) // 2])
-        return numbers[: self._settings.pixels_frames] if moving else numbers[:1]
+        most = min(self._settings.pixels_frames, max(1, self._settings.pixels_most // max(layout.frame_bytes, 1)))
+        return numbers[:most] if moving else numbers[:1]
 
     async def _source(self, opened: Opened) -> Source:
         head = await opened.header()
-        dataset = head_of(head)
+        dataset = await self._read(head)
         layout = layout_of(dataset)
         pixels = opened.instance.pixels
         assert pixels is not None
         number = _NUMBERS.get(pixels.tag, "integer")
         shaped = replace(layout, frames=max(pixels.frames, 1), number=number)
+        self._bounded(shaped.frame_bytes)
         syntax = syntax_of(opened.instance.transfer_syntax)
         return Source(head, dataset, shaped, syntax, syntax.uid == BIG_ENDIAN and head[-8:-6] == b"OW")
+
+    async def _read(self, head: bytes) -> Any:
+        """Read attributes; where they are many, on a thread, so that nobody waits for that."""
+        return head_of(head) if len(head) <= _SHORT else await self.pool.here(head_of, head)
+
+    def _bounded(self, size: int) -> None:
+        if size > self._settings.pixels_most:
+            raise PixelFailure("unsupported", f"{size} bytes are more than are worked on at once (pixels_most)")
 
     def _check(self, source: str, target: str) -> None:
         if not self.can(source, target):

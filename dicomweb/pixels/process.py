@@ -19,6 +19,8 @@ _BEGIN = (
     "main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+lost = 0
+"""Workers of this process of the server that crashed or were too slow."""
 _TASKS = 2_000
 """After so many a worker is replaced: native code may leak."""
 
@@ -93,12 +95,14 @@ class Process:
         environment = {**kept, **dict.fromkeys(_ONE_THREAD, "1")}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter with our own code
-                line, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=environment
+                line, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
             )
         self._line, self._done = ours, 0
 
     def _lose(self) -> None:
+        global lost
         self.lost += 1
+        lost += 1
         self.close()
 
     def _crashed(self) -> PixelFailure:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, cast
 
 from dicomweb.doors import codec
 from dicomweb.model.part import Part
+from dicomweb.pixels import process
 from dicomweb.settings import DicomSettings
-from fhir_server.plugin_api import Host
+from fhir_server.plugin_api import Host, Metric
 
 if TYPE_CHECKING:
     from dicomweb.pixels.codec import PixelCodec
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
-    return Part(stop=(_stop,))
+    lost = Metric("dicomweb_codec_workers_lost", "Workers that crashed or were too slow.", _lost, "counter")
+    return Part(stop=(_stop,), metrics=(lost,))
+
+
+def _lost() -> dict[tuple[str, ...], float]:
+    return {(): float(process.lost)}
 
 
 async def _stop(host: Host) -> None:

@@ -26,6 +26,10 @@ class PixelSettings(BaseModel):
     pixels_frames: Annotated[int, Field(gt=0)] = Field(
         600, description="Most frames of one animation or film; those after them are left out."
     )
+    pixels_most: Annotated[int, Field(gt=0)] = Field(
+        500_000_000,
+        description="Most bytes of one frame, of the frames of one film, or of one document, that is shown.",
+    )
     pixels_here: Annotated[int, Field(ge=0)] = Field(
         8_000_000,
         description="Uncompressed frames up to so many bytes are rendered in a thread of the server; larger ones, and "

@@ -15,6 +15,7 @@ from fhir_imaging_ai.settings import ImagingAiSettings
 from fhir_server.plugin_api import Beside, FeedChange, Host, NotFound, PluginContext, RecordChange, instant
 
 _UID_SYSTEM: Final = "urn:dicom:uid"
+_DUPLICATE: Final = 0x0111
 _EXPLICIT: Final = "1.2.840.10008.1.2.1"
 
 
@@ -64,9 +65,17 @@ async def look_at(ctx: PluginContext, study: Study, model: Runner) -> list[Looke
     if not looked:
         return []
     if made:
-        await ctx.service("imaging").store(ctx, made)
+        await _stored(ctx, made)
     await _recorded(ctx, study, looked, model)
     return looked
+
+
+async def _stored(ctx: PluginContext, made: Sequence[bytes]) -> None:
+    """Store objects; one that is there comes from a run that was broken off. Another failure is tried again later."""
+    outcomes = await ctx.service("imaging").store(ctx, made)
+    failed = [each for each in outcomes if each.failed and each.status != _DUPLICATE]
+    if failed:
+        raise RuntimeError(f"{len(failed)} objects could not be stored: {failed[0].reason}")
 
 
 async def _new(ctx: PluginContext, study: Study, model: Runner) -> list[Any]:

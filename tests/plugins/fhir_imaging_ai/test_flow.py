@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fhir_imaging_ai.outputs.identity import uid_of
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
@@ -174,3 +175,17 @@ def _content(item: Any) -> Iterator[Any]:
     yield item
     for child in item.get("ContentSequence") or ():
         yield from _content(child)
+
+
+def test_objects_of_a_run_that_was_broken_off_are_no_failure(server: TestServer) -> None:
+    """The report is there already, as after a crash between storing it and noting that the image was looked at."""
+    content = pictures.radiograph(pictures.nodule(50, 50))
+    dataset = dcmread(io.BytesIO(content))
+    uid = uid_of(str(dataset.SOPInstanceUID), "synthetic-nodules", "1.0.0", "SR")
+    other = pictures.radiograph(pictures.plain(), Modality="OT", StudyInstanceUID=dataset.StudyInstanceUID)
+    stale = dcmread(io.BytesIO(other))
+    stale.SOPInstanceUID = stale.file_meta.MediaStorageSOPInstanceUID = uid
+    buffer = io.BytesIO()
+    stale.save_as(buffer)
+    study = arrive(server, buffer.getvalue(), content)
+    assert task_of(server, study)["priority"] == "urgent"

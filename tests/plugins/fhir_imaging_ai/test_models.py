@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,10 @@ def test_the_card_of_the_shipped_model_promises_nothing() -> None:
     assert model.manifest.demonstration
     assert model.card["clinical_validity"] == "none"
     assert 0.7 < model.card["figures"]["auroc"]["value"] < 1
+
+
+def test_nothing_heavy_is_imported_with_the_plugin() -> None:
+    heavy = ("pydicom", "numpy", "highdicom", "onnxruntime", "PIL", "imagecodecs")
+    code = f"import sys, fhir_imaging_ai.plugin; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"

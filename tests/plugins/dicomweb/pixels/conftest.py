@@ -1,6 +1,7 @@
-"""One codec for the tests of this folder."""
+"""Codecs for the tests of this folder."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -8,9 +9,17 @@ from dicomweb.pixels.codec import PixelCodec
 from dicomweb.settings import DicomSettings
 
 
+@pytest.fixture(scope="module")
+def codec() -> Iterator[PixelCodec]:
+    """A codec with one worker, whose beginning takes most of the time of a test."""
+    made = PixelCodec(DicomSettings(pixels_workers=1))
+    yield made
+    asyncio.run(made.close())
+
+
 @pytest.fixture
-async def codec() -> AsyncIterator[PixelCodec]:
-    """A codec with one worker."""
+async def fresh() -> AsyncIterator[PixelCodec]:
+    """A codec that was not used yet."""
     made = PixelCodec(DicomSettings(pixels_workers=1))
     yield made
     await made.close()
