@@ -18,6 +18,7 @@ from fhir_billing.x12.claim import build_837
 from fhir_billing.x12.envelope import Address, BadEnvelope, Transaction, parse, wrap
 from fhir_billing.x12.inquiries import Status, build_270, build_276, build_278, read_277, read_278_answer
 from fhir_billing.x12.remittance import BadRemittance, Remittance, remittance
+from fhir_billing.x12.shapes import check
 from fhir_billing.x12.values import BadElement
 
 _MEDIA = "application/edi-x12"
@@ -79,7 +80,10 @@ class X12Payer:
         found = next((each for each in transactions if each.kind == "271"), None)
         if found is None:
             raise Unclear("the payer's answer holds no 271")
-        return eligibility_of(found)
+        try:
+            return eligibility_of(found)
+        except BadElement as error:
+            raise Unclear(f"the payer's 271 cannot be read: {error}") from error
 
     async def close(self) -> None:
         """Close connections."""
@@ -97,12 +101,22 @@ class X12Payer:
             interchanges = parse(answer.content)
         except BadEnvelope as error:
             raise Unclear(f"the payer's answer cannot be read: {error}") from error
-        if faults := [fault.text for each in interchanges for fault in each.faults]:
+        transactions = [each for interchange in interchanges for each in interchange.transactions]
+        faults = [fault.text for each in interchanges for fault in each.faults]
+        faults += [fault.text for each in transactions for fault in check(each)]
+        if faults:
             raise Unclear(f"the payer's answer is damaged: {faults[0]}")
-        return [each for interchange in interchanges for each in interchange.transactions]
+        return transactions
 
     def _reply(self, transactions: Sequence[Transaction], parcel: Parcel) -> Reply:
-        """Return what came back means, the most decisive first: 835, 278, 277, 999."""
+        """Return what came back means. Raises Unclear: an element of it is not what it has to be."""
+        try:
+            return self._decisive(transactions, parcel)
+        except BadElement as error:
+            raise Unclear(f"the payer's answer cannot be read: {error}") from error
+
+    def _decisive(self, transactions: Sequence[Transaction], parcel: Parcel) -> Reply:
+        """Return what the most decisive transaction says: 835, 278, 277, 999."""
         if (paid := self._paid(transactions, parcel)) is not None:
             return paid
         for each in transactions:

@@ -8,7 +8,7 @@ from typing import Final
 
 from fhir_billing.x12.envelope import Transaction
 from fhir_billing.x12.segments import COMPONENT, Segment, component, composite, element, first, loops
-from fhir_billing.x12.values import amount, day, written
+from fhir_billing.x12.values import amount, day, number, whole, written
 
 PROFESSIONAL: Final = "005010X222A1"
 INSTITUTIONAL: Final = "005010X223A2"
@@ -234,10 +234,10 @@ def _read_service(loop: Sequence[Segment]) -> Service:
     code = element(sv1, 1) if professional else element(sv2, 2)
     pointers = element(sv1, 7) if professional else ""
     return Service(
-        number=int(element(loop[0], 1)),
+        number=whole(element(loop[0], 1)),
         code=component(code, 2),
         charge=amount(element(sv1, 2) if professional else element(sv2, 3)),
-        quantity=Decimal(element(sv1, 4) if professional else element(sv2, 5)),
+        quantity=number(element(sv1, 4) if professional else element(sv2, 5)),
         serviced=day(element(first(loop, "DTP", "472"), 3)) or date.min,
         modifiers=tuple(each for each in code.split(COMPONENT)[2:6] if each),
         pointers=tuple(int(each) for each in pointers.split(COMPONENT) if each.isdigit()),

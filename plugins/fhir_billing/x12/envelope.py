@@ -123,7 +123,10 @@ def _one(text: str) -> tuple[Interchange, str]:
     segments = [delimiters.read(each.strip("\r\n ")) for each in text[:end].split(delimiters.segment)]
     if len(segments) > _MOST_SEGMENTS:
         raise BadEnvelope(f"an interchange has at most {_MOST_SEGMENTS} segments")
-    isa, *inner, iea = [each for each in segments if each != ("",)]
+    whole = [each for each in segments if each != ("",)]
+    if len(whole) < 2:
+        raise BadEnvelope("the interchange has no IEA", "023")
+    isa, *inner, iea = whole
     groups = tuple(_groups(inner))
     control = element(isa, 13)
     if element(iea, 2) != control:

@@ -9,7 +9,7 @@ from typing import Final
 from fhir_billing.x12.claim import Party, Service, Subscriber, nm1, party
 from fhir_billing.x12.envelope import Transaction
 from fhir_billing.x12.segments import Segment, component, composite, element, first, loops
-from fhir_billing.x12.values import amount, day, written
+from fhir_billing.x12.values import amount, day, number, written
 
 ELIGIBILITY: Final = "005010X279A1"
 STATUS: Final = "005010X212"
@@ -98,7 +98,7 @@ def read_271(transaction: Transaction) -> tuple[list[Benefit271], list[str]]:
             found.append(
                 Benefit271(
                     BENEFITS[element(each, 1)], amount(money) if money else None,
-                    Decimal(percent) * 100 if percent else None, element(each, 6) == "29", element(each, 5),
+                    number(percent) * 100 if percent else None, element(each, 6) == "29", element(each, 5),
                     element(each, 3),
                 )
             )  # fmt: skip
@@ -207,8 +207,8 @@ def build_278(
     ]  # fmt: skip
     if diagnoses:
         segments.append(("HI", *(composite("ABK" if not n else "ABF", each) for n, each in enumerate(diagnoses[:12]))))
-    for number, each in enumerate(services, 5):
-        segments.append(("HL", str(number), "4", "SS", "0"))
+    for level, each in enumerate(services, 5):
+        segments.append(("HL", str(level), "4", "SS", "0"))
         segments.append(("DTP", "472", "D8", f"{each.serviced:%Y%m%d}"))
         segments.append(
             ("SV1", composite("HC", each.code, *each.modifiers), written(each.charge), "UN", written(each.quantity))

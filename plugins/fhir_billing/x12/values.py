@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_billing.x12.segments import Segment, plain
 
+_MOST = Decimal(10) ** 15
 NPI = "http://hl7.org/fhir/sid/us-npi"
 
 
@@ -17,11 +18,30 @@ class BadElement(Exception):
 
 
 def amount(text: str) -> Decimal:
-    """Return an amount of dollars. Raises BadElement."""
+    """Return an amount of dollars. Raises BadElement: it is none, or has more than two decimals."""
+    found = number(text or "0")
+    exact = found.quantize(Decimal("0.01")) if abs(found) < _MOST else found
+    if exact != found or abs(found) >= _MOST:
+        raise BadElement(f"{text[:20]!r} is no amount")
+    return exact
+
+
+def number(text: str) -> Decimal:
+    """Return a number. Raises BadElement."""
     try:
-        return Decimal(text or "0").quantize(Decimal("0.01"))
+        found = Decimal(text)
     except InvalidOperation:
-        raise BadElement(f"{text[:20]!r} is no amount") from None
+        raise BadElement(f"{text[:20]!r} is no number") from None
+    if not found.is_finite():
+        raise BadElement(f"{text[:20]!r} is no number")
+    return found
+
+
+def whole(text: str) -> int:
+    """Return a whole number. Raises BadElement."""
+    if not (text.isascii() and text.isdigit()):
+        raise BadElement(f"{text[:20]!r} is no whole number")
+    return int(text)
 
 
 def written(value: Decimal) -> str:

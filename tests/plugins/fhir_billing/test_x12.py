@@ -26,9 +26,19 @@ from fhir_billing.x12.inquiries import (
     read_278_answer,
     read_asker,
 )
-from fhir_billing.x12.remittance import Adjusted, BadRemittance, Paid, PaidLine, Remittance, build_835, parse_835
+from fhir_billing.x12.remittance import (
+    Adjusted,
+    BadRemittance,
+    Paid,
+    PaidLine,
+    Remittance,
+    build_835,
+    parse_835,
+    remittance,
+)
 from fhir_billing.x12.segments import COMPONENT, Delimiters
 from fhir_billing.x12.shapes import check
+from fhir_billing.x12.values import BadElement
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -291,3 +301,25 @@ def test_what_cannot_be_opened_gets_a_ta1() -> None:
 def test_delimiters_within_values_do_no_harm() -> None:
     segment = ("NM1", "IL", "1", "O*NEIL~", "A:B")
     assert Delimiters().write(segment) == "NM1*IL*1*O NEIL *A B~"
+
+
+@given(st.data())
+def test_damaged_files_are_refused_and_never_misread(data: st.DataObject) -> None:
+    claims = wrap(ADDRESS, [build_837(BATCH, "R", TIMES)], MADE, 3)
+    raw = bytearray(data.draw(st.sampled_from((REMITTANCE.encode(), claims))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try:
+        found = parse(bytes(raw))
+    except BadEnvelope as error:
+        refuse(bytes(raw), error, MADE)
+        return
+    for interchange in found:
+        acknowledge(interchange, MADE, 1)
+        for transaction in interchange.transactions:
+            if not check(transaction):
+                try:
+                    remittance(transaction) if transaction.kind == "835" else parse_837(transaction)
+                except (BadRemittance, BadElement):
+                    continue
