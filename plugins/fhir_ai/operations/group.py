@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/async.html
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from fhir_server.plugin_api import (
 NDJSON: Final = "application/fhir+ndjson"
 _AT_ONCE: Final = 100
 _FILE: Final = 1_000
+_TURN: Final = 20
 _MOST_GROUPS: Final = 100
 
 
@@ -136,8 +137,16 @@ async def _lines(ctx: PluginContext, choice: Choice, ids: Sequence[str]) -> Asyn
         read = await read_many(ctx.client, sorted(known), ctx.now(), wanted)
         inside = await _inpatients(ctx, choice, known)
         records = (read[id_].record(known[id_], ctx.now(), wanted.since(ctx.now())) for id_ in sorted(known))
-        for text in await asyncio.gather(*(_line(ctx, choice, record, inside) for record in records)):
-            yield text
+        for turn in _turns(list(records)):
+            for text in await asyncio.gather(*(_line(ctx, choice, record, inside) for record in turn)):
+                yield text
+            await asyncio.sleep(0)
+
+
+def _turns(records: list[Record]) -> Iterator[list[Record]]:
+    """Yield a few at a time: enough for one run of a model, and not so many that others wait long for their turn."""
+    for start in range(0, len(records), _TURN):
+        yield records[start : start + _TURN]
 
 
 async def _line(ctx: PluginContext, choice: Choice, record: Record, inside: frozenset[str]) -> bytes:
