@@ -17,6 +17,7 @@ from fhir_billing.adjudication.library import SHIPPED, load_all
 
 from scripts.benchmarks.client import post
 from scripts.benchmarks.client import run as send
+from scripts.benchmarks.processor import spent
 from scripts.benchmarks.servers import ours
 
 _LINES, _MEMBERS, _BUNDLE = 10, 60, 50
@@ -43,14 +44,18 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     with ProcessPoolExecutor(options.workers) as pool:
         rates = list(pool.map(engine, [3.0] * options.workers))
     print(f"  the engine, {options.workers} processes: {sum(rates):,.0f} claims/s of {_LINES} lines")
-    with ours(folder, workers=options.workers) as (port, _, _):
+    with ours(folder, workers=options.workers) as (port, process, _):
         covers = _members(port)
+        before = spent(process)
         single = list(_claims(covers, 0, 1_500))
         result = send(port, (post("/fhir/Claim/$submit", each) for each in single), connections=8)
         _say("submitted one by one", result.rate, result.quantile(0.5), result.failed)
+        print(f"    {(spent(process) - before) / len(single) * 1e3:.1f} ms of processor for each claim")
+        before = spent(process)
         bundles = [_bundle(list(_claims(covers, 10_000 + n * _BUNDLE, _BUNDLE))) for n in range(30)]
         result = send(port, (post("/fhir/Claim/$submit", each) for each in bundles), connections=4)
         _say(f"in Bundles of {_BUNDLE}", result.rate * _BUNDLE, result.quantile(0.5), result.failed)
+        print(f"    {(spent(process) - before) / len(bundles) / _BUNDLE * 1e3:.1f} ms of processor for each claim")
         estimates = list(_claims(covers, 50_000, 1_500))
         result = send(port, (post("/fhir/Claim/$estimate", each) for each in estimates), connections=8)
         _say("estimated", result.rate, result.quantile(0.5), result.failed)
