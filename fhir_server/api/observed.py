@@ -48,6 +48,16 @@ async def _checked(host: Host, check: HealthCheck) -> str:
         return type(error).__name__
 
 
+async def refresh(assembly: Assembly) -> None:
+    """Let plugins read anew what their numbers are of; one that fails or takes long keeps those that it had."""
+    for host, metric in assembly.metrics():
+        if metric.refresh is not None and not assembly.faults.is_off(host.plugin.name):
+            try:
+                await asyncio.wait_for(metric.refresh(host), _WITHIN)
+            except Exception as error:  # one plugin's number must not take away those of all others
+                assembly.faults.note(host.plugin.name, f"metric {metric.name}", error)
+
+
 class _Plugins(Collector):
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly

@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from fhir_server.api.formats import takes_gzip
 from fhir_server.api.headers import client_address, mapping
-from fhir_server.api.observed import CONTENT_TYPE, is_local, metrics, plugin_health
+from fhir_server.api.observed import CONTENT_TYPE, is_local, metrics, plugin_health, refresh
 from fhir_server.api.traffic import Traffic
 from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
@@ -144,6 +144,7 @@ def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter
             return Response(
                 "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
             )
+        await refresh(watched.assembly)
         return Response(metrics(watched.assembly, await watched.feed(), watched.traffic), media_type=CONTENT_TYPE)
 
     return router

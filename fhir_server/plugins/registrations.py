@@ -199,13 +199,17 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number for Prometheus; `read` is called when it is asked for and gives values by label values."""
+    """A number for Prometheus; `read` is called when it is asked for and gives values by label values.
+
+    refresh: awaited before, for what lies in the record rather than in the process that is asked.
+    """
 
     name: str
     help: str
     read: Callable[[], Mapping[tuple[str, ...], float]]
     kind: Literal["counter", "gauge"] = "gauge"
     labels: tuple[str, ...] = ()
+    refresh: Callable[[Host], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

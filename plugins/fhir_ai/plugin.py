@@ -78,7 +78,7 @@ def register_conformance() -> list[dict[str, Any]]:
 @hookimpl
 def register_collections() -> list[Collection]:
     """Keep the registry of models, and what they said."""
-    return [VERSIONS, ALIASES, PREDICTIONS, features.ROWS, ISSUES, PREGNANCIES, CARDS, OVERRIDES]
+    return [VERSIONS, ALIASES, PREDICTIONS, features.ROWS, watch.FIGURES, ISSUES, PREGNANCIES, CARDS, OVERRIDES]
 
 
 @hookimpl

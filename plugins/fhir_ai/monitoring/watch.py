@@ -13,13 +13,27 @@ from fhir_ai.monitoring.report import Report, report_of
 from fhir_ai.registry.machines import machine_of
 from fhir_ai.registry.recorder import PREDICTIONS, Said, recorder_of
 from fhir_ai.registry.registry import Registry
-from fhir_server.plugin_api import Alert, Metric, NotFound, PluginContext, Scheduled, Where, instant, raise_alert
+from fhir_server.plugin_api import (
+    Alert,
+    Collection,
+    Host,
+    Metric,
+    NotFound,
+    PluginContext,
+    RecordChange,
+    Scheduled,
+    Where,
+    instant,
+    raise_alert,
+)
 
 _LOG = logging.getLogger(__name__)
 _DAY: Final = 86_400_000
 _PAGE: Final = 2_000
-_FIGURES: dict[tuple[str, ...], float] = {}
-"""The figures of the last look of this process: tenant, model, version, figure, what it is of."""
+FIGURES: Final = Collection("fhir_ai.figures")
+"""The figures of the last look at each version, for all processes."""
+_SHOWN: dict[tuple[str, ...], float] = {}
+"""The same in this process, as metrics: tenant, model, version, figure, what it is of."""
 
 
 def scheduled(cron: str) -> Scheduled:
@@ -31,7 +45,7 @@ def metrics() -> list[Metric]:
     """Return the figures for Prometheus."""
     labels = ("tenant", "model", "version", "figure", "of")
     said = "Figures of the last nightly look at each learned model; see docs/ai/monitoring.md."
-    return [Metric("ai_model_performance", said, lambda: dict(_FIGURES), labels=labels)]
+    return [Metric("model_performance", said, lambda: dict(_SHOWN), labels=labels, refresh=_refresh)]
 
 
 async def watch(ctx: PluginContext) -> None:
@@ -54,9 +68,9 @@ async def _looked(ctx: PluginContext, registry: Registry, named: tuple[str, str]
         return
     if not report.n:
         return
+    await _remember(ctx, report)
     machine = await machine_of(ctx, model)
     await ctx.own.create(measure_report(report, machine.device, ctx.now()))
-    _remember(ctx.tenant, report)
     if report.broken and stops:  # of one that is stopped people were told
         await _tell(ctx, report, machine.device)
         if ctx.settings.monitor_stops:
@@ -120,13 +134,23 @@ def _action(ctx: PluginContext) -> str:
     return "None by itself: monitor_stops is off."
 
 
-def _remember(tenant: str, report: Report) -> None:
-    named = (tenant, report.model, report.version)
-    for key in [each for each in _FIGURES if each[:3] == named]:
-        del _FIGURES[key]
-    for figure, of, value in figures(report):
-        _FIGURES[(*named, figure, of)] = value
-    _FIGURES[(*named, "broken", "")] = len(report.broken)
+async def _remember(ctx: PluginContext, report: Report) -> None:
+    told = [*figures(report), ("broken", "", len(report.broken))]
+    value = {"model": report.model, "version": report.version, "figures": told}
+    await ctx.store.put(RecordChange(FIGURES.name, f"{report.model}@{report.version}", value))
+
+
+async def _refresh(host: Host) -> None:
+    """Read the figures of the tenants that this process has served."""
+    shown: dict[tuple[str, ...], float] = {}
+    for tenant in sorted({"default", *host.shared.get("tenants", ())}):
+        ctx = await host.context(tenant)
+        for record in await ctx.store.find(FIGURES.name, limit=_PAGE):
+            value: Any = record.value
+            for figure, of, number in value["figures"]:
+                shown[tenant, value["model"], value["version"], figure, of] = number
+    _SHOWN.clear()
+    _SHOWN.update(shown)
 
 
 def _said(value: Mapping[str, Any]) -> Said:

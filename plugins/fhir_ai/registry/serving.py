@@ -117,6 +117,7 @@ class Serving:
 
 async def serving_of(ctx: PluginContext) -> Serving:
     """Return what serves now: read from the record at each call, so that a rollback holds in all processes at once."""
+    ctx.shared.setdefault("tenants", set()).add(ctx.tenant)
     registry = Registry(ctx)
     aliases = await registry.aliases()
     champions: dict[str, Entry] = {}

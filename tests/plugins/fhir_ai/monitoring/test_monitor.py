@@ -141,8 +141,10 @@ def test_a_shift_at_night_stops_the_model_tells_people_and_leaves_the_score(serv
     assert issue["implicated"][0]["reference"].startswith("Device/")
     stored = server.client.get("/fhir/MeasureReport").json()["entry"]
     assert any(figures(each["resource"]).get("psi creatinine", 0) > 1 for each in stored)
-    gauges = watch.metrics()[0].read()
-    assert gauges["default", NAME, "2.0.0", "psi", "creatinine"] > 1
+    shown = server.client.get("/metrics").text
+    psi = next(line for line in shown.splitlines() if 'figure="psi"' in line and 'of="creatinine"' in line)
+    assert f'fhir_ai_model_performance{{figure="psi",model="{NAME}"' in psi
+    assert float(psi.split()[-1]) > 1
     ask(server, "model-resume", name=NAME, version="2.0.0")
 
 
