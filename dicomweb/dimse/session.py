@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,6 +77,10 @@ class Session:
             self._made = now
         return self._ctx
 
+    async def acting(self, field: int) -> AbstractContextManager[None]:
+        """Have what a message brings about recorded as the AE's, from where it calls. An echo touches nothing."""
+        return nullcontext() if field == Field.C_ECHO_RQ else (await self.ctx()).acting(self.peer.address)
+
     async def group_of(self, ctx: PluginContext) -> Group:
         """Return the group of the objects that come by this association."""
         if self.group is None:
@@ -129,7 +134,8 @@ async def _answered(session: Session, services: Mapping[int, Serve], message: Me
             return  # late: what it was about is over
         raise ProtocolFault(f"a message of type {message.field:#06x} is for nobody here")
     try:
-        await serve(session, message)
+        with await session.acting(message.field):
+            await serve(session, message)
     except Refusal as refusal:
         await _refuse(session, message, refusal.code, str(refusal), refusal.more)
     except Forbidden:

@@ -14,7 +14,7 @@ from dicomweb.dimse.wire.command import Field
 from dicomweb.model.values import DicomJson
 from dicomweb.worklist.items import scheduled
 from dicomweb.worklist.matching import returned
-from fhir_server.plugin_api import BadRequest, TooCostly
+from fhir_server.plugin_api import AuditFacts, BadRequest, TooCostly
 
 
 async def find(session: Session, message: Message) -> None:
@@ -44,7 +44,9 @@ async def _stored(session: Session, identifier: DicomJson, abstract: str) -> Ite
 
 
 async def _orders(session: Session, identifier: DicomJson, abstract: str) -> Iterable[DicomJson]:
-    found = await scheduled(await session.ctx(), identifier, session.settings.dimse_max_matches)
+    ctx = await session.ctx()
+    found = await scheduled(ctx, identifier, session.settings.dimse_max_matches)
+    ctx.note(AuditFacts("search-type", 200, "ServiceRequest", note="modality worklist", count=max(1, len(found))))
     return [returned(identifier, row) for row in found]
 
 

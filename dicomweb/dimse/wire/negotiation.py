@@ -148,7 +148,8 @@ def _titles(called: str, calling: str) -> bytes:
 
 
 def _title(raw: bytes) -> str:
-    return raw.decode("ascii", "replace").strip(" \0")
+    text = raw.decode("ascii", "replace").strip(" \0")
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _uid(raw: bytes) -> str:
