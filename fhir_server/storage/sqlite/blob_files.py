@@ -8,6 +8,7 @@ crash leaves behind without a row has a mark, and `sweep` finds it without looki
 import os
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import Keys, no_keys
 
 STAGED_LIFE: Final = 3_600
+_SYNCING: Final = ThreadPoolExecutor(16, "blob-sync")
 
 
 class BlobReader(Protocol):
@@ -65,7 +67,7 @@ class BlobFiles:
             return -1
 
     def begin(self, blob_id: str) -> FileIO | SealedWriter:
-        """Mark a new blob and open its file for writing. Next come `secure_marks`, `secure` and `finish`."""
+        """Mark a new blob and open its file for writing. Next come `secure` and `finish`."""
         keys = self._keys()
         self._touch(blob_id)
         path = self.path(blob_id)
@@ -76,16 +78,23 @@ class BlobFiles:
         return file if keys is None else SealedWriter(file, keys, blob_id)
 
     def secure(self, file: FileIO | SealedWriter, blob_id: str) -> None:
-        """Make the bytes and the name of a blob durable, whose mark is; a sealed one takes no more bytes then."""
+        """Make the bytes, the name and the mark of a blob durable; a sealed one takes no more bytes then.
+
+        The three are waited for together, for one commit of the file system's journal then serves all: a third of
+        the time on a busy disk. Where a file system orders nothing, a power cut in between may leave bytes without a
+        mark that no sweep finds; never a row without bytes.
+        """
         if isinstance(file, SealedWriter):
             file.finish()
-        if self._durable:
+        if not self._durable:
+            return
+        beside = [_SYNCING.submit(sync_folder, each) for each in (self._marks, self.path(blob_id).parent)]
+        try:
             os.fsync(file.fileno())
-        self._sync(self.path(blob_id).parent)
-
-    def secure_marks(self) -> None:
-        """Make the marks durable that there are."""
-        self._sync(self._marks)
+        finally:
+            done = wait(beside).done
+        for each in done:
+            each.result()
 
     def finish(self, file: FileIO | SealedWriter, ref: BlobRef) -> None:
         """Close what is secure, and write size and digest into the name of the mark: a crash that loses the new name

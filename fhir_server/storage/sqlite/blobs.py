@@ -110,10 +110,8 @@ class _Writing:
         view = memoryview(chunk)
         while view:
             view = view[file.write(view) :]
-        if first:
-            self._files.secure_marks()
-            if isinstance(file, FileIO):
-                self.make_secure()
+        if first and isinstance(file, FileIO):
+            self.make_secure()
 
     def make_secure(self) -> None:
         """Make what was written durable."""
