@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _BATCH = 8_000_000
 _SHORT = 64_000
+_HEADS = 200
 _NUMBERS: dict[str, Number] = {"7FE00008": "float", "7FE00009": "double"}
 _PICTURES = ("image/jpeg", "image/png", "image/gif")
 
@@ -61,6 +62,7 @@ class PixelCodec:
     def __init__(self, settings: "DicomSettings") -> None:
         quiet()
         self._settings = settings
+        self._heads: dict[str, bytes] = {}
         self.pool = Pool(
             settings.pixels_workers, settings.pixels_timeout, settings.pixels_memory, settings.pixels_waiting
         )
@@ -215,7 +217,7 @@ class PixelCodec:
         return numbers[:most] if moving else numbers[:1]
 
     async def _source(self, opened: Opened) -> Source:
-        head = await opened.header()
+        head = await self._head(opened)
         dataset = await self._read(head)
         layout = layout_of(dataset)
         pixels = opened.instance.pixels
@@ -225,6 +227,18 @@ class PixelCodec:
         self._bounded(shaped.frame_bytes)
         syntax = syntax_of(opened.instance.transfer_syntax)
         return Source(head, dataset, shaped, syntax, syntax.uid == BIG_ENDIAN and head[-8:-6] == b"OW")
+
+    async def _head(self, opened: Opened) -> bytes:
+        """Return the header of an instance, kept by its digest: frames and windows of one are asked for in a row."""
+        digest = opened.instance.sha256
+        if digest and digest in self._heads:
+            return self._heads[digest]
+        head = await opened.header()
+        if digest and len(head) <= _SHORT:
+            while len(self._heads) >= _HEADS:
+                self._heads.pop(next(iter(self._heads)), None)
+            self._heads[digest] = head
+        return head
 
     async def _read(self, head: bytes) -> Any:
         """Read attributes; where they are many, on a thread, so that nobody waits for that."""

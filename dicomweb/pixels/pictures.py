@@ -14,6 +14,7 @@ from dicomweb.pixels.faults import PixelFailure
 from dicomweb.pixels.native import Array
 
 MOVIE_SECONDS = 120
+_RUNS = 3  # the strategy of zlib that is made for PNG: faster than its default here, and smaller
 
 
 def cropped(array: Array, viewport: Viewport | None) -> Array:
@@ -67,7 +68,7 @@ def encoded(images: Sequence[Any], asked: Asked, milliseconds: float, profile: b
     if asked.media == "image/jpeg":
         first.save(buffer, "JPEG", quality=asked.quality, **extra)
     elif asked.media == "image/png":
-        first.save(buffer, "PNG", compress_level=1, **extra)
+        first.save(buffer, "PNG", compress_level=1, compress_type=_RUNS, **extra)
     elif asked.media == "image/gif":
         more: dict[str, Any] = {"save_all": True, "append_images": list(images[1:]), "loop": 0}
         first.save(buffer, "GIF", **(more if len(images) > 1 else {}), duration=max(round(milliseconds), 20))

@@ -35,7 +35,24 @@ def rows(servers: Mapping[str, Asks], instance: str, show: Callable[[str, dict[s
     show("thumbnail, ms", _medians(own, f"{instance}/thumbnail", "image/jpeg"), "{:.2f}")  # Debian's Orthanc has none
     for what, (syntax, both) in _TARGETS.items():
         accept = f'multipart/related; type="application/dicom"; transfer-syntax={syntax}'
-        show(f"transcoded to {what}, ms", _medians(servers if both else own, instance, accept), "{:.2f}")
+        show(
+            f"transcoded to {what}, ms",
+            _medians(_who_can(servers, instance, accept) if both else own, instance, accept),
+            "{:.2f}",
+        )
+
+
+def _who_can(servers: Mapping[str, Asks], path: str, accept: str) -> Mapping[str, Asks]:
+    """Leave out a server that cannot do this; ours always can."""
+    able = {}
+    for name, client in servers.items():
+        try:
+            client.get(path, accept)
+            able[name] = client
+        except SystemExit:
+            if name == "ours":
+                raise
+    return able
 
 
 def _medians(servers: Mapping[str, Asks], path: str, accept: str, times: int = 25) -> dict[str, float]:
