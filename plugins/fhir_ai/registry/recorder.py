@@ -52,8 +52,8 @@ class Said:
 
     @property
     def key(self) -> str:
-        """The same for one version, patient and day."""
-        told = f"{self.model}@{self.version}|{self.patient}|{self.at // _DAY}|{self.role == 'shadow'}"
+        """The same for one version, patient and day; what it could not answer never takes the place of an answer."""
+        told = f"{self.model}@{self.version}|{self.patient}|{self.at // _DAY}|{self.role == 'shadow'}|{self.kind}"
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 
     def put(self) -> RecordChange:

@@ -98,9 +98,10 @@ class Serving:
             recorder_of(self._ctx).shadow(work)
 
     def _note(self, answer: Answer, patient: str, values: Values) -> None:
-        """Keep what was said of a patient of the record; who is outside of the cohort counts for nothing."""
+        """Keep what was said of a patient of the record; of who is outside of the cohort, or not asked, nothing is."""
         said, manifest = answer.said, answer.model.manifest
-        if not patient or (isinstance(said, NotComputed) and said.kind == "cohort"):
+        stopped = manifest.version in self._aliases[manifest.name].stopped
+        if not patient or stopped or (isinstance(said, NotComputed) and said.kind == "cohort"):
             return
         now = self._ctx.now()
         predicted = said if isinstance(said, Prediction) else None

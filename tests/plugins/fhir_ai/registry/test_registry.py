@@ -213,6 +213,23 @@ def test_what_was_said_is_kept_once_a_day_for_a_patient(server: Any) -> None:
     assert said["due"] - said["at"] == 30 * 86_400_000
 
 
+def test_a_call_without_an_answer_does_not_take_the_place_of_an_answer(server: Any) -> None:
+    someone = store(server.client, person(70, "female"))
+    ask(server, someone)
+    store(server.client, measured(someone, "2160-0", 5.0, "kg"))
+    client = server.client
+    nonsense = {
+        "name": "input",
+        "part": [{"name": "name", "valueCode": "age"}, {"name": "value", "valueString": "old"}],
+    }
+    call(client, f"{someone}/$risk-assess", {"name": "model", "valueCode": NAME}, nonsense)
+    done(server, "model-stop", name=NAME, version="1.0.0", because="a trial")
+    ask(server, someone)
+    done(server, "model-resume", name=NAME, version="1.0.0")
+    found = [e for e in kept(server) if e["patient"] == someone.removeprefix("Patient/") and e["role"] == "champion"]
+    assert sorted((each["kind"], each["probability"] is None) for each in found) == [("", False), ("input", True)]
+
+
 def test_a_stopped_model_gives_way_to_the_published_score(server: Any, patient: str) -> None:
     done(server, "model-stop", name=NAME, version="1.0.0", because="creatinine drifted")
     found = ask(server, patient)
