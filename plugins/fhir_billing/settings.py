@@ -28,7 +28,7 @@ class ProcessorSettings(BaseModel):
     currencies: tuple[str, ...] = Field((), description="Currencies that it is used for; empty: all.")
     countries: tuple[str, ...] = Field((), description="Countries (ISO 3166 alpha-2) it is used for; empty: all.")
     tenants: tuple[str, ...] = Field((), description="Tenants whose money it takes; empty: all.")
-    addresses: tuple[str, ...] = Field((), description="Networks its webhooks come from; empty: any (not for mpesa).")
+    addresses: tuple[str, ...] = Field((), description="Networks its webhooks come from; empty: any; mpesa signs nothing, so name them.")
 
 
 class BillingSettings(BaseModel):
@@ -56,7 +56,7 @@ class BillingSettings(BaseModel):
     processor_timeout: float = Field(20, gt=0, description="Time that a processor may take to answer.")
     webhook_window: float = Field(300, gt=0, description="How far the time in a webhook may be from ours.")
     webhook_body: int = Field(1_000_000, gt=0, description="Largest body of a webhook in bytes.")
-    poll: float = Field(5, ge=1, description="Pause between two looks for payments that are to be asked about.")
+    poll: float = Field(15, ge=1, description="Pause between two looks for payments that are to be asked about.")
     ask_after: float = Field(30, gt=0, description="Pause before a processor is first asked; each next is doubled.")
     ask_longest: float = Field(3_600, gt=0, description="Longest pause between two questions about one payment.")
     lost_after: float = Field(

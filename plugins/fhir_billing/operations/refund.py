@@ -4,7 +4,7 @@ from fhir_billing.operations.authority import for_staff
 from fhir_billing.operations.definitions import KEY, MONEY, definition, part
 from fhir_billing.operations.inputs import key_of, money_in
 from fhir_billing.payments.records import payment_of
-from fhir_billing.payments.refunds import Refund, decide, refund_of, request
+from fhir_billing.payments.refunds import Refund, confirm, decide, refund_of, request
 from fhir_server.plugin_api import BadValue, Call, NotFound, Operation, Outputs, PluginContext
 
 FACTS = definition(
@@ -16,6 +16,7 @@ FACTS = definition(
         part("refund", "string", "Decide on this refund instead."),
         part("approve", "boolean", "Whether it is approved."),
         part("way", "code", "back (as it came), cash or bank."),
+        part("outcome", "code", "What was seen at the processor, of one without an answer: paid or failed."),
         part("shift", "string", "The shift whose drawer pays."),
         KEY,
     ],
@@ -50,6 +51,11 @@ async def _decided(ctx: PluginContext, call: Call) -> Refund:
     payment = await payment_of(ctx.store, found.payment)
     assert payment is not None
     await ctx.client.read("Invoice", payment.invoice)
+    outcome = inputs.one("outcome")
+    if outcome is not None:
+        if outcome not in ("paid", "failed"):
+            raise BadValue("outcome is paid or failed", expression="http.outcome")
+        return await confirm(ctx, found.id, outcome)
     approve, way = bool(inputs.one("approve", False)), str(inputs.one("way", "back"))
     if way not in ("back", "cash", "bank"):
         raise BadValue("way is back, cash or bank", expression="http.way")

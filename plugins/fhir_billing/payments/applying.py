@@ -16,10 +16,12 @@ from fhir_server.plugin_api import PluginContext, Put, RecordChange
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a payment comes to: on the invoice, and beyond it; both in the currency of the invoice."""
+    """What a payment comes to: on the invoice, and beyond it; both in the currency of the invoice. last: nothing is
+    open on it afterwards."""
 
     on_invoice: Money
     credited: Money
+    last: bool = False
 
 
 async def applied(ctx: PluginContext, payment: Payment, noted: Mapping[str, Any]) -> Applied:
@@ -29,7 +31,7 @@ async def applied(ctx: PluginContext, payment: Payment, noted: Mapping[str, Any]
         return Applied(zero(noted["currency"]), value)
     open_ = await balance(ctx.store, accounts.receivable(noted["party"], payment.invoice), noted["currency"])
     on_it = min(value, max(open_, zero(open_.currency), key=_amount), key=_amount)
-    return Applied(on_it, value - on_it)
+    return Applied(on_it, value - on_it, open_ == on_it)
 
 
 def _amount(money: Money) -> Any:
@@ -100,9 +102,7 @@ async def _balanced(
     records: list[RecordChange],
 ) -> None:
     """Add the invoice as balanced, where this payment is its last."""
-    account = accounts.receivable(noted["party"], name.partition("/")[2])
-    open_ = await balance(ctx.store, account, noted["currency"])
-    if noted["status"] != "issued" or open_ != parts.on_invoice:
+    if noted["status"] != "issued" or not parts.last:
         return
     resource = await ctx.own.read(*name.split("/"))
     puts.append(Put({**resource, "status": "balanced"}, int(resource["meta"]["versionId"])))

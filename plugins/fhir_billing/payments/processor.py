@@ -93,7 +93,12 @@ class Told:
 
 
 class Processor(Protocol):
-    """One processor. All amounts that it names are checked by the caller."""
+    """One processor. All amounts that it names are checked by the caller.
+
+    keyed_refunds: whether a refund that is asked for twice with one key is paid once.
+    """
+
+    keyed_refunds: bool
 
     async def start(self, order: Order) -> Answer:
         """Ask for a payment; its id is the idempotency key. Raises NotSent, Refused, NoAnswer."""

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from fhir_billing.cash.drawer import next_receipt
 from fhir_billing.cash.records import open_shift_of, point_of
@@ -28,6 +28,8 @@ from fhir_server.plugin_api import (
     instant,
 )
 
+_UNDER_WAY = ("approved", "sent", "unknown")
+
 
 @dataclass(frozen=True, slots=True)
 class Refund:
@@ -45,6 +47,8 @@ class Refund:
     receipt: str = ""
     why: str = ""
     at: int = 0
+    tries: int = 0
+    due: int = 0
     revision: int = 0
 
     def change(self) -> RecordChange:
@@ -53,7 +57,7 @@ class Refund:
             "state": self.state, "payment": self.payment, "amount": str(self.amount.amount),
             "currency": self.amount.currency, "reason": self.reason, "asked_by": self.asked_by,
             "approved_by": self.approved_by, "way": self.way, "ref": self.ref, "receipt": self.receipt,
-            "why": self.why, "at": self.at,
+            "why": self.why, "tries": self.tries, "due": self.due, "at": self.at,
         }  # fmt: skip
         return RecordChange(REFUNDS.name, self.id, value, expected=self.revision)
 
@@ -138,12 +142,23 @@ async def decide(ctx: PluginContext, id_: str, *, approve: bool, way: str = "bac
         if refund.asked_by == ctx.caller.name and ctx.caller.grant != "*":
             raise Forbidden("a refund is approved by somebody else than who asked for it", expression="http")
         if refund.state != "asked":
+            if approve and refund.state in _UNDER_WAY:
+                return Booking()  # it is asked about again
             raise Conflict(f"this refund is {refund.state}", expression="Parameters.parameter")
         return await _decided(ctx, refund, approve=approve, way=way, shift=shift)
 
     await book(ctx, plan)
     refund = await refund_of(ctx.store, id_)
-    return await send(ctx, refund) if refund.state == "approved" else refund
+    return await send(ctx, refund) if refund.state in _UNDER_WAY else refund
+
+
+async def confirm(ctx: PluginContext, id_: str, state: Literal["paid", "failed"]) -> Refund:
+    """Take in what somebody saw at the processor, of a refund without an answer. Raises Conflict: it has one."""
+    refund = await refund_of(ctx.store, id_)
+    if refund.state not in ("sent", "unknown"):
+        raise Conflict(f"this refund is {refund.state}", expression="Parameters.parameter")
+    answer = RefundAnswer(state, why=f"seen by {ctx.caller.name}")
+    return await moved(ctx, id_, answer, await _paid(ctx, refund.payment))
 
 
 async def _decided(ctx: PluginContext, refund: Refund, *, approve: bool, way: str, shift: str) -> Booking:
@@ -189,18 +204,33 @@ async def _entry(ctx: PluginContext, refund: Refund, payment: Payment, way: tupl
 
 
 async def send(ctx: PluginContext, refund: Refund) -> Refund:
-    """Have the processor pay a refund; its id is the idempotency key, so that asking again pays once."""
+    """Have the processor pay a refund, with its id as the idempotency key. One that knows no such keys is asked once
+    only: what became of it without an answer is for people to see."""
     payment = await _paid(ctx, refund.payment)
-    await _moved(ctx, refund.id, RefundAnswer("sent"), payment)
+    processor = processor_of(ctx.host, payment.processor)
+    if refund.state != "approved" and not processor.keyed_refunds:
+        return refund
+    await _asking(ctx, refund.id)
     try:
-        answer = await processor_of(ctx.host, payment.processor).refund(payment, refund.amount, refund.id)
+        answer = await processor.refund(payment, refund.amount, refund.id)
     except Refused as error:
         answer = RefundAnswer("failed", why=str(error))
-    except NotSent as error:
+    except (NotSent, NoAnswer) as error:
         return await _unknown(ctx, refund.id, str(error))
-    except NoAnswer as error:
-        return await _unknown(ctx, refund.id, str(error))
-    return await _moved(ctx, refund.id, answer, payment)
+    return await moved(ctx, refund.id, answer, payment)
+
+
+async def _asking(ctx: PluginContext, id_: str) -> None:
+    """Write that a refund is about to be asked for, and when it is asked about next."""
+
+    async def plan() -> Booking:
+        refund = await refund_of(ctx.store, id_)
+        pause = min(ctx.settings.ask_after * 2**refund.tries, ctx.settings.ask_longest)
+        state: RefundState = "sent" if refund.state == "approved" else refund.state
+        due = ctx.now() + int(pause * 1000)
+        return Booking((), (), [replace(refund, state=state, tries=refund.tries + 1, due=due).change()])
+
+    await book(ctx, plan)
 
 
 async def _unknown(ctx: PluginContext, id_: str, why: str) -> Refund:
@@ -214,7 +244,7 @@ async def _unknown(ctx: PluginContext, id_: str, why: str) -> Refund:
     return await refund_of(ctx.store, id_)
 
 
-async def _moved(ctx: PluginContext, id_: str, answer: RefundAnswer, payment: Payment) -> Refund:
+async def moved(ctx: PluginContext, id_: str, answer: RefundAnswer, payment: Payment) -> Refund:
     """Take in what a processor says of a refund; a paid one leaves the books, one that failed is a credit again."""
 
     async def plan() -> Booking:
@@ -238,10 +268,11 @@ def _outcome(refund: Refund, payment: Payment, state: str) -> Entry:
 
 
 async def ask_refunds(ctx: PluginContext, limit: int = 50) -> int:
-    """Send again what was approved or has no answer; the key makes sure that it is paid once."""
+    """Ask again for what was approved or has no answer, each time later; the key makes sure that it is paid once."""
     where = [Where("state", "in", ["approved", "sent", "unknown"])]
     found = [refund_from(record) for record in await ctx.store.find(REFUNDS.name, where, limit=limit)]
-    due = [each for each in found if ctx.now() - each.at > ctx.settings.ask_after * 1000]
+    after = ctx.now() - int(ctx.settings.ask_after * 1000)
+    due = [each for each in found if (each.due <= ctx.now() if each.due else each.at <= after)]
     for refund in due:
         await send(ctx, refund)
     return len(due)

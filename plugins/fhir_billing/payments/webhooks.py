@@ -8,8 +8,9 @@ import asyncio
 import logging
 from typing import Final
 
-from fhir_billing.payments.processor import Answer, Forged, Received, Told
-from fhir_billing.payments.records import EVENTS, Payment, payment_of
+from fhir_billing.payments.processor import Answer, Forged, Received, RefundAnswer, Told
+from fhir_billing.payments.records import EVENTS, REFUNDS, Payment, payment_of
+from fhir_billing.payments.refunds import moved, refund_from
 from fhir_billing.payments.routing import processor_of, serves
 from fhir_billing.payments.settling import apply, ask, by_reference
 from fhir_billing.payments.states import MOVED
@@ -103,6 +104,8 @@ async def process(ctx: PluginContext) -> int:
 
 async def _event(ctx: PluginContext, record: Record) -> bool:
     value = record.value
+    if str(value["kind"]).startswith("refund-"):
+        return await _done(ctx, record, await _refunded(ctx, record))
     payment = await _about(ctx, record)
     if payment is None:
         if ctx.now() - int(str(value["at"])) < ctx.settings.event_life * 1000:
@@ -115,6 +118,17 @@ async def _event(ctx: PluginContext, record: Record) -> bool:
         if after.state == "requested":
             return False
     return await _done(ctx, record, "done")
+
+
+async def _refunded(ctx: PluginContext, record: Record) -> str:
+    """Take in what a signed event says of a refund whose processor cannot be asked; nothing comes to us by that."""
+    found = await ctx.store.get(REFUNDS.name, str(record.value["payment"]))
+    payment = await payment_of(ctx.store, refund_from(found).payment) if found else None
+    if found is None or payment is None or payment.processor != record.value["processor"]:
+        return "unmatched"
+    paid = record.value["kind"] == "refund-paid"
+    await moved(ctx, found.key, RefundAnswer("paid" if paid else "failed", why="told by webhook"), payment)
+    return "done"
 
 
 async def _about(ctx: PluginContext, record: Record) -> Payment | None:

@@ -189,3 +189,29 @@ def test_a_payment_in_another_currency_keeps_its_rate(server: TestServer, proces
     server.clock.go_on(10 * 86_400)
     pay(server, invoice, "paystack", money("amount", 1, "USD"), status=422)
     trial(server)
+
+
+def test_a_refund_without_an_answer_is_unknown_and_never_paid_twice(
+    server: TestServer, processor: FakeProcessor
+) -> None:
+    _, invoice, payment = begun(server, "1000")
+    processor.pay(payment)
+    processor.tell(payment)
+    is_in(server, payment, "succeeded")
+    call(server, "/fhir/Invoice/$invoice", ref("cancel", f"Invoice/{invoice}"))
+    asked = call(server, "/fhir/Invoice/$refund", text("payment", payment), text("reason", "not done"))["refund"]
+    approve = (text("refund", asked), {"name": "approve", "valueBoolean": True})
+    before = processor.calls.count("/refund")
+    processor.fail = "500"
+    try:
+        assert call(server, "/fhir/Invoice/$refund", *approve)["state"] == "unknown"
+    finally:
+        processor.fail = ""
+    assert balances(server, f"refund/{asked}") == {f"refund/{asked}": -1000}
+    assert call(server, "/fhir/Invoice/$refund", *approve)["state"] == "unknown"
+    assert processor.calls.count("/refund") == before + 1
+    seen = (text("refund", asked), text("outcome", "paid", "Code"))
+    assert call(server, "/fhir/Invoice/$refund", *seen)["state"] == "paid"
+    call(server, "/fhir/Invoice/$refund", *seen, status=409)
+    assert balances(server, f"refund/{asked}") == {}
+    trial(server)

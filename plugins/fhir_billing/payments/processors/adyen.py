@@ -20,6 +20,8 @@ _STATES: Final[dict[str, State]] = {"completed": "succeeded", "paid": "succeeded
 class Adyen:
     """One merchant account at Adyen."""
 
+    keyed_refunds = True
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         url = settings.url or "https://checkout-live.adyen.com"
@@ -72,7 +74,9 @@ class Adyen:
         for each in parsed(received.body).get("notificationItems", ()):
             item = each.get("NotificationRequestItem", {})
             hold(any_of(self._settings.webhook_secrets, partial(_fits, is_valid_hmac_notification, item)))
-            kind = "refund" if item.get("eventCode") == "REFUND" else "payment"
+            kind = "payment"
+            if item.get("eventCode") == "REFUND":
+                kind = "refund-paid" if str(item.get("success")) == "true" else "refund-failed"
             id_ = f"{item.get('eventCode')}|{item.get('pspReference')}|{item.get('success')}"
             told.append(Told(id_, str(item.get("merchantReference", "")), "", kind))
         if not told:

@@ -22,6 +22,8 @@ _STATES: Final[dict[str, State]] = {"successful": "succeeded", "failed": "failed
 class Flutterwave:
     """One account at Flutterwave."""
 
+    keyed_refunds = False
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         headers = {"authorization": f"Bearer {settings.key.get_secret_value()}"}

@@ -26,6 +26,8 @@ class Mpesa:
     The end of its callback URL is a secret: one of `webhook_secrets`.
     """
 
+    keyed_refunds = False
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings, self._timeout = settings, timeout
         self._wire = Wire(settings.url or "https://api.safaricom.co.ke", timeout)

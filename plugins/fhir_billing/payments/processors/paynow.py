@@ -19,6 +19,8 @@ _SINGAPORE: Final = timedelta(hours=8)
 class PayNow:
     """One proxy at PayNow; account: a UEN (`201403121W`) or a mobile number (`+65...`)."""
 
+    keyed_refunds = False
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
 

@@ -19,6 +19,8 @@ _STATES: Final[dict[str, State]] = {"success": "succeeded", "failed": "failed", 
 class Paystack:
     """One account at Paystack."""
 
+    keyed_refunds = False
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         headers = {"authorization": f"Bearer {settings.key.get_secret_value()}"}

@@ -19,6 +19,8 @@ _STATES: Final[dict[str, State]] = {"paid": "succeeded", "cancelled": "cancelled
 class Razorpay:
     """One account at Razorpay."""
 
+    keyed_refunds = True
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         auth = (settings.key.get_secret_value(), settings.secret.get_secret_value())

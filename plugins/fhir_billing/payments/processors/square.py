@@ -20,6 +20,8 @@ _STATES: Final[dict[str, State]] = {"COMPLETED": "succeeded", "CANCELED": "cance
 class Square:
     """One location at Square."""
 
+    keyed_refunds = True
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         headers = {"authorization": f"Bearer {settings.key.get_secret_value()}"}

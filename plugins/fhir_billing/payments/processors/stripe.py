@@ -19,6 +19,8 @@ _STATES: Final[dict[str, State]] = {"succeeded": "succeeded", "canceled": "cance
 class Stripe:
     """One account at Stripe."""
 
+    keyed_refunds = True
+
     def __init__(self, settings: ProcessorSettings, timeout: float) -> None:
         self._settings = settings
         auth = (settings.key.get_secret_value(), "")
