@@ -8,7 +8,7 @@ from typing import Final
 from dicomweb.dimse import asking, sending
 from dicomweb.dimse.calling import call_ae
 from dicomweb.dimse.catalog import COMMITMENT, PLAIN, STUDY_FIND, STUDY_GET, STUDY_MOVE
-from dicomweb.dimse.outbox import Errand, NotYet, Work, queue_errand
+from dicomweb.dimse.outbox import Errand, NotYet, Outbox, Work, queue_errand
 from dicomweb.dimse.promises import asked_of, mark, note_promise, note_sent, promise, sent_of
 from dicomweb.dimse.rules import order_of, priors_of
 from dicomweb.dimse.table import Ae, Forward
@@ -204,3 +204,8 @@ async def _classes(host: Host, ae: Ae, study: str) -> list[str]:
 
 
 WORK: Final[Mapping[str, Work]] = {"forward": forward, "commit": commit, "report": report, "prefetch": prefetch}
+
+
+async def work(host: Host) -> None:
+    """Work on the outbox, until cancelled."""
+    await Outbox(host, WORK).run()

@@ -116,6 +116,11 @@ class Listener:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
 
+async def listen(host: Host) -> None:
+    """Take calls, until cancelled."""
+    await Listener(host).run()
+
+
 async def _closed(server: asyncio.Server) -> None:
     server.close()  # its connections are ended by _hang_up
 

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dicomweb.dimse.admission import Peer
 from dicomweb.dimse.wire.command import Field
 from dicomweb.dimse.wire.faults import Aborted, Ended
 from fhir_server.plugin_api import Metric
+
+if TYPE_CHECKING:
+    from dicomweb.dimse.admission import Peer
 
 _NAMES = {each.value: each.name.removesuffix("_RQ").replace("_", "-") for each in Field}
 
@@ -29,11 +32,11 @@ class Numbers:
         """One was refused, or its connection closed before it began."""
         self.associations["rejected"] += 1
 
-    def ended(self, peer: Peer, end: Ended) -> None:
+    def ended(self, peer: "Peer", end: Ended) -> None:
         """One has ended."""
         self.associations["aborted" if isinstance(end, Aborted) else "released"] += 1
 
-    def broken(self, peer: Peer) -> None:
+    def broken(self, peer: "Peer") -> None:
         """One did not keep to the protocol."""
         self.associations["broken"] += 1
 

@@ -3,13 +3,12 @@
 import asyncio
 
 from dicomweb.dimse.commands import COMMAND
-from dicomweb.dimse.errands import WORK
-from dicomweb.dimse.listener import Listener
 from dicomweb.dimse.numbers import METRICS
-from dicomweb.dimse.outbox import ERRANDS, Outbox
+from dicomweb.dimse.outbox import ERRANDS
 from dicomweb.dimse.promises import PROMISES, SENT
 from dicomweb.dimse.rules import CONSUMERS
 from dicomweb.dimse.tables import tables_of
+from dicomweb.lazily import later
 from dicomweb.model.part import Part
 from dicomweb.settings import DicomSettings
 from dicomweb.worklist.commitments import COMMITMENTS
@@ -21,9 +20,9 @@ def part(settings: DicomSettings) -> Part:
     """Return the listener where a port is set, the outbox where there is a table, and what both keep."""
     background = []
     if settings.dimse_port or settings.dimse_tls_port:
-        background.append(Background("dimse", _listen))
+        background.append(Background("dimse", later("dicomweb.dimse.listener:listen")))
     if settings.dimse_table is not None:
-        background.append(Background("dimse outbox", _send))
+        background.append(Background("dimse outbox", later("dicomweb.dimse.errands:work")))
     return Part(
         collections=(ERRANDS, PROMISES, SENT, COMMITMENTS, STEPS),
         consumers=CONSUMERS if settings.dimse_table is not None else (),
@@ -32,14 +31,6 @@ def part(settings: DicomSettings) -> Part:
         health_checks=(HealthCheck("dimse", _healthy),),
         metrics=METRICS,
     )
-
-
-async def _listen(host: Host) -> None:
-    await Listener(host).run()
-
-
-async def _send(host: Host) -> None:
-    await Outbox(host, WORK).run()
 
 
 async def _healthy(host: Host) -> str | None:

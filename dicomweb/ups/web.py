@@ -7,11 +7,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-
 from dicomweb.model.values import DicomJson
 from dicomweb.ups.states import WorkitemRefused
-from dicomweb.wado.native_xml import from_xml, to_xml
 from dicomweb.worklist.commitments import CommitmentRefused
 from dicomweb.worklist.steps import StepRefused
 from fhir_server.plugin_api import BadRequest, PluginContext, RouteRequest, RouteResponse, decode, encode
@@ -59,6 +56,8 @@ def _wanted(asked: RouteRequest) -> str:
 
 def _as_xml(answer: RouteResponse) -> RouteResponse:
     """Return the same as XML: one data set as a document, several as parts."""
+    from dicomweb.wado.native_xml import to_xml  # pydicom, which no start waits for
+
     assert isinstance(answer.body, bytes)
     found: list[DicomJson] = decode(answer.body)
     if len(found) == 1:
@@ -86,6 +85,8 @@ async def payload(asked: RouteRequest) -> DicomJson:
     if not raw.strip():
         return {}
     if kind in _READ_XML:
+        from dicomweb.wado.native_xml import from_xml  # as above
+
         return from_xml(raw)
     if kind not in _READ:
         raise WorkitemRefused(0x0110, 415, f"the data set is sent as {JSON} or {XML}")
@@ -135,6 +136,8 @@ def _put(keys: DicomJson, path: Sequence[str], value: str) -> None:
 
 def _path(name: str) -> list[str]:
     """Return the tags of an attribute: by keyword or number, of sequences with dots."""
+    from pydicom.datadict import tag_for_keyword  # as above
+
     found = []
     for part in name.split("."):
         if len(part) == 8 and not set(part.upper()) - set("0123456789ABCDEF"):
@@ -149,6 +152,8 @@ def _path(name: str) -> list[str]:
 
 def vr_of(tag: str) -> str:
     """Return the value representation of a tag."""
+    from pydicom.datadict import dictionary_VR  # as above
+
     try:
         return str(dictionary_VR(int(tag, 16)))[:2]
     except KeyError:
