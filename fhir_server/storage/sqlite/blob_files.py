@@ -20,7 +20,8 @@ from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.sealing import Keys, no_keys
 
 STAGED_LIFE: Final = 3_600
-_SYNCING: Final = ThreadPoolExecutor(16, "blob-sync")
+_SYNCING: Final[dict[int, ThreadPoolExecutor]] = {}
+"""Threads that wait for syncs, by process: those of a parent are not there after a fork."""
 
 
 class BlobReader(Protocol):
@@ -88,7 +89,7 @@ class BlobFiles:
             file.finish()
         if not self._durable:
             return
-        beside = [_SYNCING.submit(sync_folder, each) for each in (self._marks, self.path(blob_id).parent)]
+        beside = [_syncing().submit(sync_folder, each) for each in (self._marks, self.path(blob_id).parent)]
         try:
             os.fsync(file.fileno())
         finally:
@@ -162,6 +163,10 @@ class BlobFiles:
     def _sync(self, folder: Path) -> None:
         if self._durable:
             sync_folder(folder)
+
+
+def _syncing() -> ThreadPoolExecutor:
+    return _SYNCING.get(os.getpid()) or _SYNCING.setdefault(os.getpid(), ThreadPoolExecutor(16, "blob-sync"))
 
 
 class PlainReader:
