@@ -68,10 +68,11 @@ def peer() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(peer: str) -> Iterator[Any]:
-    near = {"url": peer, "model": "m-1", "token": "s3cret", "timeout": 0.3, "text": True, "inside": True}
+    near = {"url": peer, "model": "m-1", "token": "s3cret", "timeout": 20, "text": True, "inside": True}
     remotes = {
         "near": near,
         "outside-only": {**near, "inside": False},
+        "impatient": {**near, "timeout": 0.3},
         "no-text": {**near, "text": False},
         "gone": {**near, "url": "http://127.0.0.1:9/"},
     }
@@ -150,7 +151,7 @@ def test_a_peer_that_misbehaves_is_no_opinion_and_the_record_keeps_serving(
     server: Any, patient: str, does: str, said: str
 ) -> None:
     Peer.does = does
-    found = ask(server, patient)
+    found = ask(server, patient, "impatient" if does == "wait" else "near")
     assert found["status"] == ["no-opinion"]
     assert said in found["because"][0]
     assert server.client.get(f"/fhir/{patient}").status_code == 200
