@@ -3,6 +3,7 @@
 import asyncio
 
 from dicomweb.dimse.commands import COMMAND
+from dicomweb.dimse.conformance import SAID
 from dicomweb.dimse.numbers import METRICS
 from dicomweb.dimse.outbox import ERRANDS
 from dicomweb.dimse.promises import PROMISES, SENT
@@ -30,6 +31,7 @@ def part(settings: DicomSettings) -> Part:
         commands=(COMMAND,),
         health_checks=(HealthCheck("dimse", _healthy),),
         metrics=METRICS,
+        conformance={"DIMSE": SAID},
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from dicomweb.model.part import Part
 from dicomweb.settings import DicomSettings
 from dicomweb.ups import channel, services, subscribing, workitems
+from dicomweb.ups.conformance import SAID
 from dicomweb.ups.events import EVENTS
 from dicomweb.ups.store import WORKITEMS
 from dicomweb.ups.subscriptions import SUBSCRIBERS, SUBSCRIPTIONS
@@ -50,4 +51,5 @@ def part(settings: DicomSettings) -> Part:
         ),
         collections=(WORKITEMS, SUBSCRIPTIONS, SUBSCRIBERS, EVENTS),
         scheduled=(SCHEDULED,),
+        conformance={"Worklist services over the web": SAID},
     )
