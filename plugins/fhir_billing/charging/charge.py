@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from fhir_billing.charging.account import account_of, opening
 from fhir_billing.charging.definitions import definition_for
 from fhir_billing.charging.price import NAMES, Component, Price, included, price_of
 from fhir_billing.ledger import (
@@ -26,7 +27,7 @@ from fhir_billing.money import Money
 from fhir_billing.naming import date_of, id_of, reference, refers
 from fhir_server.plugin_api import FhirError, PluginContext, Put, RecordChange, Where, instant
 
-_SERVICES = frozenset(("ImagingStudy", "MedicationDispense", "Observation", "Procedure"))
+_SERVICES = ("ImagingStudy/", "MedicationDispense/", "Observation/", "Procedure/")
 
 
 class NoPrice(FhirError):
@@ -81,8 +82,9 @@ async def charge(ctx: PluginContext, wanted: Charge, *, must: bool = True) -> di
         before = await ctx.own.find("ChargeItem", wanted.id) if wanted.item else None
         expected = int(before["meta"]["versionId"]) if before else 0
         resource = charge_item(ctx, wanted, price, before or {})
+        opened, noted = await opening(ctx, wanted.patient) if not wanted.account else ([], [])
         document = owner_change(f"ChargeItem/{wanted.id}", "charge", **facts(wanted, price))
-        return Booking([entry(wanted, price)], [Put(resource, expected)], [document])
+        return Booking([entry(wanted, price)], [*opened, Put(resource, expected)], [*noted, document])
 
     with contextlib.suppress(AlreadyBooked):
         await book(ctx, plan)
@@ -144,8 +146,8 @@ def facts(wanted: Charge, price: Price) -> dict[str, Any]:
     """Return what is noted of a charge, for its invoice."""
     return {
         "patient": wanted.patient, "context": wanted.context, "day": wanted.day, "payer": wanted.payer,
-        "source": wanted.source, "account": wanted.account, "definition": price.definition,
-        "currency": price.net.currency, "net": str(price.net.amount), "invoice": "",
+        "source": wanted.source, "account": wanted.account or account_of(wanted.patient),
+        "definition": price.definition, "currency": price.net.currency, "net": str(price.net.amount), "invoice": "",
         "components": [[each.type, each.code, str(each.amount.amount)] for each in price.components],
     }  # fmt: skip
 
@@ -154,8 +156,8 @@ def charge_item(ctx: PluginContext, wanted: Charge, price: Price, before: Mappin
     """Return the ChargeItem: https://hl7.org/fhir/R4/chargeitem.html"""
     more: dict[str, Any] = {
         "context": reference(wanted.context) if wanted.context else None,
-        "account": [reference(wanted.account)] if wanted.account else None,
-        "service": [reference(wanted.source)] if wanted.source.partition("/")[0] in _SERVICES else None,
+        "account": [reference(wanted.account or account_of(wanted.patient))],
+        "service": [reference(wanted.source)] if wanted.source.startswith(_SERVICES) else None,
         "definitionCanonical": [price.definition] if price.definition else None,
     }
     kept = {name: value for name, value in before.items() if name not in ("meta",)}

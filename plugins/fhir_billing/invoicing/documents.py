@@ -25,6 +25,9 @@ def invoice(
         "lineItem": [_line_item(number, line, part) for number, (line, part) in enumerate(rows, 1)],
         "totalNet": amount.as_fhir(), "totalGross": amount.as_fhir(),
     }  # fmt: skip
+    named = {str(line.record.value["account"]) for line, _ in rows} - {""}
+    if len(named) == 1:
+        found["account"] = reference(named.pop())
     if not whole:
         found["note"] = [{"text": "The share of this recipient; others bear the rest of each line."}]
     return found

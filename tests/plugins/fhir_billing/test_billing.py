@@ -31,6 +31,10 @@ def test_what_is_done_is_charged_once_and_billed(server: TestServer) -> None:
     assert [each["resource"]["priceOverride"]["value"] for each in items] == [5000]
     made = call(server, "/fhir/Invoice/$invoice", ref("patient", who))["invoice"]
     assert (made["status"], made["totalNet"]["value"]) == ("issued", 5000)
+    account = server.client.get(f"/fhir/{made['account']['reference']}").json()
+    assert (account["status"], account["subject"]) == ("active", [{"reference": who}])
+    closed = server.client.put(f"/fhir/Account/{account['id']}", json=account | {"status": "inactive"})
+    assert closed.json()["issue"][0]["expression"] == ["Account.status"]
     assert balances(server, f"receivable/{who.replace('/', '.')}") == {
         f"receivable/{who.replace('/', '.')}/{made['id']}": 5000
     }
