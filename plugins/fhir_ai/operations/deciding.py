@@ -4,7 +4,7 @@ A rule only ever makes a case more urgent; no model has a say here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fhir_ai.inputs import Finder, Found
@@ -56,6 +56,7 @@ def decide(finder: Finder, codes: frozenset[str], keys: frozenset[str]) -> Decis
     """Decide from what was found: codes are `system|code`, keys those of our symptoms."""
     found = {name: finder.find(_wanted(name)) for name in TRIAGE_INPUTS}
     values = {name: each.value for name, each in found.items() if each.value is not None}
+    found["systolic"] = _unopposed(found["systolic"], found["diastolic"])
     age, pregnant = values.get("age"), values.get("pregnant") is True
     rules = list(_flags(values, codes, keys))
     news2: Result | None = None
@@ -74,7 +75,8 @@ def decide(finder: Finder, codes: frozenset[str], keys: frozenset[str]) -> Decis
 
 
 def _decision(rules: list[Rule], found: Mapping[str, Found], news2: Result | None) -> Decision:
-    missing = tuple(found[name] for name in (*VITALS, "age") if found[name].value is None)
+    asked = (*VITALS, *(("diastolic",) if found["pregnant"].value is True else ()), "age")
+    missing = tuple(found[name] for name in asked if found[name].value is None)
     given = [rule.acuity for rule in rules if rule.acuity is not None]
     least = min(given, default=None)
     judged = any(rule.name.startswith(("news2-", "pregnancy-complete")) for rule in rules)
@@ -91,6 +93,15 @@ def _decision(rules: list[Rule], found: Mapping[str, Found], news2: Result | Non
     return Decision(
         acuity, whole or acuity == 1, tuple(rules), missing, found, tuple(changes), news2, tuple(notes)
     )  # fmt: skip
+
+
+def _unopposed(systolic: Found, diastolic: Found) -> Found:
+    """Count a pressure that is not above the diastolic as contradictory: it still makes urgent, but never reassures."""
+    above, below = systolic.value, diastolic.value
+    if not isinstance(above, float) or not isinstance(below, float) or above > below:
+        return systolic
+    said = f"{above:g} is not above the diastolic pressure {below:g}; measure both anew"
+    return replace(systolic, state="contradictory", value=None, because=said)
 
 
 def _wanted(name: str) -> Input:

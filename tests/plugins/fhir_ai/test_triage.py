@@ -121,6 +121,31 @@ def test_in_pregnancy_the_maternal_criteria_decide(fhir_server_app: Any) -> None
     assert "pregnancy-mewc" in _named(ill, "rule")
 
 
+def test_in_pregnancy_the_diastolic_pressure_is_asked_for(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person(29))
+    store_all(client, vitals(patient))
+    pregnant = {
+        "name": "input",
+        "part": [{"name": "name", "valueCode": "pregnant"}, {"name": "value", "valueBoolean": True}],
+    }
+    found = call(client, f"{patient}/$triage", pregnant)
+    assert found["status"] == ["data-required"]
+    assert _named(found, "missing") == ["diastolic"]
+    assert len(found["guidance"][0]["dataRequirement"]) == 1
+
+
+@pytest.mark.parametrize(("systolic", "acuity"), [(120, []), (85, [3])])
+def test_a_pressure_under_the_diastolic_never_reassures(fhir_server_app: Any, systolic: int, acuity: list[int]) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person())
+    store_all(client, [*vitals(patient, _8480_6=(systolic, "mm[Hg]")), measured(patient, "8462-4", 150, "mm[Hg]")])
+    found = call(client, f"{patient}/$triage")
+    assert found.get("acuity", []) == acuity
+    (missing,) = found["missing"]
+    assert (missing["name"], missing["state"]) == ("systolic", "contradictory")
+
+
 @pytest.mark.parametrize(
     ("other", "state", "said"),
     [
