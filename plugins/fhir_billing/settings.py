@@ -28,7 +28,9 @@ class ProcessorSettings(BaseModel):
     currencies: tuple[str, ...] = Field((), description="Currencies that it is used for; empty: all.")
     countries: tuple[str, ...] = Field((), description="Countries (ISO 3166 alpha-2) it is used for; empty: all.")
     tenants: tuple[str, ...] = Field((), description="Tenants whose money it takes; empty: all.")
-    addresses: tuple[str, ...] = Field((), description="Networks its webhooks come from; empty: any; mpesa signs nothing, so name them.")
+    addresses: tuple[str, ...] = Field(
+        (), description="Networks its webhooks come from; empty: any; mpesa signs nothing, so name them."
+    )
 
 
 class BillingSettings(BaseModel):

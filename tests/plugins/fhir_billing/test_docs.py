@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
-
 from fhir_billing.ledger.accounts import KINDS
 from fhir_billing.payments.processors import KINDS as PROCESSORS
 from fhir_billing.payments.states import RANKS, REFUND_STEPS, STEPS, picture
 from fhir_billing.reconciliation.formats import FORMATS
 from fhir_billing.settings import BillingSettings, ProcessorSettings
+from pydantic import BaseModel
 
 FOLDER = Path(__file__).parents[3] / "docs"
 DOCS = (FOLDER / "billing.md").read_text()

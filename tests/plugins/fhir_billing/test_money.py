@@ -17,7 +17,8 @@ def test_decimals_are_those_of_iso_4217(currency: str, exponent: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "currency"),
-    [("1.005", "NGN"), ("1.5", "JPY"), ("1", "XAU"), ("1", "ZZZ"), ("1", None), ("-1", "NGN"), (1.5, "NGN"), (True, "NGN"),
+    [("1.005", "NGN"), ("1.5", "JPY"),
+     ("1", "XAU"), ("1", "ZZZ"), ("1", None), ("-1", "NGN"), (1.5, "NGN"), (True, "NGN"),
      ("NaN", "NGN"), ("1E400", "NGN"), ("1E18", "NGN"), (None, "NGN"), ("1e-30", "NGN"), ("", "NGN")],
 )  # fmt: skip
 def test_what_is_no_amount_of_a_currency_is_refused(value: object, currency: object) -> None:

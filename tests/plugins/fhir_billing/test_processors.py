@@ -196,7 +196,8 @@ def _answers(processor: Any, answer: Callable[[httpx.Request], httpx.Response]) 
 ID = "a" * 40
 MAKERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "adyen": (
-        "10.00", "EUR", {"id": "PL1", "status": "active", "url": "https://x", "amount": {"value": 1000, "currency": "EUR"}},
+        "10.00", "EUR",
+        {"id": "PL1", "status": "active", "url": "https://x", "amount": {"value": 1000, "currency": "EUR"}},
         {"id": "PL1", "status": "completed", "amount": {"value": 1000, "currency": "EUR"}}, {"psp": "P1"},
         {"pspReference": "R1", "status": "received"},
     ),
@@ -207,7 +208,8 @@ MAKERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], dict[str, Any]
     ),
     "square": (
         "10.00", "USD", {"payment_link": {"order_id": "O1", "url": "https://x"}},
-        {"order": {"state": "COMPLETED", "total_money": {"amount": 1000, "currency": "USD"}, "tenders": [{"payment_id": "T1"}]}},
+        {"order": {"state": "COMPLETED", "total_money": {"amount": 1000, "currency": "USD"},
+                   "tenders": [{"payment_id": "T1"}]}},
         {"payment": "T1"}, {"refund": {"id": "RF1", "status": "COMPLETED"}},
     ),
     "paystack": (
@@ -242,7 +244,8 @@ async def test_a_payment_is_asked_for_verified_and_given_back(kind: str) -> None
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 @pytest.mark.parametrize(
     ("status", "body", "fault"),
-    [(500, b"{}", NoAnswer), (429, b"{}", NoAnswer), (200, b"<html>", NoAnswer), (200, b"[]", NoAnswer), (200, b"{}", NoAnswer),
+    [(500, b"{}", NoAnswer), (429, b"{}", NoAnswer),
+     (200, b"<html>", NoAnswer), (200, b"[]", NoAnswer), (200, b"{}", NoAnswer),
      (400, b"{}", Refused), (404, b"{}", Refused)],
 )  # fmt: skip
 async def test_an_answer_that_says_nothing_is_no_failure_of_the_payment(
