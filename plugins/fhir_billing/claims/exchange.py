@@ -31,7 +31,7 @@ from fhir_billing.payers.payer import (
     Reply,
     Unclear,
 )
-from fhir_server.plugin_api import PluginContext, RecordChange, RecordChanged, Where, instant
+from fhir_server.plugin_api import FhirError, PluginContext, RecordChange, RecordChanged, Where, instant
 
 _REFERRED: Final = (
     "Patient",
@@ -41,6 +41,9 @@ _REFERRED: Final = (
     "PractitionerRole",
     "Location",
     "ClaimResponse",
+    "DocumentReference",
+    "Encounter",
+    "ServiceRequest",
 )
 _AT_ONCE: Final = 16
 _CALLS: Final = 5
@@ -71,11 +74,11 @@ async def step(ctx: PluginContext, desk: Desk, claim: str) -> None:
     if taken is None:
         return
     try:
-        reply = await _ask(payer, await parcel_of(ctx, taken), record)
+        await settle(ctx, taken, await _ask(payer, await parcel_of(ctx, taken), record))
     except Unclear as unclear:
         await _later(ctx, taken, str(unclear))
-        return
-    await settle(ctx, taken, reply)
+    except FhirError as error:  # an answer that cannot be stored, a claim that was erased: others go on
+        await _later(ctx, taken, f"{type(error).__name__}: {error}")
 
 
 async def _take(ctx: PluginContext, record: ClaimRecord) -> ClaimRecord | None:

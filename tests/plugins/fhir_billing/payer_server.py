@@ -157,6 +157,8 @@ def _response(claim: dict[str, Any], what: str) -> dict[str, Any]:
     if what == "pend":
         return found
     found["disposition"] = "decided"
+    if what == "nonsense":
+        return {**found, "preAuthRef": {"not": "a string"}}
     if claim["use"] == "preauthorization":
         return {**found, "preAuthRef": "AUTH-9"}
     return {**found, "item": [_item(item, what) for item in claim["item"]]}

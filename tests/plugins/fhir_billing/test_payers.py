@@ -181,6 +181,21 @@ def test_pas_takes_no_claims_for_payment_and_its_requests_have_its_shape(desk: D
     assert {"Patient", "Coverage", "Organization"} <= set(types)
 
 
+def test_an_answer_that_cannot_be_stored_is_noted_and_does_not_hold_up_others(desk: Desk, payer: FakePayer) -> None:
+    who = insured(desk, "fhir")
+    payer.script[:] = ["nonsense", "nonsense"]
+    odd = desk.submit(full(who, ("70553", "600.00"), use="preauthorization"))
+    later(desk)
+    payer.script[:] = []
+    good = desk.submit(full(who, ("99213", "130.00")))
+    later(desk)
+    assert now(desk, odd)["outcome"] == "queued"
+    assert now(desk, good)["outcome"] == "complete"
+    payer.claims[odd["request"]["reference"].partition("/")[2]] = "pay"
+    later(desk, 86_400)
+    assert now(desk, odd)["preAuthRef"] == "AUTH-9"
+
+
 def test_kenya_is_sent_what_its_profile_asks_for_and_nothing_that_lacks_it(desk: Desk, payer: FakePayer) -> None:
     who = insured(desk, "sha")
     bare = who.claim(("SHA-OP-01", "900.00"))
