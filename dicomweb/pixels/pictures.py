@@ -38,7 +38,7 @@ def picture_of(array: Array, viewport: Viewport | None) -> Any:
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
     if size == image.size:
         return image
-    return image.resize(size, _pillow("Image").Resampling.BILINEAR, reducing_gap=2.0)
+    return image.resize(size, _pillow("Image").Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def annotated(image: Any, lines: Sequence[str]) -> Any:

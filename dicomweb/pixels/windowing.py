@@ -131,7 +131,7 @@ def shown(array: Array, layout: Layout, grey: Grey, asked: Asked) -> Array:
         window = _range(array, layout, grey)
     bits, signed = (layout.stored if layout.allocated > 1 else 8), layout.signed
     table = _entries(grey, window, array.dtype.itemsize * 8, bits, signed)
-    return np.asarray(table[array.view(np.dtype(f"u{array.dtype.itemsize}"))])
+    return np.asarray(table.take(array.view(np.dtype(f"u{array.dtype.itemsize}")), mode="wrap"))
 
 
 def chosen(grey: Grey, asked: Asked) -> Window | None:
