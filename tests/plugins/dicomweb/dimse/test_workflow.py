@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import (
     CTImageStorage,
     ModalityPerformedProcedureStep,
@@ -17,7 +17,6 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
-    Verification,
 )
 
 from tests.plugins.dicomweb.dimse.conftest import TITLE, Site, ae, eventually, free_port, listening
@@ -278,14 +277,16 @@ def test_studies_are_forwarded_when_the_other_side_is_there_and_only_once(site: 
     assert site.dcmtk("storescu", *map(str, paths)).returncode == 0
     assert site.dcmtk("storescu", *map(str, write(tmp_path, [ct("P1", "1.2.33")])), title="ASKER").returncode == 0
     got: list[str] = []
-    promised: list[str] = []
+    promised: dict[str, str] = {}
 
     def take(event: Any) -> int:
         got.append(event.request.AffectedSOPInstanceUID)
         return 0
 
     def promise(event: Any) -> tuple[int, None]:
-        promised.append(event.action_information.TransactionUID)
+        asked = event.action_information
+        for item in asked.ReferencedSOPSequence:
+            promised[str(item.ReferencedSOPInstanceUID)] = str(asked.TransactionUID)
         return 0, None
 
     station = AE("WS1")
@@ -295,13 +296,27 @@ def test_studies_are_forwarded_when_the_other_side_is_there_and_only_once(site: 
     server = station.start_server(("127.0.0.1", WORKSTATION), block=False, evt_handlers=handlers)
     assert server is not None
     try:
-        eventually(lambda: {"1.2.32.1.1", "1.2.32.1.2"} <= set(got) and promised)
+        eventually(lambda: {"1.2.32.1.1", "1.2.32.1.2"} <= set(got) and "1.2.32.1.2" in promised)
         site.dcmtk("storescu", *map(str, write(tmp_path, [ct("P1", "1.2.32", number=3)])))
         eventually(lambda: "1.2.32.1.3" in got)
         assert sorted(each for each in got if each.startswith("1.2.32.")) == ["1.2.32.1.1", "1.2.32.1.2", "1.2.32.1.3"]
         assert not [each for each in got if each.startswith("1.2.33.")]
-        found = _associated(site, StorageCommitmentPushModel, Verification, title="WS1")
+        found = _associated(
+            site,
+            StorageCommitmentPushModel,
+            title="WS1",
+            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+        )
+        lost = Dataset()
+        lost.TransactionUID, lost.FailedSOPSequence = promised["1.2.32.1.2"], [Dataset()]
+        lost.FailedSOPSequence[0].ReferencedSOPClassUID = CTImageStorage
+        lost.FailedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.32.1.2"
+        lost.FailedSOPSequence[0].FailureReason = 0x0110
+        for expected in (0, 0x0106):
+            status, _ = found.send_n_event_report(lost, 2, StorageCommitmentPushModel, INSTANCE)
+            assert status.Status == expected
         found.release()
+        eventually(lambda: got.count("1.2.32.1.2") == 2)
     finally:
         server.shutdown()
 
