@@ -140,23 +140,40 @@ def part(body: AsyncIterator[bytes] | bytes, media: str, location: str = "", syn
     return Part("\r\n".join(lines).encode("latin-1"), body)
 
 
-def multipart(parts: AsyncIterator[Part], media: str, headers: Mapping[str, str], status: int = 200) -> RouteResponse:
-    """Answer with parts as they become ready."""
+def multipart(
+    parts: AsyncIterator[Part], media: str, headers: Mapping[str, str], status: int = 200,
+    sizes: Sequence[tuple[bytes, int]] = (),
+) -> RouteResponse:  # fmt: skip
+    """Answer with parts as they become ready. sizes: headers and length of each, where all are known before."""
     boundary = secrets.token_hex(16)
     kind = f'multipart/related; type="{media}"; boundary={boundary}'
-    return RouteResponse(status, _multipart(parts, boundary.encode()), kind, headers)
+    mark = boundary.encode()
+    if sizes:
+        length = sum(len(_head(mark, each)) + size for each, size in sizes) + len(_end(mark))
+        headers = {**headers, "content-length": str(length)}
+    return RouteResponse(status, _multipart(parts, mark), kind, headers)
+
+
+def _head(boundary: bytes, headers: bytes) -> bytes:
+    return b"\r\n--" + boundary + b"\r\n" + headers + b"\r\n\r\n"
+
+
+def _end(boundary: bytes) -> bytes:
+    return b"\r\n--" + boundary + b"--\r\n"
 
 
 async def _multipart(parts: AsyncIterator[Part], boundary: bytes) -> AsyncIterator[bytes]:
     async for each in parts:
-        head = b"\r\n--" + boundary + b"\r\n" + each.headers + b"\r\n\r\n"
+        head = _head(boundary, each.headers)
         if isinstance(each.body, bytes):
             yield head + each.body
             continue
-        yield head
         async for chunk in each.body:
-            yield chunk
-    yield b"\r\n--" + boundary + b"--\r\n"
+            yield head + chunk if head else chunk
+            head = b""
+        if head:
+            yield head
+    yield _end(boundary)
 
 
 async def _each(parts: Iterable[Part]) -> AsyncIterator[Part]:

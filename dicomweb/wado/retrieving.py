@@ -3,6 +3,7 @@
 https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -55,24 +56,38 @@ async def _multipart(asked: Asked, instances: Sequence[Instance], syntax: str) -
     first = await _ready(asked, instances[0], syntax, alone=len(instances) == 1) if not asked.is_head else None
 
     async def parts() -> AsyncIterator[Part]:
-        if first is not None:
-            yield part(first, DICOM, "", target(instances[0], syntax))
-        for instance in instances[1:]:
-            ready = await _ready(asked, instance, syntax)
-            if ready is not None:
-                yield part(ready, DICOM, "", target(instance, syntax))
+        ready, instance = first, instances[0]
+        for upcoming in (*instances[1:], None):
+            ahead = asyncio.create_task(_ready(asked, upcoming, syntax)) if upcoming is not None else None
+            try:
+                if ready is not None:
+                    yield part(ready, DICOM, "", target(instance, syntax))
+                if ahead is not None and upcoming is not None:
+                    ready, instance = await ahead, upcoming
+            finally:
+                if ahead is not None:
+                    ahead.cancel()
 
-    return bare(asked, multipart(parts(), DICOM, _DEAD))
+    return bare(asked, multipart(parts(), DICOM, _DEAD, sizes=_sizes(asked, instances, syntax)))
+
+
+def _sizes(asked: Asked, instances: Sequence[Instance], syntax: str) -> list[tuple[bytes, int]]:
+    """Return headers and sizes of the parts; none where objects are made while they are sent."""
+    if wished(asked) is not None or any(target(each, syntax) != each.transfer_syntax for each in instances):
+        return []
+    return [(part(b"", DICOM, "", each.transfer_syntax).headers, each.size) for each in instances]
 
 
 async def _ready(
     asked: Asked, instance: Instance, syntax: str, *, alone: bool = False
 ) -> AsyncIterator[bytes] | None:  # fmt: skip
-    """Return an object of which it is known that it can be sent; None for one that cannot. Raises Undecodable."""
+    """Return an object of which it is known that it can be sent, its first chunk read; None for one that cannot.
+
+    Raises:
+        Undecodable: it cannot, and is all that was asked for.
+    """
     opened = await opened_of(asked, instance)
     chunks = content(asked, opened, target(instance, syntax))
-    if wished(asked) is None and target(instance, syntax) == instance.transfer_syntax:
-        return chunks
     try:
         return _behind(await anext(chunks), chunks)
     except Undecodable:
