@@ -6,6 +6,7 @@ from typing import Any
 from dicomweb.fhir.parking import SYSTEM
 from dicomweb.index.collections import INSTANCES, STUDIES
 from dicomweb.index.reading import each_below
+from dicomweb.lifecycle.orphans import remove_orphan, uid_of
 from fhir_server.plugin_api import (
     BadRequest,
     Beside,
@@ -59,8 +60,11 @@ async def study_of(ctx: PluginContext, id_: str) -> Record:
 async def follow(ctx: PluginContext, changes: Sequence[FeedChange]) -> None:
     """Keep the index in step with the subjects of ImagingStudies, whoever changed them."""
     for change in changes:
+        if change.row.deleted:
+            await _removed(ctx, change)
+            continue
         found = await ctx.store.find(STUDIES.name, [Where("imaging_study", "=", change.key.id)], limit=1)
-        if not found or change.row.deleted:
+        if not found:
             continue
         resource = decode(change.row.stamped())
         patient = str(resource.get("subject", {}).get("reference", "")).removeprefix("Patient/")
@@ -74,6 +78,14 @@ async def follow(ctx: PluginContext, changes: Sequence[FeedChange]) -> None:
         await answered(ctx, found[0].key)
 
 
+async def _removed(ctx: PluginContext, change: FeedChange) -> None:
+    """Remove the objects of a study that went with its patient."""
+    before = await change.before()
+    study = uid_of(decode(before.stamped())) if before is not None and not before.deleted else ""
+    if study:
+        await remove_orphan(ctx, study)
+
+
 async def answered(ctx: PluginContext, study: str) -> None:
     """Complete the Task that asked whose a study is."""
     async for task in ctx.own.each("Task", {"identifier": f"{SYSTEM}|{study}", "status": "requested"}):
@@ -81,12 +93,6 @@ async def answered(ctx: PluginContext, study: str) -> None:
             await ctx.own.update({**task, "status": "completed"}, if_match=str(task["meta"]["versionId"]))
         except FhirError:
             continue  # somebody else has just done something with it
-
-
-async def forget_question(ctx: PluginContext, study: str) -> None:
-    """Delete the Task about a study that goes."""
-    async for task in ctx.own.each("Task", {"identifier": f"{SYSTEM}|{study}"}):
-        await ctx.own.delete("Task", str(task["id"]))
 
 
 def _owned(record: Record, patient: str) -> RecordChange:

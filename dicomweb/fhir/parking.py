@@ -37,3 +37,9 @@ def task(study: str, imaging_study: str, why: str) -> dict[str, Any]:
         "focus": {"reference": f"ImagingStudy/{imaging_study}"},
         "statusReason": {"text": why or "the patient is not known"},
     }
+
+
+async def forget_question(ctx: PluginContext, study: str) -> None:
+    """Delete the Task about a study that goes."""
+    async for task in ctx.own.each("Task", {"identifier": f"{SYSTEM}|{study}"}):
+        await ctx.own.delete("Task", str(task["id"]))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dicomweb.fhir.assigning import forget_question
+from dicomweb.fhir.parking import forget_question
 from dicomweb.index.collections import CONTENTS, DROPPED, FRAMES, HEADERS, INSTANCES, PENDING, READY, SERIES, STUDIES
 from dicomweb.index.reading import below
 from dicomweb.ingest.keeping import pending

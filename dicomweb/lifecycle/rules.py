@@ -16,6 +16,7 @@ from dicomweb.ingest.scan import Scanner
 from dicomweb.ingest.staging import limits_of
 from dicomweb.ingest.syntaxes import is_native
 from dicomweb.lifecycle.deleting import delete
+from dicomweb.lifecycle.orphans import sweep
 from dicomweb.lifecycle.scrubbing import scrub
 from dicomweb.model.codec import CodecFailure
 from dicomweb.store.opened import StoredObject
@@ -48,6 +49,7 @@ async def grow_old(ctx: PluginContext) -> None:
     ):  # fmt: skip
         if days:
             await _to_old(ctx, days, rule, until)
+    await sweep(ctx)
     for record in await ctx.store.find(DROPPED.name, limit=1_000):
         await dropped(settings, record.value)
         await ctx.store.put(RecordChange(DROPPED.name, record.key, None))

@@ -9,7 +9,8 @@ import pytest
 from moto import mock_aws
 from pydicom import dcmread
 
-from dicomweb.index.collections import INSTANCES, SCRUBBED
+from dicomweb.index.collections import HEADERS, INSTANCES, SCRUBBED, STUDIES
+from dicomweb.lifecycle.orphans import sweep
 from dicomweb.lifecycle.rules import grow_old
 from dicomweb.lifecycle.scrubbing import scrub
 from fhir_server.plugin_api import BlobChange, PluginContext, RecordChange
@@ -126,3 +127,16 @@ def test_a_full_quota_is_told(aging: Web) -> None:
     )  # fmt: skip
     assert answer.status_code == 507
     assert "quota" in answer.headers["warning"]
+
+
+def test_what_is_left_of_a_study_that_was_erased_goes(web: Web) -> None:
+    web.store(*slices("1.3.7", 2), *slices("1.3.8"))
+
+    async def erased(ctx: PluginContext) -> tuple[int, list[str]]:
+        await ctx.store.put(RecordChange(STUDIES.name, "1.3.7", None))
+        count = await sweep(ctx)
+        left = await ctx.store.find(HEADERS.name, limit=1_000)
+        return count, [each.key for each in left if each.key.startswith(("1.3.7/", "1.3.8/"))]
+
+    assert worked(web, erased) == (2, ["1.3.8/1.3.8.1/1.3.8.1.1"])
+    assert web.get("/studies/1.3.7/metadata").status_code == 404
