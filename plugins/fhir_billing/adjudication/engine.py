@@ -69,7 +69,7 @@ class _Run:
         if line.earlier is not None and line.charge:
             _, adjustments = second(plan, line, ZERO, [one])
         name = row.benefit if row is not None else ""
-        return check(LineResult(line.sequence, line.charge, ZERO, ZERO, tuple(adjustments), name))
+        return check(LineResult(line.sequence, line.charge, ZERO, ZERO, tuple(adjustments), name, refused=True))
 
     def _shared(self, line: Line, row: Benefit) -> LineResult:
         year = year_of(self.compiled.plan, self.case.member.since, line.serviced)

@@ -29,7 +29,7 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """One line. allowed: the agreed price of what is covered; benefit: the row of the table that decided."""
+    """One line. allowed: the agreed price of what is covered; benefit: the row that decided; refused: as a whole."""
 
     sequence: int
     submitted: Decimal
@@ -39,6 +39,7 @@ class LineResult:
     benefit: str = ""
     authorization: str = ""
     review: bool = False
+    refused: bool = False
 
     def of_group(self, group: Group) -> Decimal:
         """Return what a group bears."""
@@ -56,7 +57,7 @@ class LineResult:
     @property
     def denied(self) -> bool:
         """Whether nothing is allowed of what was asked for."""
-        return self.allowed == 0 and self.submitted > 0
+        return self.allowed == 0 and (self.submitted > 0 or self.refused)
 
 
 @dataclass(frozen=True)

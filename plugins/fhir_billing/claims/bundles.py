@@ -33,15 +33,31 @@ async def _known(ctx: PluginContext, resources: Mapping[str, Mapping[str, Any]])
     """Return which resource of this server each Patient and Coverage of a Bundle is."""
     found: dict[str, str] = {}
     for url, resource in resources.items():
-        if resource.get("resourceType") == "Coverage" and (stored := await _stored(ctx, "Coverage", resource)):
-            found[url] = f"Coverage/{stored['id']}"
-            _beneficiary(found, resources, resource, stored)
-    for url, resource in resources.items():
-        if url not in found and resource.get("resourceType") in ("Patient", "Organization", "Practitioner"):
+        if resource.get("resourceType") in ("Patient", "Organization", "Practitioner"):
             stored = await _stored(ctx, str(resource["resourceType"]), resource)
             if stored is not None:
                 found[url] = f"{resource['resourceType']}/{stored['id']}"
+    for url, resource in resources.items():
+        if resource.get("resourceType") == "Coverage":
+            stored = await _stored(ctx, "Coverage", resource) or await _of_member(ctx, found, url, resource)
+            if stored is not None:
+                found[url] = f"Coverage/{stored['id']}"
+                _beneficiary(found, resources, resource, stored)
     return found
+
+
+async def _of_member(
+    ctx: PluginContext, found: Mapping[str, str], url: str, given: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the coverage of a patient that is known whose member number is the one given."""
+    reference = str(given.get("beneficiary", {}).get("reference", ""))
+    whole = reference if ":" in reference else f"{url.rpartition('/Coverage/')[0]}/{reference}"
+    patient, number = found.get(whole), given.get("subscriberId")
+    if patient is None or not number:
+        return None
+    page = await ctx.client.search("Coverage", [("beneficiary", patient), ("_count", "100")])
+    same = [each["resource"] for each in page.get("entry", ()) if each["resource"].get("subscriberId") == number]
+    return same[0] if len(same) == 1 else None
 
 
 def _beneficiary(
@@ -50,6 +66,7 @@ def _beneficiary(
     given: Mapping[str, Any],
     stored: Mapping[str, Any],
 ) -> None:
+    """Note that the Bundle's beneficiary is that of the stored coverage."""
     reference = str(given.get("beneficiary", {}).get("reference", ""))
     for url in resources:
         if reference and (url == reference or url.endswith(f"/{reference}")):

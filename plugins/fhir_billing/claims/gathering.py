@@ -47,14 +47,15 @@ async def gather(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> Ga
         raise Forbidden("the token does not allow to make claims: it needs Claim.c", expression="Claim")
     if len(claim.get("item", ())) > ctx.settings.claim_lines:
         raise TooCostly(f"a claim has at most {ctx.settings.claim_lines} items", expression="Claim.item")
-    first = take(claim)
+    first = take(claim, usual=ctx.settings.currency)
     patient = await _read(ctx, "Patient", first.patient, "Claim.patient")
     place = f"Claim.insurance[{first.insurance}].coverage"
     cover = cover_of(await _read(ctx, "Coverage", first.coverage, place), place)
     if cover.patient != patient["id"]:
         raise _unfit("the coverage is another patient's", place)
     prior, earlier = await _prior(ctx, first)
-    taken = take(claim, prior) if prior else first
+    plan = next((each for each in desk.plans if each.plan == cover.plan), None)
+    taken = take(claim, prior, plan.currency if plan else ctx.settings.currency)
     provider = str(claim.get("provider", {}).get("reference", ""))
     identifiers = await _identifiers(ctx, cover.payor)
     payer = desk.payer_of(cover, identifiers)

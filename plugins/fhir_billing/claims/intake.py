@@ -52,11 +52,12 @@ class _Faults:
             return None
 
 
-def take(claim: Mapping[str, Any], prior: Mapping[int, PriorLine] | None = None) -> Taken:
+def take(claim: Mapping[str, Any], prior: Mapping[int, PriorLine] | None = None, usual: str = "") -> Taken:
     """Return a Claim as values.
 
     Args:
         prior: what earlier payers did with its lines.
+        usual: the currency of a request for authorization that has no amounts.
 
     Raises:
         InvalidResource: an issue for each fault, with its place.
@@ -66,7 +67,7 @@ def take(claim: Mapping[str, Any], prior: Mapping[int, PriorLine] | None = None)
     if use not in USES:
         faults.add(f"use is one of {', '.join(sorted(USES))}", "Claim.use", "value")
     number, insurance = _focal(claim, faults)
-    currency = _currency(claim)
+    currency = _currency(claim) or (usual if use == "preauthorization" else "")
     lines = tuple(_lines(claim, currency, faults, prior or {}))
     total = _total(claim, lines, currency, faults)
     related = tuple(_related(claim, faults))
@@ -124,7 +125,8 @@ def _line(claim: Mapping[str, Any], item: Mapping[str, Any], place: str, currenc
     codes = codes_of(item.get("productOrService", {}))
     if not codes:
         faults.add("the item has no coded product or service", f"{place}.productOrService", "required")
-    charge = faults.of(lambda: _charge(item, place, currency))
+    may_lack = claim.get("use") == "preauthorization"
+    charge = faults.of(lambda: _charge(item, place, currency, may_lack=may_lack))
     quantity = _quantity(item, place, faults)
     serviced = _serviced(claim, item, place, faults)
     if charge is None or serviced is None or quantity is None:
@@ -141,11 +143,13 @@ def _line(claim: Mapping[str, Any], item: Mapping[str, Any], place: str, currenc
     )
 
 
-def _charge(item: Mapping[str, Any], place: str, currency: str) -> Money:
-    """Return what is asked for an item; its net has to be quantity by price by factor."""
+def _charge(item: Mapping[str, Any], place: str, currency: str, *, may_lack: bool) -> Money:
+    """Return what is asked for an item; its net has to be quantity by price by factor. may_lack: it may have none."""
     price = item.get("unitPrice")
     counted = None if price is None else _counted(item, money_of(price, place=f"{place}.unitPrice"), place)
     if "net" not in item:
+        if counted is None and may_lack:
+            return Money(Decimal(0), currency)
         if counted is None:
             raise MoneyFault("the item has neither net nor unitPrice", expression=f"{place}.net")
         return _same(counted, currency, f"{place}.unitPrice")
@@ -185,6 +189,8 @@ def _quantity(item: Mapping[str, Any], place: str, faults: _Faults) -> Decimal |
 def _serviced(claim: Mapping[str, Any], item: Mapping[str, Any], place: str, faults: _Faults) -> date | None:
     text = item.get("servicedDate") or item.get("servicedPeriod", {}).get("start")
     text = text or claim.get("billablePeriod", {}).get("start")
+    if not text and claim.get("use") == "preauthorization":
+        text = claim.get("created")
     if not text:
         faults.add("neither the item nor the claim says when the service was", f"{place}.servicedDate", "required")
         return None

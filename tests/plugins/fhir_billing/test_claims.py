@@ -1,6 +1,8 @@
 """Claims that a table of rules decides: from $submit to the explanation of benefit and the books."""
 
 import base64
+import json
+import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from fhir_server.testing.server import serving
 from tests.plugins.fhir_billing.insurance import MARCH_10, Desk, Insured, figures, total
 from tests.plugins.only import but
+from tests.shared_data import shared_data
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +367,23 @@ def test_activity_for_the_nhs_is_priced_and_reported_without_claims_on_patients(
 
 def decoded(binary: dict[str, Any]) -> str:
     return base64.b64decode(binary["data"]).decode()
+
+
+def test_the_example_of_da_vinci_pas_gets_its_authorization(desk: Desk) -> None:
+    with tarfile.open(shared_data("packages") / "davinci-pas-2.2.1.tgz") as package:
+        file = package.extractfile("package/example/Bundle-ReferralAuthorizationBundleExample.json")
+        assert file is not None
+        bundle = json.load(file)
+    member = desk.server.patient(identifier=[{"system": "http://example.org/MIN", "value": "12345678901"}])
+    Insured(desk, "us-medicare-b", patient=desk.create(member), subscriberId="1122334455")
+    bundle["entry"][0]["resource"]["created"] = "2026-03-10"
+    answer = desk.ask("Claim/$submit", bundle)
+    assert answer.status_code == 200, answer.text
+    [entry] = answer.json()["entry"]
+    assert (entry["resource"]["outcome"], entry["resource"]["use"]) == ("complete", "preauthorization")
+    assert entry["resource"]["preAuthRef"].startswith("PA")
+    assert entry["resource"]["item"][0]["itemSequence"] == 1
+    again = desk.ask("Claim/$submit", bundle).json()["entry"][0]["resource"]
+    assert again["id"] == entry["resource"]["id"]
+    asked = desk.ask("Claim/$inquire", bundle).json()["entry"]
+    assert [each["resource"]["preAuthRef"] for each in asked] == [entry["resource"]["preAuthRef"]]
