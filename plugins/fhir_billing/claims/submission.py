@@ -223,7 +223,7 @@ class Submission:
         granted = {line.sequence for line in result.lines if not line.denied}
         number, period = "", None
         if matter.use == "preauthorization" and granted:
-            self.authorization = number = self.authorization or f"PA{ctx.new_id().replace('-', '')[:12].upper()}"
+            self.authorization = number = self.authorization or f"PA{ctx.new_id().replace('-', '')[-12:].upper()}"
             first = min(line.serviced for line in lines)
             period = (first.isoformat(), (first + timedelta(days=ctx.settings.authorization_days)).isoformat())
             draft.records.append(self._granted(number, period, granted))
