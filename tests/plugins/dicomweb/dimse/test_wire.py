@@ -29,7 +29,7 @@ from dicomweb.dimse.wire.negotiation import (
     encode_request,
 )
 
-FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 REQUEST = Request(
     "CT1", "ANY", (Proposed(1, "1.2.840.10008.1.1", (EXPLICIT, IMPLICIT)), Proposed(3, "1.2.3", (IMPLICIT,))), 16_384,
