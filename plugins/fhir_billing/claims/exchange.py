@@ -147,6 +147,7 @@ async def parcel_of(ctx: PluginContext, record: ClaimRecord) -> Parcel:
         trace=str(record.value.get("trace", "")),
         replaces=str(before.value.get("trace", "")) if before else "",
         coverage=f"Coverage/{record.value['coverage']}",
+        attempt=int(record.value.get("attempts", 0)),
     )
 
 

@@ -15,7 +15,7 @@ class Parcel:
 
     claim: as stored. resources: what it refers to, by `Type/id`. key: the same for each try, so that a payer can tell
     a repeat. trace: what the payer calls it, once it said so. replaces: what the payer calls the claim that it takes
-    the place of. created: an instant.
+    the place of. created: an instant. attempt: which try it is.
     """
 
     claim: Mapping[str, Any]
@@ -25,6 +25,7 @@ class Parcel:
     trace: str = ""
     replaces: str = ""
     coverage: str = ""
+    attempt: int = 0
 
     @property
     def number(self) -> str:

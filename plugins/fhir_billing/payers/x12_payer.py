@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
+from zlib import crc32
 
 import httpx
 
@@ -92,7 +93,7 @@ class X12Payer:
     async def _exchange(self, sent: Transaction, parcel: Parcel) -> list[Transaction]:
         """Post an interchange; return the transactions of what came back. Raises Unclear."""
         address = Address(self.settings.sender, self.settings.receiver, self.settings.usage)
-        number = int.from_bytes(parcel.key.encode()[-6:], "big") % 999_999_999 + 1
+        number = crc32(f"{parcel.key}|{sent.kind}|{parcel.attempt}".encode()) % 999_999_999 + 1
         raw = wrap(address, [sent], _instant(parcel.created), number)
         answer = await self._client.post("", raw, _MEDIA, {"idempotency-key": parcel.key})
         if not answer.is_success:
