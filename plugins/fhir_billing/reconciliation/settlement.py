@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fhir_billing.ledger import AlreadyBooked, Booking, Entry, Posting, accounts, book
 from fhir_billing.ledger.entry import lines as postings_of
@@ -12,7 +12,7 @@ from fhir_billing.payments.processor import Answer
 from fhir_billing.payments.rates import rate_from
 from fhir_billing.payments.records import Payment
 from fhir_billing.payments.settling import apply
-from fhir_billing.payments.states import may_follow
+from fhir_billing.payments.states import State, may_follow
 from fhir_billing.reconciliation.lines import LINES, Line
 from fhir_billing.reconciliation.matching import account_for, claims_for, match, payments_for
 from fhir_server.plugin_api import PluginContext, RecordChange, Where
@@ -118,16 +118,24 @@ def _entry(statement: Statement, lines: Sequence[Line], moved: tuple[Posting, ..
     return Entry(key, "settlement", moved, f"statement/{statement.source}", statement.digest[:16])
 
 
-def _fits(line: Line, payment: Payment | None) -> bool:
+def _wanted(line: Line, payment: Payment) -> State | None:
+    """Return the state that a line brings a payment to; None where it brings it to none."""
+    if line.kind == "payment":
+        return "settled"
+    if line.kind == "chargeback":
+        return "lost" if payment.state == "disputed" else "disputed"
+    return None
+
+
+def _fits(line: Line, payment: Payment) -> bool:
     """Tell whether a line can be that payment: its amount to the last unit, and its state."""
-    if payment is None or line.amount != payment.amount:
-        return False
-    wanted = "settled" if line.kind == "payment" else "disputed"
-    return line.kind in ("payment", "chargeback") and may_follow(payment.state, wanted)  # type: ignore[arg-type]
+    wanted = _wanted(line, payment)
+    return wanted is not None and line.amount == payment.amount and may_follow(payment.state, wanted)
 
 
 def _next(line: Line, payment: Payment) -> Payment:
-    state: Any = "settled" if line.kind == "payment" else "disputed"
+    state = _wanted(line, payment)
+    assert state is not None
     return payment.but(state=state, more={**payment.more, "settled": line.day})
 
 

@@ -8,7 +8,20 @@ from fhir_billing.reconciliation.formats import read
 
 from fhir_server.plugin_api import FhirError
 from fhir_server.testing.server import TestServer
-from tests.plugins.fhir_billing.conftest import balances, call, invoiced, money, pay, ref, text, trial
+from tests.plugins.fhir_billing.conftest import (
+    balances,
+    call,
+    created,
+    done,
+    invoiced,
+    money,
+    patient,
+    pay,
+    price,
+    ref,
+    text,
+    trial,
+)
 from tests.plugins.fhir_billing.processor import FakeProcessor
 from tests.plugins.fhir_billing.test_webhooks import is_in, owed, state
 
@@ -90,6 +103,25 @@ def test_a_chargeback_makes_the_payer_owe_again(server: TestServer, processor: F
     reconcile(server, f"c1,payment,{payment},1000,,NGN,2026-01-02,,,\n")
     reconcile(server, f"c2,chargeback,{payment},1000,,NGN,2026-02-02,,,\n")
     assert (state(server, payment), owed(server, who)) == ("disputed", 1000)
+    trial(server)
+
+
+def test_a_transfer_of_a_payer_that_names_its_claim_settles_it(server: TestServer) -> None:
+    insurer = created(server, server.build("Organization", name="Insurer"))
+    price(server, "insured", "500")
+    who = patient(server)
+    payor = {"beneficiary": {"reference": who}, "payor": [{"reference": insurer}]}
+    coverage = created(server, {"resourceType": "Coverage", "status": "active", **payor})
+    done(server, who, "insured")
+    parts = [ref("party", insurer), ref("coverage", coverage), text("kind", "claim", "Code")]
+    bill = call(server, "/fhir/Invoice/$invoice", ref("patient", who), {"name": "share", "part": parts})
+    claim = bill["claim"]["id"]
+    found = reconcile(server, f"p1,payment,{claim},300,,NGN,2026-01-02,,,\n", source="bank")
+    assert (found["matched"], found["unmatched"]) == (1, 0)
+    party = insurer.replace("/", ".")
+    assert balances(server, f"receivable/{party}") == {f"receivable/{party}/{claim}": 200}
+    too_much = reconcile(server, f"p2,payment,{claim},300,,NGN,2026-01-03,,,\n", source="bank")
+    assert too_much["unmatched"] == 1
     trial(server)
 
 
