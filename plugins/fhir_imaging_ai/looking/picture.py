@@ -52,6 +52,12 @@ def seen(header: bytes, frame: bytes, manifest: Manifest) -> Seen:
     return Seen(dataset, grey, squares, np.stack(pictures)[:, None])
 
 
+def roughness(picture: Array) -> float:
+    """Return how much neighbouring pixels of a picture of deviation 1 differ: little in gradients, much in noise."""
+    across, down = np.abs(np.diff(picture, axis=1)).mean(), np.abs(np.diff(picture, axis=0)).mean()
+    return float(across + down) / 2
+
+
 def _check(dataset: Any, manifest: Manifest) -> None:
     modality, photometric = str(dataset.get("Modality", "")), str(dataset.get("PhotometricInterpretation", ""))
     if modality not in manifest.modalities:

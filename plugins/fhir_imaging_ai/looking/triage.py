@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fhir_imaging_ai.looking.picture import Array, NotForModel, Seen, Square
+from fhir_imaging_ai.looking.picture import Array, NotForModel, Seen, Square, roughness
 from fhir_imaging_ai.models.loading import Loaded
 from fhir_imaging_ai.models.manifest import Label, ModelRefused
 
@@ -57,6 +57,7 @@ class Runner:
         if not np.isfinite(chances).all():
             raise NotForModel("the model gave no number")
         most = int(np.argmax(chances[:, self.manifest.positive]))
+        self._textured(seen.pictures[most, 0])
         away = self._distance(features[most])
         if away > self.manifest.most:
             raise NotForModel(
@@ -71,6 +72,14 @@ class Runner:
             seen.squares[most],
             "" if possible else "no label is likely enough",
         )
+
+    def _textured(self, picture: Array) -> None:
+        low, high = self.manifest.roughness
+        found = roughness(picture)
+        if not low <= found <= high:
+            raise NotForModel(
+                f"its texture is none that the model knows (roughness {found:.3f}, {low:.3f} to {high:.3f})"
+            )
 
     def _possible(self, chances: Array) -> tuple[Label, ...]:
         pairs = zip(self.manifest.labels, chances, self.manifest.quantiles, strict=True)

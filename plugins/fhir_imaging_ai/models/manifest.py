@@ -27,7 +27,8 @@ class Manifest:
     side: of the square picture that it takes. outputs: names of `probabilities` (n, 2), `activation` (n, 1, rows,
     columns) and `features` (n, m) of the graph. quantiles: of conformal sets, by label: a label is possible where one
     minus its probability is at most its quantile. mean, precision, most: of the features of pictures of its kind;
-    a picture whose squared Mahalanobis distance is above `most` is not one.
+    a picture whose squared Mahalanobis distance is above `most` is not one. roughness: lowest and highest of such
+    pictures, see looking/picture.py.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Manifest:
     mean: tuple[float, ...]
     precision: tuple[tuple[float, ...], ...]
     most: float
+    roughness: tuple[float, float]
 
 
 def manifest_of(text: str, place: str) -> Manifest:
@@ -83,4 +85,5 @@ def _read(raw: Mapping[str, Any]) -> Manifest:
         mean=tuple(map(float, features["mean"])),
         precision=tuple(tuple(map(float, row)) for row in features["precision"]),
         most=float(features["most"]),
+        roughness=(float(features["roughness"][0]), float(features["roughness"][1])),
     )

@@ -135,6 +135,7 @@ def test_two_labels_need_a_person(server: TestServer) -> None:
         (pictures.plain, {"Modality": "CR", "PhotometricInterpretation": "PALETTE COLOR"}, "kind"),
         (lambda: (np.indices((128, 128)).sum(0) // 8 % 2).astype(float), {}, "kind"),
         (lambda: np.ones((128, 128)), {}, "kind"),
+        (lambda: np.random.default_rng(1).normal(size=(128, 128)), {}, "kind"),
     ],
 )  # fmt: skip
 def test_images_of_another_kind_are_refused(server: TestServer, pixels: Any, attributes: Any, why: str) -> None:
