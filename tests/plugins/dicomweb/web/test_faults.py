@@ -1,11 +1,12 @@
 """What goes wrong: nothing that was acknowledged is lost, and nothing is left behind of what was not."""
 
+import asyncio
 import os
 import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,11 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicomweb.doors import archive
+from dicomweb.ingest.faults import ObjectFault
 from dicomweb.ingest.meta import written_meta
+from dicomweb.ingest.staging import patiently
 from dicomweb.model.values import Incoming, Source
+from fhir_server.plugin_api import PluginStore, StorageFull
 from tests.integration.running import Running, start
 from tests.plugins.dicomweb.dimse.objects import ct
 from tests.plugins.dicomweb.web.conftest import Web, multipart, part10, slices
@@ -228,3 +232,25 @@ def test_what_nobody_finished_gets_its_imaging_study(web: Web) -> None:
             break
         time.sleep(0.1)
     assert web.imaging_study("1.4.12")["numberOfInstances"] == 1
+
+
+def test_a_full_disk_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise StorageFull("no space")
+
+    monkeypatch.setattr(PluginStore, "stage", full)
+    answer = web.store(*slices("1.4.13", 2))
+    assert answer.status_code == 507
+    assert {item["00081197"]["Value"][0] for item in answer.json()["0008119A"]["Value"]} == {0xA700}
+
+
+async def test_who_sends_nothing_for_a_while_is_given_up() -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"some"
+        await asyncio.sleep(60)
+
+    seen = []
+    with pytest.raises(ObjectFault, match="nothing came"):
+        async for chunk in patiently(stalling(), 0.05):
+            seen.append(chunk)
+    assert seen == [b"some"]

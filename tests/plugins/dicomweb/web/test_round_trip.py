@@ -95,6 +95,7 @@ def _session(web: Web) -> "object":
             )  # fmt: skip
             made = requests.Response()
             made.status_code, made._content = answer.status_code, answer.content
+            made._content_consumed = True  # type: ignore[attr-defined]
             made.headers.update(dict(answer.headers))
             made.url, made.request, made.reason = str(request.url), request, answer.reason_phrase
             return made
@@ -124,3 +125,20 @@ def test_the_client_of_the_imaging_data_commons_works_with_its_defaults(web: Web
     assert rendered.startswith(b"\x89PNG")
     client.delete_study(study)
     assert client.search_for_studies(search_filters={"PatientID": found.PatientID}) == []
+
+
+def test_dicomtrolley_finds_and_downloads(web: Web) -> None:
+    from dicomtrolley.core import QueryLevels
+    from dicomtrolley.qido_rs import HierarchicalQuery, QidoRS
+    from dicomtrolley.wado_rs import WadoRS
+
+    found = dcmread(FOLDER / "MR_small.dcm")
+    web.send(multipart((FOLDER / "MR_small.dcm").read_bytes()), KIND)
+    session = _session(web)
+    searcher = QidoRS(session=session, url="http://testserver/dicomweb")  # type: ignore[arg-type]
+    (study,) = searcher.find_studies(
+        HierarchicalQuery(StudyInstanceUID=found.StudyInstanceUID, query_level=QueryLevels.SERIES)
+    )
+    assert study.uid == found.StudyInstanceUID
+    downloader = WadoRS(session=session, url="http://testserver/dicomweb")  # type: ignore[arg-type]
+    assert [each.PixelData for each in downloader.datasets([study])] == [found.PixelData]
