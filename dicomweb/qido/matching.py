@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from functools import lru_cache
 from typing import Any, Final
 
@@ -63,11 +64,22 @@ def range_of(vr: str, value: str) -> tuple[str, str]:
     for each in (low, high):
         if each and not _SHAPES[vr].fullmatch(each):
             raise BadRequest(f"{value!r} is no {_KINDS[vr]}", expression="http.query")
+    if vr == "DA" and not dash and low and not _on_a_calendar(low):
+        raise BadRequest(f"{value!r} is no {_KINDS[vr]}", expression="http.query")
     if dash and not low and not high:
         raise BadRequest("a range needs at least one end", expression="http.query")
     low, high = low.replace(".", "") if vr == "DA" else low.replace(":", ""), high
     high = high.replace(".", "") if vr == "DA" else high.replace(":", "")
     return (low, high) if dash else (low, low)
+
+
+def _on_a_calendar(day: str) -> bool:
+    """Whether a day is one. Ends of ranges need not be: clients write 31 for the end of every month."""
+    try:
+        date.fromisoformat(day.replace(".", ""))
+    except ValueError:
+        return False
+    return True
 
 
 _KINDS: Final = {
@@ -127,10 +139,10 @@ def _wild(value: str, vr: str) -> Callable[[str], bool]:
 
 @lru_cache(1_024)
 def _pattern(value: str) -> re.Pattern[str]:
-    """Return a wildcard as a pattern; several stars are one, so that no value takes long to match."""
-    parts = re.split(r"(\*+|\?)", value)
-    written = (".*" if part[:1] == "*" else "." if part == "?" else re.escape(part) for part in parts)
-    return re.compile("".join(written), re.DOTALL)
+    """Return a wildcard as a pattern that never goes back behind a star, so that no value takes long to match."""
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", value))
+    between = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return re.compile(first + between + (f".*{others[-1]}" if others else ""), re.DOTALL)
 
 
 def _name(value: str, fuzzy: bool) -> Callable[[Any], bool]:

@@ -1,9 +1,11 @@
 """QIDO-RS."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from dicomweb.qido.matching import matcher
 from tests.plugins.dicomweb.dimse.objects import ct
 from tests.plugins.dicomweb.web.conftest import Web, part10
 
@@ -119,11 +121,30 @@ def test_nothing_found_is_an_empty_array(full: Web) -> None:
         "offset=1.5", "fuzzymatching=maybe", "NoSuchThing=1", "0010=1", "includefield=NoSuchThing",
         "StudyInstanceUID=abc",
         "SeriesNumber=x", "PixelData=1", "PatientID=1&PatientID=2", "StudyDate=20241301",
+        "StudyDate=20260230",
     ],
 )  # fmt: skip
 def test_a_bad_search_is_told_and_not_answered_with_nothing(full: Web, query: str) -> None:
     path = "/series" if query.startswith("SeriesNumber") else "/studies"
     assert full.get(f"{path}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("asked", "matches"),
+    [("*", True), ("a*", True), ("*c", True), ("a*b*c", True), ("a?c*", False), ("a?b*?bc", True), ("*x*", True),
+     ("*b*b*b*", False), ("ab", False), ("a.*c", False), ("**c**", True), ("c*", False), ("*a", False)],
+)  # fmt: skip
+def test_stars_and_question_marks_stand_for_what_they_should(asked: str, matches: bool) -> None:
+    holds = matcher("00081030", asked)
+    assert (holds is None or holds({"00081030": {"vr": "LO", "Value": ["axb\nxbc"]}})) is matches
+
+
+def test_many_stars_do_not_hold_the_server_up() -> None:
+    holds = matcher("00204000", "*a" * 30 + "*b")
+    assert holds is not None
+    began = time.monotonic()
+    assert not holds({"00204000": {"vr": "LT", "Value": ["a" * 10_000]}})
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(
