@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/dicom+json"
 XML: Final = "application/dicom+xml"
+_BREAK: Final = b"\r\n"
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -149,22 +150,24 @@ def multipart(
     kind = f'multipart/related; type="{media}"; boundary={boundary}'
     mark = boundary.encode()
     if sizes:
-        length = sum(len(_head(mark, each)) + size for each, size in sizes) + len(_end(mark))
+        length = sum(len(_head(mark, each)) + size for each, size in sizes) + len(_end(mark)) - len(_BREAK)
         headers = {**headers, "content-length": str(length)}
     return RouteResponse(status, _multipart(parts, mark), kind, headers)
 
 
 def _head(boundary: bytes, headers: bytes) -> bytes:
-    return b"\r\n--" + boundary + b"\r\n" + headers + b"\r\n\r\n"
+    return _BREAK + b"--" + boundary + b"\r\n" + headers + b"\r\n\r\n"
 
 
 def _end(boundary: bytes) -> bytes:
-    return b"\r\n--" + boundary + b"--\r\n"
+    return _BREAK + b"--" + boundary + b"--\r\n"
 
 
 async def _multipart(parts: AsyncIterator[Part], boundary: bytes) -> AsyncIterator[bytes]:
+    """Yield the body. Nothing stands before the first boundary, for some clients take it for a part."""
+    before = _BREAK
     async for each in parts:
-        head = _head(boundary, each.headers)
+        head, before = _head(boundary, each.headers).removeprefix(before), b""
         if isinstance(each.body, bytes):
             yield head + each.body
             continue
@@ -173,7 +176,7 @@ async def _multipart(parts: AsyncIterator[Part], boundary: bytes) -> AsyncIterat
             head = b""
         if head:
             yield head
-    yield _end(boundary)
+    yield _end(boundary).removeprefix(before)
 
 
 async def _each(parts: Iterable[Part]) -> AsyncIterator[Part]:

@@ -62,7 +62,7 @@ def parts_of(answer: httpx.Response) -> list[tuple[str, bytes]]:
     """Return the parts of an answer: the head of each, and its body."""
     boundary = answer.headers["content-type"].split("boundary=")[1].encode()
     found = []
-    for each in answer.content.split(b"\r\n--" + boundary)[1:-1]:
+    for each in (b"\r\n" + answer.content).split(b"\r\n--" + boundary)[1:-1]:
         head, _, body = each.partition(b"\r\n\r\n")
         found.append((head.decode(), body))
     return found
