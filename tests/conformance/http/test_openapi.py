@@ -156,7 +156,7 @@ async def test_the_first_page_leads_on(http: httpx.AsyncClient) -> None:
     page = await http.get("/")
     assert page.headers["content-type"].startswith("text/html")
     for link in re.findall(r'href="([^":]+)"', page.text):
-        assert (await http.get("/" + link.replace("&amp;", "&"))).status_code == 200
+        assert (await http.get("/" + link.replace("&amp;", "&"), follow_redirects=True)).status_code == 200
 
 
 async def test_health_is_told(http: httpx.AsyncClient) -> None:
