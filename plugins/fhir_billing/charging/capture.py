@@ -9,7 +9,7 @@ from typing import Any, Final
 from fhir_billing.charging.charge import Charge, charge, patient_of, today, void
 from fhir_billing.ledger import owned
 from fhir_billing.naming import refers
-from fhir_server.plugin_api import Consumer, FeedChange, FhirError, PluginContext, decode
+from fhir_server.plugin_api import Consumer, FeedChange, FhirError, InvalidResource, PluginContext, decode
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ SOURCES: Final[Mapping[str, Source]] = {
 _VOID: Final = frozenset(("entered-in-error", "cancelled", "not-done"))
 _LABORATORY: Final = "laboratory"
 _PRICE: Final = "ChargeItemDefinition"
+_MOST: Final = 1_000_000
 
 
 async def capture(ctx: PluginContext, changes: Sequence[FeedChange]) -> None:
@@ -139,7 +140,12 @@ def _day(resource: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _quantity(resource: Mapping[str, Any]) -> Decimal:
     value = (resource.get("quantity") or {}).get("value")
-    return Decimal(value) if value else Decimal(1)
+    quantity = Decimal(1) if value is None else Decimal(value)
+    if not 0 < quantity <= _MOST:
+        raise InvalidResource(
+            f"a quantity is above 0 and at most {_MOST}", expression=f"{resource['resourceType']}.quantity"
+        )
+    return quantity
 
 
 CONSUMER: Final = Consumer("capture", capture, types=(*SOURCES, _PRICE), start="beginning", batch=200)

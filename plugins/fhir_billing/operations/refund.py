@@ -38,7 +38,8 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     if payment is None:
         raise NotFound("there is no such payment", expression="http.payment")
     await ctx.client.read("Invoice", payment.invoice)
-    amount = money_in(inputs, "amount") or payment.amount
+    given = money_in(inputs, "amount")
+    amount = payment.amount if given is None else given
     reason = str(inputs.one("reason", ""))
     if not reason:
         raise BadValue("say why: reason", expression="http.reason")

@@ -44,7 +44,7 @@ class Wish:
 
     def fingerprint(self) -> str:
         """Return what has to be the same for one key."""
-        amount = str(self.amount) if self.amount else ""
+        amount = "" if self.amount is None else str(self.amount)
         return id_of(self.invoice, self.method, amount, self.currency, self.country, self.shift, self.phone)
 
 
@@ -99,6 +99,8 @@ async def _invoice(ctx: PluginContext, id_: str) -> dict[str, Any]:
 
 async def _payment(ctx: PluginContext, wish: Wish, noted: Mapping[str, Any]) -> Payment:
     open_ = await balance(ctx.store, accounts.receivable(noted["party"], wish.invoice), noted["currency"])
+    if wish.amount is not None and not wish.amount:
+        raise MoneyFault("nothing is paid: an amount is above zero", expression="Parameters.parameter")
     currency = wish.amount.currency if wish.amount else wish.currency or noted["currency"]
     rate = None if currency == noted["currency"] else await rate_for(ctx, currency, noted["currency"])
     if wish.method == "cash" and wish.amount and rate is None and open_ < wish.amount:

@@ -147,7 +147,10 @@ async def decide(ctx: PluginContext, id_: str, *, approve: bool, way: str = "bac
             raise Conflict(f"this refund is {refund.state}", expression="Parameters.parameter")
         return await _decided(ctx, refund, approve=approve, way=way, shift=shift)
 
-    await book(ctx, plan)
+    try:
+        await book(ctx, plan)
+    except AlreadyBooked:
+        await book(ctx, plan)  # somebody approved it while this was planned: it is planned on what is there now
     refund = await refund_of(ctx.store, id_)
     return await send(ctx, refund) if refund.state in _UNDER_WAY else refund
 
@@ -208,9 +211,8 @@ async def send(ctx: PluginContext, refund: Refund) -> Refund:
     only: what became of it without an answer is for people to see."""
     payment = await _paid(ctx, refund.payment)
     processor = processor_of(ctx.host, payment.processor)
-    if refund.state != "approved" and not processor.keyed_refunds:
-        return refund
-    await _asking(ctx, refund.id)
+    if not await _asking(ctx, refund.id, again=processor.keyed_refunds):
+        return await refund_of(ctx.store, refund.id)
     try:
         answer = await processor.refund(payment, refund.amount, refund.id)
     except Refused as error:
@@ -220,17 +222,24 @@ async def send(ctx: PluginContext, refund: Refund) -> Refund:
     return await moved(ctx, refund.id, answer, payment)
 
 
-async def _asking(ctx: PluginContext, id_: str) -> None:
-    """Write that a refund is about to be asked for, and when it is asked about next."""
+async def _asking(ctx: PluginContext, id_: str, *, again: bool) -> bool:
+    """Write that a refund is about to be asked for, and when it is asked about next; tell whether it may be: of all
+    who come at the same moment one asks, unless the processor may be asked `again`."""
+    mine = False
 
     async def plan() -> Booking:
+        nonlocal mine
         refund = await refund_of(ctx.store, id_)
+        mine = refund.state == "approved" or (again and refund.state in _UNDER_WAY)
+        if not mine:
+            return Booking()
         pause = min(ctx.settings.ask_after * 2**refund.tries, ctx.settings.ask_longest)
         state: RefundState = "sent" if refund.state == "approved" else refund.state
         due = ctx.now() + int(pause * 1000)
         return Booking((), (), [replace(refund, state=state, tries=refund.tries + 1, due=due).change()])
 
     await book(ctx, plan)
+    return mine
 
 
 async def _unknown(ctx: PluginContext, id_: str, why: str) -> Refund:

@@ -178,6 +178,7 @@ def test_currencies_are_not_mixed_and_have_their_decimals(server: TestServer) ->
     for amount, currency, status in (
         (1.005, "NGN", 422),
         (-5, "NGN", 422),
+        (0, "NGN", 422),
         (101, "NGN", 422),
         (1, "XXX", 422),
         (5, "ZWG", 422),
@@ -302,3 +303,29 @@ def test_an_invoice_is_not_paid_twice_by_two_at_the_same_moment(server: TestServ
     assert 409 in answers
     call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift), money("counted", cash))
     trial(server)
+
+
+def test_a_quantity_that_cannot_be_is_not_charged(server: TestServer) -> None:
+    price(server, "many", "100")
+    who = patient(server)
+    code = {"coding": [{"system": "http://test/codes", "code": "many"}]}
+    item = {
+        "resourceType": "ChargeItem", "status": "planned", "code": code, "subject": {"reference": who},
+        "occurrenceDateTime": "2025-06-15",
+    }  # fmt: skip
+    for quantity in (-2, 0, 1e40):
+        created(server, item | {"quantity": {"value": quantity}})
+    server.settle()
+    assert balances(server, f"unbilled/{who[8:]}") == {}
+    created(server, item | {"quantity": {"value": 0.5}})
+    server.settle()
+    assert balances(server, f"unbilled/{who[8:]}") == {f"unbilled/{who[8:]}": 50}
+    trial(server)
+
+
+def test_a_refund_of_nothing_is_none(server: TestServer) -> None:
+    shift = call(server, "/fhir/PaymentReconciliation/$open-shift", text("point", "nothing", "Code"))["shift"]
+    _, invoice = invoiced(server, "1000")
+    paid = pay(server, invoice, "cash", text("shift", shift))["payment"]
+    call(server, "/fhir/Invoice/$refund", text("payment", paid), money("amount", 0), text("reason", "x"), status=422)
+    call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift), money("counted", 1000))

@@ -1,5 +1,6 @@
 """Payments by a processor: no webhook is believed, none counts twice, and no answer is never a guess."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -214,4 +215,36 @@ def test_a_refund_without_an_answer_is_unknown_and_never_paid_twice(
     assert call(server, "/fhir/Invoice/$refund", *seen)["state"] == "paid"
     call(server, "/fhir/Invoice/$refund", *seen, status=409)
     assert balances(server, f"refund/{asked}") == {}
+    trial(server)
+
+
+@pytest.mark.parametrize("method", ["paystack", "cash"])
+def test_a_refund_that_several_approve_at_the_same_moment_is_paid_once(
+    server: TestServer, processor: FakeProcessor, method: str
+) -> None:
+    shift = call(server, "/fhir/PaymentReconciliation/$open-shift", text("point", method, "Code"))["shift"]
+    if method == "cash":
+        who, invoice = invoiced(server, "1000")
+        payment = pay(server, invoice, "cash", text("shift", shift))["payment"]
+    else:
+        who, invoice, payment = begun(server, "1000")
+        processor.pay(payment)
+        processor.tell(payment)
+        is_in(server, payment, "succeeded")
+    call(server, "/fhir/Invoice/$invoice", ref("cancel", f"Invoice/{invoice}"))
+    asked = call(server, "/fhir/Invoice/$refund", text("payment", payment), text("reason", "not done"))["refund"]
+    parts = [text("refund", asked), {"name": "approve", "valueBoolean": True}, text("shift", shift)]
+    before = processor.calls.count("/refund")
+
+    def approve(_: int) -> int:
+        body = {"resourceType": "Parameters", "parameter": parts}
+        return server.client.post("/fhir/Invoice/$refund", json=body).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(approve, range(8)))
+    assert 200 in answers
+    assert answers <= {200, 409}
+    assert processor.calls.count("/refund") - before == (method == "paystack")
+    assert balances(server, f"credit/{who.replace('/', '.')}") == {}
+    call(server, "/fhir/PaymentReconciliation/$close-shift", text("shift", shift))
     trial(server)
