@@ -6,6 +6,7 @@ from dicomweb.fhir.definitions import ASSIGN, HOLD, REBUILD
 from dicomweb.index.collections import ALL
 from dicomweb.lazily import later
 from dicomweb.lifecycle.clockwork import finish, started, stopped, sum_up
+from dicomweb.lifecycle.guarding import CHECKS
 from dicomweb.model.part import Part
 from dicomweb.settings import DicomSettings
 from fhir_server.plugin_api import Consumer, Operation, Route, Scheduled, facts_of
@@ -37,5 +38,5 @@ def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
     return Part(
         routes=ROUTES, collections=ALL, operations=OPERATIONS, consumers=CONSUMERS, scheduled=SCHEDULED,
-        start=(started,), stop=(stopped,),
+        write_checks=CHECKS, start=(started,), stop=(stopped,),
     )  # fmt: skip

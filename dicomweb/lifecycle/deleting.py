@@ -7,6 +7,7 @@ from dicomweb.fhir.parking import forget_question
 from dicomweb.index.collections import CONTENTS, DROPPED, FRAMES, HEADERS, INSTANCES, PENDING, READY, SERIES, STUDIES
 from dicomweb.index.reading import below
 from dicomweb.ingest.keeping import pending
+from dicomweb.lifecycle.guarding import with_objects
 from dicomweb.lifecycle.rebuilding import rebuild
 from dicomweb.model.authority import Authority
 from dicomweb.model.values import Level
@@ -94,4 +95,5 @@ async def _whole(ctx: PluginContext, study: Record, instances: Sequence[Record])
         await ctx.store.keep(*blobs, records=records)
         return
     await forget_question(ctx, study.key)
-    await ctx.client.delete("ImagingStudy", str(id_), beside=Beside(records, blobs))
+    with with_objects():
+        await ctx.client.delete("ImagingStudy", str(id_), beside=Beside(records, blobs))

@@ -188,9 +188,21 @@ def test_a_study_under_legal_hold_stays(web: Web) -> None:
     body: dict[str, Any] = {"resourceType": "Parameters", "parameter": [{"name": "on", "valueBoolean": True}]}
     assert web.client.post(hold, json=body).status_code == 200
     assert web.client.delete("/dicomweb/studies/1.6.12").status_code == 409
+    web.store(*slices("1.6.12", 2))
+    assert web.client.delete("/dicomweb/studies/1.6.12").status_code == 409, "the hold outlives what comes later"
     body["parameter"][0]["valueBoolean"] = False
     web.client.post(hold, json=body)
     assert web.client.delete("/dicomweb/studies/1.6.12").status_code == 204
+
+
+def test_an_imaging_study_is_not_deleted_without_its_objects(web: Web) -> None:
+    web.store(*slices("1.6.14"))
+    place = f"/fhir/ImagingStudy/{web.imaging_study('1.6.14')['id']}"
+    refused = web.client.delete(place)
+    assert (refused.status_code, "/dicomweb/studies" in refused.text) == (422, True)
+    assert web.client.get(place).status_code == 200
+    assert web.client.delete("/dicomweb/studies/1.6.14").status_code == 204
+    assert web.client.get(place).status_code == 410
 
 
 def test_what_is_derived_is_rebuilt(web: Web) -> None:
