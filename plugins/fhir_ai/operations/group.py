@@ -92,7 +92,8 @@ async def _choice(ctx: PluginContext, call: Call) -> Choice:
     if horizon is not None and horizon <= 0:
         raise BadValue("the horizon is a number of days above zero", expression="horizon")
     serving = await serving_of(ctx)
-    names = chosen(horizons(serving, wanted), wanted, None if horizon is None else float(horizon))
+    known = horizons(serving, serving.of_kind("panel") if wanted else ())
+    names = chosen(known, wanted, None if horizon is None else float(horizon))
     scores = tuple(name for name in names if name in SCORES)
     return Choice(scores, tuple(name for name in names if name in serving.models), serving, bool(wanted))
 

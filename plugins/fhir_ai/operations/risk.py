@@ -1,6 +1,6 @@
 """`Patient/$risk-assess`: a RiskAssessment for each score and model that holds, and why the others do not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fhir_ai.features.through import viewed
@@ -34,7 +34,8 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
         raise BadValue("the horizon is a number of days above zero", expression="horizon")
     serving = await serving_of(ctx)
     wanted = [str(each) for each in call.inputs.many("model")]
-    names = chosen(horizons(serving, wanted), wanted, None if horizon is None else float(horizon))
+    known = horizons(serving, serving.of_kind("panel") if wanted else ())
+    names = chosen(known, wanted, None if horizon is None else float(horizon))
     models = {name: serving.models[name] for name in names if name in serving.models}
     whom = await asked(ctx, call, own_inputs(models.values()))
     scores = [SCORES[name] for name in names if name in SCORES]
@@ -49,7 +50,7 @@ async def risk_assess(ctx: PluginContext, call: Call) -> Outputs:
     outcomes += await asked_models(serving, list(models), str(whom.patient.get("id", "")), finder, settings)
     made = await _made(ctx, whom, [each for each in outcomes if isinstance(each, Computed)])
     left = [("not-computed", left_out(each)) for each in outcomes if isinstance(each, Left)]
-    notes = [("note", text) for text in _notes(record, settings)]
+    notes = [("note", text) for text in (*_notes(record, settings), *_of_other_times(known, wanted, names, horizon))]
     return Outputs([*(("risk", each) for each in made), *left, *notes])
 
 
@@ -118,6 +119,14 @@ def basis_of(made: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Return what assessments rest on, each once."""
     found = {each["reference"]: each for risk in made for each in risk.get("basis", ())}
     return list(found.values())
+
+
+def _of_other_times(known: Mapping[str, float], wanted: list[str], names: list[str], horizon: Any) -> list[str]:
+    """Say which of those that were named are about another time, or that nothing is about this one."""
+    if not names and not wanted:
+        return [f"No score or model is about {horizon:g} days."]
+    others = [name for name in dict.fromkeys(wanted) if name not in names]
+    return [f"{name} is about {known[name]:g} days, not {horizon:g}: it was not asked." for name in others]
 
 
 def _notes(record: Record, settings: AiSettings) -> list[str]:

@@ -142,10 +142,19 @@ def test_horizon_chooses(fhir_server_app: Any) -> None:
 def test_unknown_models_and_horizons_are_refused(fhir_server_app: Any) -> None:
     client = fhir_server_app.client
     patient = store(client, person())
-    for query, said in (("model=frax", "frax"), ("horizon=0", "above zero")):
+    for query, said in (("model=frax", "frax"), ("model=frax", "thyroid-panel"), ("horizon=0", "above zero")):
         answer = client.get(f"/fhir/{patient}/$risk-assess?{query}")
         assert answer.status_code == 400
         assert said in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_what_is_about_another_time_is_said_and_not_left_out_in_silence(fhir_server_app: Any) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person())
+    found = call(client, f"{patient}/$risk-assess?model=lace&horizon=3650")
+    assert found["note"] == ["lace is about 30 days, not 3650: it was not asked."]
+    found = call(client, f"{patient}/$risk-assess?horizon=77777")
+    assert found["note"] == ["No score or model is about 77777 days."]
 
 
 def test_assessments_are_stored_with_their_provenance(fhir_server_app: Any) -> None:
