@@ -40,9 +40,10 @@ async def _orders(ctx: PluginContext, accession: str, patient: str, system: str)
 async def endpoint_of(ctx: PluginContext) -> str:
     """Return the id of this tenant's Endpoint of WADO-RS, written when it is first needed; empty where its URL is not
     known yet, as in work that no request has asked for."""
-    address = f"{ctx.base.removesuffix('/fhir')}/dicomweb"
+    base = ctx.base or (ctx.core.settings.base_url.rstrip("/") if ctx.tenant == "default" else "")
+    address = f"{base.removesuffix('/fhir')}/dicomweb"
     key = f"endpoint {ctx.tenant} {address}"
-    if not ctx.base.startswith("http") or key in ctx.shared:
+    if not base.startswith("http") or key in ctx.shared:
         return str(ctx.shared.get(key, ""))
     identifier = {"system": _SYSTEM, "value": address}
     try:

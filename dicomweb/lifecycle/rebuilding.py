@@ -9,6 +9,7 @@ from dicomweb.index.reading import below
 from dicomweb.index.rows import unpacked
 from dicomweb.ingest.groups import SeriesSum, StudySum, short
 from dicomweb.ingest.settling import settle
+from dicomweb.lifecycle.guarding import with_objects
 from dicomweb.model.values import DicomJson
 from fhir_server.plugin_api import FhirError, PluginContext, Record, RecordChange
 
@@ -62,7 +63,8 @@ async def _remove(ctx: PluginContext, study: str) -> None:
     record = await ctx.store.get(STUDIES.name, study)
     if record is not None and record.value.get("imaging_study"):
         try:
-            await ctx.own.delete("ImagingStudy", str(record.value["imaging_study"]))
+            with with_objects():
+                await ctx.own.delete("ImagingStudy", str(record.value["imaging_study"]))
         except FhirError:
             return  # it is referred to: a person has to decide
     await ctx.store.put(RecordChange(STUDIES.name, study, None), RecordChange(PENDING.name, study, None))
