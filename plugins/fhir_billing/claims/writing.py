@@ -156,7 +156,7 @@ def denied(result: Result) -> list[list[str]]:
 
 async def undo(ctx: PluginContext, draft: Draft, record: ClaimRecord, why: str, standing: Standing | None) -> None:
     """Take back all that a claim brought about: its entries, and from the standing of its coverage what it used."""
-    for key in record.value.get("entries", ()):
+    for key in dict.fromkeys(record.value.get("entries", ())):  # one that waited names its first entry twice
         entry = await entry_of(ctx.store, key)
         if entry is not None and await entry_of(ctx.store, f"{key}|reversed") is None:
             draft.entries.append(reversal(entry, why))

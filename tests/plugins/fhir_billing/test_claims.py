@@ -206,6 +206,20 @@ def test_an_appeal_waits_for_a_person_and_then_takes_the_place_of_the_first(desk
     assert desk.ask(f"{claim}/$decide", {"resourceType": "Parameters", "parameter": [line]}).status_code == 409
 
 
+def test_a_claim_that_a_person_decided_can_be_cancelled(desk: Desk) -> None:
+    insured = Insured(desk)
+    waiting = desk.submit(insured.claim(("64999", "100.00")))["request"]["reference"]
+    first = desk.submit(insured.claim(("71046", "45.00")))
+    appeal = desk.submit(insured.claim(("71046", "45.00"), related=related(first["request"]["reference"], "appeal")))
+    for claim in (waiting, appeal["request"]["reference"]):
+        assert desk.ask(f"{claim}/$decide", {"resourceType": "Parameters"}).json()["outcome"] == "complete"
+        cancelled = desk.ask(f"{claim}/$cancel", {"resourceType": "Parameters"})
+        assert (cancelled.status_code, cancelled.json().get("status")) == (200, "cancelled"), cancelled.text
+    for party in (insured.payor, insured.patient):
+        assert desk.booked(f"receivable/{party.replace('/', '.')}") == {}
+    assert desk.in_order()
+
+
 def test_a_service_left_to_people_is_pended(desk: Desk) -> None:
     insured = Insured(desk)
     answer = desk.submit(insured.claim(("64999", "100.00")))
