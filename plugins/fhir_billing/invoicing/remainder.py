@@ -1,6 +1,7 @@
 """What is left to a patient after an insurer decided, as an Invoice that can be paid."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from fhir_billing.dunning.reminders import first_due
@@ -19,7 +20,7 @@ async def bill_remainder(ctx: PluginContext, claim: str, key: str) -> str:
     id_ = id_of("remainder", claim, key)
     resource = await ctx.own.read("Claim", claim)
     patient = "/".join(str(resource["patient"]["reference"]).split("/")[-2:])
-    currency = resource["total"]["currency"]
+    currency = _currency(resource)
 
     async def plan() -> Booking:
         if await ctx.own.find("Invoice", id_) is not None:
@@ -38,6 +39,15 @@ async def bill_remainder(ctx: PluginContext, claim: str, key: str) -> str:
     with contextlib.suppress(AlreadyBooked):
         await book(ctx, plan)
     return f"Invoice/{id_}"
+
+
+def _currency(claim: Mapping[str, Any]) -> str:
+    """Return the currency of a claim; its total need not be there."""
+    amounts = [claim.get("total"), *(item.get("net") or item.get("unitPrice") for item in claim.get("item", ()))]
+    found = next((each["currency"] for each in amounts if each and "currency" in each), None)
+    if found is None:
+        raise Conflict("this claim has no amounts", expression="Claim.total")
+    return str(found)
 
 
 def _invoice(ctx: PluginContext, id_: str, patient: str, claim: str, owed: Money) -> dict[str, Any]:

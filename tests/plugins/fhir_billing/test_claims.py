@@ -74,6 +74,18 @@ def test_the_books_hold_what_the_payer_owes_and_what_fell_to_the_patient(desk: D
     assert desk.in_order()
 
 
+def test_what_fell_to_the_patient_becomes_an_invoice_once(desk: Desk) -> None:
+    insured = Insured(desk)
+    claim = desk.submit(insured.claim(("99213", "130.00")))["request"]["reference"]
+    assert "total" not in desk.read(claim), "a total is not asked for"
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "claim", "valueReference": {"reference": claim}}]}
+    made = desk.ask("Invoice/$invoice", asked)
+    assert made.status_code == 200, made.text
+    assert made.json()["parameter"][0]["resource"]["totalNet"] == {"value": 30, "currency": "USD"}
+    assert desk.ask("Invoice/$invoice", asked).status_code == 409
+    assert desk.in_order()
+
+
 def test_an_estimate_says_what_the_explanation_says_later_and_stores_nothing(desk: Desk) -> None:
     insured = Insured(desk)
     desk.submit(insured.claim(("71046", "480.00"), day="2026-02-01"))
