@@ -101,8 +101,7 @@ class Sums:
 def _event(did: str, entity: str, patient: str, instances: int, frames: int, more: str = "") -> AuditFacts:
     said = f"dicomweb {did}: {instances} instances, {frames} frames{more}"
     return AuditFacts(
-        _CODES.get(did, "read"), 200, entity, patients=(patient,) if patient else (), note=said,
-        count=max(1, instances + frames),
+        _CODES.get(did, "read"), 200, entity, patients=(patient,) if patient else (), note=said
     )  # fmt: skip
 
 

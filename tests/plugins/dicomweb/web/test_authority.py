@@ -147,6 +147,24 @@ def test_a_study_without_a_patient_is_seen_by_who_sees_all(guarded: Guarded) -> 
     assert guarded.get("/studies/1.5.6/metadata", guarded.all).status_code == 200
 
 
+def test_a_patient_who_opted_out_is_seen_by_nobody(guarded: Guarded) -> None:
+    patient = guarded._patient("A7")
+    guarded.store(*slices("1.5.7", patient="A7"))
+    doctor = guarded.token("user/ImagingStudy.rs", "practitioner")
+    assert guarded.get("/studies/1.5.7/metadata", doctor).status_code == 200
+    consent = {
+        "resourceType": "Consent", "status": "active", "patient": {"reference": f"Patient/{patient}"},
+        "scope": {"coding": [{"code": "patient-privacy"}]}, "category": [{"text": "privacy"}],
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+    }  # fmt: skip
+    assert guarded.client.post("/fhir/Consent", json=consent, headers=guarded.all).status_code == 201
+    guarded.server.clock.go_on(1)
+    for place in PLACES:
+        answer = guarded.get(f"/studies/1.5.7{place.format('1.5.7')}", doctor)
+        assert answer.status_code == 404 or answer.json() == [], place
+    assert "1.5.7" not in uids(guarded.get("/studies", doctor))
+
+
 def test_a_look_at_a_study_is_one_event_with_counts(guarded: Guarded) -> None:
     token = guarded.token("system/ImagingStudy.rs", "radiologist")
     frame = "/studies/1.5.1/series/1.5.1.1/instances/1.5.1.1.1/frames/1"
@@ -158,6 +176,7 @@ def test_a_look_at_a_study_is_one_event_with_counts(guarded: Guarded) -> None:
     assert len(found) == 1
     assert "2 instances, 5 frames" in found[0]
     assert f"Patient/{guarded.patients['A1']}" in found[0]
+    assert "are named" not in found[0], "objects are no patients"
     refused = guarded.get("/studies/1.5.1", guarded.token("system/Observation.rs"))
     assert refused.status_code == 404
 
