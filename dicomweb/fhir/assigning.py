@@ -6,7 +6,7 @@ from typing import Any
 from dicomweb.fhir.parking import SYSTEM
 from dicomweb.index.collections import INSTANCES, STUDIES
 from dicomweb.index.reading import each_below
-from dicomweb.lifecycle.orphans import remove_orphan, uid_of
+from dicomweb.lifecycle.orphans import remove_orphan, sweep, uid_of
 from fhir_server.plugin_api import (
     BadRequest,
     Beside,
@@ -79,11 +79,13 @@ async def follow(ctx: PluginContext, changes: Sequence[FeedChange]) -> None:
 
 
 async def _removed(ctx: PluginContext, change: FeedChange) -> None:
-    """Remove the objects of a study that went with its patient."""
+    """Remove the objects of a study that went with its patient; where nobody can tell which, look at all."""
     before = await change.before()
     study = uid_of(decode(before.stamped())) if before is not None and not before.deleted else ""
     if study:
         await remove_orphan(ctx, study)
+    elif before is None:
+        await sweep(ctx)
 
 
 async def answered(ctx: PluginContext, study: str) -> None:

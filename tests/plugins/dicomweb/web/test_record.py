@@ -214,3 +214,16 @@ def test_what_is_derived_is_rebuilt(web: Web) -> None:
     answer = web.client.post(f"/fhir/ImagingStudy/{study['id']}/$rebuild")
     assert answer.status_code == 200, answer.text
     assert answer.json()["numberOfInstances"] == 3
+
+
+def test_nothing_is_left_of_the_studies_of_an_erased_patient(web: Web) -> None:
+    patient = person(web, "R15")
+    web.store(*slices("1.6.15", 2, patient="R15"))
+    body = {"resourceType": "Parameters", "parameter": [{"name": "dryRun", "valueBoolean": False}]}
+    answer = web.client.post(f"/fhir/Patient/{patient}/$erase", json=body)
+    assert answer.status_code == 200, answer.text
+    web.server.settle()
+    assert web.found("/studies?StudyInstanceUID=1.6.15") == []
+    for place in ("/metadata", "", "/series/1.6.15.1/instances/1.6.15.1.1/frames/1"):
+        assert web.get(f"/studies/1.6.15{place}").status_code == 404
+    assert web.found("/instances?SOPInstanceUID=1.6.15.1.1") == []
