@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as HttpRoute
@@ -113,6 +113,10 @@ def _http(
             if faults.is_off(host.plugin.name):
                 raise _Off(f"the plugin {host.plugin.name} is switched off; an administrator may enable it")
             return await _answered(host, route, http, settings)
+        except ClientDisconnect:
+            return Response(
+                status_code=400
+            )  # nobody reads it: the client hung up within its body, no fault of the plugin
         except Exception as error:
             if not isinstance(error, FhirError):
                 faults.note(host.plugin.name, f"route {route.path}", error)
