@@ -87,6 +87,7 @@ def test_a_client_that_goes_away_leaves_no_file(running: Running) -> None:
     assert files(running) == before
     assert staged(running) == []
     assert rows(running, "/studies?StudyInstanceUID=1.4.2") == []
+    assert "ClientDisconnect" not in running.log.read_text(), "that is no fault of the plugin"
 
 
 def test_the_same_study_from_many_at_once_is_one_study(running: Running) -> None:
