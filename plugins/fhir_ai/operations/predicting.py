@@ -99,4 +99,4 @@ def _result(said: Prediction) -> Result:
     meaning = f"{flagged} the threshold of the model's card; {sure}{uncertain}"
     if said.missing:
         meaning += f"; without {', '.join(said.missing)}"
-    return Result(said.probability, "probability", "", meaning, said.contributions, "logit")
+    return Result(said.probability, "probability", f"{flagged} the threshold", meaning, said.contributions, "logit")

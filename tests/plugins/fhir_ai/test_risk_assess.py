@@ -1,8 +1,10 @@
 """`Patient/$risk-assess` computes the scores that hold, says why the others do not, and guesses nothing."""
 
+import math
 from typing import Any
 
 import pytest
+from fhir_ai.models import MODELS
 
 from tests.plugins.fhir_ai.patients import (
     call,
@@ -205,7 +207,16 @@ def test_a_model_is_asked_within_its_cohort_alone(fhir_server_app: Any) -> None:
     found = call(client, f"{patient}/$risk-assess", _model("support2-30d"), _stated("disease_group", valueCode="chf"))
     (risk,) = found["risk"]
     (prediction,) = risk["prediction"]
-    assert 0 < prediction["probabilityDecimal"] < 100
+    added = [
+        next(part["valueDecimal"] for part in each["extension"] if part["url"] == "points")
+        for each in prediction["extension"]
+        if each["url"].endswith("risk-contribution")
+    ]
+    assert len(added) > 20
+    assert prediction["probabilityDecimal"] == pytest.approx(100 / (1 + math.exp(-sum(added))), abs=0.006)
+    flagged = prediction["probabilityDecimal"] >= 100 * MODELS["support2-30d"].manifest.threshold
+    assert prediction["qualitativeRisk"]["text"] == f"{'above' if flagged else 'below'} the threshold"
+    assert prediction["whenRange"]["high"]["value"] == 30
     assert "conformal set" in prediction["rationale"]
     assert "sha256" in risk["method"]["text"]
     assert any("learned model" in each["text"] for each in risk["note"])
