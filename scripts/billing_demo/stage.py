@@ -116,12 +116,11 @@ class Stage:
 
     def books(self) -> None:
         """Print what is new in the ledger since the last time, and that it is in order."""
-        found = self.call("Invoice/$ledger", text("lines", "all"))
+        found, seen = self.call("Invoice/$ledger", text("lines", "all")), frozenset(self._seen)
         print("\n  The ledger")
         for line in found.get("line", []):
             row = {part["name"]: next(v for k, v in part.items() if k != "name") for part in line}
-            if row["entry"] not in self._seen or row["entry"] == self._last:
-                self._last = row["entry"]
+            if row["entry"] not in seen:
                 self._seen.add(row["entry"])
                 amount = row["amount"]
                 print(
@@ -129,8 +128,6 @@ class Stage:
                 )
         print(f"  {found['entries'][0]} entries; every currency sums to zero: {found['in-order'][0]}\n")
         assert found["in-order"] == [True]
-
-    _last = ""
 
 
 def _short(account: str) -> str:

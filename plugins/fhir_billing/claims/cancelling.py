@@ -7,7 +7,7 @@ from fhir_billing.claims.desk import Desk
 from fhir_billing.claims.identity import identity_of
 from fhir_billing.claims.records import AUTHORIZATIONS, CLAIMS, IDENTITIES, ClaimRecord, claim_record
 from fhir_billing.claims.standing import Standing, read
-from fhir_billing.claims.writing import Draft, undo, withdraw
+from fhir_billing.claims.writing import Draft, share_is_free, undo, withdraw
 from fhir_billing.coverage.cover import cover_of
 from fhir_billing.ledger import book
 from fhir_billing.ledger.booking import Booking
@@ -18,8 +18,8 @@ async def cancel_claim(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any])
     """Cancel a claim that was submitted; return its answer, cancelled. A second time gives the same answer.
 
     Raises:
-        NotFound: there is no such claim that was submitted. Conflict: it was replaced, or is with a payer who does not
-            know of the cancellation yet.
+        NotFound: there is no such claim that was submitted. Conflict: it was replaced, is with a payer who does not
+            know of the cancellation yet, or the patient was asked for their share.
     """
     if not ctx.core.restriction.may("update", "Claim"):
         raise Forbidden("the token does not allow to change claims: it needs Claim.u", expression="Claim")
@@ -32,6 +32,7 @@ async def cancel_claim(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any])
         if record.state == "cancelled":
             return draft.booking()
         _hold(record)
+        await share_is_free(ctx, record)
         if record.value["payer"] != "table" and record.state not in ("queued", "decided", "refused"):
             draft.records.append(_asked(ctx, record))
             return draft.booking()

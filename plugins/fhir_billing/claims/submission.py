@@ -14,7 +14,7 @@ from fhir_billing.claims.identity import digest, identity_change, identity_of
 from fhir_billing.claims.records import AUTHORIZATIONS, CLAIMS, IDENTITIES, OPEN, ClaimRecord, State, claim_record
 from fhir_billing.claims.response import Heading, response
 from fhir_billing.claims.standing import Standing, read, seen_of
-from fhir_billing.claims.writing import Draft, Matter, asked, bill, decide, pend, put, undo, withdraw
+from fhir_billing.claims.writing import Draft, Matter, asked, bill, decide, pend, put, share_is_free, undo, withdraw
 from fhir_billing.ledger import book, owned, owner_change
 from fhir_billing.ledger.booking import Booking
 from fhir_billing.x12.values import control_number
@@ -98,6 +98,7 @@ class Submission:
         previous, follows = await self._previous()
         standing = await self._standing(previous)
         if previous is not None and not self._waits(previous):
+            await share_is_free(ctx, previous)
             await undo(ctx, draft, previous, "replaced", standing)
         matter = self._matter(record, {"follows": follows, "replacing": previous.id if previous else ""})
         draft.puts.append(put(self._stored(), self.at[1], trusted=self.reviewed))

@@ -14,7 +14,7 @@ from fhir_billing.claims.standing import Standing
 from fhir_billing.ledger import Entry, Posting, accounts, balance, credit, entry_of, owned, owner_change, reversal
 from fhir_billing.ledger.booking import Booking
 from fhir_billing.money import Money
-from fhir_server.plugin_api import PluginContext, Put, RecordChange, instant
+from fhir_server.plugin_api import Conflict, PluginContext, Put, RecordChange, instant
 
 
 @dataclass(slots=True)
@@ -165,6 +165,22 @@ async def undo(ctx: PluginContext, draft: Draft, record: ClaimRecord, why: str, 
         standing.unclaim(record.value.get("seen", {}))
         spent = {n: (Decimal(a), Decimal(b)) for n, (a, b) in record.value.get("spent", {}).items()}
         standing.spend({n: each for n, each in spent.items() if n in standing.granted}, sign=-1)
+
+
+async def share_is_free(ctx: PluginContext, record: ClaimRecord) -> None:
+    """Hold that nobody was asked yet for what fell to the patient: taken back, it would be owed on that document still.
+
+    Raises:
+        Conflict: it stands on an invoice, or on a claim to the next payer.
+    """
+    value = record.value
+    if record.state != "decided" or value.get("use") != "claim":
+        return
+    account = accounts.receivable(f"Patient/{value['patient']}", record.id)
+    left = await balance(ctx.store, account, str(value["currency"]))
+    if left.amount < Decimal(str(value.get("owes", "0"))):
+        said = "what fell to the patient stands on an invoice or on a claim to the next payer: cancel that first"
+        raise Conflict(said, expression="Claim")
 
 
 async def withdraw(ctx: PluginContext, draft: Draft, record: ClaimRecord, *, with_claim: bool = True) -> None:

@@ -86,6 +86,28 @@ def test_what_fell_to_the_patient_becomes_an_invoice_once(desk: Desk) -> None:
     assert desk.in_order()
 
 
+def test_a_claim_is_not_taken_back_while_its_share_stands_on_an_invoice(desk: Desk) -> None:
+    insured = Insured(desk)
+    claim = desk.submit(insured.claim(("99213", "130.00")))["request"]["reference"]
+
+    def invoice(name: str, value: str) -> dict[str, Any]:
+        asked = {"resourceType": "Parameters", "parameter": [{"name": name, "valueReference": {"reference": value}}]}
+        made = desk.ask("Invoice/$invoice", asked)
+        assert made.status_code == 200, made.text
+        return dict(made.json()["parameter"][0]["resource"])
+
+    made = invoice("claim", claim)
+    refused = desk.ask(f"{claim}/$cancel", {"resourceType": "Parameters"})
+    assert (refused.status_code, "stands on an invoice" in refused.text) == (409, True)
+    anew = insured.claim(("99213", "140.00"), related=related(claim, "replaces"))
+    desk.refused(anew, 409)
+    assert invoice("cancel", f"Invoice/{made['id']}")["status"] == "cancelled"
+    replaced = desk.submit(anew)["request"]["reference"]
+    assert desk.ask(f"{replaced}/$cancel", {"resourceType": "Parameters"}).json()["status"] == "cancelled"
+    assert desk.booked(f"receivable/{insured.patient.replace('/', '.')}") == {}
+    assert desk.in_order()
+
+
 def test_an_estimate_says_what_the_explanation_says_later_and_stores_nothing(desk: Desk) -> None:
     insured = Insured(desk)
     desk.submit(insured.claim(("71046", "480.00"), day="2026-02-01"))
