@@ -61,15 +61,18 @@ async def asked(
     if call.request.type == "Encounter":
         encounter = await ctx.client.read("Encounter", str(call.request.id))
         patient = await _subject(ctx, encounter)
+        of_one_person(resources, str(patient["id"]))
         return Asked(patient, encounter, True, given, symptoms, absent, resources, persist)
     if call.request.type == "Patient":
         patient = await ctx.client.read("Patient", str(call.request.id))
+        of_one_person(resources, str(patient["id"]))
         return Asked(patient, None, True, given, symptoms, absent, resources, persist)
     patients = [each for each in resources if each.get("resourceType") == "Patient"]
     if len(patients) != 1:
         raise BadRequest(f"$triage of the system needs one Patient; {len(patients)} came", expression="resource")
     if persist:
         raise BadRequest("only the triage of a patient of the record can be stored", expression="persist")
+    of_one_person(resources, str(patients[0].get("id", "")))
     patient = {key: value for key, value in patients[0].items() if key != "id"}
     return Asked(patient, None, False, given, symptoms, absent, resources, False)
 
@@ -118,6 +121,24 @@ def resources_of(ctx: PluginContext, inputs: Inputs) -> list[Resource]:
         said = f"a Patient, Observations, Conditions and medicines may come with the call, not {wrong[0][:60]}"
         raise BadRequest(said, expression="resource")
     return found
+
+
+def of_one_person(resources: Iterable[Resource], id_: str = "") -> None:
+    """Hold what came to one Patient: of this id, or else of the first that is named.
+
+    Raises:
+        BadRequest: something is about somebody else.
+    """
+    for each in resources:
+        person = each.get("resourceType") == "Patient"
+        named = f"Patient/{each.get('id', '')}" if person else str(each.get("subject", {}).get("reference", ""))
+        *_, type_, other = ("", "", *named.partition("/_history/")[0].split("/"))
+        if type_ != "Patient" or not other:
+            continue
+        id_ = id_ or other
+        if other != id_:
+            said = f"a {each['resourceType']} that came is of Patient/{other[:64]}, and the call is about Patient/{id_}"
+            raise BadRequest(said, expression="resource")
 
 
 def _check(ctx: PluginContext, resource: Resource) -> None:

@@ -146,6 +146,29 @@ def test_a_pressure_under_the_diastolic_never_reassures(fhir_server_app: Any, sy
     assert (missing["name"], missing["state"]) == ("systolic", "contradictory")
 
 
+@pytest.mark.parametrize("named", ["Patient/other", "http://elsewhere.example/fhir/Patient/other/_history/2"])
+def test_what_is_of_somebody_else_is_refused(fhir_server_app: Any, named: str) -> None:
+    client = fhir_server_app.client
+    patient = store(client, person())
+    pulse = measured(named, "8867-4", 190, "/min")
+    for path in (f"{patient}/$triage", f"{patient}/$risk-assess", f"{patient}/$diagnose-support"):
+        parts = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": pulse}]}
+        answer = client.post(f"/fhir/{path}", json=parts)
+        assert answer.status_code == 400
+        assert "Patient/other" in answer.json()["issue"][0]["diagnostics"]
+    own = {"name": "resource", "resource": measured(patient, "8867-4", 190, "/min")}
+    assert call(client, f"{patient}/$triage", own)["acuity"] == [3]
+
+
+def test_at_a_kiosk_values_of_two_people_are_refused(fhir_server_app: Any) -> None:
+    came = [{**person(), "id": "one"}, measured("Patient/one", "8867-4", 70, "/min")]
+    both = [*came, measured("Patient/two", "8480-6", 80, "mm[Hg]")]
+    for resources, status in ((came, 200), (both, 400)):
+        parts = [{"name": "resource", "resource": each} for each in resources]
+        answer = fhir_server_app.client.post("/fhir/$triage", json={"resourceType": "Parameters", "parameter": parts})
+        assert answer.status_code == status, answer.text
+
+
 @pytest.mark.parametrize(
     ("other", "state", "said"),
     [

@@ -9,7 +9,7 @@ from fhir_ai.findings.lab.issue import issue, keep
 from fhir_ai.findings.lab.laboratory import Report, judge, judge_stored, person_of, report_of, sorted_readings
 from fhir_ai.findings.lab.learned import with_models
 from fhir_ai.findings.lab.reading import USABLE, Finding, Reading, analyte_of, read_result
-from fhir_ai.operations.asked import resources_of
+from fhir_ai.operations.asked import of_one_person, resources_of
 from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import (
     BadRequest,
@@ -62,6 +62,7 @@ async def _of_call(ctx: PluginContext, inputs: Inputs) -> Outputs:
     if inputs.one("persist", False):
         raise BadRequest("only a result of the record can be stored: Observation/ID/$lab-anomaly", expression="persist")
     came = resources_of(ctx, inputs)
+    of_one_person(came)
     patients = [each for each in came if each.get("resourceType") == "Patient"]
     results = [each for each in came if each.get("resourceType") == "Observation"]
     if not results or len(patients) > 1:

@@ -161,10 +161,14 @@ def test_what_comes_with_the_call_is_judged_and_not_stored(server: TestServer) -
     assert server.client.get("/fhir/Observation?_summary=count").json()["total"] == before
 
 
+TWO_PEOPLE = ("Patient/one", "Patient/two")
+
+
 @pytest.mark.parametrize(
     ("parts", "place"),
     [
         ([], "resource"),
+        ([{"name": "resource", "resource": measured(who, "718-7", 9, "g/dL", 1)} for who in TWO_PEOPLE], "resource"),
         ([{"name": "persist", "valueBoolean": True}, *control([140])], "persist"),
         ([{"name": "mean", "valueDecimal": 140}, *control([140])], "sd"),
         ([{"name": "mean", "valueDecimal": 140}, {"name": "sd", "valueDecimal": 0}, *control([140])], "sd"),
