@@ -1,4 +1,4 @@
-"""A study opens in the viewer that was launched from its patient, by SMART, and other patients' studies do not."""
+"""A study that came by C-STORE opens in the viewer that was launched from its patient; those of others do not."""
 
 import json
 import re
@@ -14,10 +14,13 @@ import pytest
 
 from tests.browser.test_viewer import page, stack
 from tests.conformance.smart.signing import EC, assertion, public_keys
-from tests.integration.running import command, running
+from tests.integration.running import command, free_port, running
 
 __all__ = ["page"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow, pytest.mark.timeout(600),
+    pytest.mark.skipif(not shutil.which("/usr/bin/storescu"), reason="dcmtk is not installed: apt-get install dcmtk"),
+]  # fmt: skip
 PASSWORD = "seven green bottles"
 
 
@@ -33,7 +36,10 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     tmp_path = tmp_path_factory.mktemp("launch")
-    with running(tmp_path / "data", "--auth", "smart") as server:
+    port, config = free_port(), tmp_path / "config.toml"
+    (tmp_path / "aes.toml").write_text('[[ae]]\ntitle = "CT1"\nhost = "127.0.0.1"\nclient = "ehr"\nmay = ["store"]\n')
+    config.write_text(f'[plugins.dicomweb]\ndimse_port = {port}\ndimse_table = "{tmp_path}/aes.toml"\n')
+    with running(tmp_path / "data", "--auth", "smart", "--config", str(config)) as server:
         root, folder = server.base.removesuffix("/fhir"), server.folder
         _told(folder, "users", "add", "maria", "--role", "clinician", "--password-stdin", text=f"{PASSWORD}\n")
         scopes = "launch openid fhirUser patient/ImagingStudy.rs patient/Patient.rs"
@@ -49,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )  # fmt: skip
         with httpx.Client(base_url=root, timeout=60) as http:
             http.headers["authorization"] = f"Bearer {_token(http)}"
-            yield Site(root, *_launch(http))
+            yield Site(root, *_launch(http, port, tmp_path))
 
 
 def _told(folder: Path, *arguments: str, text: str = "") -> None:
@@ -68,17 +74,20 @@ def _token(http: httpx.Client) -> str:
     return str(answer.json()["access_token"])
 
 
-def _launch(http: httpx.Client) -> tuple[str, str]:
-    """Store a patient with a study, and ask for the launch."""
+def _launch(http: httpx.Client, port: int, folder: Path) -> tuple[str, str]:
+    """Store a patient, and with storescu their study; ask for the launch."""
     patient = {
         "resourceType": "Patient", "name": [{"family": "Otieno", "given": ["Achieng"]}], "gender": "female",
         "birthDate": "1980-01-01", "identifier": [{"system": "http://hospital.example/mrn", "value": "v1"}],
     }  # fmt: skip
     made = http.post("/fhir/Patient", json=patient).json()
-    for each in stack(IssuerOfPatientID="http://hospital.example/mrn", PatientBirthDate="19800101", PatientSex="F"):
-        headers = {"content-type": "application/dicom", "accept": "application/dicom+json"}
-        answer = http.post("/dicomweb/studies", content=each, headers=headers)
-        assert answer.status_code == 200, answer.text
+    files = []
+    slices = stack(IssuerOfPatientID="http://hospital.example/mrn", PatientBirthDate="19800101", PatientSex="F")
+    for number, each in enumerate(slices):
+        files.append(folder / f"{number}.dcm")
+        files[-1].write_bytes(each)
+    called = ["/usr/bin/storescu", "-aet", "CT1", "-aec", "FHIRSERVER", "127.0.0.1", str(port), *map(str, files)]
+    subprocess.run(called, check=True, timeout=60)
     entries = http.get(f"/fhir/ImagingStudy?patient={made['id']}").json()["entry"]
     study = entries[0]["resource"]
     context = {"patient": made["id"], "fhirContext": [{"reference": f"ImagingStudy/{study['id']}"}]}
