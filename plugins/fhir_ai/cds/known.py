@@ -11,7 +11,7 @@ from fhir_ai.inputs import Record
 from fhir_ai.inputs.diagnoses import codings
 from fhir_ai.inputs.ingredients import atc_codes
 from fhir_ai.inputs.tables import ATC, PLACES
-from fhir_ai.operations.asked import Asked
+from fhir_ai.operations.asked import Asked, person_named
 from fhir_ai.scores import SCORES
 from fhir_ai.settings import AiSettings
 from fhir_server.plugin_api import FhirError, PluginContext
@@ -49,33 +49,35 @@ def entries(bundle: Any, type_: str) -> Iterator[Resource]:
             yield resource
 
 
-def sound(ctx: PluginContext, sent: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return what a client sent without the resources that have not the form of their type, and how many those are."""
+def sound(ctx: PluginContext, sent: Mapping[str, Any], patient: str) -> tuple[dict[str, Any], int]:
+    """Return what a client sent, and how many were left out: without the form of their type, or of another patient."""
     found: dict[str, Any] = {}
     wrong = 0
     for name, value in sent.items():
         if not isinstance(value, Mapping) or "resourceType" not in value:
             found[name] = value if not isinstance(value, Mapping) else None
         elif value["resourceType"] != "Bundle":
-            good = _is_sound(ctx, value)
+            good = _is_sound(ctx, value, patient)
             found[name], wrong = value if good else None, wrong + (not good)
         else:
             listed = value.get("entry")
             inner = [each.get("resource") for each in listed if isinstance(each, Mapping)] if listed else []
-            kept = [each for each in inner if _is_sound(ctx, each)]
+            kept = [each for each in inner if _is_sound(ctx, each, patient)]
             found[name] = {"resourceType": "Bundle", "entry": [{"resource": each} for each in kept]}
             wrong += sum(each is not None for each in inner) - len(kept)
     return found, wrong
 
 
-def _is_sound(ctx: PluginContext, resource: Any) -> bool:
+def _is_sound(ctx: PluginContext, resource: Any, patient: str) -> bool:
     if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
         return False
     try:
         issues = ctx.core.validator.check(resource, resource["resourceType"], level="structure")
     except FhirError:  # a type that there is not
         return False
-    return not any(each.severity in ("error", "fatal") for each in issues)
+    if any(each.severity in ("error", "fatal") for each in issues):
+        return False
+    return not patient or person_named(resource) in ("", patient)
 
 
 def groups_of(order: Resource) -> frozenset[str]:

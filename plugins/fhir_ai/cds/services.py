@@ -108,7 +108,10 @@ def left_out(count: int) -> list[Made]:
     """Return a card that says that something could not be read: without it, silence would look like all clear."""
     if not count:
         return []
-    said = (f"{count} resources could not be read and were left out", "They have not the form of their type in R4.")
+    said = (
+        f"{count} resources could not be read and were left out",
+        "They have not the form of R4, or are of somebody else.",
+    )
     return [plain("left-out", "warning", said, "r4", {})]
 
 
@@ -140,8 +143,8 @@ def _handler(host: Host, hook: Hook) -> Handler:
         ctx = await host.context(call.tenant)
         settings: AiSettings = ctx.settings
         patient = str(call.context.get("patientId") or "")
-        sent, wrong = sound(ctx, call.prefetch)
-        drafts, unread = sound(ctx, {"draftOrders": call.context.get("draftOrders")})
+        sent, wrong = sound(ctx, call.prefetch, patient)
+        drafts, unread = sound(ctx, {"draftOrders": call.context.get("draftOrders")}, patient)
         given = stay(sent, ctx.now()) if hook == "encounter-discharge" else {}
         known = facts(sent, patient, ctx.now(), given, settings)
         if hook == "patient-view":

@@ -130,15 +130,20 @@ def of_one_person(resources: Iterable[Resource], id_: str = "") -> None:
         BadRequest: something is about somebody else.
     """
     for each in resources:
-        person = each.get("resourceType") == "Patient"
-        named = f"Patient/{each.get('id', '')}" if person else str(each.get("subject", {}).get("reference", ""))
-        *_, type_, other = ("", "", *named.partition("/_history/")[0].split("/"))
-        if type_ != "Patient" or not other:
-            continue
+        other = person_named(each)
         id_ = id_ or other
-        if other != id_:
+        if other not in ("", id_):
             said = f"a {each['resourceType']} that came is of Patient/{other[:64]}, and the call is about Patient/{id_}"
             raise BadRequest(said, expression="resource")
+
+
+def person_named(resource: Mapping[str, Any]) -> str:
+    """Return the id of the Patient that a resource is, or is about; empty where it names none."""
+    if resource.get("resourceType") == "Patient":
+        return str(resource.get("id", ""))
+    reference = str(resource.get("subject", {}).get("reference", ""))
+    *_, type_, id_ = ("", "", *reference.partition("/_history/")[0].split("/"))
+    return id_ if type_ == "Patient" else ""
 
 
 def _check(ctx: PluginContext, resource: Resource) -> None:

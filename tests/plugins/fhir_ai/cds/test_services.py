@@ -230,6 +230,15 @@ def test_what_cannot_be_read_is_left_out_and_said_to_be(server: TestServer, brok
     assert len(call(server, "order-sign", patient, context={"draftOrders": drafts})) == 1
 
 
+def test_what_is_of_another_patient_is_left_out_and_said_to_be(server: TestServer) -> None:
+    patient = store(server.client, person(60))
+    potassium = measured("Patient/other", "2823-3", 7.4, "mmol/L")
+    sent = {"observations": {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": potassium}]}}
+    (card,) = call(server, "patient-view", patient, prefetch={**sent, "patient": {**person(30), "id": "other"}})
+    assert card["summary"] == "2 resources could not be read and were left out"
+    assert "somebody else" in card["detail"]
+
+
 @pytest.mark.parametrize("shape", [None, [], "x", 5, {}, {"resourceType": "Bundle"}, {"entry": "x"}])
 def test_prefetch_and_orders_of_odd_shapes_are_nothing(server: TestServer, shape: Any) -> None:
     patient = store(server.client, person(60))
