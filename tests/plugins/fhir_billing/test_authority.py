@@ -119,3 +119,31 @@ async def test_each_operation_is_in_the_audit(ehr: Ehr) -> None:
     named = {each["what"].get("reference") for each in entities if "what" in each}
     assert any(url.endswith("/Invoice/$invoice") for url in asked_for)
     assert f"Invoice/{ehr.invoice}" in named  # type: ignore[attr-defined]
+
+
+async def test_a_refund_is_approved_by_somebody_else_than_who_asked_for_it(ehr: Ehr) -> None:
+    whole = await ehr.bearer("system/*.cruds", client=WHOLE)
+    item = record("ChargeItem", "c2", status="planned", code=CODE, subject={"reference": "Patient/bob"},
+                  occurrenceDateTime="2025-06-15")  # fmt: skip
+    assert (await ehr.fhir("ChargeItem/c2", whole, "PUT", item)).is_success
+    assert ehr.app.running is not None
+    await ehr.app.running.settled("default")
+    cashier = await ehr.bearer("user/*.cruds", user=ehr.doctor)
+
+    async def call(path: str, token: str, **values: Any) -> Any:
+        return await ehr.fhir(path, token, "POST", parameters(**values))
+
+    made = (await call("Invoice/$invoice", whole, Reference__patient="Patient/bob")).json()
+    invoice = made["parameter"][0]["resource"]["id"]
+    shift = (await call("PaymentReconciliation/$open-shift", cashier, Code__point="p")).json()
+    shift = shift["parameter"][0]["valueString"]
+    paid = (await call(f"Invoice/{invoice}/$pay", cashier, Code__method="cash", String__shift=shift)).json()
+    assert (await call("Invoice/$invoice", whole, Reference__cancel=f"Invoice/{invoice}")).status_code == 200
+    wish = {"String__payment": paid["parameter"][0]["valueString"], "String__reason": "undone"}
+    asked = (await call("Invoice/$refund", cashier, **wish)).json()["parameter"][0]["valueString"]
+    decide = {"String__refund": asked, "Boolean__approve": True, "String__shift": shift}
+    own = await call("Invoice/$refund", cashier, **decide)
+    assert own.status_code == 403, own.text
+    assert "somebody else" in own.text
+    other = await call("Invoice/$refund", whole, **decide)
+    assert (other.status_code, other.json()["parameter"][1]["valueCode"]) == (200, "paid"), other.text
