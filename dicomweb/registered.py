@@ -12,11 +12,17 @@ from dicomweb.settings import DicomSettings
 from fhir_server.plugin_api import Consumer, Operation, Route, Scheduled, facts_of
 
 ROUTES: Final = (
-    Route("/dicomweb", later("dicomweb.routes:answer"), ("GET",), sums_up=True),
-    Route("/dicomweb", later("dicomweb.routes:options"), ("OPTIONS",), public=True),
-    Route("/dicomweb/{rest:path}", later("dicomweb.routes:options"), ("OPTIONS",), public=True),
-    Route("/dicomweb/{rest:path}", later("dicomweb.routes:answer"), ("GET", "POST", "DELETE"), sums_up=True),
-    Route("/wado", later("dicomweb.routes:by_uri"), sums_up=True),
+    Route("/dicomweb", later("dicomweb.routes:answer"), ("GET",), sums_up=True, cross_origin=True),
+    Route("/dicomweb", later("dicomweb.routes:options"), ("OPTIONS",), public=True, cross_origin=True),
+    Route("/dicomweb/{rest:path}", later("dicomweb.routes:options"), ("OPTIONS",), public=True, cross_origin=True),
+    Route(
+        "/dicomweb/{rest:path}",
+        later("dicomweb.routes:answer"),
+        ("GET", "POST", "DELETE"),
+        sums_up=True,
+        cross_origin=True,
+    ),
+    Route("/wado", later("dicomweb.routes:by_uri"), sums_up=True, cross_origin=True),
 )
 OPERATIONS: Final = (
     Operation(facts_of(ASSIGN), later("dicomweb.fhir.assigning:assign_patient"), "Say whose a study is."),

@@ -26,7 +26,7 @@ Asks = tuple[tuple[str, str | None], ...]
 
 
 def _route(method: str, path: str, handler: Handler, asks: Asks) -> Route:
-    return Route(path, answering(handler), (method,), asks)
+    return Route(path, answering(handler), (method,), asks, cross_origin=True)
 
 
 def part(settings: DicomSettings) -> Part:

@@ -92,6 +92,8 @@ class Application(FastAPI):
     background: bool = True
     """Whether this process may run the feed, scheduled work and the like; read when the lifespan begins."""
     authorization: Service | None = None
+    origins: Origins
+    """Which pages may call; routes of plugins that say `cross_origin` ask it."""
     hosts: Mapping[str, str] = MappingProxyType({})
     assembly: Assembly | None = None
 
@@ -184,6 +186,7 @@ def make_application(
         if "*" not in parts.settings.cors_origins:
             application.door = Cors(application.edge, Origins(application.authorization))
         beside = authorization_routes(application.authorization)
+    application.origins = Origins(application.authorization, parts.settings)
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
     application.router.routes.extend(beside)  # it has all else below /auth
     application.router.routes.extend(plugins)

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as HttpRoute
-from starlette.types import Message, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from fhir_server.api.auth.origins import Cors
 from fhir_server.api.auth.service import tenant_of
 from fhir_server.api.decode import MOUNT, OPERATOR, base_url_of
 from fhir_server.api.errors import response_to
@@ -101,7 +103,19 @@ def _route(prefix: str, host: Host, each: Any, settings: Settings, faults: Fault
     if isinstance(each, SocketRoute):
         return WebSocketRoute(f"{prefix}{each.path}", _socket(host, each, settings, faults))
     methods = list(each.methods) if isinstance(each, Route) else ["GET"]
-    return HttpRoute(f"{prefix}{each.path}", _http(host, each, settings, faults), methods=methods)
+    around = [Middleware(_CrossOrigin)] if isinstance(each, Route) and each.cross_origin else None
+    return HttpRoute(f"{prefix}{each.path}", _http(host, each, settings, faults), methods=methods, middleware=around)
+
+
+class _CrossOrigin:
+    """Lets pages of the origins that may call FHIR call a route; its preflights come to a route for OPTIONS."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, as the application says of origins."""
+        await Cors(self._app, scope["app"].origins)(scope, receive, send)
 
 
 def _http(

@@ -75,6 +75,8 @@ class Route:
     scope: one of `register_scopes` that the token must have; empty: none.
     sums_up: its handler records what it shows by `ctx.note`, many requests in one event (the frames of a study); only
         what is refused or fails is an event of its own.
+    cross_origin: pages of the origins that may call FHIR may call it; what they ask before comes to a route for
+        `OPTIONS` of the same path, which has to say so too.
     """
 
     path: str
@@ -84,6 +86,7 @@ class Route:
     public: bool = False
     scope: str = ""
     sums_up: bool = False
+    cross_origin: bool = False
 
 
 class Socket(Protocol):

@@ -14,6 +14,7 @@ from fhir_server.api import cors
 from fhir_server.api.auth.service import Service
 from fhir_server.auth.clients import origins_of
 from fhir_server.errors import FhirError
+from fhir_server.settings import Settings
 
 _FRESH = 5.0
 _TENANT = re.compile(r"/t/([^/]+)/")
@@ -24,19 +25,23 @@ _PUBLIC = re.compile(r"/(fhir/(metadata|\.well-known/[^/]+)|auth/(jwks|style\.js
 class Origins:
     """The origins of the registered apps of each tenant; a new one is known within seconds in all workers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service | None, settings: Settings | None = None) -> None:
+        assert service is not None or settings is not None
         self._service = service
+        self._named = (settings or service.settings).cors_origins  # type: ignore[union-attr]
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
     async def allowed(self, path: str, origin: str) -> str:
         """Return the origins that are told to a page of an origin: all, its own, or none where it may not call."""
-        named = self._service.settings.cors_origins
+        named = self._named
         if "*" in named or _PUBLIC.search(path):
             return "*"
         found = _TENANT.search(path)
         return origin if origin in named or origin in await self._of(found[1] if found else "default") else ""
 
     async def _of(self, tenant: str) -> frozenset[str]:
+        if self._service is None:
+            return frozenset()
         known = self._known.get(tenant)
         if known is None or monotonic() - known[0] > _FRESH:
             try:

@@ -16,6 +16,7 @@ from tests.plugins.dicomweb.web.conftest import SETTINGS, multipart, slices
 from tests.plugins.only import but
 
 _ALL = "system/*.cruds"
+ORIGINS = ("https://viewer.example",)
 
 
 class Guarded:
@@ -73,7 +74,9 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Guarded]:
-    with serving(plugins_disabled=but("dicomweb"), plugins={"dicomweb": SETTINGS}, auth="smart") as server:
+    with serving(
+        plugins_disabled=but("dicomweb"), plugins={"dicomweb": SETTINGS}, auth="smart", cors_origins=ORIGINS
+    ) as server:
         yield Guarded(server)
 
 
@@ -186,3 +189,12 @@ def test_a_search_is_an_event_that_names_the_patients_found(guarded: Guarded) ->
     guarded.later(1)
     patient = f"Patient/{guarded.patients['A2']}"
     assert [each for each in guarded.events() if patient in each and "search-type" in each]
+
+
+def test_pages_of_strange_origins_may_not_ask(guarded: Guarded) -> None:
+    for origin, told in (*((each, each) for each in ORIGINS), ("https://evil.example", None)):
+        answer = guarded.client.get("/dicomweb/studies", headers={"origin": origin, **guarded.all})
+        assert answer.headers.get("access-control-allow-origin") == told
+        asks = {"origin": origin, "access-control-request-method": "GET"}
+        answer = guarded.client.options("/dicomweb/studies", headers=asks)
+        assert answer.headers.get("access-control-allow-origin") == told

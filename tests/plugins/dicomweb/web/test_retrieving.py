@@ -208,3 +208,14 @@ def test_capabilities_are_told_to_anybody(full: Web) -> None:
     assert answer.headers["content-type"] == "application/vnd.sun.wadl+xml"
     assert b'path="studies/{study}/series/{series}/metadata"' in answer.content
     assert full.client.options("/dicomweb/", headers={"accept": "application/json"}).json()["resources"]
+
+
+def test_pages_of_other_origins_may_ask(full: Web) -> None:
+    asks = {"origin": "https://viewer.example", "access-control-request-method": "GET"}
+    for path in ("/dicomweb/studies", f"/dicomweb{ONE}", "/dicomweb/workitems"):
+        answer = full.client.options(path, headers=asks)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, "*"), path
+        assert "Authorization" in answer.headers["access-control-allow-headers"]
+    read = full.client.get("/dicomweb/studies", headers={"origin": "https://viewer.example"})
+    assert read.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in full.client.get("/dicomweb/studies").headers
