@@ -22,6 +22,7 @@ ROUTES: Final = (
         sums_up=True,
         cross_origin=True,
     ),
+    Route("/wado", later("dicomweb.routes:options"), ("OPTIONS",), public=True, cross_origin=True),
     Route("/wado", later("dicomweb.routes:by_uri"), sums_up=True, cross_origin=True),
 )
 OPERATIONS: Final = (

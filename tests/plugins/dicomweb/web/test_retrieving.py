@@ -212,7 +212,7 @@ def test_capabilities_are_told_to_anybody(full: Web) -> None:
 
 def test_pages_of_other_origins_may_ask(full: Web) -> None:
     asks = {"origin": "https://viewer.example", "access-control-request-method": "GET"}
-    for path in ("/dicomweb/studies", f"/dicomweb{ONE}", "/dicomweb/workitems"):
+    for path in ("/dicomweb/studies", f"/dicomweb{ONE}", "/dicomweb/workitems", "/wado"):
         answer = full.client.options(path, headers=asks)
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, "*"), path
         assert "Authorization" in answer.headers["access-control-allow-headers"]
