@@ -133,7 +133,9 @@ def of_one_person(resources: Iterable[Resource], id_: str = "") -> None:
         other = person_named(each)
         id_ = id_ or other
         if other not in ("", id_):
-            said = f"a {each['resourceType']} that came is of Patient/{other[:64]}, and the call is about Patient/{id_}"
+            said = (
+                f"the {each['resourceType']} that came is of Patient/{other[:64]}, and the call is about Patient/{id_}"
+            )
             raise BadRequest(said, expression="resource")
 
 
