@@ -62,14 +62,17 @@ async def _dates(ctx: PluginContext) -> dict[str, int]:
 
 
 async def _days(ctx: PluginContext, aged: Mapping[tuple[str, str, str], Decimal]) -> dict[str, Decimal]:
-    """Return days in A/R: what is owed, by what is charged on a day of the last 90."""
+    """Return days in A/R: what is owed, by what is charged on a day of the last 90; claims that were not made of
+    charges are charges themselves."""
     charged: defaultdict[str, Decimal] = defaultdict(Decimal)
-    where = [Where("kind", "=", "charge"), Where("at", ">=", ctx.now() - _WINDOW * DAY)]
+    where = [Where("kind", "in", ["charge", "claim"]), Where("at", ">=", ctx.now() - _WINDOW * DAY)]
     async for record in each(ctx.store, ENTRIES.name, where):
         value: Any = record.value
         for account, amount, currency in value["lines"]:
-            if account.startswith("unbilled/"):
+            if value["kind"] == "charge" and account.startswith("unbilled/"):
                 charged[currency] += Decimal(amount)
+            elif value["kind"] == "claim" and account.startswith("revenue/"):
+                charged[currency] -= Decimal(amount)
     owed: defaultdict[str, Decimal] = defaultdict(Decimal)
     for (currency, _, _), amount in aged.items():
         owed[currency] += amount

@@ -108,6 +108,15 @@ def test_a_claim_is_not_taken_back_while_its_share_stands_on_an_invoice(desk: De
     assert desk.in_order()
 
 
+def test_claims_without_charges_count_in_the_days_of_receivables() -> None:
+    with serving(plugins_disabled=but("fhir_billing")) as server:
+        server.clock.now = MARCH_10
+        desk = Desk(server)
+        desk.submit(Insured(desk).claim(("99213", "130.00")))
+        report = {each["name"]: each for each in desk.http.get("/fhir/MeasureReport/$receivables").json()["parameter"]}
+        assert "days-in-ar,USD,,,69.2" in report["csv"]["valueString"]  # 100 of 130 are open: 90 * 100 / 130
+
+
 def test_an_estimate_says_what_the_explanation_says_later_and_stores_nothing(desk: Desk) -> None:
     insured = Insured(desk)
     desk.submit(insured.claim(("71046", "480.00"), day="2026-02-01"))
