@@ -20,6 +20,7 @@ from bson import Binary
 from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.storage.base import StoreUnavailable, WriteBusy
 from fhir_server.storage.mongodb.blobs import MongoBlobs
@@ -28,6 +29,7 @@ from fhir_server.storage.mongodb.records import name_of
 from fhir_server.storage.mongodb.rows import part_id
 
 _HEAD: Final = {"_id": "head"}
+_TURN: Final = {"_id": "turn"}
 _FREE: Final = ""
 _MOVED: Final = ("txid", "pid", "time", "written", "audit", "audited")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.1
@@ -104,28 +106,41 @@ class Turns:
             raise
 
     async def _taken(self, patience: float) -> Document:
+        """Take the turn by inserting its document, which exactly one can; servers differ in how atomic an update is."""
         until, wait = time.monotonic() + patience, _FIRST_WAIT
-        while True:
-            free: Document = {"$or": [{"holder": _FREE}, {"until": {"$lt": time.time()}}]}
-            name = {"holder": self._holder, "until": time.time() + self._lease}
-            before = await self._database["meta"].find_one_and_update(
-                {**_HEAD, **free}, {"$set": name, "$inc": {"epoch": 1}}, return_document=ReturnDocument.BEFORE
-            )
-            if before is not None:
-                if before["holder"] != _FREE:
-                    await self.recover(before["txid"], before["audit"])
-                return {**before, "epoch": before["epoch"] + 1}
+        while not await self._inserted():
             if time.monotonic() > until:
                 raise WriteBusy("the turn to write did not come")
             await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - spreads those who wait
             wait = min(wait * 2, _LONGEST_WAIT)
+        before = await self.head()
+        await self._database["meta"].update_one(_HEAD, {"$set": {"holder": self._holder}, "$inc": {"epoch": 1}})
+        if before["holder"] != _FREE:
+            await self.recover(before["txid"], before["audit"])
+        return {**before, "epoch": before["epoch"] + 1}
+
+    async def _inserted(self) -> bool:
+        """Tell whether the turn was free; one whose lease is over is taken away first."""
+        turns, now = self._database["turns"], time.time()
+        try:
+            await turns.insert_one({**_TURN, "holder": self._holder, "until": now + self._lease})
+        except DuplicateKeyError:
+            held = await turns.find_one(_TURN)
+            if held is not None and held["until"] < now:
+                await turns.delete_one({**_TURN, "holder": held["holder"], "until": held["until"]})
+            return False
+        return True
 
     async def _take_back(self, epoch: int) -> None:
         """Undo what was not published and give the turn back; should that fail, the next holder does it."""
         head = await self.head()
         if head["epoch"] == epoch and head["holder"] == self._holder:
             await self.recover(head["txid"], head["audit"])
-            await self._database["meta"].update_one({**_HEAD, "epoch": epoch}, {"$set": {"holder": _FREE}})
+            await self._freed(epoch)
+
+    async def _freed(self, epoch: int) -> None:
+        await self._database["meta"].update_one({**_HEAD, "epoch": epoch}, {"$set": {"holder": _FREE}})
+        await self._database["turns"].delete_one({**_TURN, "holder": self._holder})
 
     async def recover(self, txid: int, audit: int) -> None:
         """Take back what was not published, and complete what was."""
@@ -175,7 +190,7 @@ class Turns:
 
     async def leave(self, turn: Turn) -> None:
         """Give the turn back."""
-        await self._database["meta"].update_one({**_HEAD, "epoch": turn.head["epoch"]}, {"$set": {"holder": _FREE}})
+        await self._freed(turn.head["epoch"])
 
     async def _moved(self, turn: Turn) -> None:
         change: Document = {"$set": {name: turn.head[name] for name in _MOVED}}

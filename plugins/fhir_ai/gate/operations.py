@@ -23,7 +23,7 @@ from fhir_server.plugin_api import (
     instant,
 )  # fmt: skip
 
-SCOPE = "ai-models.remote"
+SCOPE = "__ai-models.remote"
 SCOPES = [ScopeWords(SCOPE, "send values of a patient, without names, to models outside of this server")]
 _EVERYBODY = "*"
 

@@ -28,7 +28,7 @@ from fhir_server.plugin_api import (
     facts_of,
 )  # fmt: skip
 
-READ = "ai-models.read"
+READ = "__ai-models.read"
 SCOPES = [ScopeWords(READ, "see how the learned models of the server do on its patients, as figures without names")]
 _EVERYBODY = "*"
 _MOST_DAYS = 3_650

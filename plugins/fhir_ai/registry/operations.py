@@ -27,7 +27,7 @@ from fhir_server.plugin_api import (
     instant,
 )  # fmt: skip
 
-MANAGE: Final = "ai-models.manage"
+MANAGE: Final = "__ai-models.manage"
 SCOPES: Final = [ScopeWords(MANAGE, "register, promote, stop and roll back the learned models of the server")]
 _EVERYBODY: Final = "*"
 _PER_CENT: Final = 100

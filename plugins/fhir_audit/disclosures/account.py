@@ -123,6 +123,13 @@ def _add(line: Line, one: Disclosure) -> None:
         line.seqs.append(one.seq)
 
 
+INSIDE: Final = frozenset(
+    f"plugin:{name}"
+    for name in ("dicomweb", "fhir_ai", "fhir_audit", "fhir_billing", "fhir_imaging_ai", "fhir_match", "fhir_views")
+)
+"""Parts of the server that compute with the record and give nothing of it to anybody by themselves."""
+
+
 def _anywhere(agent: AuditAgent) -> AuditAgent:
     """Return an agent without where it was, which may differ from act to act."""
     return AuditAgent(agent.user, agent.subject, agent.client, "", "", agent.roles, agent.others)
@@ -154,6 +161,8 @@ def disclosure_of(entry: AuditEntry, asked: Asked) -> Disclosure | None:
     if facts.code not in READS or facts.status >= 400 or not (whole or asked.patient in facts.patients):
         return None
     user = bool(agent.user or agent.subject)
+    if not user and agent.client in INSIDE:
+        return None
     purpose = purpose_of(facts.purpose, agent.roles, asked.implied, user=user)
     why = "own" if _is_own(agent, asked.patient) else _exempt(purpose, agent, asked, user=user)
     return Disclosure(entry.seq, entry.time, agent, purpose, _what(facts), why, facts.request if whole else "")

@@ -27,6 +27,7 @@ STORE_ERRORS: dict[str, tuple[base.StoreError, int, str]] = {
     "version": (base.VersionChanged(KEY, 3), 412, "conflict"),
     "condition": (base.ConditionChanged(), 503, "transient"),
     "referrers": (base.StillReferenced(KEY, [ResourceKey("Observation", "o")]), 409, "conflict"),
+    "unavailable": (base.StoreUnavailable(), 503, "transient"),
     "targets": (base.MissingTargets(KEY, [ResourceKey("Patient", "b")]), 409, "not-found"),
     "record": (base.RecordChanged(), 409, "conflict"),
     "snapshot": (base.SnapshotGone(), 410, "expired"),

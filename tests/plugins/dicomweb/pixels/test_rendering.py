@@ -252,9 +252,9 @@ async def test_films_are_made_where_ffmpeg_is(codec: PixelCodec) -> None:
 
 
 async def test_without_ffmpeg_films_are_refused_with_the_reason(
-    codec: PixelCodec, monkeypatch: pytest.MonkeyPatch
+    fresh: PixelCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "video/mp4" not in codec.renders()
+    assert "video/mp4" not in fresh.renders()
     with pytest.raises(CodecFailure, match="ffmpeg"):
-        await codec.render(Object(read("emri_small.dcm")), Rendering("video/mp4"))
+        await fresh.render(Object(read("emri_small.dcm")), Rendering("video/mp4"))

@@ -25,11 +25,11 @@ async def test_models_are_decided_by_who_has_the_scope_alone_and_it_is_audited(t
     async with started(tmp_path, plugins={"fhir_ai": {"model_keys": [PUBLIC]}}) as ehr:
         await filled(ehr)
         await refused_without_the_scope(ehr)
-        manager = await ehr.bearer("user/Device.cruds ai-models.manage", user=ehr.doctor)
+        manager = await ehr.bearer("user/Device.cruds __ai-models.manage", user=ehr.doctor)
         assert (await ask(ehr, manager, "model-register", *parts())).status_code == 200
         assert (await ask(ehr, manager, "model-promote", name=NAME, version="1.0.0")).status_code == 200
         assert (await ask(ehr, manager, "performance", name=NAME)).status_code == 200
-        reader = await ehr.bearer("user/Device.rs ai-models.read", user=ehr.doctor)
+        reader = await ehr.bearer("user/Device.rs __ai-models.read", user=ehr.doctor)
         assert (await ask(ehr, reader, "performance", name=NAME)).status_code == 200
         assert (await ask(ehr, reader, "model-rollback", name=NAME)).status_code == 403
         user = new_user("auditor", roles=("auditor",))
@@ -55,4 +55,4 @@ async def refused_without_the_scope(ehr: Ehr) -> None:
     assert (await ask(ehr, clinician, "model-register", *parts())).status_code == 403
     assert "support2-30d" in (await ask(ehr, clinician, "model-list")).text
     opinion = await ehr.fhir("Patient/ann/$remote-opinion?model=near", clinician)
-    assert (opinion.status_code, "ai-models.remote" in opinion.text) == (403, True)
+    assert (opinion.status_code, "__ai-models.remote" in opinion.text) == (403, True)
