@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from tests.integration.running import Running, running
 
 _TYPES = ("Patient", "Observation", "Binary")
-_EXAMPLES = 25
+_EXAMPLES = 12
 _EXPECTED = {GenerationMode.POSITIVE: {200, 400, 404}, GenerationMode.NEGATIVE: {400, 404}}
 
 pytestmark = pytest.mark.slow
