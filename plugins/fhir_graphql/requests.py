@@ -38,13 +38,26 @@ def asked(call: Call) -> Asked:
     if not isinstance(found, dict):
         raise QueryFault('the body is an object with "query"')
     if found.get("resourceType") == "Binary":
-        text = b64decode(found.get("data", "")).decode("utf-8", "replace")
+        text = _decoded(found.get("data", ""))
         return _checked(text, _variables(inputs.one("variables")), inputs.one("operationName"))
     if found.get("resourceType") == "Parameters":
-        parts = {part.get("name"): part for part in found.get("parameter", ()) if isinstance(part, dict)}
-        texts = {name: parts.get(name, {}).get("valueString") for name in ("query", "operationName", "variables")}
-        return _checked(texts["query"], _variables(texts["variables"]), texts["operationName"])
+        texts = _texts(found.get("parameter"))
+        return _checked(texts.get("query"), _variables(texts.get("variables")), texts.get("operationName"))
     return _checked(found.get("query"), _variables(found.get("variables")), found.get("operationName"))
+
+
+def _decoded(data: Any) -> str:
+    """Return the text of a Binary."""
+    try:
+        return b64decode(data).decode("utf-8", "replace")
+    except (TypeError, ValueError):
+        raise QueryFault("Binary.data is not base64") from None
+
+
+def _texts(parameters: Any) -> dict[str, Any]:
+    """Return the texts of Parameters by their names; what is misshapen says nothing."""
+    parts = [part for part in parameters if isinstance(part, dict)] if isinstance(parameters, list) else []
+    return {part["name"]: part.get("valueString") for part in parts if isinstance(part.get("name"), str)}
 
 
 def _checked(query: Any, variables: Mapping[str, Any], operation: Any) -> Asked:

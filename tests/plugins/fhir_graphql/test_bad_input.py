@@ -115,3 +115,20 @@ def test_expressions_that_take_too_long_are_cut_off_and_others_are_answered_mean
         assert httpx.get(f"{graph.base}/Patient/bob", timeout=30).status_code == 200
         assert time.monotonic() - started < 2
         assert "takes longer than 3 s" in waiting.result()[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"resourceType": "Binary", "data": 3},
+        {"resourceType": "Binary", "data": None},
+        {"resourceType": "Binary", "data": "%"},
+        {"resourceType": "Parameters", "parameter": {"name": "query"}},
+        {"resourceType": "Parameters", "parameter": [{"name": []}, 1, None]},
+        {"resourceType": "Parameters", "parameter": 0},
+    ],
+)
+def test_misshapen_resources_hold_no_query(graph: Graph, body: dict[str, object]) -> None:
+    answer = graph.http.post(f"{graph.base}/$graphql", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["errors"]
