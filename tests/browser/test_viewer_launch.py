@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,17 @@ def _token(http: httpx.Client) -> str:
     return str(answer.json()["access_token"])
 
 
+def _study(http: httpx.Client, patient: str) -> dict[str, Any]:
+    """Return the study of a patient, which is written right after the association has ended."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if entries := http.get(f"/fhir/ImagingStudy?patient={patient}").json().get("entry"):
+            found: dict[str, Any] = entries[0]["resource"]
+            return found
+        time.sleep(0.1)
+    raise AssertionError("the study did not become an ImagingStudy")
+
+
 def _launch(http: httpx.Client, port: int, folder: Path) -> tuple[str, str]:
     """Store a patient, and with storescu their study; ask for the launch."""
     patient = {
@@ -88,8 +100,7 @@ def _launch(http: httpx.Client, port: int, folder: Path) -> tuple[str, str]:
         files[-1].write_bytes(each)
     called = ["/usr/bin/storescu", "-aet", "CT1", "-aec", "FHIRSERVER", "127.0.0.1", str(port), *map(str, files)]
     subprocess.run(called, check=True, timeout=60)
-    entries = http.get(f"/fhir/ImagingStudy?patient={made['id']}").json()["entry"]
-    study = entries[0]["resource"]
+    study = _study(http, made["id"])
     context = {"patient": made["id"], "fhirContext": [{"reference": f"ImagingStudy/{study['id']}"}]}
     answer = http.post("/auth/launch", json={"client_id": "viewer", "user": "maria", "context": context})
     assert answer.status_code == 201, answer.text
