@@ -19,7 +19,7 @@ from tests.integration.running import command, free_port, running
 
 __all__ = ["page"]
 pytestmark = [
-    pytest.mark.slow, pytest.mark.timeout(600),
+    pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("viewer"),
     pytest.mark.skipif(not shutil.which("/usr/bin/storescu"), reason="dcmtk is not installed: apt-get install dcmtk"),
 ]  # fmt: skip
 PASSWORD = "seven green bottles"
