@@ -1,6 +1,7 @@
 """With FHIR_SERVER_TEST_STRICT set, a test that is left out fails, unless it lacks public test data."""
 
 import os
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -31,3 +32,10 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
 def pytest_make_collect_report() -> Generator[None, Any, Any]:
     """Judge the report of a module."""
     return _judged((yield))
+
+
+def pytest_sessionfinish() -> None:
+    """End the servers that tests of this process have started."""
+    started = sys.modules.get("tests.servers.mongodb")
+    if started is not None:
+        started.end()

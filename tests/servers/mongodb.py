@@ -20,6 +20,7 @@ from pymongo import MongoClient
 NAMED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
 _BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
 _PATIENCE = 20
+_STARTED: list[tuple["subprocess.Popen[bytes]", str]] = []
 
 needs_mongodb = pytest.mark.skipif(
     not NAMED, reason="test data: a replica set of MongoDB, which FHIR_SERVER_TEST_MONGODB_URL may name"
@@ -44,7 +45,8 @@ def ferretdb() -> str:
         port = taken.getsockname()[1]
     command = [str(_BINARY), f"127.0.0.1:{port}", folder]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(_ended, process, folder)
+    _STARTED.append((process, folder))
+    atexit.register(end)
     url = f"mongodb://127.0.0.1:{port}/"
     _await(url)
     return url
@@ -59,7 +61,10 @@ def _await(url: str) -> None:
     print(f"tests of the MongoDB engine speak to FerretDB 1.24 (as MongoDB {build['version']}) at {url}")
 
 
-def _ended(process: "subprocess.Popen[bytes]", folder: str) -> None:
-    process.terminate()
-    process.wait(10)
-    shutil.rmtree(folder, ignore_errors=True)
+def end() -> None:
+    """End what was started; processes of a parallel run leave without their exit handlers, so the session calls it."""
+    while _STARTED:
+        process, folder = _STARTED.pop()
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
