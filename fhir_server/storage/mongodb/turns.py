@@ -1,9 +1,9 @@
 """Turns to write: one at a time for each tenant, and what a turn that broke off left behind.
 
 Everything that a turn writes bears txids above the `txid` of the head, so nobody sees it; moving the head publishes it
-all at once. Where the server has transactions a turn is one, and the head is its lock as well. Where it has none, the
-holder writes its name into the head. Who dies leaves it there, and the next one, once the lease is over, takes back
-what was not published and completes what was.
+all at once. Where the server has transactions a turn is one, and the head is its lock as well. Where it has none, who
+inserts the one document of `turns` has it, and writes its name into the head. Who dies leaves both there, and the next
+one, once the lease is over, takes back what was not published and completes what was.
 """
 
 import asyncio
