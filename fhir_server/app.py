@@ -22,10 +22,11 @@ from fhir_server.audit.recorder import Recorder
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.auth.scopes import offer
-from fhir_server.backstage import backstage
+from fhir_server.backstage import Backstage, backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part
+from fhir_server.feed.numbers import feed_health
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenant_administration import TenantAdministration
@@ -47,6 +48,7 @@ from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store, StoreProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.telemetry.health import Check, HasHealth
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, public_base
 
@@ -100,9 +102,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock
     served = plugin_routes(assembly.routes(), settings, assembly.faults)
 
     def opened() -> AbstractAsyncContextManager[Running]:
-        return _opened(
-            parts, operations, assembly, (engine or ENGINES[settings.storage], clock), background=app.background
-        )
+        return _opened(app, parts, operations, assembly, (engine or ENGINES[settings.storage], clock))
 
     app = make_application(parts, opened, operations.facts, served)
     app.assembly = app.watched.assembly = assembly
@@ -121,7 +121,7 @@ class _Held:
 
 @asynccontextmanager
 async def _opened(
-    parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock], *, background: bool
+    app: Application, parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock]
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
     stores = engine(settings, now, parts.definitions)
@@ -141,9 +141,10 @@ async def _opened(
         await register.refresh()
         await assembly.observe("on_start")
         behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(held.jobs, stores).run)])
-        if background:
+        if app.background:
             watching.append(asyncio.create_task(behind.background.run()))
-        with listening(Alarms(held.recorder, tenants.held)) if held.recorder is not None else nullcontext():
+        alarms = listening(Alarms(held.recorder, tenants.held)) if held.recorder is not None else nullcontext()
+        with alarms, app.checks.having(*_checks(stores, behind)):
             yield Running(
                 partial(dispatch, server), partial(_ready, store), partial(_desk_of, server), partial(record, server),
                 tenants.held, register.hosts, TenantAdministration(tenants, register, stores, settings, now),
@@ -164,6 +165,12 @@ async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, hel
     if held.recorder is not None:
         await held.recorder.close()
     await held.stores.close()
+
+
+def _checks(stores: StoreProvider, behind: Backstage) -> list[Check]:
+    """Return what `/health/ready` asks beside whether the store answers."""
+    own = stores.health_checks() if isinstance(stores, HasHealth) else ()
+    return [*own, Check("feed", partial(feed_health, behind.numbers), fresh_for=5)]
 
 
 async def _ready(store: Store) -> bool:

@@ -31,6 +31,7 @@ from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.telemetry.health import Check, Checks, Finding, Report
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
@@ -96,6 +97,8 @@ class Application(FastAPI):
     """Which pages may call; routes of plugins that say `cross_origin` ask it."""
     hosts: Mapping[str, str] = MappingProxyType({})
     assembly: Assembly | None = None
+    checks: Checks
+    """What `/health/ready` asks; whoever has something that can be unwell adds to it."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
@@ -149,9 +152,14 @@ class Application(FastAPI):
         """Return what administers tenants, once the server is open."""
         return self.running.tenants if self.running else None
 
-    async def ready(self) -> bool:
-        """Tell whether requests are answered."""
-        return self.running is not None and await self.running.ready()
+    async def ready(self) -> Report:
+        """Return what the checks found; a server that is not open is not ready."""
+        if self.running is None:
+            return Report({"store": Finding("failing", "the server is starting or stopping")}, gated=True)
+        return await self.checks.report()
+
+    async def _store(self) -> Finding:
+        return Finding() if self.running is not None and await self.running.ready() else Finding("failing", "closed")
 
 
 def make_application(
@@ -178,7 +186,8 @@ def make_application(
         beside = get_openapi(title=TITLE, version=VERSION, routes=application.routes)
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
-    application.settings = parts.settings
+    application.settings, application.checks = parts.settings, Checks()
+    application.checks.add(Check("store", application._store, gates=True))
     application.door = application.edge = Edge(parts)
     beside: list[BaseRoute] = []
     if parts.settings.auth == "smart":

@@ -20,6 +20,7 @@ from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugins.registrations import Page
 from fhir_server.settings import Settings
+from fhir_server.telemetry.health import Report
 
 ASSETS = "/docs/assets"
 _SCHEMA = "/openapi.json"
@@ -65,9 +66,9 @@ in JSON and XML. Clients use the endpoint <code>{base}</code>.</p>
 """
 
 
-def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter:
-    """Make the routes; `document` gives the OpenAPI document, `ready` asks whether the store answers, `watched` what
-    plugins there are and who may see numbers."""
+def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRouter:
+    """Make the routes; `document` gives the OpenAPI document, `ready` asks the checks of health, `watched` what plugins
+    there are and who may see numbers."""
     router = APIRouter()
     router.include_router(_health(ready, watched))
 
@@ -108,7 +109,7 @@ def _listed(watched: Watched) -> str:
     return "".join(f"{item}\n" for item in items)
 
 
-def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter:
+def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRouter:
     router = APIRouter()
 
     @router.get("/health/live", tags=["health"], summary="Whether the process runs")
@@ -122,13 +123,13 @@ def _health(ready: Callable[[], Awaitable[bool]], watched: Watched) -> APIRouter
         responses={503: {"description": "Not yet, or no longer"}},
     )
     async def is_ready(request: Request) -> JSONResponse:
-        well = await ready()
-        said: dict[str, object] = {"status": "ready" if well else "not ready"}
+        found = await ready()
+        near = is_local(client_address(request.scope, mapping(request.scope["headers"]), watched.settings))
+        said: dict[str, object] = {"status": found.status, "checks": found.shown(near=near)}
         if watched.assembly is not None and watched.assembly.plugins.loaded:
-            found = await plugin_health(watched.assembly)
-            near = is_local(client_address(request.scope, mapping(request.scope["headers"]), watched.settings))
-            said["plugins"] = found if near else {name: {"state": each["state"]} for name, each in found.items()}
-        return JSONResponse(said, 200 if well else 503)
+            plugins = await plugin_health(watched.assembly)
+            said["plugins"] = plugins if near else {name: {"state": each["state"]} for name, each in plugins.items()}
+        return JSONResponse(said, 503 if found.gated else 200)
 
     @router.get(
         "/metrics",

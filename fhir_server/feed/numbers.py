@@ -1,10 +1,11 @@
 """The feed in numbers, for Prometheus: how far each consumer is behind, and what of it failed."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhir_server.feed.desk import status
 from fhir_server.storage.base import Store
+from fhir_server.telemetry.health import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,12 @@ async def numbers(stores: Mapping[str, Store], now: int) -> list[Gauge]:
             waiting.values[at], dead.values[at] = each["waiting"], each["dead"]
             failing.values[at] = float("failing" in each)
     return [behind, lag, waiting, dead, failing]
+
+
+async def feed_health(read: Callable[[], Awaitable[Sequence[Gauge]]]) -> Finding:
+    """Return how far the slowest consumer is behind, and which of them take nothing."""
+    found = {gauge.name.removeprefix("fhir_server_feed_"): gauge.values for gauge in await read()}
+    failing = sorted({consumer for (_, consumer), value in found.get("failing", {}).items() if value})
+    lag = max(found.get("lag_seconds", {}).values(), default=0.0)
+    said = f"takes nothing: {', '.join(failing)}" if failing else ""
+    return Finding("degraded" if failing else "ok", said, {"lag_seconds": round(lag, 3)})
