@@ -286,6 +286,19 @@ class Settings(BaseModel):
     mongodb_lease: Positive = Field(
         10, description="Seconds after which the turn to write, or leadership, of a process that died is taken over."
     )
+    store_deadline: Positive = Field(
+        45, description="Seconds that a request may wait for servers of its store in all, repeats included; then 503."
+    )
+    store_tries: Positive = Field(
+        4, description="Times that a read is tried when the database across the network fails."
+    )
+    store_queue: Positive = Field(
+        1_000, description="Most writes of a tenant that wait in one process; others get 503."
+    )
+    breaker_failures: Positive = Field(
+        5, description="Calls in a row that a server must leave unanswered until requests that need it get 503 at once."
+    )
+    breaker_longest: float = Field(5, gt=0, description="Most seconds between two looks whether such a server is back.")
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
     readers: Positive = Field(4, description="Threads of each process that run searches.")
