@@ -25,9 +25,10 @@ class SqliteBlobs:
     def __init__(self, files: BlobFiles, run: Callable[..., Awaitable[Any]]) -> None:
         self._files, self._run = files, run
 
-    async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
-        """Write the bytes durably under a new random id; while one chunk is written, the next may come."""
-        blob_id = secrets.token_hex(16)
+    async def stage(self, chunks: AsyncIterator[bytes], blob_id: str = "") -> BlobRef:
+        """Write the bytes durably under a new random id, or the one given; while one chunk is written, the next may
+        come."""
+        blob_id = blob_id or secrets.token_hex(16)
         writing = _Writing(self._files, blob_id)
         working: asyncio.Future[None] | None = None
         try:

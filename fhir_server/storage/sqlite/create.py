@@ -6,6 +6,8 @@ from pathlib import Path
 import apsw
 
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault
+from fhir_server.storage.moving import HALF_MOVED
 from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
 from fhir_server.storage.sqlite.envelope_keys import prepare_keys
@@ -17,8 +19,12 @@ from fhir_server.storage.sqlite.sealing import begin
 from fhir_server.storage.sqlite.turn import Turn
 
 
-def prepare(folder: Path, settings: Settings) -> None:
-    """Make the folder and the tables where they do not exist. Raises StorageFault for a format that is not ours."""
+def prepare(folder: Path, settings: Settings, *, moving: bool = False) -> None:
+    """Make the folder and the tables where they do not exist.
+
+    Raises:
+        StorageFault: a format that is not ours, or a record that was moved here by half, unless that goes on (moving).
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     turn = Turn(folder)
     try:
@@ -28,6 +34,8 @@ def prepare(folder: Path, settings: Settings) -> None:
             try:
                 need_whole_log(connection, folder / "record.db")
                 _prepare(connection, folder, settings)
+                if not moving and fetch(connection, "SELECT 1 FROM meta WHERE key='moving'"):
+                    raise StorageFault(f"{folder}: {HALF_MOVED}")
                 prepare_keys(connection, folder, settings)
             finally:
                 connection.close()

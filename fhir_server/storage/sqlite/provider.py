@@ -112,8 +112,12 @@ class SqliteProvider:
         if tenant == _DEFAULT or not _NAME.fullmatch(tenant):
             raise KeyError(tenant)
         await self.shut(tenant)
-        await asyncio.to_thread(_remove, self._tenants, tenant)
-        await asyncio.to_thread(remove_keys, self._settings, tenant)
+        await asyncio.to_thread(self.erase, tenant)
+
+    def erase(self, tenant: str) -> None:
+        """Remove the files of a tenant that nobody has open, the default one's too, with the keys of its patients."""
+        _remove(self._tenants, tenant)
+        remove_keys(self._settings, tenant)
 
     def size(self, tenant: str) -> int:
         """Return the bytes of a tenant's files."""

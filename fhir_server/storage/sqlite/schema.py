@@ -8,7 +8,8 @@ if `from_txid <= T < to_txid`. Index rows of superseded versions wait in `stale`
 
 Keys of `meta`: `format` (of these tables), `store` (random id of the record), `pid` (the last pid or cid given out),
 `swept` (page links of a txid below it are gone), `epoch` (grows when interned rows are removed, by `purge` alone: then
-every memo of an interned id is void; also when the key of a patient is destroyed). In encrypted stores also
+every memo of an interned id is void; also when the key of a patient is destroyed), `moving` (what a move that is not
+finished has noted; nobody serves the record meanwhile). In encrypted stores also
 `patient_keys` (id of the file of patient keys that belongs to this record), `sealed` (pid up to which bodies are in
 envelopes, where the record is older than those), `doomed:N` (a key that is being destroyed) and `index` (`missing`: the
 record comes from a backup, which holds no index of an encrypted store).
