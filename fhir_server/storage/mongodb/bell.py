@@ -1,11 +1,13 @@
 """Bell: how processes of all nodes wake the one that listens.
 
 Every commit moves the head of its tenant and every other ring counts up beside it, so who listens follows these
-documents: by a change stream where the server has them, else by asking now and then.
+documents: by a change stream where the server has them, else by asking now and then. What a ring has after the name of
+the tenant (`north+`: a job waits) is part of the name of its document, `bell+`.
 """
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,6 +22,11 @@ logger = logging.getLogger(__name__)
 _EVERY: Final = 0.25
 """Seconds between two looks where there are no change streams."""
 _AGAIN: Final = 1.0
+_HEAD: Final = "head"
+_BELL: Final = "bell"
+_FOLLOWED: Final = f"^({_HEAD}$|{_BELL})"
+_ENDING: Final = re.compile(r"[^a-z0-9_-]*\Z")
+"""What follows the name of a tenant in a ring."""
 
 
 class Bell:
@@ -41,10 +48,11 @@ class Bell:
             self._ringing.add(task)
             task.add_done_callback(self._ringing.discard)
 
-    async def _count(self, tenant: str) -> None:
+    async def _count(self, ring: str) -> None:
+        ending = _ending(ring)
         try:
-            meta = self._client[self._names()[tenant]]["meta"]
-            await meta.update_one({"_id": "bell"}, {"$inc": {"rings": 1}}, upsert=True)
+            meta = self._client[self._names()[ring.removesuffix(ending)]]["meta"]
+            await meta.update_one({"_id": f"{_BELL}{ending}"}, {"$inc": {"rings": 1}}, upsert=True)
         except (PyMongoError, KeyError):
             logger.warning("a ring was lost; what it was about is found a little later")
 
@@ -79,7 +87,7 @@ class Bell:
 
     async def _stream(self, token: Any) -> Any:
         tenants = {database: tenant for tenant, database in self._names().items()}
-        match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$in": ["head", "bell"]}}}]
+        match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": _FOLLOWED}}}]
         async with await self._client.watch(match, resume_after=token, max_await_time_ms=5_000) as changes:
             async for change in changes:
                 token = changes.resume_token
@@ -87,21 +95,28 @@ class Bell:
                 if database not in tenants:
                     tenants = {name: tenant for tenant, name in self._names().items()}
                 if database in tenants:
-                    self._tell(tenants[database])
+                    self._tell(tenants[database], change["documentKey"]["_id"])
         return token
 
     async def _look(self) -> None:
-        seen: dict[str, list[Any]] = {}
+        seen: dict[str, dict[str, Any]] = {}
         while not self._streams():
             for tenant, database in self._names().items():
-                asked = {"_id": {"$in": ["bell", "head"]}}
-                found = self._client[database]["meta"].find(asked, {"txid": 1, "rings": 1}).sort([("_id", 1)])
-                now = [document async for document in found]
-                if seen.setdefault(tenant, now) != now:
-                    seen[tenant] = now
-                    self._tell(tenant)
+                found = self._client[database]["meta"].find({"_id": {"$regex": _FOLLOWED}}, {"txid": 1, "rings": 1})
+                now = {each["_id"]: (each.get("txid"), each.get("rings")) async for each in found}
+                before = seen.setdefault(tenant, now)
+                seen[tenant] = now
+                for name in (name for name, state in now.items() if before.get(name) != state):
+                    self._tell(tenant, name)
             await asyncio.sleep(_EVERY)
 
-    def _tell(self, tenant: str) -> None:
+    def _tell(self, tenant: str, name: str) -> None:
+        """Tell of the document of a name, which has changed."""
+        ring = tenant if name == _HEAD else f"{tenant}{name.removeprefix(_BELL)}"
         for heard in tuple(self._heard):
-            heard(tenant)
+            heard(ring)
+
+
+def _ending(ring: str) -> str:
+    found = _ENDING.search(ring)
+    return found[0] if found else ""
