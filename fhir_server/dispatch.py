@@ -39,7 +39,7 @@ from fhir_server.interactions.packages import TenantPackages
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
-from fhir_server.interactions.store_errors import translate
+from fhir_server.interactions.store_errors import translate, unavailable
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.interactions.transaction import transaction
@@ -49,6 +49,7 @@ from fhir_server.jobs.status import job_cancel, job_status
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.plugins import PluginGrant
 from fhir_server.prompt import in_task
+from fhir_server.resilience import within
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
     BlobChange,
@@ -57,6 +58,7 @@ from fhir_server.storage.base import (
     ConditionChanged,
     RecordChange,
     StoreError,
+    StoreUnavailable,
     VersionChanged,
 )  # fmt: skip
 from fhir_server.tenancy.registration import DEFAULT, public_base
@@ -124,7 +126,12 @@ async def dispatch(server: Server, request: FhirRequest) -> FhirResponse:
     Raises:
         FhirError: for the edge to answer.
     """
-    return await run(await context_of(server, request), request)
+    with within(server.settings.store_deadline):
+        try:
+            ctx = await context_of(server, request)
+        except StoreUnavailable as error:
+            raise unavailable(error) from error
+        return await run(ctx, request)
 
 
 async def context_of(server: Server, request: FhirRequest) -> Context:

@@ -21,7 +21,6 @@ from fhir_server.settings import Settings
 _log = logging.getLogger("fhir_server.resilience")
 State = Literal["closed", "open", "half-open"]
 
-_DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
 _MOST_AFTER: Final = 60
 
 
@@ -70,20 +69,35 @@ def retry_after(after: float) -> int:
     return min(_MOST_AFTER, ceil(after + uniform(0, 1 + after)))  # noqa: S311  # no secret
 
 
+@dataclass(slots=True)
+class _Deadline:
+    at: float | None
+
+
+_DEADLINE: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Give what is done in this context so many seconds in all for servers across the network."""
-    token = _DEADLINE.set(time.monotonic() + seconds)
+    """Give what is done in this context so many seconds in all for servers across the network.
+
+    Tasks that outlive it, such as jobs, inherit its variables; they are not bound by it once it has ended.
+    """
+    deadline = _Deadline(time.monotonic() + seconds)
+    token = _DEADLINE.set(deadline)
     try:
         yield
     finally:
+        deadline.at = None
         _DEADLINE.reset(token)
 
 
 def time_left(most: float) -> float:
     """Return the seconds that are left of this context's time, at most so many."""
     deadline = _DEADLINE.get()
-    return most if deadline is None else max(0.0, min(most, deadline - time.monotonic()))
+    if deadline is None or deadline.at is None:
+        return most
+    return max(0.0, min(most, deadline.at - time.monotonic()))
 
 
 class Breaker:

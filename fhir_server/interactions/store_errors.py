@@ -16,6 +16,7 @@ from fhir_server.errors import (
 )
 from fhir_server.interactions.visibility import visible_keys
 from fhir_server.model.keys import ResourceKey
+from fhir_server.resilience import retry_after
 from fhir_server.storage.base import (
     ConditionChanged,
     MissingTargets,
@@ -32,6 +33,10 @@ from fhir_server.storage.base import (
 )
 
 _NAMED = 10
+_UNCERTAIN = (
+    "the connection broke while this was written, and whether it is stored could not be found out in time. Look for it "
+    "before you send it again. A read, a PUT, a DELETE and a conditional create can be sent again as they are"
+)
 
 
 async def translate(ctx: Context, error: StoreError) -> FhirError:
@@ -69,6 +74,15 @@ def _missing_targets(error: MissingTargets) -> FhirError:
     return Conflict(f"{error.key} refers to {_list(error.targets)}, which does not exist", issues=issues)
 
 
+def unavailable(error: StoreUnavailable) -> FhirError:
+    """Say whether to send the request again as it is, and when. Spec: RFC 9110, section 10.2.3"""
+    seconds = retry_after(error.after)
+    said = _UNCERTAIN if error.stored == "unknown" else f"nothing was stored: send it again in {seconds} s"
+    busy = Busy(f"the database does not answer; {said}")
+    busy.headers["Retry-After"] = str(seconds)
+    return busy
+
+
 def _list(keys: Sequence[ResourceKey]) -> str:
     return ", ".join(str(key) for key in keys[:_NAMED])
 
@@ -84,7 +98,7 @@ _TRANSLATIONS: dict[type[StoreError], Callable[..., FhirError]] = {
     RecordChanged: lambda error: Conflict("somebody else has just written the same record; try again"),
     SnapshotGone: lambda error: LinkExpired("this page link has expired; search again", expression="http.url"),
     WriteBusy: lambda error: Busy("too many writers wait; nothing was stored, try again"),
-    StoreUnavailable: lambda error: Busy("the database does not answer; try again"),
+    StoreUnavailable: unavailable,
     SearchTooCostly: lambda error: TooCostly("the search takes too long; narrow it", expression="http.url"),
     StorageDamaged: lambda error: DamagedStore(
         "what is stored here is damaged, or under another key; nothing of it is given out. An alarm was raised: the "

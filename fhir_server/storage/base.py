@@ -262,8 +262,15 @@ class WriteBusy(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The database does not answer. Of a write it is unknown whether it was stored; a conditional one may be sent
-    again."""
+    """The database does not answer.
+
+    stored: `nothing` of the write, or `unknown` where it could not be found out in time; a conditional write may be
+    sent again all the same. after: seconds until the database is worth another try.
+    """
+
+    def __init__(self, text: str, *, stored: Literal["nothing", "unknown"] = "unknown", after: float = 1.0) -> None:
+        super().__init__(text)
+        self.stored, self.after = stored, after
 
 
 class SearchTooCostly(StoreError):
@@ -375,7 +382,7 @@ class Store(Protocol):
 
         Raises:
             StoreError: VersionChanged, ConditionChanged, StillReferenced, MissingTargets, RecordChanged,
-                WriteBusy, StorageFull or StorageFault; nothing is stored.
+                WriteBusy, StorageFull or StorageFault; nothing is stored. StoreUnavailable says whether it is.
             ValueError: several changes to one resource or record.
         """
 
