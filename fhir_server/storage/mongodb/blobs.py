@@ -26,9 +26,9 @@ class MongoBlobs:
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._blobs, self._chunks = database["blobs"], database["chunks"]
 
-    async def stage(self, chunks: AsyncIterator[bytes]) -> BlobRef:
-        """Write the bytes durably under a new random id."""
-        blob_id, digest, size, number = secrets.token_hex(16), sha256(), 0, 0
+    async def stage(self, chunks: AsyncIterator[bytes], blob_id: str = "") -> BlobRef:
+        """Write the bytes durably under a new random id, or the one given."""
+        blob_id, digest, size, number = blob_id or secrets.token_hex(16), sha256(), 0, 0
         with faults():
             await self._blobs.insert_one({"_id": blob_id, "staged": time.time()})
         try:

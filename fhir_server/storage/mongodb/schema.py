@@ -9,10 +9,15 @@ from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
+from fhir_server.storage.base import StorageFault
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.moving import HALF_MOVED
 
 FORMAT: Final = 1
 """Rises when stored documents change their form."""
+
+MOVING: Final = "moving"
+"""The document of `meta` with what a move that is not finished has noted; nobody serves the store meanwhile."""
 
 INDEXES: Final = (
     IndexModel([("h", 1), ("t", 1), ("i", 1), ("v", -1)], name="resource", unique=True),
@@ -37,8 +42,13 @@ _HEAD: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-async def prepare(database: AsyncDatabase[Document], *, sharded: bool) -> bytes:
-    """Make what is missing; return the secret that keys are hashed with."""
+async def prepare(database: AsyncDatabase[Document], *, sharded: bool, moving: bool = False) -> bytes:
+    """Make what is missing; return the secret that keys are hashed with.
+
+    Raises:
+        StorageFault: documents of a newer form, or a store that was moved here by half, unless that goes on (moving).
+    """
+    await _need_format(database, moving=moving)
     for name, indexes in (("versions", INDEXES), ("audit", AUDIT), ("blobs", BLOBS)):
         await _index(database, name, indexes)
     if sharded:
@@ -46,6 +56,18 @@ async def prepare(database: AsyncDatabase[Document], *, sharded: bool) -> bytes:
     secret = await _once(database, {"_id": "secret", "b": Binary(secrets.token_bytes(32))})
     await _once(database, dict(_HEAD))
     return bytes(secret["b"])
+
+
+async def _need_format(database: AsyncDatabase[Document], *, moving: bool) -> None:
+    found = {each["_id"]: each async for each in database["meta"].find({"_id": {"$in": ["head", MOVING]}})}
+    format_ = found.get("head", _HEAD).get("format", FORMAT)
+    if format_ > FORMAT:
+        raise StorageFault(
+            f"the database {database.name} has format {format_}, but this server knows up to {FORMAT}: it was written "
+            "by a newer release; install that one, or restore a backup made before it"
+        )
+    if MOVING in found and not moving:
+        raise StorageFault(f"{database.name}: {HALF_MOVED}")
 
 
 async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence[IndexModel]) -> None:

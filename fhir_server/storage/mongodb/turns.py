@@ -161,7 +161,7 @@ class Turns:
         """Write the versions that are waiting, so that a search of this turn sees them."""
         session = turn.session
         large, turn.versions, ended, turn.ended = turn.versions, [], turn.ended, []
-        documents = [await self._parted(document, session) for document in large]
+        documents = [await self.parted(document, session) for document in large]
         if documents:
             await self._database["versions"].insert_many(documents, ordered=False, session=session)
         if ended:
@@ -234,7 +234,7 @@ class Turns:
             await self._database[name_of(name)].bulk_write(operations, ordered=True, session=session)
         await self._blobs.apply(blobs, session)
 
-    async def _parted(self, document: Document, session: AsyncClientSession | None) -> Document:
+    async def parted(self, document: Document, session: AsyncClientSession | None) -> Document:
         """Put what is too large for one document into parts."""
         for name in ("b", "e"):
             data = bytes(document[name])
