@@ -224,6 +224,28 @@ class Settings(BaseModel):
     metrics: Literal["open", "local", "off"] = Field(
         "local", description="Who may read `/metrics`: everybody, this machine, nobody."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the lines of the log; `json`: one object a line, with ids of request and trace."
+    )
+    access_log: bool = Field(
+        False, description="Write a line of the log for each FHIR request: what was asked in outline, status, time."
+    )
+    slow_request: float = Field(
+        2, ge=0, description="Seconds from which a FHIR request is named in the log, in outline; 0: never."
+    )
+    tracing: Literal["off", "on"] = Field(
+        "off", description="Whether traces are sent to an OpenTelemetry collector (`pip install 'fhir-server[otel]'`)."
+    )
+    tracing_endpoint: str = Field(
+        "http://127.0.0.1:4318", description="Address of the collector, OTLP over HTTP; `/v1/traces` is added."
+    )
+    tracing_share: float = Field(
+        1, ge=0, le=1, description="Share of requests that are traced, where no caller has decided."
+    )
+    tracing_logs: bool = Field(False, description="Whether lines of the log are sent to the collector too.")
+    audit_verify_cron: str = Field(
+        "", description="When the audit is verified against its signed heads, as a line of crontab; empty: when asked."
+    )
     watchdog: Positive = Field(
         5, description="Seconds for which a plugin may block the event loop before it is broken off."
     )
@@ -303,6 +325,23 @@ class Settings(BaseModel):
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
     readers: Positive = Field(4, description="Threads of each process that run searches.")
     reserve_bytes: Count = Field(16_000_000, description="Space kept free so that reads survive a full disk.")
+    backup_archive: Path | None = Field(
+        None,
+        description="Folder, on another disk or machine, that gets base backups and after each everything that is "
+        "committed, for restores to an instant (docs/backup.md); empty: none.",
+    )
+    backup_every: float = Field(2, gt=0, description="Seconds between two looks at what the archive lacks.")
+    backup_base_every: Positive = Field(24, description="Hours after which the archive gets a new base backup.")
+    backup_keep: Positive = Field(14, description="Days back that a restore from the archive reaches.")
+    backup_spool_bytes: Positive = Field(
+        1_000_000_000,
+        description="Bytes that wait on the local disk, by tenant, for an archive that cannot be written; beyond, they "
+        "are dropped, and the next thing that the archive gets is a new base backup.",
+    )
+    recovery_point_goal: Positive = Field(
+        3_600, description="Seconds of writes that a restore may lack (RPO); `drill`."
+    )
+    recovery_time_goal: Positive = Field(900, description="Seconds until a restored server answers (RTO); `drill`.")
     checkpoint_pages: Positive = Field(50_000, description="WAL pages (of 4 KB) after which a checkpoint runs.")
     lock_timeout: Positive = Field(30, description="Seconds to wait for the turn to write.")
     clock_skew: Positive = Field(

@@ -19,7 +19,7 @@ from fhir_server.storage.sqlite.schema import TABLES
 from fhir_server.storage.sqlite.sealing import CIPHER, give_key, purpose, unlock
 
 MISSING: Final = "missing"
-_LEFT_OUT: Final = frozenset(
+INDEX: Final = frozenset(
     (*INDEX_TABLES, "contained", "token_value", "uri_value", "system", "param", "ref_param", "stale")
 )
 
@@ -49,7 +49,7 @@ def _fill(source: apsw.Connection) -> None:
     sql = "SELECT name, sql FROM main.sqlite_schema WHERE type='table' ORDER BY name"
     known = {row[0] for row in fetch(source, "SELECT name FROM copy.sqlite_schema")}
     for name, made in fetch(source, sql):
-        if name in _LEFT_OUT or name.startswith("sqlite_"):
+        if name in INDEX or name.startswith("sqlite_"):
             continue
         if name not in known:
             source.execute(made.replace("CREATE TABLE ", "CREATE TABLE copy.", 1))

@@ -14,6 +14,7 @@ import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageDamaged, StorageFull, StoreError
+from fhir_server.storage.sqlite.archive.capture import Capture
 from fhir_server.storage.sqlite.checkpoints import Checkpoints
 from fhir_server.storage.sqlite.connection import connect, faults, fetch, size_of
 from fhir_server.storage.sqlite.files import rewrite
@@ -49,6 +50,7 @@ class Writer:
         self._fault = ""
         self._record = folder / "record.db"
         self._generation = Generation(folder, settings)
+        self._capture = Capture(folder, settings, clock)
         self._open()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._room = asyncio.Semaphore(WAITING * settings.group_commit)
@@ -96,6 +98,7 @@ class Writer:
         self._checkpoints.close()
         with self._turn.taken():
             self._copy_all()
+        self._capture.close()
         self._connection.close()
         self._generation.close()
         self._turn.close()
@@ -208,12 +211,15 @@ class Writer:
             with faults(self._record.parent.name):
                 connection.execute("BEGIN IMMEDIATE")
                 self._check_epoch()
+                self._capture.begin(connection)
                 result = run(connection)
+                self._capture.end(connection)
                 connection.execute("COMMIT")
                 return result
         except BaseException:
             self.interning.forget()  # ids made in this transaction do not exist
             self._around.sealer.forget()
+            self._capture.rolled_back()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
