@@ -26,7 +26,6 @@ from fhir_server.backstage import Backstage, backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part
-from fhir_server.feed.numbers import feed_health
 from fhir_server.interactions.patching import make_apply_patch
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenant_administration import TenantAdministration
@@ -170,7 +169,7 @@ async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, hel
 def _checks(stores: StoreProvider, behind: Backstage) -> list[Check]:
     """Return what `/health/ready` asks beside whether the store answers."""
     own = stores.health_checks() if isinstance(stores, HasHealth) else ()
-    return [*own, Check("feed", partial(feed_health, behind.numbers), fresh_for=5)]
+    return [*own, *behind.checks]
 
 
 async def _ready(store: Store) -> bool:

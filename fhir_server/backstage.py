@@ -11,14 +11,16 @@ from fhir_server.context import Context
 from fhir_server.dispatch import Server, context_of, known_base
 from fhir_server.feed.background import Background, Part
 from fhir_server.feed.feed import Feed
-from fhir_server.feed.numbers import Gauge, numbers
+from fhir_server.feed.numbers import feed_health, read_numbers
 from fhir_server.feed.schedule import Scheduler
 from fhir_server.feed.scheduled import Scheduled
 from fhir_server.interactions.tenant import Tenant
+from fhir_server.jobs.counts import count_jobs
 from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.json import encode
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.storage.base import Store, StoreProvider
+from fhir_server.telemetry.health import Check, Finding
 from fhir_server.tenancy.registration import DEFAULT
 
 _HOUR: Final = 3_600
@@ -56,7 +58,8 @@ class Backstage:
 
     background: Background
     feed: Feed
-    numbers: Callable[[], Awaitable[Sequence[Gauge]]]
+    numbers: Callable[[], Awaitable[None]]
+    checks: Sequence[Check] = ()
 
 
 def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: Sequence[Part] = ()) -> Backstage:
@@ -75,10 +78,16 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
         noted = partial(assembly.faults.note, host.plugin.name, each.name)
         parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
 
-    async def shown() -> Sequence[Gauge]:
-        return await numbers({each.name: each.store for each in server.tenants.house.all()}, server.now())
+    async def read() -> None:
+        open_ = [each.store for each in server.tenants.house.all()]
+        await read_numbers(open_, server.now())
+        await count_jobs(open_, server.now())
 
-    return Backstage(Background(stores, parts), feed, shown)
+    async def followed() -> Finding:
+        await read_numbers([each.store for each in server.tenants.house.all()], server.now())
+        return feed_health()
+
+    return Backstage(Background(stores, parts), feed, read, [Check("feed", followed, fresh_for=5)])
 
 
 def _own(server: Server) -> list[Scheduled]:

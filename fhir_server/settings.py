@@ -30,12 +30,25 @@ class Settings(BaseModel):
             raise ValueError("storage: mongodb needs a package, pip install 'fhir-server[mongodb]'")
         if self.storage == "mongodb" and self.encryption == "on":
             raise ValueError("encryption: on is for the embedded engine; MongoDB encrypts its own files")
+        if self.coordinator_url and find_spec("redis") is None:
+            raise ValueError("coordinator_url: Redis needs a package, pip install 'fhir-server[redis]'")
         return self
 
     # --- where and how it serves
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: Positive = Field(1, description="Processes that answer requests.")
+    drain: Count = Field(
+        0,
+        description="Seconds after SIGTERM in which `/health/ready` is 503 and answers end their connections, so that a "
+        "balancer sends requests elsewhere, before the sockets close.",
+    )
+    stop_grace: Positive = Field(15, description="Seconds that requests under way then have to end.")
+    coordinator_url: str = Field(
+        "",
+        description="Redis that counts the rate limits of all nodes, `redis://host:6379/0`; empty: they are counted in "
+        "the store, or with SQLite in a file.",
+    )
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store; one server owns it at a time.")
     erasure_register: Path | None = Field(
         None, description="File in which erasures are noted for restores; without it `erasures.ndjson` in `data_dir`."
@@ -339,9 +352,9 @@ class Settings(BaseModel):
         "are dropped, and the next thing that the archive gets is a new base backup.",
     )
     recovery_point_goal: Positive = Field(
-        3_600, description="Seconds of writes that a restore may lack (RPO); `drill`."
+        3_600, description="Seconds of writes that a restore may lack (RPO)."
     )
-    recovery_time_goal: Positive = Field(900, description="Seconds until a restored server answers (RTO); `drill`.")
+    recovery_time_goal: Positive = Field(900, description="Seconds until a restored server answers (RTO).")
     checkpoint_pages: Positive = Field(50_000, description="WAL pages (of 4 KB) after which a checkpoint runs.")
     lock_timeout: Positive = Field(30, description="Seconds to wait for the turn to write.")
     clock_skew: Positive = Field(
@@ -349,6 +362,11 @@ class Settings(BaseModel):
     )
     durable: bool = Field(True, description="fsync each commit group; only tests switch it off.")
     max_text_lag: Positive = Field(5, description="Seconds that a full-text search waits for its index to catch up.")
+
+    @property
+    def shared(self) -> bool:
+        """Whether nodes with data folders of their own may share the record."""
+        return self.storage == "mongodb"
 
     @property
     def audited(self) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 TARGET = Path(__file__).parents[1] / "deploy/grafana/dashboards/server.json"
 WIDTH, HEIGHT = 12, 8
 
-_FEED = "max by (tenant, consumer) (fhir_server_feed_{})"
-_EACH = "{{tenant}} {{consumer}}"
+_FEED = "max by (consumer) (fhir_server_feed_{})"
+_EACH = "{{consumer}}"
 _QUANTILE = "histogram_quantile({}, sum by (le, interaction) (rate(fhir_server_request_seconds_bucket[5m])))"
 
 PANELS = (

@@ -1,9 +1,10 @@
 """The application: FHIR paths go straight to the edge, all others through FastAPI."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -24,14 +25,16 @@ from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
 from fhir_server.api.traffic import Traffic
-from fhir_server.definitions import OperationFacts
+from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import FhirError
-from fhir_server.feed.numbers import Gauge
 from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 from fhir_server.telemetry.health import Check, Checks, Finding, Report
+from fhir_server.telemetry.process import Process, built
+from fhir_server.telemetry.sharing import Board
 
 TITLE = "FHIR R4 server"
 VERSION = "0.1.0"
@@ -47,9 +50,8 @@ async def settled(tenant: str) -> None:
     """Nothing follows a write."""
 
 
-async def no_numbers() -> Sequence[Gauge]:
-    """There is no feed."""
-    return ()
+async def no_numbers() -> None:
+    """There is nothing to read."""
 
 
 def nobody(tenant: str) -> AbstractAsyncContextManager[object]:
@@ -62,7 +64,7 @@ class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
     open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers
-    of the feed have what a tenant holds (for tests); `numbers` gives those of the feed."""
+    of the feed have what a tenant holds (for tests); `numbers` reads anew those that lie in the record."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
@@ -72,14 +74,14 @@ class Running:
     hosts: Mapping[str, str] = field(default_factory=dict)
     tenants: TenantAdministration | None = None
     settled: Callable[[str], Awaitable[None]] = settled
-    numbers: Callable[[], Awaitable[Sequence[Gauge]]] = no_numbers
+    numbers: Callable[[], Awaitable[None]] = no_numbers
 
 
 Opened = Callable[[], AbstractAsyncContextManager[Running]]
 
 
-TRAFFIC = "traffic"
-"""The folder, beside the data, in which workers count requests for each other."""
+NUMBERS = "numbers"
+"""The folder, beside the data, in which the processes of a node tell each other their numbers."""
 
 
 class Application(FastAPI):
@@ -97,6 +99,9 @@ class Application(FastAPI):
     """Which pages may call; routes of plugins that say `cross_origin` ask it."""
     hosts: Mapping[str, str] = MappingProxyType({})
     assembly: Assembly | None = None
+    traffic: Traffic
+    role: str = "both"
+    """What this process is for: `serving`, `background`, `both`, `owner`; for the numbers of processes."""
     checks: Checks
     """What `/health/ready` asks; whoever has something that can be unwell adds to it."""
 
@@ -133,11 +138,8 @@ class Application(FastAPI):
 
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
-        traffic = self.watched.traffic = Traffic(
-            self.settings.data_dir / TRAFFIC if self.settings.workers > 1 else None
-        )
-        self.running, self.edge.dispatch, self.hosts = running, traffic.counted(running.dispatch), running.hosts
-        self.watched.feed = running.numbers
+        self.running, self.edge.dispatch, self.hosts = running, self.traffic.counted(running.dispatch), running.hosts
+        self.watched.read = running.numbers
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
             self.authorization.record = running.record
@@ -169,12 +171,15 @@ def make_application(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        built(VERSION, parts.settings.storage)
+        board = application.watched.board = Board(numbers_folder(parts.settings))
         async with opened() as running:
-            application.start(running)
-            try:
-                yield
-            finally:
-                application.stop()
+            with Process(application.role, board, parts.settings.data_dir).watched():
+                application.start(running)
+                try:
+                    yield
+                finally:
+                    application.stop()
 
     application = Application(
         title=TITLE, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
@@ -187,6 +192,12 @@ def make_application(
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
     application.settings, application.checks = parts.settings, Checks()
+    application.traffic = Traffic(
+        parts.settings.slow_request,
+        access=parts.settings.access_log,
+        operations=[facts.code for facts in shown.operations],
+        parameters=partial(_parameter_names, parts.definitions),
+    )
     application.checks.add(Check("store", application._store, gates=True))
     application.door = application.edge = Edge(parts)
     beside: list[BaseRoute] = []
@@ -203,6 +214,18 @@ def make_application(
     application.include_router(pages(described, application.ready, application.watched))
     application.mount(ASSETS, assets())
     return application
+
+
+def numbers_folder(settings: Settings) -> Path | None:
+    """Return where the processes of a node tell their numbers; None where there is but one."""
+    several = settings.workers > 1 or settings.background == "own"
+    return settings.data_dir / NUMBERS if several else None
+
+
+def _parameter_names(definitions: Definitions) -> Collection[str]:
+    """Return all words that names of search parameters are made of."""
+    registry = ParameterRegistry.of_definitions(definitions)
+    return {*registry.types, *(code for type_ in registry.types for code in registry.of(type_))}
 
 
 def _is_fhir(scope: Any, inside: str = "") -> bool:

@@ -4,22 +4,21 @@ Spec: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from fhir_server.api.traffic import Traffic
-from fhir_server.feed.numbers import Gauge
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugin_host.context import Host
 from fhir_server.plugins.registrations import HealthCheck
 from fhir_server.plugins.registrations import Metric as Registered
+from fhir_server.telemetry.exposition import Families
+from fhir_server.telemetry.sharing import Board
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _WITHIN: Final = 5.0
 
 
@@ -84,27 +83,14 @@ class _Plugins(Collector):
         return family
 
 
-class _Feed(Collector):
-    def __init__(self, gauges: Sequence[Gauge]) -> None:
-        self._gauges = gauges
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield all families."""
-        for gauge in self._gauges:
-            family = GaugeMetricFamily(gauge.name, gauge.help, labels=["tenant", "consumer"])
-            for labels, value in gauge.values.items():
-                family.add_metric(list(labels), value)
-            yield family
-
-
-def metrics(assembly: Assembly, feed: Sequence[Gauge] = (), traffic: Traffic | None = None) -> bytes:
-    """Return the numbers of requests, of plugins in this process, and of the feed, in Prometheus' text format."""
+def metrics(assembly: Assembly, board: Board, accept: str = "") -> tuple[bytes, str]:
+    """Return the numbers of all processes, and of plugins in this one, in the format that is asked for, and its media
+    type."""
     registry = CollectorRegistry(auto_describe=False)
-    if traffic is not None:
-        registry.register(traffic)
+    registry.register(Families(board.total()))
     registry.register(_Plugins(assembly))
-    registry.register(_Feed(feed))
-    return generate_latest(registry)
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type
 
 
 def is_local(address: str) -> bool:

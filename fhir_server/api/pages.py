@@ -1,8 +1,8 @@
 """The pages beside FHIR: a first look for people, health for orchestrators, and the API document with Swagger UI."""
 
 import gzip
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -14,20 +14,19 @@ from fastapi.staticfiles import StaticFiles
 
 from fhir_server.api.formats import takes_gzip
 from fhir_server.api.headers import client_address, mapping
-from fhir_server.api.observed import CONTENT_TYPE, is_local, metrics, plugin_health, refresh
-from fhir_server.api.traffic import Traffic
-from fhir_server.feed.numbers import Gauge
+from fhir_server.api.observed import is_local, metrics, plugin_health, refresh
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugins.registrations import Page
 from fhir_server.settings import Settings
 from fhir_server.telemetry.health import Report
+from fhir_server.telemetry.sharing import Board
 
 ASSETS = "/docs/assets"
 _SCHEMA = "/openapi.json"
 
 
-async def _no_feed() -> Sequence[Gauge]:
-    return ()
+async def _nothing() -> None:
+    """There is nothing to read."""
 
 
 @dataclass(slots=True)
@@ -36,8 +35,8 @@ class Watched:
 
     settings: Settings
     assembly: Assembly | None = None
-    feed: Callable[[], Awaitable[Sequence[Gauge]]] = _no_feed
-    traffic: Traffic | None = None
+    read: Callable[[], Awaitable[None]] = _nothing
+    board: Board = field(default_factory=Board)
 
     def pages(self) -> list[Page]:
         """Return the pages of plugins."""
@@ -146,7 +145,9 @@ def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRout
                 "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
             )
         await refresh(watched.assembly)
-        return Response(metrics(watched.assembly, await watched.feed(), watched.traffic), media_type=CONTENT_TYPE)
+        await watched.read()
+        text, media_type = metrics(watched.assembly, watched.board, request.headers.get("accept", ""))
+        return Response(text, media_type=media_type)
 
     return router
 

@@ -1,43 +1,67 @@
-"""How many requests were answered, how, and how fast: the numbers that operators alarm on.
+"""How many requests were answered, how, and how fast: counted, and the slow ones named in the log.
 
-With several workers each writes its counts beside the data, once a second while they change, and whoever is asked
-adds up all of them. Nothing but counts by interaction, resource type and status is kept.
+Nothing but interaction, resource type, status and the names of search parameters is kept of a request.
 """
 
 import asyncio
-import json
-import os
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from functools import cached_property
 from time import perf_counter
-from typing import Any, Final
-
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Final
 
 from fhir_server.errors import FhirError
-from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
+from fhir_server.telemetry.numbers import (
+    REFUSALS,
+    REQUEST_SECONDS,
+    REQUESTS,
+    SLOW_REQUESTS,
+    SLOW_SEARCHES,
+)
 
-BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper ends in seconds."""
 GONE: Final = 499
 """The status of a request whose client went away."""
-_EVERY: Final = 1.0
+
+_AUTHORITY: Final = frozenset((401, 403))
+_MOST_NAMES: Final = 20
+_SPECIAL: Final = (
+    "_contained", "_containedType", "_count", "_elements", "_filter", "_format", "_has", "_include", "_pretty",
+    "_revinclude", "_sort", "_summary", "_total", "above", "below", "code-text", "contains", "exact", "identifier",
+    "in", "iterate", "missing", "not", "not-in", "of-type", "recurse", "text",
+)  # fmt: skip
+"""Parameters and modifiers that are of no type."""
+
+_log = logging.getLogger("fhir_server.slow")
+_access = logging.getLogger("fhir_server.access")
 
 Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
-Answered = tuple[str, str, str]
 
 
-class Traffic(Collector):
-    """Counts of this process; `folder` is where those of all workers stand, None where there is one."""
+class Traffic:
+    """Counts requests.
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._answered: Counter[Answered] = Counter()
-        self._times: dict[str, list[float]] = {}
-        self._saving: asyncio.TimerHandle | None = None
+    Args:
+        slow: seconds from which a request is named in the log; 0: never.
+        access: write a line of the log for each request.
+        operations: codes that there are; another one is counted as `$unknown`.
+        parameters: gives the names of search parameters that may stand in the log; another one is shown as `?`.
+    """
+
+    def __init__(
+        self,
+        slow: float = 0,
+        *,
+        access: bool = False,
+        operations: Collection[str] = (),
+        parameters: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._slow, self._access = slow or float("inf"), access
+        self._operations, self._known_by = frozenset(operations), parameters
+
+    @cached_property
+    def _parameters(self) -> frozenset[str]:
+        return frozenset((*self._known_by(), *_SPECIAL))
 
     def counted(self, dispatch: Dispatch) -> Dispatch:
         """Return the dispatcher with its requests counted."""
@@ -61,59 +85,49 @@ class Traffic(Collector):
 
     def add(self, request: FhirRequest, status: int, seconds: float) -> None:
         """Count one request."""
-        name = f"${request.operation}" if request.interaction == "operation" else request.interaction
-        self._answered[name, request.type or "", str(status)] += 1
-        times = self._times.get(name)
-        if times is None:
-            times = self._times[name] = [0.0] * (len(BUCKETS) + 2)
-        times[bisect_left(BUCKETS, seconds)] += 1
-        times[-1] += seconds
-        if self._folder is not None and self._saving is None:
-            self._saving = asyncio.get_running_loop().call_later(_EVERY, self.save)
+        name = request.interaction
+        if name == "operation":
+            name = self._named(request, status)
+        REQUESTS.add(name, request.type or "", str(status))
+        REQUEST_SECONDS.observe(seconds, name)
+        if status in _AUTHORITY:
+            REFUSALS.add(str(status))
+        if seconds >= self._slow:
+            SLOW_REQUESTS.add(name)
+            if name.startswith("search"):
+                SLOW_SEARCHES.add(request.type or "")
+            _log.warning("slow: %s took %.3f s, status %d", self.template(request, name), seconds, status)
+        if self._access:
+            _access.info("%s %d %.1f ms", self.template(request, name), status, seconds * 1_000)
 
-    def save(self) -> None:
-        """Write the counts for the other workers."""
-        self._saving = None
-        if self._folder is None:
-            return
-        answered = [[*key, number] for key, number in self._answered.items()]
-        self._folder.mkdir(exist_ok=True, mode=0o700)
-        path = self._folder / f"{os.getpid()}.json"
-        path.with_suffix(".new").write_text(json.dumps({"answered": answered, "times": self._times}))
-        path.with_suffix(".new").rename(path)
+    def template(self, request: FhirRequest, name: str = "") -> str:
+        """Return a request without anything that a client chose: `search-type Patient ?birthdate&name:exact`."""
+        parts = [name or request.interaction, request.type or ""]
+        if request.query:
+            parts.append(f"?{'&'.join(self._names(request.query))}")
+        return " ".join(part for part in parts if part)
 
-    def collect(self) -> Iterable[Metric]:
-        """Yield the families, with the counts of all workers."""
-        answered, times = Counter(self._answered), {name: list(row) for name, row in self._times.items()}
-        for other in self._others():
-            answered.update({(row[0], row[1], row[2]): row[3] for row in other["answered"]})
-            for name, row in other["times"].items():
-                mine = times.setdefault(name, [0.0] * len(row))
-                times[name] = [one + more for one, more in zip(mine, row, strict=True)]
-        requests = CounterMetricFamily(
-            "fhir_server_requests", "FHIR requests that were answered.", labels=["interaction", "type", "status"]
-        )
-        for key, number in sorted(answered.items()):
-            requests.add_metric(list(key), number)
-        yield requests
-        yield _histogram(times)
+    def _names(self, query: Query) -> list[str]:
+        names = sorted({name for name, _ in query})[:_MOST_NAMES]
+        return ["".join(_pieces(name, self._parameters)) for name in names]
 
-    def _others(self) -> Iterable[Mapping[str, Any]]:
-        if self._folder is None:
-            return
-        for path in self._folder.glob("*.json"):
-            if path.stem != str(os.getpid()):
-                yield json.loads(path.read_text())
+    def _named(self, request: FhirRequest, status: int) -> str:
+        code = request.operation or ""
+        return "$unknown" if status >= 400 and code not in self._operations else f"${code}"
 
 
-def _histogram(times: Mapping[str, list[float]]) -> Metric:
-    family = HistogramMetricFamily(
-        "fhir_server_request_seconds", "Seconds until a FHIR request was answered.", labels=["interaction"]
-    )
-    for name, row in sorted(times.items()):
-        total, buckets = 0.0, []
-        for end, number in zip((*map(str, BUCKETS), "+Inf"), row, strict=False):
-            total += number
-            buckets.append((end, total))
-        family.add_metric([name], buckets, sum_value=row[-1])
-    return family
+def malformed(status: int) -> None:
+    """Count what was refused before it was a request: a path, a header or a body that cannot be read."""
+    REQUESTS.add("malformed", "", str(status))
+
+
+def _pieces(name: str, known: Collection[str]) -> list[str]:
+    """Return the name of a parameter with its chain and modifier; a piece that is not known becomes `?`."""
+    pieces, piece = [], ""
+    for letter in f"{name}\0":
+        if letter in ":.\0":
+            pieces += [piece if piece in known else "?" if piece else "", letter.strip("\0")]
+            piece = ""
+        else:
+            piece += letter
+    return pieces

@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server.api.application import TRAFFIC, Application
+from fhir_server.api.application import NUMBERS, Application
 from fhir_server.api.decode import OPERATOR
 from fhir_server.app import create_app, extract_by
 from fhir_server.auth.desk import Desk
@@ -72,7 +72,7 @@ class Supervisor:
             public = listen_tcp(settings.host, settings.port) if self._public else None
             address = address_of(public, tls=settings.tls_cert is not None) if public else "local commands only"
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
-            shutil.rmtree(settings.data_dir / TRAFFIC, ignore_errors=True)  # counts begin anew, as counters do
+            shutil.rmtree(settings.data_dir / NUMBERS, ignore_errors=True)  # counts begin anew, as counters do
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
             await self._first_start(maintenance, address)
             local = listen_unix(settings.data_dir / FHIR_SOCKET)

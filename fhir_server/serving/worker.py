@@ -138,7 +138,7 @@ def main() -> None:
     """Run as `python -m fhir_server.serving.worker ROLE PIPE FD...`; the settings come as one line on stdin."""
     pipe, *numbers = (int(text) for text in sys.argv[2:])
     app = create_app(Settings.model_validate_json(sys.stdin.readline()))
-    app.background = sys.argv[1] != "serving"
+    app.background, app.role = sys.argv[1] != "serving", sys.argv[1]
     run(app, [socket.socket(fileno=number) for number in numbers], pipe)
     os._exit(0)
 

@@ -59,10 +59,11 @@ class Workers:
         self._stopping = False
         self._forked: list[tuple[Forked, Role]] = []
         for role in roles(settings):
-            app.background = role != "serving"
+            app.background, app.role = role != "serving", role
             others = (self._pipe, *(one.channel for one, _ in self._forked))
             self._forked.append((Forked(app, self._alive, others), role))
         app.background = not has_own_background(settings)
+        app.role = "both" if app.background else "serving"
         self._running: list[_Worker] = []
 
     def start(self, sockets: Sequence[socket.socket], own: socket.socket | None) -> None:
