@@ -70,11 +70,12 @@ def retry_after(after: float) -> int:
 
 
 @dataclass(slots=True)
-class _Deadline:
-    at: float | None
+class _Scope:
+    deadline: float | None
+    wrote: bool = False
 
 
-_DEADLINE: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+_SCOPE: ContextVar[_Scope | None] = ContextVar("request", default=None)
 
 
 @contextmanager
@@ -83,21 +84,34 @@ def within(seconds: float) -> Iterator[None]:
 
     Tasks that outlive it, such as jobs, inherit its variables; they are not bound by it once it has ended.
     """
-    deadline = _Deadline(time.monotonic() + seconds)
-    token = _DEADLINE.set(deadline)
+    scope = _Scope(time.monotonic() + seconds)
+    token = _SCOPE.set(scope)
     try:
         yield
     finally:
-        deadline.at = None
-        _DEADLINE.reset(token)
+        scope.deadline = None
+        _SCOPE.reset(token)
 
 
 def time_left(most: float) -> float:
     """Return the seconds that are left of this context's time, at most so many."""
-    deadline = _DEADLINE.get()
-    if deadline is None or deadline.at is None:
+    scope = _SCOPE.get()
+    if scope is None or scope.deadline is None:
         return most
-    return max(0.0, min(most, deadline.at - time.monotonic()))
+    return max(0.0, min(most, scope.deadline - time.monotonic()))
+
+
+def note_write() -> None:
+    """Note that something of what is done in this context is stored."""
+    scope = _SCOPE.get()
+    if scope is not None:
+        scope.wrote = True
+
+
+def has_written() -> bool:
+    """Tell whether something of what is done in this context is stored already."""
+    scope = _SCOPE.get()
+    return scope is not None and scope.wrote
 
 
 class Breaker:
@@ -108,7 +122,7 @@ class Breaker:
         probe: asks the server whether it is there; raises if not. It has `limit` seconds.
     """
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], policy: Policy, limit: float = 5.0) -> None:
+    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], policy: Policy, limit: float = 2.0) -> None:
         self.name, self.policy = name, policy
         self.state: State = "closed"
         self.counts: Counter[str] = Counter()
@@ -116,6 +130,7 @@ class Breaker:
         self._probe, self._limit = probe, limit
         self._row, self._since, self._next = 0, 0.0, 0.0
         self._told: list[Callable[[bool], None]] = []
+        self._asking: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
 
     def admit(self) -> None:
@@ -144,6 +159,17 @@ class Breaker:
         self._row += 1
         if self._row >= self.policy.failures:
             self.trip(reason)
+        else:
+            self.suspect(reason)
+
+    def suspect(self, reason: str) -> None:
+        """Ask the server whether it is there, for a call fails or takes long; open if it does not answer."""
+        if self.state == "closed" and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask(reason))
+
+    async def _ask(self, reason: str) -> None:
+        if not await self._answers():
+            self.trip(reason)
 
     def trip(self, reason: str) -> None:
         """Open."""
@@ -161,25 +187,30 @@ class Breaker:
 
     async def close(self) -> None:
         """Probe no more."""
-        if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.gather(self._probing, return_exceptions=True)
+        tasks = [task for task in (self._asking, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         for pause in pauses(self.policy.pause, self.policy.longest, even=True):
             self._next = time.monotonic() + pause
             await asyncio.sleep(pause)
             self.state = "half-open"
-            try:
-                async with asyncio.timeout(self._limit):
-                    await self._probe()
-            except Exception:  # whatever it is, the server is not back
-                self.state = "open"
-                continue
-            _log.warning("%s answers again after %.1f s", self.name, self.since)
-            self.state, self._row = "closed", 0
-            self._tell(False)
-            return
+            if await self._answers():
+                _log.warning("%s answers again after %.1f s", self.name, self.since)
+                self.state, self._row = "closed", 0
+                self._tell(False)
+                return
+            self.state = "open"
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._probe()
+        except Exception:  # whatever it is, the server is not there
+            return False
+        return True
 
     def _tell(self, is_open: bool) -> None:
         for told in tuple(self._told):

@@ -1,30 +1,40 @@
 """The client, what its server can do, and its errors as ours."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
+from bson.errors import InvalidDocument
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import (
-    AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
     PyMongoError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import SearchTooCostly, StorageFault, StorageFull, StoreUnavailable
+from fhir_server.storage.base import SearchTooCostly, StorageFault, StorageFull, StoreError, StoreUnavailable
 from fhir_server.storage.mongodb.document import Document
 
 logger = logging.getLogger(__name__)
 
 _OUT_OF_SPACE: Final = 14031
+_REFUSED: Final = (13, 323)
+"""Unauthorized, and not in the stable API."""
+_UNCONFIRMED: Final = (64, 91, 100, 189, 11600, 11602, 10107, 13435, 13436)
+"""Of a write: it was done here, but not confirmed by as many members as it should be, or by none that is still primary.
+
+Source: https://www.mongodb.com/docs/manual/reference/error-codes/
+"""
 _PREFERENCES: Final = {
     "primary": ReadPreference.PRIMARY,
     "primaryPreferred": ReadPreference.PRIMARY_PREFERRED,
@@ -58,20 +68,25 @@ def client_of(settings: Settings) -> AsyncMongoClient[Document]:
         maxPoolSize=settings.mongodb_connections,
         retryReads=True,
         retryWrites=True,
-        tz_aware=True,
-        uuidRepresentation="standard",
     )
-    return AsyncMongoClient(settings.mongodb_url, **options)
+    # What the address says itself stands: some servers take no retryable writes, and say so there.
+    said = {name.lower() for name, _ in parse_qsl(urlsplit(settings.mongodb_url).query)}
+    options = {name: value for name, value in options.items() if name.lower() not in said}
+    return AsyncMongoClient(settings.mongodb_url, tz_aware=True, uuidRepresentation="standard", **options)
 
 
 def concerns(settings: Settings, server: Server) -> dict[str, Any]:
     """Return how a database is read and written; a server without replicas knows no majority."""
     preference = _PREFERENCES[settings.mongodb_read_preference]
-    if not server.transactions:
-        return {"read_preference": ReadPreference.PRIMARY}
     journal = True if settings.durable else None
-    write = WriteConcern(settings.mongodb_write_concern, wtimeout=settings.lock_timeout * 1000, j=journal)
-    return {"read_preference": preference, "read_concern": ReadConcern("majority"), "write_concern": write}
+    if not server.transactions:
+        return {"read_preference": ReadPreference.PRIMARY, "write_concern": WriteConcern(1, j=journal)}
+    members = settings.mongodb_write_concern
+    members = int(members) if isinstance(members, str) and members.isdigit() else members
+    write = WriteConcern(members, wtimeout=settings.lock_timeout * 1000, j=journal)
+    # Who reads what a majority has would not see its own write that fewer have confirmed.
+    level = "majority" if members == "majority" else "local"
+    return {"read_preference": preference, "read_concern": ReadConcern(level), "write_concern": write}
 
 
 async def server_of(client: AsyncMongoClient[Document]) -> Server:
@@ -82,11 +97,21 @@ async def server_of(client: AsyncMongoClient[Document]) -> Server:
     """
     with faults():
         hello = await client.admin.command("hello")
-        build = await client.admin.command("buildInfo")
+        build = await _build(client, hello)
     ferret = "ferretdbVersion" in build or "ferretdb" in build
     sharded = hello.get("msg") == "isdbgrid"
     whole = ("setName" in hello or sharded) and not ferret
     return Server(f"{'FerretDB' if ferret else 'MongoDB'} {build['version']}", whole, whole, not ferret, sharded)
+
+
+async def _build(client: AsyncMongoClient[Document], hello: Document) -> Document:
+    """Return what the server says of itself; where it tells that to administrators alone, what its protocol says."""
+    try:
+        return await client.admin.command("buildInfo")
+    except OperationFailure as error:
+        if error.code not in _REFUSED:
+            raise
+        return {"version": f"of wire version {hello.get('maxWireVersion')}"}
 
 
 @contextmanager
@@ -96,13 +121,27 @@ def faults() -> Iterator[None]:
         yield
     except ExecutionTimeout as error:
         raise SearchTooCostly("the search took longer than `search_timeout`") from error
-    except (AutoReconnect, ConnectionFailure) as error:
+    except (ConnectionFailure, WaitQueueTimeoutError) as error:
         raise StoreUnavailable("the database does not answer") from error
     except BulkWriteError as error:
-        raise StorageFault("the database refused a write") from error
+        raise _refused(error, _bulk_codes(error)) from error
     except OperationFailure as error:
-        if error.code == _OUT_OF_SPACE:
-            raise StorageFull("the database is out of space") from error
-        raise StorageFault(f"the database refused an operation ({error.code})") from error
+        raise _refused(error, {error.code}) from error
+    except InvalidDocument as error:  # also of one that is too large
+        raise StorageFault("the database cannot hold this") from error
     except PyMongoError as error:
         raise StorageFault(type(error).__name__) from error
+
+
+def _refused(error: PyMongoError, codes: Set[int | None]) -> StoreError:
+    if _OUT_OF_SPACE in codes:
+        return StorageFull("the database is out of space")
+    if isinstance(error, WTimeoutError) or not codes.isdisjoint(_UNCONFIRMED):
+        return StoreUnavailable("the database could not confirm a write")
+    return StorageFault(f"the database refused an operation ({sorted(map(str, codes))})")
+
+
+def _bulk_codes(error: BulkWriteError) -> set[int | None]:
+    details = error.details or {}
+    found = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+    return {each.get("code") for each in found}

@@ -1,0 +1,153 @@
+"""Guard: every call to the servers of one provider passes here, where it has a limit, is repeated, or is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+from pymongo import AsyncMongoClient
+
+from fhir_server.resilience import Breaker, BreakerOpen, has_written, pauses, policy_of, time_left
+from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreUnavailable
+from fhir_server.storage.mongodb.document import Document
+from fhir_server.telemetry.health import Check, Finding
+
+NAME: Final = "mongodb"
+_LONG: Final = 2.0
+"""Seconds after which a call that is not answered has the server asked whether it is there."""
+_LONGEST_PAUSE: Final = 1.0
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class _Tried(StoreUnavailable):
+    """It was tried again, as often as it may be: whoever called does not do so once more."""
+
+
+class Guard:
+    """Limits, repeats and the breaker of one client."""
+
+    def __init__(self, client: AsyncMongoClient[Document], settings: Settings) -> None:
+        self.breaker = Breaker(NAME, partial(client.admin.command, "ping"), policy_of(settings))
+        self.breaker.when_turned(self._turned)
+        self._settings = settings
+        self._cuts: set[asyncio.Timeout] = set()
+
+    def admit(self) -> None:
+        """Let a call through. Raises StoreUnavailable at once while the breaker is open."""
+        try:
+            self.breaker.admit()
+        except BreakerOpen as error:
+            raise _Tried("the database does not answer", stored=_stored(), after=error.after) from None
+
+    @asynccontextmanager
+    async def call(self, limit: float | None = None) -> AsyncIterator[None]:
+        """Do something that the server must answer within the time of the request; it ends when the breaker opens."""
+        self.admit()
+        asking = asyncio.get_running_loop().call_later(_LONG, self.breaker.suspect, "a call takes long")
+        cut = asyncio.timeout(time_left(self._settings.store_deadline if limit is None else limit))
+        try:
+            async with cut:
+                self._cuts.add(cut)
+                yield
+            self.breaker.succeeded()
+        except TimeoutError as error:
+            if cut.expired():
+                raise StoreUnavailable("the database does not answer in time") from error
+            raise
+        except StoreUnavailable:
+            self.breaker.failed("a connection failed")
+            raise
+        finally:
+            self._cuts.discard(cut)
+            asking.cancel()
+
+    async def again(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Do what may be done twice: where the connection fails it is tried again, with jitter.
+
+        Raises:
+            StoreUnavailable: it failed each time, or there is no time left.
+        """
+        waits = pauses(self.breaker.policy.first, _LONGEST_PAUSE)
+        for left in range(self.breaker.policy.tries, 0, -1):
+            try:
+                async with self.call():
+                    return await call()
+            except _Tried:
+                raise
+            except StoreUnavailable as error:
+                wait = next(waits)
+                if left == 1 or self.breaker.state != "closed" or time_left(_LONGEST_PAUSE) <= wait:
+                    raise self.given_up() from error
+            await asyncio.sleep(wait)
+        raise AssertionError("at least one try")
+
+    def given_up(self) -> StoreUnavailable:
+        """Return the error of a call that was tried often enough, and stored nothing."""
+        return _Tried("the database does not answer", stored=_stored(), after=max(1.0, self.breaker.after))
+
+    def check(self) -> Check:
+        """Return what `/health/ready` asks: while the breaker is open the node takes no requests."""
+        return Check("breaker", self._found, gates=True)
+
+    async def _found(self) -> Finding:
+        state = self.breaker.state
+        if state == "closed":
+            return Finding(details={"breaker": state})
+        said = "the database does not answer; requests that need it get 503"
+        return Finding("failing", said, {"breaker": state, "since_seconds": round(self.breaker.since, 1)})
+
+    async def close(self) -> None:
+        """Probe no more."""
+        await self.breaker.close()
+
+    def _turned(self, is_open: bool) -> None:
+        """End the calls that nobody will answer."""
+        if is_open:
+            now = asyncio.get_running_loop().time()
+            for cut in self._cuts:
+                if not cut.expired():
+                    cut.reschedule(now)
+
+
+def _stored() -> Any:
+    """What a request wrote before stays written."""
+    return "unknown" if has_written() else "nothing"
+
+
+class HasGuard(Protocol):
+    """What makes guarded calls."""
+
+    @property
+    def guard(self) -> Guard: ...
+
+
+S = TypeVar("S", bound=HasGuard)
+
+
+def reading(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Have a method repeated where the connection fails: it only reads, or doing it twice is once."""
+
+    @wraps(method)
+    async def repeated(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.guard.again(lambda: method(self, *args, **kwargs))
+
+    return repeated
+
+
+def once(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Have a method limited in time, and refused while the breaker is open."""
+
+    @wraps(method)
+    async def limited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self.guard.call():
+            return await method(self, *args, **kwargs)
+
+    return limited
