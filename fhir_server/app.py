@@ -19,8 +19,10 @@ from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
+from fhir_server.auth.counts import Counts, counts_of
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
+from fhir_server.auth.limits import Limits
 from fhir_server.auth.scopes import offer
 from fhir_server.backstage import Backstage, backstage
 from fhir_server.definitions import Definitions, load
@@ -116,6 +118,8 @@ class _Held:
     jobs: Runner
     recorder: Recorder | None
     register: Register
+    counts: Counts
+    limits: Limits
 
 
 @asynccontextmanager
@@ -124,8 +128,10 @@ async def _opened(
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
     stores = engine(settings, now, parts.definitions)
-    register = Register(settings, partial(stores.open, DEFAULT))
-    held = _Held(stores, Runner(now, settings), Recorder(now) if settings.audited else None, register)
+    home = partial(stores.open, DEFAULT)
+    counts = counts_of(settings, home)
+    register, limits = Register(settings, home), Limits(settings, now, counts)
+    held = _Held(stores, Runner(now, settings), Recorder(now) if settings.audited else None, register, counts, limits)
     watching: list[asyncio.Task[Any]] = []
     try:
         server = assembly.server = _server(parts, operations, assembly, held, now)
@@ -147,7 +153,7 @@ async def _opened(
             yield Running(
                 partial(dispatch, server), partial(_ready, store), partial(_desk_of, server), partial(record, server),
                 tenants.held, register.hosts, TenantAdministration(tenants, register, stores, settings, now),
-                behind.feed.settled, behind.numbers,
+                behind.feed.settled, held.limits, behind.numbers,
             )  # fmt: skip
     finally:
         await _closed(watching, assembly, held)
@@ -163,6 +169,7 @@ async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, hel
     await held.jobs.close()
     if held.recorder is not None:
         await held.recorder.close()
+    await held.counts.close()
     await held.stores.close()
 
 
@@ -210,7 +217,7 @@ def _server(parts: Parts, operations: Registry, assembly: Assembly, held: _Held,
         now=now,
         new_id=new_id,
         jobs=held.jobs,
-        gate=Gate(settings, parts.definitions, now) if settings.auth == "smart" else None,
+        gate=Gate(settings, parts.definitions, now, held.limits) if settings.auth == "smart" else None,
         recorder=held.recorder,
         deciders=assembly.deciders(),
         plugin_grants=assembly.grants(),

@@ -25,6 +25,7 @@ from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
 from fhir_server.api.traffic import Traffic
+from fhir_server.auth.limits import Limits
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import FhirError
 from fhir_server.interactions.tenant_administration import TenantAdministration
@@ -64,7 +65,7 @@ class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
     open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers
-    of the feed have what a tenant holds (for tests); `numbers` reads anew those that lie in the record."""
+    of the feed have what a tenant holds (for tests); `limits` are counted over all nodes; `numbers` reads anew those that lie in the record."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
@@ -74,6 +75,7 @@ class Running:
     hosts: Mapping[str, str] = field(default_factory=dict)
     tenants: TenantAdministration | None = None
     settled: Callable[[str], Awaitable[None]] = settled
+    limits: Limits | None = None
     numbers: Callable[[], Awaitable[None]] = no_numbers
 
 
@@ -143,6 +145,10 @@ class Application(FastAPI):
         if self.authorization is not None:
             self.authorization.desk_of, self.authorization.ask = running.desk_of, running.dispatch
             self.authorization.record = running.record
+        if running.limits is not None:
+            self.edge.limits = running.limits
+            if self.authorization is not None:
+                self.authorization.limits = running.limits
 
     def stop(self) -> None:
         """Answer requests no more."""

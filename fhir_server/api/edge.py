@@ -28,14 +28,15 @@ _PUBLIC = (b"/metadata", b"/.well-known")
 
 
 class Edge:
-    """Serves FHIR below `mount` by handing requests to `dispatch`, which is set once the server is open."""
+    """Serves FHIR below `mount` by handing requests to `dispatch`, which is set once the server is open, as are the
+    `limits` that all processes share."""
 
     def __init__(self, parts: Parts, mount: str = MOUNT) -> None:
         self.dispatch: Dispatch = not_open
         self._parts = parts
         self._mount = mount
-        self._limits = Limits(parts.settings, lambda: time.time_ns() // 1_000_000)
-        self._limited = self._limits.has("address")
+        self.limits = Limits(parts.settings, lambda: time.time_ns() // 1_000_000)
+        self._limited = self.limits.has("address")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -53,7 +54,7 @@ class Edge:
         wanted, base, parts = formats.DEFAULT, self._mount, self._parts
         try:
             if self._limited:
-                self._spend(head)
+                await self._spend(head)
             base = decode.base_of(head, parts.settings)
             if head.method == "OPTIONS":
                 return self._options(head)
@@ -77,10 +78,10 @@ class Edge:
         except Exception as error:
             return await self._failed(error, wanted, head, base)
 
-    def _spend(self, head: Head) -> None:
+    async def _spend(self, head: Head) -> None:
         """Count a request of an address. Raises TooManyRequests."""
         if OPERATOR not in head.scope.get("state", ()):
-            self._limits.spend("address", client_address(head.scope, head.headers, self._parts.settings))
+            await self.limits.spend("address", client_address(head.scope, head.headers, self._parts.settings))
 
     async def _failed(self, error: Exception, wanted: Wanted, head: Head, base: str) -> Answer:
         response = errors.response_to(self._told(error, head), head.request_id)

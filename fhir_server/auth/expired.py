@@ -1,9 +1,9 @@
 """Removes what authority has no use for any more, so that tokens and codes do not fill the record for ever."""
 
-from fhir_server.auth.records import CODES, COUNTERS, GRANTS, LAUNCHES, ONCE, SESSIONS, TOKENS
+from fhir_server.auth.records import CODES, COUNTERS, GRANTS, LAUNCHES, ONCE, RATES, SESSIONS, TOKENS
 from fhir_server.storage.base import Collection, RecordChange, Store, Where
 
-_EXPIRING = (CODES, COUNTERS, GRANTS, LAUNCHES, ONCE, SESSIONS, TOKENS)
+_EXPIRING = (CODES, COUNTERS, GRANTS, LAUNCHES, ONCE, RATES, SESSIONS, TOKENS)
 _KEPT = 86_400_000
 """Milliseconds after its end for which a record stays: a second use is still told from something unknown."""
 _AT_ONCE = 1_000

@@ -64,10 +64,12 @@ class _Known:
 class Gate:
     """Looks at the tokens of requests."""
 
-    def __init__(self, settings: Settings, facts: Definitions, now: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, facts: Definitions, now: Callable[[], int], limits: Limits | None = None
+    ) -> None:
         self._facts, self._now = facts, now
         self._known: dict[str, _Known] = {}
-        self._limits = Limits(settings, now)
+        self._limits = limits or Limits(settings, now)
         roles_of(settings.roles_file)  # refused now, not at the first token
         providers_of(settings.providers_file)
 
@@ -76,7 +78,7 @@ class Gate:
         known = await self._of(tenant, base)
         access = await known.tokens.access(known.desk, header)
         if known.limits is not None:
-            _spend(known.limits, tenant.name, access.grant)
+            await _spend(known.limits, tenant.name, access.grant)
         return access
 
     async def under(self, tenant: Housed, base: str, grant_id: str) -> Access:
@@ -131,12 +133,12 @@ class Gate:
         self._known.pop(tenant, None)
 
 
-def _spend(limits: Limits, tenant: str, grant: Grant) -> None:
+async def _spend(limits: Limits, tenant: str, grant: Grant) -> None:
     """Count a request. Raises TooManyRequests."""
-    limits.spend("tenant", tenant)
-    limits.spend("client", f"{tenant} {grant.client}")
+    await limits.spend("tenant", tenant)
+    await limits.spend("client", f"{tenant} {grant.client}")
     if grant.user:
-        limits.spend("user", f"{tenant} {grant.user}")
+        await limits.spend("user", f"{tenant} {grant.user}")
 
 
 def narrowed_to(tenant: Housed, settings: Settings, now: Callable[[], int], type_: str, query: str) -> Node:

@@ -1,27 +1,31 @@
-"""Rate limits: how often clients, users, tenants and addresses may ask, counted over all workers of a data folder.
+"""Rate limits: how often clients, users, tenants and addresses may ask, counted over all workers and nodes.
 
-A worker takes a part of a window's requests at a time from a small file that all share, and spends those without
-asking; so a request costs a look into a dict, and all workers together never let more through than the limit.
+A process takes a part of a window's requests at a time from counts that all share, and spends those without asking; so
+a request costs a look into a dict, and all processes together never let more through than the limit. Where the counts
+do not answer, each node counts for itself until they do.
 """
 
+import asyncio
+import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import apsw
 from limits import RateLimitItem, parse_many
 
+from fhir_server.auth.counts import FILE, Counts, CountsAway, FileCounts
+from fhir_server.auth.counts.counts import Window
 from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
 
-FILE = "limits.db"
+_log = logging.getLogger("fhir_server.limits")
 KINDS = ("sign_in", "token", "client", "user", "tenant", "address")
 _MOST = 50_000
 _PARTS = 100
 _EXACT = 200
 """Limits up to this many are taken one by one."""
-_CLEAN_EVERY = 1_000
+_TOLD_EVERY = 60.0
 
 
 class BadLimit(Exception):
@@ -46,6 +50,7 @@ def rules_of(settings: Settings) -> Mapping[str, tuple[RateLimitItem, ...]]:
 class _Lease:
     window: int
     left: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Limits:
@@ -53,16 +58,18 @@ class Limits:
 
     Args:
         now: milliseconds since 1970 UTC.
+        counts: what all processes share; a file of the data folder without.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], int], counts: Counts | None = None) -> None:
         self._rules = rules_of(settings)
-        self._counts = _Counts(settings.data_dir / FILE)
+        own = FileCounts(settings.data_dir / FILE)
+        self._counts = _Shared(counts or own, own)
         self._now = now
         self._leases: OrderedDict[tuple[str, int, str], _Lease] = OrderedDict()
 
     def under(self, settings: Settings) -> "Limits":
-        """Return the limits of a tenant with settings of its own, counted in the same file."""
+        """Return the limits of a tenant with settings of its own, counted in the same place."""
         other = Limits(settings, self._now)
         other._counts, other._leases = self._counts, self._leases
         return other
@@ -71,64 +78,49 @@ class Limits:
         """Tell whether there is a limit of one of these kinds."""
         return any(kind in self._rules for kind in kinds)
 
-    def spend(self, kind: str, key: str) -> None:
+    async def spend(self, kind: str, key: str) -> None:
         """Count one request. Raises TooManyRequests."""
         for place, rule in enumerate(self._rules.get(kind, ())):
             seconds = self._now() // 1000
-            window, period = seconds // rule.get_expiry(), rule.get_expiry()
-            if not self._spent((kind, place, key), window, rule):
-                raise _refusal(kind, rule, (window + 1) * period - seconds)
+            window = Window(seconds // rule.get_expiry(), rule.get_expiry())
+            if not await self._spent((kind, place, key), window, rule.amount):
+                raise _refusal(kind, rule, window.ends - seconds)
 
-    def _spent(self, name: tuple[str, int, str], window: int, rule: RateLimitItem) -> bool:
+    async def _spent(self, name: tuple[str, int, str], window: Window, most: int) -> bool:
         lease = self._leases.get(name)
-        if lease is None or lease.window != window:
-            lease = self._leases[name] = _Lease(window, 0)
+        if lease is None or lease.window != window.number:
+            lease = self._leases[name] = _Lease(window.number, 0)
             self._leases.move_to_end(name)
             if len(self._leases) > _MOST:
                 self._leases.popitem(last=False)
         if lease.left == 0:
-            wanted = 1 if rule.amount <= _EXACT else rule.amount // _PARTS
-            lease.left = self._counts.take("|".join(map(str, name)), (window, rule.get_expiry()), rule.amount, wanted)
-        if lease.left == 0:
-            return False
+            async with lease.turn:  # who comes meanwhile waits for what is taken, and takes more if it is not enough
+                if lease.left == 0:
+                    wanted = 1 if most <= _EXACT else most // _PARTS
+                    lease.left = await self._counts.take("|".join(map(str, name)), window, most, wanted)
+                if lease.left == 0:
+                    return False
+                lease.left -= 1
+                return True
         lease.left -= 1
         return True
 
 
-class _Counts:
-    """What was taken of each window, in a file that nothing depends on: it may be lost."""
+class _Shared:
+    """Shared counts, and those of this node for when they do not answer."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db: apsw.Connection | None = None
-        self._taken = 0
+    def __init__(self, counts: Counts, own: Counts) -> None:
+        self._counts, self._own, self._told = counts, own, 0.0
 
-    def take(self, name: str, window: tuple[int, int], most: int, wanted: int) -> int:
-        """Take up to `wanted` of what is left of a window (its number and length); return how many."""
-        db = self._db or self._open()
-        self._taken += 1
-        number, period = window
-        with db:
-            if self._taken % _CLEAN_EVERY == 0:
-                db.execute("DELETE FROM counts WHERE ends < ?", (number * period,))
-            row = db.execute("SELECT count FROM counts WHERE name = ? AND number = ?", (name, number)).fetchone()
-            count = int(row[0]) if row else 0
-            given = max(0, min(wanted, most - count))
-            if given:
-                values = (name, number, count + given, (number + 1) * period)
-                db.execute("INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)", values)
-        return given
-
-    def _open(self) -> apsw.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = self._db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(2_000)
-        db.transaction_mode = "IMMEDIATE"
-        db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, number INT, count INT, ends INT) WITHOUT ROWID"
-        )
-        return db
+    async def take(self, name: str, window: Window, most: int, wanted: int) -> int:
+        """Take up to `wanted` of what is left of a window."""
+        try:
+            return await self._counts.take(name, window, most, wanted)
+        except CountsAway as error:
+            if time.monotonic() - self._told > _TOLD_EVERY or not self._told:
+                self._told = time.monotonic()
+                _log.warning("rate limits are counted by each node for itself: %s", error)
+            return await self._own.take(name, window, most, wanted)
 
 
 def _refusal(kind: str, rule: RateLimitItem, seconds: int) -> TooManyRequests:

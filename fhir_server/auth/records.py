@@ -37,6 +37,9 @@ ONCE = Collection("auth.once", (_EXPIRES,))
 COUNTERS = Collection("auth.counters", (_EXPIRES,))
 """Failed sign-ins and the like, by what is counted."""
 
+RATES = Collection("auth.rates", (_EXPIRES,))
+"""How much was taken of each rate limit, by the digest of whom it is about; in the default tenant alone."""
+
 APP_STATE = Collection(
     "auth.app_state", (RecordField("code"), RecordField("subject"), RecordField("client")), patient="patient"
 )

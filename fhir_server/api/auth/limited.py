@@ -16,7 +16,7 @@ def limited(service: Service, kind: str, handler: Handler) -> Handler:
 
     async def answer(request: Request) -> Response:
         try:
-            _spend(service, kind, request)
+            await _spend(service, kind, request)
         except TooManyRequests as refusal:
             wait = refusal.headers["retry-after"]
             if kind == "sign_in":
@@ -30,8 +30,8 @@ def limited(service: Service, kind: str, handler: Handler) -> Handler:
     return answer
 
 
-def _spend(service: Service, kind: str, request: Request) -> None:
+async def _spend(service: Service, kind: str, request: Request) -> None:
     if OPERATOR in request.scope.get("state", ()):
         return
     headers = mapping(request.scope["headers"])
-    service.limits.spend(kind, client_address(request.scope, headers, service.settings))
+    await service.limits.spend(kind, client_address(request.scope, headers, service.settings))

@@ -38,7 +38,7 @@ class Balancer:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join a connection with one to a node."""
-        while not self.ready:  # noqa: ASYNC110 - it is a test
+        while not self.ready:
             await asyncio.sleep(_LOOK)
         port = self.ready[next(self._turns) % len(self.ready)]
         try:

@@ -9,7 +9,7 @@ from tests.integration.nodes.nodes import Nodes, seeded
 from tests.servers.mongodb import mongodb_url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Nodes `a` and `b`."""
     url, database = mongodb_url(), f"n{secrets.token_hex(4)}"

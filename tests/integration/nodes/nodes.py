@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import randrange
 from typing import Any
@@ -55,10 +55,10 @@ class Nodes:
     nodes: list[Running]
     tokens: dict[str, str]
 
-    def node(self, place: int, headers: dict[str, str] | None = None, **more: Any) -> httpx.AsyncClient:
+    def node(self, place: int, headers: dict[str, str] | None = None, transport: Any = None) -> httpx.AsyncClient:
         """Return a client of one node, which calls it by the name that all have, from an address of its own."""
         told = {"x-forwarded-for": ".".join(str(randrange(1, 250)) for _ in range(4)), **(headers or {})}
-        return httpx.AsyncClient(transport=At(self.port(place)), base_url=ORIGIN, timeout=30, headers=told, **more)
+        return httpx.AsyncClient(transport=transport or At(self.port(place)), base_url=ORIGIN, timeout=30, headers=told)
 
     def port(self, place: int) -> int:
         return int(httpx.URL(self.nodes[place].base).port or 0)
@@ -133,7 +133,7 @@ async def _seeded(url: str, database: str) -> dict[str, str]:
         desk = Desk(store, settings, BASE, BASE, lambda: time.time_ns() // 1_000_000)
         doctor = await with_password(new_user("doc", subject="Practitioner/doc", roles=("clinician",)), PASSWORD)
         admin = new_user("boss", roles=("admin",))
-        for user in (doctor, admin):
+        for user in (doctor, admin, replace(new_user("guessed"), password=doctor.password)):
             await save_user(desk, user)
         for client in CLIENTS:
             await save_client(desk, client)

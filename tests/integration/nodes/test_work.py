@@ -1,15 +1,11 @@
 """Work beside requests: one node leads, both take orders, and when the leader is killed the other goes on."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.integration.nodes.nodes import Nodes, within
-from tests.plugins.fhir_subscriptions.conftest import subscription
 from tests.plugins.fhir_subscriptions.receiver import Receiver
 
 pytestmark = pytest.mark.timeout(300)

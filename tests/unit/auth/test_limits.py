@@ -1,12 +1,22 @@
 """Rate limits are counted over all workers, and say when to come again."""
 
+import asyncio
+import shutil
+import subprocess
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from fhir_server.auth.counts import CountsAway
+from fhir_server.auth.counts.counts import Window
+from fhir_server.auth.counts.records import RecordCounts
+from fhir_server.auth.counts.redis import RedisCounts
 from fhir_server.auth.limits import BadLimit, Limits, rules_of
 from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
+from fhir_server.storage.memory import MemoryProvider
 
 START = 1_800_000_000_000
 
@@ -18,11 +28,11 @@ class Clock:
         return self.now
 
 
-def _let_through(limits: Limits, kind: str, key: str, tries: int) -> int:
+async def _let_through(limits: Limits, kind: str, key: str, tries: int) -> int:
     count = 0
     for _ in range(tries):
         try:
-            limits.spend(kind, key)
+            await limits.spend(kind, key)
         except TooManyRequests:
             continue
         count += 1
@@ -30,34 +40,88 @@ def _let_through(limits: Limits, kind: str, key: str, tries: int) -> int:
 
 
 @pytest.mark.parametrize("most", [7, 5_000])
-def test_several_workers_together_let_no_more_through_than_the_limit(tmp_path: Path, most: int) -> None:
+async def test_several_workers_together_let_no_more_through_than_the_limit(tmp_path: Path, most: int) -> None:
     settings = Settings(data_dir=tmp_path, rate_user=f"{most}/minute")
     clock = Clock()
     workers = [Limits(settings, clock) for _ in range(3)]
-    through = sum(_let_through(worker, "user", "ann", most) for worker in workers)
+    through = sum([await _let_through(worker, "user", "ann", most) for worker in workers])
     assert through == most
-    assert _let_through(workers[0], "user", "bob", 3) == 3, "others have their own"
+    assert await _let_through(workers[0], "user", "bob", 3) == 3, "others have their own"
     clock.now += 60_000
-    assert _let_through(workers[1], "user", "ann", 3) == 3, "the next minute is new"
+    assert await _let_through(workers[1], "user", "ann", 3) == 3, "the next minute is new"
 
 
-def test_the_refusal_says_when_to_come_again(tmp_path: Path) -> None:
+async def test_the_refusal_says_when_to_come_again(tmp_path: Path) -> None:
     clock = Clock()
     clock.now += 45_000
     limits = Limits(Settings(data_dir=tmp_path, rate_client="1/minute;100/hour"), clock)
-    limits.spend("client", "app")
+    await limits.spend("client", "app")
     with pytest.raises(TooManyRequests) as refused:
-        limits.spend("client", "app")
+        await limits.spend("client", "app")
     assert refused.value.headers["retry-after"] == "15"
     assert refused.value.status == 429
     assert refused.value.issues[0].code == "throttled"
 
 
-def test_without_limits_no_file_is_made(tmp_path: Path) -> None:
+async def test_without_limits_no_file_is_made(tmp_path: Path) -> None:
     limits = Limits(Settings(data_dir=tmp_path, rate_sign_in="", rate_token=""), Clock())
     assert not limits.has("sign_in", "token", "client", "user", "tenant", "address")
-    limits.spend("user", "ann")
+    await limits.spend("user", "ann")
     assert list(tmp_path.iterdir()) == []
+
+
+class _Away:
+    """Counts that do not answer."""
+
+    async def take(self, name: str, window: Window, most: int, wanted: int) -> int:
+        raise CountsAway("nobody is there")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_nodes_whose_shared_counts_do_not_answer_count_for_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes = [Limits(Settings(data_dir=tmp_path / name, rate_user="5/minute"), Clock(), _Away()) for name in "ab"]
+    assert [await _let_through(node, "user", "ann", 9) for node in nodes] == [5, 5]
+    assert len(caplog.records) == 2, "each node says so once"
+
+
+async def test_the_store_counts_for_several_nodes_and_keeps_no_name() -> None:
+    clock, provider = Clock(), MemoryProvider(Settings(), lambda: START)
+    settings, home = Settings(rate_user="50/minute"), partial(provider.open, "default")
+    nodes = [Limits(settings, clock, RecordCounts(home)) for _ in range(3)]
+    let = await asyncio.gather(*(_let_through(node, "user", "ann", 40) for node in nodes))
+    assert sum(let) == 50
+    (record,) = await (await home()).records.find("auth.rates")
+    assert "ann" not in record.key
+    assert record.value == {"number": START // 60_000, "count": 50, "expires": (START // 60_000 + 1) * 60_000}
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+async def test_redis_counts_for_several_nodes_and_is_left_alone_while_it_is_away(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", str(tmp_path / "r"), "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not (tmp_path / "r").exists():
+            await asyncio.sleep(0.01)
+        settings, clock = Settings(data_dir=tmp_path, rate_user="50/minute"), Clock()
+        clock.now = int(time.time()) * 1000
+        counts = [RedisCounts(f"unix://{tmp_path}/r", "fhir") for _ in range(3)]
+        nodes = [Limits(settings, clock, each) for each in counts]
+        let = await asyncio.gather(*(_let_through(node, "user", "ann", 40) for node in nodes))
+        assert sum(let) == 50
+        process.terminate()
+        process.wait()
+        assert await _let_through(nodes[0], "user", "bob", 60) == 50, "this node counts for itself"
+        for each in counts:
+            await each.close()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_limit_that_cannot_be_read_is_named() -> None:
