@@ -65,6 +65,10 @@ capabilities: {drop: [ALL]}
   emptyDir: {sizeLimit: {{ .Values.scratchSize }}}
 {{- end }}
 
+{{- define "fhir.backupClaim" -}}
+{{ default (printf "%s-backup" (include "fhir.fullname" .)) .Values.backup.existingClaim }}
+{{- end }}
+
 {{- define "fhir.probe" -}}
 httpGet:
   path: {{ .path }}
@@ -157,8 +161,16 @@ spec:
         {{- include "fhir.containerSecurity" . | nindent 8 }}
       volumeMounts:
         {{- include "fhir.mounts" . | nindent 8 }}
+        {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") }}
+        # the server writes the backup; the CronJob asks for it
+        - {name: backup, mountPath: /backup}
+        {{- end }}
   volumes:
     {{- include "fhir.volumes" . | nindent 4 }}
+    {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") }}
+    - name: backup
+      persistentVolumeClaim: {claimName: {{ include "fhir.backupClaim" . }}}
+    {{- end }}
     {{- if eq .Values.storage "mongodb" }}
     {{- include "fhir.scratch" . | nindent 4 }}
     {{- end }}
