@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhir/R4/auditevent.html
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -120,6 +120,17 @@ def row_of(time: int, agent: str, event: Event, more: Sequence[str] = ()) -> Aud
     if more:
         keys += [key for key in more if key not in keys]
     return AuditRow(time, agent, _event_encoder.encode(event), tuple(keys))
+
+
+def keys_of(entry: AuditEntry, named_by: Callable[[bytes], Sequence[str]]) -> tuple[str, ...]:
+    """Return all keys that a row may have been given when it was made, from what it says.
+
+    Args:
+        named_by: what the AuditEvent that an app has sent, as JSON, refers to, each as `Type/id`.
+    """
+    event = event_of(entry)
+    more = named_by(event.document) if event.document else ()
+    return row_of(entry.time, entry.agent, event, (*own_keys(agent_of(entry.agent)), *more)).keys
 
 
 @lru_cache(maxsize=4096)

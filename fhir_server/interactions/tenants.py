@@ -106,7 +106,7 @@ class Tenants:
         self._told: list[Callable[[Tenant], None]] = []
         definitions = added.definitions or load()
         self._facts = ParameterRegistry.of_definitions(definitions)
-        self._standard = _registry(self._facts, added.parameters) if added.parameters else self._facts
+        self._standard = registry_of(self._facts, added.parameters) if added.parameters else self._facts
         self.house = House(stores, settings.tenants_open)
         self._zone: tzinfo = UTC if settings.default_timezone == "UTC" else ZoneInfo(settings.default_timezone)
         self._changed = changed
@@ -270,7 +270,7 @@ class Tenants:
     async def _load(self, tenant: Tenant, record: Record | None) -> None:
         if record is not None:
             custom = await _custom(tenant.store)
-            tenant.parameters = _registry(self._facts, [*self._added.parameters, *custom])
+            tenant.parameters = registry_of(self._facts, [*self._added.parameters, *custom])
             tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
         tenant.token, tenant.checked = _token(record), self._now()
 
@@ -312,7 +312,7 @@ def _mark(name: str) -> RecordChange:
     return RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)})
 
 
-def _registry(standard: ParameterRegistry, custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
+def registry_of(standard: ParameterRegistry, custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
     """Return the parameters in force. A definition that an older release took and this one does not is left out and
     named in the log, so that the server starts all the same."""
     try:

@@ -89,6 +89,9 @@ class Kept(Protocol):
     async def count(self) -> int:
         """Return how many versions there are."""
 
+    async def others(self) -> int:
+        """Return how many records and large objects there are."""
+
     async def log(self, after: int, limit: int) -> list[Logged]:
         """Return the next versions with pid > after; fewer than `limit` where they are large, none at the end."""
 

@@ -33,6 +33,10 @@ class MemoryDoor:
         """Return how many versions there are."""
         return len(self._log.rows)
 
+    async def others(self) -> int:
+        """Return how many records and large objects there are."""
+        return sum(map(len, self.records.tables.values())) + len(self._store.blobs.attached)
+
     async def log(self, after: int, limit: int) -> list[Logged]:
         """Return the next versions."""
         newer = [row for row in self._log.rows if row.version.pid > after][:limit]

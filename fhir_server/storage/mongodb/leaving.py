@@ -17,7 +17,7 @@ from fhir_server.storage.mongodb.compile import Compiler
 from fhir_server.storage.mongodb.connection import Server, faults
 from fhir_server.storage.mongodb.document import OPEN, Document, version_of
 from fhir_server.storage.mongodb.keys import Keys
-from fhir_server.storage.mongodb.records import MongoRecords
+from fhir_server.storage.mongodb.records import MongoRecords, name_of
 from fhir_server.storage.mongodb.rows import Snapshot, name_filter
 from fhir_server.storage.mongodb.schema import FORMAT, MOVING
 from fhir_server.storage.moving import HALF_MOVED, Audited, KeptBlob, KeysOf, LogEnd, Logged
@@ -53,6 +53,12 @@ class MongoKept:
         head = await self._head()
         with faults():
             return int(await self._database["versions"].count_documents({"x": {"$lte": head["txid"]}}))
+
+    async def others(self) -> int:
+        """Return how many records and large objects there are."""
+        names = [name_of(each.name) for each in await self.records.collections()]
+        with faults():
+            return sum([await self._database[name].count_documents({}) for name in ("blobs", *names)])
 
     async def log(self, after: int, limit: int) -> list[Logged]:
         """Return the next versions in the order of the log, which is that of their pids."""

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -161,7 +161,7 @@ class MongoDoor(MongoKept):
 class MongoInstallation:
     """The databases `PREFIX_TENANT` that are left, or filled."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = client_of(settings)
         self._prefix = f"{settings.mongodb_database}_"

@@ -73,6 +73,12 @@ class SqliteKept:
         found: int = await self._run(lambda connection: fetch(connection, "SELECT count(*) FROM version")[0][0])
         return found
 
+    async def others(self) -> int:
+        """Return how many records and large objects there are."""
+        sql = "SELECT (SELECT count(*) FROM record) + (SELECT count(*) FROM blob)"
+        found: int = await self._run(lambda connection: fetch(connection, sql)[0][0])
+        return found
+
     async def log(self, after: int, limit: int) -> list[Logged]:
         """Return the next versions in the order of the log."""
         found: list[Logged] = await self._run(lambda connection: list(_log(connection, after, limit)))

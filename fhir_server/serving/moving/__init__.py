@@ -1,0 +1,1 @@
+"""Moving an installation to another engine: `fhir-server migrate`."""
