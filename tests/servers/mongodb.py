@@ -1,7 +1,8 @@
 """The server that tests of the MongoDB engine speak to: the one named in the environment, or FerretDB started here.
 
-FHIR_SERVER_TEST_MONGODB_URL names a real one (a replica set). Else FerretDB, which `scripts/test` builds where Go is
-installed, is started once in each process. What it lacks is marked `needs_mongodb` and left out.
+FHIR_SERVER_TEST_MONGODB_URL names a real one (a replica set), or is `played` for the set that tests play. Else
+FerretDB, which `scripts/test` builds where Go is installed, is started once in each process. What they lack is marked
+`needs_mongodb` and left out.
 """
 
 import atexit
@@ -17,7 +18,10 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-NAMED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
+from tests.servers import played
+
+_ASKED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
+NAMED = "" if _ASKED == "played" else _ASKED
 _BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
 _PATIENCE = 20
 _STARTED: list[tuple["subprocess.Popen[bytes]", str]] = []
@@ -31,6 +35,8 @@ def mongodb_url() -> str:
     """Return the address of a server; a test is left out where there is none."""
     if NAMED:
         return NAMED
+    if _ASKED:
+        return played.standing()
     if not _BINARY.exists():
         pytest.skip("FerretDB was not built (Go is not installed) and FHIR_SERVER_TEST_MONGODB_URL is not set")
     return ferretdb()
@@ -63,6 +69,7 @@ def _await(url: str) -> None:
 
 def end() -> None:
     """End what was started; processes of a parallel run leave without their exit handlers, so the session calls it."""
+    played.end()
     while _STARTED:
         process, folder = _STARTED.pop()
         process.terminate()
