@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from fhir_server.telemetry.numbers import ALARMS
+
 _log = logging.getLogger("fhir_server.alerts")
 QUIET: Final = 3_600.0
 """Seconds in which the same alarm is not raised again by one process."""
@@ -55,6 +57,7 @@ def raise_alert(alert: Alert) -> bool:
             _raised.clear()
         _raised[key] = now
         listeners = tuple(_listeners)
+    ALARMS.add(alert.kind)
     _log.warning("%s in tenant %s (%s): %s", alert.kind, alert.tenant, alert.entity or "-", alert.said)
     for listener in listeners:
         try:

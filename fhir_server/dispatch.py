@@ -57,10 +57,12 @@ from fhir_server.storage.base import (
     CommitResult,
     ConditionChanged,
     RecordChange,
+    SearchTooCostly,
     StoreError,
     StoreUnavailable,
     VersionChanged,
 )  # fmt: skip
+from fhir_server.telemetry.numbers import CUT_OFF, STORE_ERRORS
 from fhir_server.tenancy.registration import DEFAULT, public_base
 
 PLUGIN = "plugin:"
@@ -328,6 +330,9 @@ async def _run(ctx: Context, request: FhirRequest) -> FhirResponse:
     try:
         response = await handler(ctx, request)
     except StoreError as error:
+        STORE_ERRORS.add(type(error).__name__)
+        if isinstance(error, SearchTooCostly):
+            CUT_OFF.add()
         raise await translate(ctx, error) from error
     except FhirError:
         await even_out(ctx, request, began)

@@ -14,6 +14,7 @@ from fhir_server.api.encode import Answer, answer, converted, plain, whole
 from fhir_server.api.formats import Wanted
 from fhir_server.api.headers import Scope, client_address
 from fhir_server.api.sending import Send, send_answer, sent_at_once, sent_ready
+from fhir_server.api.traffic import malformed
 from fhir_server.auth.access import stranger
 from fhir_server.auth.limits import Limits
 from fhir_server.errors import Busy, FhirError, NotAcceptable
@@ -51,7 +52,7 @@ class Edge:
 
     async def _answer(self, head: Head, receive: Receive, send: Send) -> Answer | None:
         """Return the answer; None where it could be sent already."""
-        wanted, base, parts = formats.DEFAULT, self._mount, self._parts
+        wanted, base, parts, asked = formats.DEFAULT, self._mount, self._parts, False
         try:
             if self._limited:
                 await self._spend(head)
@@ -67,6 +68,7 @@ class Edge:
                 request = decode.request(head, base, query, parts)
             if refusal is not None and not _may_be_raw(request, parts):
                 raise refusal
+            asked = True
             response = await self.dispatch(request)
             if not wanted.as_stored:
                 response = await converted(response, wanted, parts.definitions)
@@ -76,7 +78,10 @@ class Edge:
         except ClientGone:
             raise
         except Exception as error:
-            return await self._failed(error, wanted, head, base)
+            answered = await self._failed(error, wanted, head, base)
+            if not asked:
+                malformed(answered.status)
+            return answered
 
     async def _spend(self, head: Head) -> None:
         """Count a request of an address. Raises TooManyRequests."""

@@ -26,6 +26,7 @@ from fhir_server.plugin_host.context import Host
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins.registrations import Page, Route, RouteResponse, SocketRoute
 from fhir_server.settings import Settings
+from fhir_server.telemetry.numbers import REQUEST_SECONDS, REQUESTS
 
 PREFIXES: Final = ("", "/t/{tenant}")
 Served = Sequence[tuple[Host, Route | SocketRoute | Page]]
@@ -121,6 +122,14 @@ class _CrossOrigin:
 def _http(
     host: Host, route: Route | Page, settings: Settings, faults: Faults
 ) -> Callable[[Request], Awaitable[Response]]:
+    name = f"{host.plugin.name}{route.path}"
+
+    async def counted(http: Request) -> Response:
+        with REQUEST_SECONDS.timed(name):
+            response = await answer(http)
+        REQUESTS.add(name, "", str(response.status_code))
+        return response
+
     async def answer(http: Request) -> Response:
         number, _ = request_id(mapping(http.scope["headers"]))
         try:
@@ -136,7 +145,7 @@ def _http(
                 faults.note(host.plugin.name, f"route {route.path}", error)
             return _refusal(response_to(error, number))
 
-    return answer
+    return counted
 
 
 class _Off(FhirError):

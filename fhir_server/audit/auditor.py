@@ -17,6 +17,7 @@ from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.version import Version
 from fhir_server.storage.audit import AuditRow
 from fhir_server.storage.base import Audit, BlobChange, Change, CommitResult, RecordChange, Store, Written
+from fhir_server.telemetry.numbers import AUDIT_ROWS
 
 Handler = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
@@ -118,6 +119,7 @@ class Auditor:
             of = [(change, await self._patients_written(store, change)) for change in changes]
             result = await commit(changes, records, blobs, audit=lambda written: self._rows(trail, of, written))
             trail.written = True
+            AUDIT_ROWS.add("commit", by=len(of) + (trail.request.interaction == "transaction"))
             return result
 
         return audited

@@ -8,6 +8,7 @@ from fhir_server.audit.ledger import Head, Ledger
 from fhir_server.audit.retention import retain
 from fhir_server.storage.audit import AuditEntry
 from fhir_server.storage.base import Collection, RecordChange, Store
+from fhir_server.telemetry.numbers import AUDIT_FAILURES, AUDIT_SIGNED
 
 SENT: Final = Collection("audit.sinks")
 SENT_EVERY: Final = 5.0
@@ -51,6 +52,7 @@ class Keeper:
             try:
                 await self._send(sink, tenant, store)
             except OSError as error:
+                AUDIT_FAILURES.add("send")
                 failed = error
         if failed is not None:
             raise failed
@@ -60,6 +62,7 @@ class Keeper:
         if not await store.audit.size():
             return
         head = await Ledger(store, self._now).head()
+        AUDIT_SIGNED.set(self._now() / 1_000)
         for sink in self._sinks:
             await asyncio.to_thread(sink.keep, tenant, head)
         if self._years:

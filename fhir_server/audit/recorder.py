@@ -7,7 +7,7 @@ and minute, so that a flood of them cannot fill the disk.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,8 @@ from fhir_server.audit.events import REFUSED, SIGN_IN, Agent, Event, agent_text,
 from fhir_server.errors import Busy
 from fhir_server.storage.audit import AuditLog, AuditRow
 from fhir_server.storage.base import StoreError
+from fhir_server.telemetry.numbers import AUDIT_FAILURES, AUDIT_ROWS, AUDIT_WAITING
+from fhir_server.telemetry.sharing import Sampled, sample_by
 
 _log = logging.getLogger("fhir_server.audit")
 
@@ -59,6 +61,7 @@ class Recorder:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self.now = now
+        sample_by(self._waiting)
         self._books: dict[str, Book] = {}
 
     def book(self, tenant: str, log: AuditLog) -> Book:
@@ -67,6 +70,9 @@ class Recorder:
         if book is None or book.log is not log:
             book = self._books[tenant] = Book(tenant, log)
         return book
+
+    def _waiting(self) -> Iterator[Sampled]:
+        yield AUDIT_WAITING, sum(len(book.rows) for book in tuple(self._books.values())), ()
 
     def check(self, book: Book) -> None:
         """Refuse to go on where nothing can be recorded any more. Raises Busy."""
@@ -160,7 +166,9 @@ class Recorder:
             left -= len(batch)
             try:
                 await book.log.append(batch)
+                AUDIT_ROWS.add("apart", by=len(batch))
             except StoreError as error:
+                AUDIT_FAILURES.add("write")
                 book.rows.extendleft(reversed(batch))
                 _log.error("%d audit events of tenant %s cannot be written: %s", len(book.rows), book.tenant, error)
                 return False

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fhir_server.feed.change import FeedChange
 from fhir_server.feed.consumer import Consumer
+from fhir_server.telemetry.numbers import DELIVERED, DELIVERIES, DELIVERY_SECONDS
 
 _log = logging.getLogger("fhir_server.feed")
 _GRACE: Final = 2.0
@@ -32,6 +33,15 @@ class Delivery:
 
     async def __call__(self, changes: Sequence[FeedChange]) -> str:
         """Deliver; return the reason of a failure, empty for none."""
+        name = self.consumer.name
+        with DELIVERY_SECONDS.timed(name):
+            reason = await self._answer(changes)
+        DELIVERIES.add(name, "failed" if reason else "ok")
+        if not reason:
+            DELIVERED.add(name, by=len(changes))
+        return reason
+
+    async def _answer(self, changes: Sequence[FeedChange]) -> str:
         task = asyncio.create_task(self._call(tuple(changes)))
         try:
             done, _ = await asyncio.wait((task,), timeout=self.limit)

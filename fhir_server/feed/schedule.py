@@ -16,6 +16,7 @@ from fhir_server.feed.feed import HOME, Host
 from fhir_server.feed.scheduled import Scheduled
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Collection, Record, RecordChange, Store, StoreError, StoreProvider
+from fhir_server.telemetry.numbers import SCHEDULED
 
 _log = logging.getLogger("fhir_server.schedule")
 RUNS: Final = Collection("feed.schedule")
@@ -110,6 +111,7 @@ class Scheduler:
             error = await self._in(scheduled, HOME)
         _report(scheduled, error, before)
         state = "failed" if error else "done"
+        SCHEDULED.add(scheduled.name, state)
         due = self.next_after(scheduled, started)
         await _put(home, scheduled, replace(run, state=state, ended=self._now(), error=error, next=due, interrupted=0))
 

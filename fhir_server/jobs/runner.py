@@ -23,6 +23,7 @@ from fhir_server.jobs.running import Lost, Running
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BlobChange, BlobRef, RecordChange, RecordChanged, Store, StoreError
+from fhir_server.telemetry.numbers import JOB_SECONDS, JOBS_ENDED
 
 logger = logging.getLogger(__name__)
 RING = "+"
@@ -180,7 +181,8 @@ class Runner:
         try:
             async with turn or asyncio.Semaphore():
                 await running.put(state="running")
-                response, error = await self._answer(running, ctx)
+                with JOB_SECONDS.timed(running.job.kind):
+                    response, error = await self._answer(running, ctx)
                 await self._finish(running, response, error)
         except Lost:
             logger.info("job %s is no longer ours", running.job.id)
@@ -221,11 +223,9 @@ class Runner:
             logger.exception("job %s failed while it was answered", running.job.id)
             response, error = _broken(running.job)
             blob = await running.store.blobs.stage(finished(running.job, response))
-        await running.put(
-            (BlobChange(blob.id, attach=True),) if blob.size else (),
-            **_ending(running.job, response, error, blob),
-            ended=self.now(),
-        )
+        ending = _ending(running.job, response, error, blob)
+        await running.put((BlobChange(blob.id, attach=True),) if blob.size else (), **ending, ended=self.now())
+        JOBS_ENDED.add(running.job.kind, ending["state"])
 
 
 def _ending(job: Job, response: FhirResponse, error: str, blob: BlobRef) -> dict[str, Any]:

@@ -110,7 +110,7 @@ AUDIT_VERIFIED = Gauge(
 ALARMS = Counter("fhir_server_alarms", "Alarms that were raised, by kind.", "kind")
 
 # --- authority
-SIGN_INS = Counter(
+AUTH_EVENTS = Counter(
     "fhir_server_auth_events", "Calls of the authorization server, by what and outcome.", "what", "outcome"
 )
 REFUSALS = Counter("fhir_server_auth_refusals", "FHIR requests refused for want of authority, by status.", "status")
@@ -137,7 +137,7 @@ DRAINING = Gauge("fhir_server_draining", "1 while the node finishes what it has 
 
 COUNTERS: Final = (
     REQUESTS, SLOW_REQUESTS, READS, STORE_ERRORS, CHECKPOINT_PAGES, CONNECTION_WAITS, RETRIES, SLOW_SEARCHES, CUT_OFF,
-    DELIVERIES, DELIVERED, SENT, JOBS_ENDED, SCHEDULED, AUDIT_ROWS, AUDIT_FAILURES, ALARMS, SIGN_INS, REFUSALS, CPU,
+    DELIVERIES, DELIVERED, SENT, JOBS_ENDED, SCHEDULED, AUDIT_ROWS, AUDIT_FAILURES, ALARMS, AUTH_EVENTS, REFUSALS, CPU,
     COLLECTIONS, COLLECTION_SECONDS,
 )  # fmt: skip
 HISTOGRAMS: Final = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.telemetry import numbers
-from fhir_server.telemetry.sharing import Board, sampling
+from fhir_server.telemetry.sharing import Board, Sampled, sample_by
 
 _BEAT: Final = 0.5
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -33,18 +33,22 @@ class Process:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._beats = 0
+        self._runs = False
+        sample_by(self._sample)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Tell of it for as long as the context lasts."""
         gc.callbacks.append(_collected)
+        self._runs = True
         self._next()
         try:
-            with sampling(self._sample):
-                yield
-                self._board.save()
+            yield
         finally:
+            self._runs = False
             gc.callbacks.remove(_collected)
+            with suppress(OSError):
+                self._board.save()
             if self._timer is not None:
                 self._timer.cancel()
 
@@ -62,17 +66,19 @@ class Process:
                 self._board.save()
         self._next()
 
-    def _sample(self) -> None:
-        numbers.PROCESSES.set(1, self._role)
-        numbers.STARTED.set(self._began)
+    def _sample(self) -> Iterator[Sampled]:
+        if not self._runs:
+            return
         spent = os.times()
         numbers.CPU.values = {(self._role,): spent.user + spent.system}
-        numbers.MOST_DESCRIPTORS.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        numbers.BUILD.set(1, *_BUILD)
-        numbers.FREE_BYTES.set(_free(self._disk))
+        yield numbers.PROCESSES, 1, (self._role,)
+        yield numbers.STARTED, self._began, ()
+        yield numbers.MOST_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[0], ()
+        yield numbers.BUILD, 1, tuple(_BUILD)
+        yield numbers.FREE_BYTES, _free(self._disk), ()
         if sys.platform == "linux":
-            numbers.MEMORY.set(int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE, self._role)
-            numbers.DESCRIPTORS.set(len(os.listdir("/proc/self/fd")), self._role)
+            yield numbers.MEMORY, int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE, (self._role,)
+            yield numbers.DESCRIPTORS, len(os.listdir("/proc/self/fd")), (self._role,)
 
 
 _BUILD: list[str] = ["", "", ""]

@@ -8,13 +8,14 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
+from weakref import WeakMethod
 
-from fhir_server.telemetry.instruments import Labels
+from fhir_server.telemetry.instruments import Gauge, Labels
 from fhir_server.telemetry.numbers import COUNTERS, GAUGES, HISTOGRAMS
 
 _ALIVE: Final = 15.0
@@ -26,18 +27,31 @@ _DEAD: Final = 60.0
 _APART: Final = "\x1f"
 _SHARED: Final = {each.name: each for each in GAUGES if each.across != "here"}
 
-Sampler = Callable[[], None]
-_samplers: list[Sampler] = []
+Sampled = tuple[Gauge, float, Labels]
+_samplers: list[WeakMethod[Callable[[], Iterable[Sampled]]]] = []
 
 
-@contextmanager
-def sampling(sampler: Sampler) -> Iterator[None]:
-    """Have gauges set by `sampler`, whenever numbers are read, for as long as the context lasts."""
-    _samplers.append(sampler)
-    try:
-        yield
-    finally:
-        _samplers.remove(sampler)
+def sample_by(sampler: Callable[[], Iterable[Sampled]]) -> None:
+    """Have gauges read by a method whenever numbers are asked for, for as long as its object lives.
+
+    What several say of one gauge is put together as of several processes.
+    """
+    _samplers.append(WeakMethod(sampler))
+
+
+def _sampled() -> dict[str, dict[Labels, float]]:
+    """Return what all samplers say; one that cannot say anything now is left out."""
+    found: dict[str, dict[Labels, float]] = {}
+    for reference in tuple(_samplers):
+        sampler = reference()
+        if sampler is None:
+            _samplers.remove(reference)
+            continue
+        with suppress(OSError, RuntimeError):
+            for gauge, value, labels in sampler():
+                there = found.setdefault(gauge.name, {})
+                there[labels] = _together(gauge.across, there[labels], value) if labels in there else value
+    return found
 
 
 class Numbers:
@@ -50,10 +64,7 @@ class Numbers:
 
     @classmethod
     def here(cls) -> "Numbers":
-        """Return those of this process, as they are now; a gauge that cannot be read keeps what it said."""
-        for sampler in tuple(_samplers):
-            with suppress(OSError, RuntimeError):
-                sampler()
+        """Return those of this process, as they are now."""
         found = cls()
         found.counters = {each.name: _joined(each.values) for each in COUNTERS if each.values}
         found.histograms = {
@@ -61,7 +72,8 @@ class Numbers:
             for each in HISTOGRAMS
             if each.values
         }
-        found.gauges = {each.name: _joined(each.values) for each in GAUGES if each.values}
+        gauges = {each.name: each.values for each in GAUGES if each.values} | _sampled()
+        found.gauges = {name: _joined(values) for name, values in gauges.items()}
         return found
 
     def add(self, other: Mapping[str, Any], *, gauges: bool) -> None:
@@ -83,7 +95,7 @@ class Numbers:
 
 
 def _together(across: str, one: float, other: float) -> float:
-    return one + other if across == "sum" else max(one, other) if across == "max" else min(one, other)
+    return one + other if across == "sum" else min(one, other) if across == "min" else max(one, other)
 
 
 def _joined(values: Mapping[Labels, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fhir_server.api.auth.service import Service, tenant_of
 from fhir_server.api.headers import client_address, mapping
 from fhir_server.audit.events import BREAK_GLASS, REVOKED, SECURITY, SIGN_IN, SIGN_OUT, TOKEN, Agent, Event, plain
+from fhir_server.telemetry.numbers import AUTH_EVENTS
 
 _Handler = Callable[[Request], Awaitable[Response]]
 _CODES: Final[Mapping[str, str]] = {
@@ -36,6 +37,7 @@ def watched(service: Service, name: str, handler: _Handler) -> _Handler:
 
     async def answer(request: Request) -> Response:
         response = await handler(request)
+        AUTH_EVENTS.add(name, "refused" if response.status_code >= 400 else "ok")
         if code or response.status_code >= 400:
             user, subject, client = (str(getattr(request.state, f"audit_{each}", "")) for each in _WHO)
             address = client_address(request.scope, mapping(request.scope["headers"]), service.settings)

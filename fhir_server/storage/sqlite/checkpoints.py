@@ -10,6 +10,7 @@ import apsw
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.connection import connect, size_of
 from fhir_server.storage.sqlite.reserve import Reserve
+from fhir_server.telemetry.numbers import CHECKPOINT_PAGES, CHECKPOINT_SECONDS
 
 _SOON: Final = 0.05  # seconds before another try
 _NEARLY: Final = 0.7  # share of the log beyond which the writer copies the rest
@@ -64,7 +65,9 @@ class Checkpoints:
     def _copy(self) -> None:
         try:
             if self._reserve.room_to_grow(self._record, size_of(self._connection)):
-                pages, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                with CHECKPOINT_SECONDS.timed():
+                    pages, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                CHECKPOINT_PAGES.add(by=max(0, copied))
                 self._nearly = copied > pages * _NEARLY
         except (apsw.Error, OSError):  # another process copies, or the disk is full, which the writer meets and tells
             time.sleep(_SOON)

@@ -5,7 +5,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from fhir_server.storage.sqlite.envelope_keys import remove_keys
 from fhir_server.storage.sqlite.history import head
 from fhir_server.storage.sqlite.leading import lead
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
+from fhir_server.telemetry.numbers import STORE_BYTES, WRITERS
+from fhir_server.telemetry.sharing import Sampled, sample_by
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _DEFAULT: Final = "default"
@@ -44,6 +47,16 @@ class SqliteProvider:
         self._stores: dict[str, SqliteStore] = {}
         self._opening = asyncio.Lock()
         self._folder, self._bell = data_dir, Bell(data_dir)
+        sample_by(self._sampled)
+
+    def _sampled(self) -> Iterator[Sampled]:
+        """Say how large the records are that are open, and how many commits wait."""
+        total = Counter[str]()
+        for store in tuple(self._stores.values()):
+            total.update(store.weight())
+        yield WRITERS, total.pop("waiting", 0), ()
+        for part, size in total.items():
+            yield STORE_BYTES, size, (part,)
 
     def ring(self, tenant: str) -> None:
         """Have the process that listens look at a tenant."""

@@ -50,6 +50,7 @@ from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.search import count, explain, search_keys, search_page
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
+from fhir_server.telemetry.numbers import COMMIT_SECONDS, READ_SECONDS, READS
 
 T = TypeVar("T")
 Extract = Callable[[str, bytes], IndexEntries]
@@ -96,6 +97,7 @@ class SqliteStore:
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
+        READS.add("read")
         with faults(self._folder.name):
             return reads.read(self._connections.inline, key)
 
@@ -121,7 +123,8 @@ class SqliteStore:
             raise ValueError("several changes to one resource in one commit")
         if len({(change.collection, change.key) for change in records}) != len(records):
             raise ValueError("several changes to one record in one commit")
-        outcome: Outcome = await self._writer.submit(Work(changes, records, blobs, audit))
+        with COMMIT_SECONDS.timed():
+            outcome: Outcome = await self._writer.submit(Work(changes, records, blobs, audit))
         if isinstance(outcome.result, StoreError):
             raise outcome.result
         if any(each.changed for each in outcome.result.written):
@@ -130,7 +133,8 @@ class SqliteStore:
 
     async def search(self, search: Search) -> Page:
         """Return one page. Raises SnapshotGone for a page link older than its life."""
-        return await self._read(lambda connection: self._page(connection, search))
+        with READ_SECONDS.timed("search"):
+            return await self._read(lambda connection: self._page(connection, search))
 
     def _page(self, connection: apsw.Connection, search: Search) -> Page:
         if search.after is not None:
@@ -142,7 +146,8 @@ class SqliteStore:
 
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
-        return await self._read(lambda connection: count(connection, search, self._text))
+        with READ_SECONDS.timed("count"):
+            return await self._read(lambda connection: count(connection, search, self._text))
 
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the plan and what each step matched, for people."""
@@ -150,7 +155,8 @@ class SqliteStore:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first."""
-        return await self._read(lambda connection: history.page(connection, query, self._extract))
+        with READ_SECONDS.timed("history"):
+            return await self._read(lambda connection: history.page(connection, query, self._extract))
 
     async def changes(self, after: int, limit: int = 1000) -> list[Version]:
         """Return the versions with txid > after in the order of the log, whole commits only."""
@@ -237,6 +243,12 @@ class SqliteStore:
         with faults(self._folder.name):
             return dict(fetch(self._connections.inline, "SELECT name, total FROM type WHERE total > 0 ORDER BY name"))
 
+    def weight(self) -> Mapping[str, int]:
+        """Return the bytes of the files of the record, by part, and the commits that wait (`waiting`)."""
+        parts = {"record": "record.db", "log": "record.db-wal", "text": "text.db"}
+        sizes = {part: _size(self._folder / name) for part, name in parts.items()}
+        return {**sizes, "waiting": self._writer.waiting}
+
     def health(self) -> Health:
         """Return what an operator must know of this record."""
         return self._writer.health()
@@ -256,6 +268,13 @@ class SqliteStore:
     async def _read(self, run: Callable[[apsw.Connection], T]) -> T:
         """Run a longer read on a thread, in one snapshot."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._connections.on_thread, run)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 async def open_store(

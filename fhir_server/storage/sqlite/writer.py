@@ -25,6 +25,7 @@ from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.jobs import Checkpoint, Job, Task, answer
 from fhir_server.storage.sqlite.reserve import Reserve
 from fhir_server.storage.sqlite.turn import Turn
+from fhir_server.telemetry.numbers import GROUP_COMMITS, GROUP_SECONDS, TURN_SECONDS
 
 T = TypeVar("T")
 
@@ -76,6 +77,11 @@ class Writer:
         """Move all of the log file into the record, which is written anew first if asked, and cut it to nothing."""
         await self.submit(Checkpoint(anew=anew))
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the thread."""
+        return self._queue.qsize()
+
     def health(self) -> Health:
         """Return what the last write saw."""
         return Health(self._watch.behind, self._watch.ahead, self._reserve.laid_by(), self._fault)
@@ -87,7 +93,9 @@ class Writer:
 
     def _run(self) -> None:
         while job := self._queue.get():
+            began = time.perf_counter()
             with self._turn.taken():
+                TURN_SECONDS.observe(time.perf_counter() - began)
                 jobs, end = self._gather(job)
                 self._renew()
                 while jobs:
@@ -168,9 +176,11 @@ class Writer:
         now = self._now()
         try:
             self._need_reserve()
-            outcomes = self._transaction(
-                lambda connection: Group(connection, self.interning, self._around, self._watch).run(works, now)
-            )
+            with GROUP_SECONDS.timed():
+                outcomes = self._transaction(
+                    lambda connection: Group(connection, self.interning, self._around, self._watch).run(works, now)
+                )
+            GROUP_COMMITS.observe(len(works))
         except StorageDamaged as error:
             if len(works) > 1:
                 return [self._group([work])[0] for work in works]  # it may be one resource that is damaged
