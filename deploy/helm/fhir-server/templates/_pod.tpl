@@ -162,7 +162,6 @@ spec:
       volumeMounts:
         {{- include "fhir.mounts" . | nindent 8 }}
         {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") }}
-        # the server writes the backup; the CronJob asks for it
         - {name: backup, mountPath: /backup}
         {{- end }}
   volumes:

@@ -8,5 +8,8 @@
 {{- if .Values.dimse.enabled -}}
 {{- $_ := set $own "plugins" (dict "dicomweb" (dict "dimse_port" .Values.dimse.port "dimse_address" "0.0.0.0")) -}}
 {{- end -}}
+{{- if and .Values.backup.enabled (eq .Values.storage "sqlite") -}}
+{{- $_ := set $own "backup_archive" "/backup" -}}
+{{- end -}}
 {{- mergeOverwrite (deepCopy .Values.settings) $own | toToml -}}
 {{- end }}
