@@ -16,12 +16,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fhir_server.api.decode import LINES, OPERATOR
 from fhir_server.prompt import started
+from fhir_server.serving.stopping import CLOSE
 
 _GET: Final = re.compile(
     rb"GET ((/fhir/[A-Za-z]+/[A-Za-z0-9.\-]+)|/[A-Za-z0-9][A-Za-z0-9._~$/\-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n"
 )
 """A request line in which nothing has to be unescaped: path, the same if it is that of a read, query."""
 
+_STOPPING: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+)
 _END: Final = b"\r\n\r\n"
 _LONGEST: Final = 4_096
 _MOST: Final = 4
@@ -42,6 +46,8 @@ class WholeCycle(RequestResponseCycle):
     def send_whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a complete answer, its headers saying how long it is; tell whether that was possible."""
         if self.response_started or self.disconnected or self.flow.write_paused or not self.keep_alive:
+            return False
+        if CLOSE in self.default_headers:
             return False
         fields = [*self.default_headers, *headers] if self.default_headers else headers
         head = b"\r\n".join([b"%b: %b" % field for field in fields])
@@ -139,6 +145,14 @@ class WholeProtocol(HttpToolsProtocol):
         elif task := started(self.loop, cycle.run_asgi(self.app)):
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Open a WebSocket, unless the process is about to stop."""
+        if CLOSE in self.server_state.default_headers:
+            self.transport.write(_STOPPING)
+            self.transport.close()
+            return
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """A request begins."""

@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server.api.application import NUMBERS, Application
+from fhir_server.api.application import NUMBERS, Application, numbers_folder
 from fhir_server.api.decode import OPERATOR
 from fhir_server.app import create_app, extract_by
 from fhir_server.auth.desk import Desk
@@ -27,12 +27,15 @@ from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
 from fhir_server.serving.door import BACKGROUND_SOCKET, CONTROL_SOCKET, FHIR_SOCKET
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
+from fhir_server.serving.stopping import Stop
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.tls import context_of, with_certificate
 from fhir_server.serving.worker import WorkerServer, make_server, serve_until, watchdog_of
 from fhir_server.serving.workers import Workers, has_own_background, roles
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.telemetry.process import Process
+from fhir_server.telemetry.sharing import Board
 from fhir_server.validation import structure_validator
 
 logger = logging.getLogger(__name__)
@@ -55,8 +58,9 @@ class Supervisor:
         self._say = say
         self._app = create_app(settings)
         self._workers = Workers(settings, warmed(self._app, settings)) if roles(settings) else None
-        self.stop = asyncio.Event()
+        self.stop = Stop()
         self.greeting = Greeting()
+        self._restarting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until `stop` is set.
@@ -101,23 +105,31 @@ class Supervisor:
     async def _serve_here(self, sockets: list[socket.socket]) -> None:
         announced = asyncio.create_task(self._announce(sockets))
         server = make_server(self._app, lifespan=True, settings=self._settings)
-        await serve_until(server, sockets, self.stop, watchdog_of(self._app, end=False))
+        await serve_until(server, sockets, self.stop, self._app, watchdog_of(self._app, end=False))
         announced.cancel()
 
     async def _serve_with_workers(self, workers: Workers, sockets: list[socket.socket]) -> None:
-        own = has_own_background(self._settings)
+        own, board = has_own_background(self._settings), Board(numbers_folder(self._settings))
         workers.start(sockets, listen_unix(self._settings.data_dir / BACKGROUND_SOCKET) if own else None)
         watch = asyncio.create_task(workers.watch())
         try:
             if self._settings.workers > 1:
                 announced = asyncio.create_task(self._announce(sockets))
-                await self.stop.wait()
+                with Process("owner", board, self._settings.data_dir).watched():
+                    await self.stop.asked.wait()
                 announced.cancel()
             else:
                 await self._serve_here(sockets)
         finally:
             watch.cancel()
-            await workers.stop()
+            await workers.stop(self.stop)
+
+    def restart(self) -> None:
+        """Replace the workers one after the other, if there are several; the sockets stay open."""
+        if self._workers is None or self._settings.workers == 1:
+            logger.warning("SIGHUP: a server of one worker cannot replace it while it serves; set workers to 2")
+        elif self._restarting is None or self._restarting.done():
+            self._restarting = asyncio.create_task(self._workers.restart())
 
     async def _announce(self, sockets: list[socket.socket]) -> None:
         """Say where the server is once it answers."""
@@ -140,7 +152,7 @@ class Supervisor:
         if not demo and (self._settings.auth == "none" or not self._public):
             return
         app = create_app(self._settings)
-        app.background = False
+        app.background, app.role = False, "owner"
         async with app.router.lifespan_context(app):
             assert app.running is not None
             if demo:
@@ -203,16 +215,21 @@ def _trust(settings: Settings) -> str:
 
 
 def serve(settings: Settings, *, public: bool = True, say: Say = lambda text: None, until_eof: bool = False) -> None:
-    """Run a supervisor until SIGTERM, SIGINT or (with `until_eof`) the end of stdin."""
+    """Run a supervisor until SIGTERM, SIGINT or (with `until_eof`) the end of stdin. SIGHUP replaces the workers.
+
+    SIGTERM lets balancers notice first (`drain`); SIGINT, and a second SIGTERM, do not.
+    """
 
     supervisor = Supervisor(settings, public=public, say=say)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, supervisor.stop.set)
+        stop = supervisor.stop
+        heard = ((signal.SIGTERM, stop.ask), (signal.SIGINT, stop.hurry), (signal.SIGHUP, supervisor.restart))
+        for number, done in heard:
+            loop.add_signal_handler(number, done)
         if until_eof:
-            loop.add_reader(sys.stdin.fileno(), supervisor.stop.set)
+            loop.add_reader(sys.stdin.fileno(), stop.hurry)
         await supervisor.run()
 
     uvloop.run(run())

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +15,15 @@ from typing import Literal, Protocol
 
 from fhir_server.api.application import Application
 from fhir_server.serving.forked import Forked
+from fhir_server.serving.stopping import LEAVE, Stop
 from fhir_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 Role = Literal["serving", "background", "both"]
-_STOP_WITHIN = 20.0
+_END_WITHIN = 10.0
+"""Seconds for what a worker does after its last answer: the audit, its leadership, its store."""
+
+_START_WITHIN = 90.0
 _QUICK_DEATH = 5.0
 _PAUSE = 1.0
 
@@ -86,18 +92,47 @@ class Workers:
                     await asyncio.sleep(_PAUSE)
                 worker.process, worker.started = self._spawn(worker), time.monotonic()
 
-    async def stop(self) -> None:
-        """Let the workers finish what they are doing, then end those that will not."""
+    async def restart(self) -> None:
+        """Put a new process in the place of each worker, one after the other. The sockets stay open all the time, and a
+        worker leaves when the one that takes its place listens."""
+        for worker in self._running:
+            before, (ready, told) = worker.process, os.pipe()
+            fresh = self._spawn(worker, told)
+            os.close(told)
+            listens = await asyncio.to_thread(_told, ready)
+            os.close(ready)
+            if not listens or self._stopping:
+                logger.error("worker %d did not start; worker %d stays", fresh.pid, before.pid)
+                await asyncio.to_thread(_end, fresh, 0.0)
+                return
+            worker.process, worker.started = fresh, time.monotonic()
+            _signal(before, signal.SIGUSR1)
+            await asyncio.to_thread(_end, before, LEAVE + self._settings.stop_grace + _END_WITHIN)
+            logger.info("worker %d has taken the place of worker %d", fresh.pid, before.pid)
+
+    async def stop(self, asked: Stop) -> None:
+        """Let the workers take leave and finish what they are doing, then end those that will not."""
         self._stopping = True
-        os.close(self._pipe)
-        await asyncio.gather(*(asyncio.to_thread(_end, worker.process) for worker in self._running))
+        for worker in self._running:
+            _signal(worker.process, signal.SIGTERM)
+        hurrying = asyncio.create_task(self._hurry(asked))
+        seconds = self._settings.drain + self._settings.stop_grace + _END_WITHIN
+        await asyncio.gather(*(asyncio.to_thread(_end, worker.process, seconds) for worker in self._running))
+        asked.hurry()
+        await hurrying
         os.close(self._alive)
 
-    def _spawn(self, worker: _Worker) -> Process:
+    async def _hurry(self, asked: Stop) -> None:
+        """Close the pipe, which ends the wait of the workers, once somebody is in a hurry."""
+        await asked.now.wait()
+        os.close(self._pipe)
+
+    def _spawn(self, worker: _Worker, ready: int = -1) -> Process:
         numbers = [sock.fileno() for sock in worker.sockets]
-        command = [sys.executable, "-m", "fhir_server.serving.worker", worker.role, str(self._alive)]
+        command = [sys.executable, "-m", "fhir_server.serving.worker", worker.role, str(self._alive), str(ready)]
         command += map(str, numbers)
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[self._alive, *numbers])  # noqa: S603
+        kept = [number for number in (self._alive, ready, *numbers) if number >= 0]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=kept)  # noqa: S603
         assert process.stdin is not None
         process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
         process.stdin.close()
@@ -116,9 +151,20 @@ def roles(settings: Settings) -> list[Role]:
     return [serving] * (settings.workers if settings.workers > 1 else 0) + (["background"] if own else [])
 
 
-def _end(process: Process) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
+    if process.poll() is None:
+        os.kill(process.pid, number)
+
+
+def _told(ready: int) -> bool:
+    """Wait until a worker says that it listens; False where it ends or takes too long."""
+    found, _, _ = select.select([ready], [], [], _START_WITHIN)
+    return bool(found) and bool(os.read(ready, 1))
+
+
+def _end(process: Process, within: float) -> None:
     try:
-        process.wait(_STOP_WITHIN)
+        process.wait(within)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from fhir_server.app import create_app
 from fhir_server.serving.sockets import listen_tcp
+from fhir_server.serving.stopping import Stop
 from fhir_server.serving.worker import make_server, serve_until
 from fhir_server.settings import Settings
 
@@ -37,14 +38,14 @@ async def on_a_socket(app: FastAPI) -> AsyncIterator[int]:
     interval = sys.getswitchinterval()
     server = make_server(app, lifespan=True)
     listening = listen_tcp("127.0.0.1", 0)
-    stop = asyncio.Event()
+    stop = Stop()
     task = asyncio.create_task(serve_until(server, [listening], stop))
     while not server.started:
         await asyncio.sleep(0.01)
     try:
         yield listening.getsockname()[1]
     finally:
-        stop.set()
+        stop.hurry()
         await task
         listening.close()
         sys.setswitchinterval(interval)
