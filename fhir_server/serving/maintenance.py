@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,7 +20,7 @@ from fhir_server.plugins import load_plugins
 from fhir_server.search.query import EVERYTHING, Cursor, Search
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
-from fhir_server.storage.base import BackupRefused, Store, StoreProvider
+from fhir_server.storage.base import BackupRefused, Lead, Store, StoreProvider
 from fhir_server.storage.sqlite.backup import restore as restore_tenant
 from fhir_server.storage.sqlite.ownership import AlreadyOwned, Owner, own, owner_of
 from fhir_server.storage.sqlite.provider import SqliteProvider
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 _SWEEP_EVERY = 60.0
 _EXPORT_PAGE = 1_000
 _FIRST = 2**62  # a row before all others, newest first
+_UPKEEP = "upkeep"
+"""The name under which the owner of a data folder leads the others."""
 REGISTER = "tenants.json"
 """The file of a backup that says what its tenants are, beside their stores."""
 
@@ -84,6 +86,22 @@ class Maintenance:
     def ring(self, name: str) -> None:
         """Have the process that runs the feed look at a tenant."""
         self._provider.ring(name)
+
+    def alone(self, name: str) -> AbstractAsyncContextManager[Lead]:
+        """Wait until no other node does what has this name, then be the one that does while the context lasts."""
+        return self._provider.lead(name)
+
+    async def led(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what one node does for all, whenever it is this one, for as long as this runs."""
+        while True:
+            async with self.alone(_UPKEEP) as lead:
+                tasks = [asyncio.create_task(work()) for work in works]
+                try:
+                    await lead.lost.wait()
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
 
     async def empty(self) -> bool:
         """Tell whether nothing was ever written."""

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import httpx
 import uvicorn
@@ -40,6 +41,8 @@ from fhir_server.validation import structure_validator
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
+_FIRST_START = "first-start"
+"""Under this name one node at a time looks whether there is nothing yet, and makes what there has to be."""
 
 
 class Supervisor:
@@ -78,7 +81,8 @@ class Supervisor:
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
             shutil.rmtree(settings.data_dir / NUMBERS, ignore_errors=True)  # counts begin anew, as counters do
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
-            await self._first_start(maintenance, address)
+            async with maintenance.alone(_FIRST_START):
+                await self._first_start(maintenance, address)
             local = listen_unix(settings.data_dir / FHIR_SOCKET)
             control = listen_unix(settings.data_dir / CONTROL_SOCKET)
             sockets = [sock for sock in (public, local) if sock is not None]
@@ -89,9 +93,9 @@ class Supervisor:
             uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
-        audit = maintenance.keep_audit(self._settings)
+        led = maintenance.led(maintenance.upkeep, partial(maintenance.keep_audit, self._settings))
         apart = Apart(self._settings, self._settings.plugins_apart).run()
-        upkeep = asyncio.gather(maintenance.upkeep(), audit, make_terminology(self._settings.data_dir), apart)
+        upkeep = asyncio.gather(led, make_terminology(self._settings.data_dir), apart)
         try:
             if self._workers is None:
                 await self._serve_here(sockets)
