@@ -28,8 +28,10 @@ def control_app(maintenance: Maintenance) -> Starlette:
 
     async def backup(request: Request) -> Response:
         asked = await request.json()
-        target, tenant = Path(asked["target"]), asked.get("tenant", "")
+        target, tenant = Path(asked.get("target", "")), asked.get("tenant", "")
         keys = Path(asked["patient_keys"]) if asked.get("patient_keys") else None
+        if asked.get("base"):
+            return StreamingResponse(_lines(lambda progress: maintenance.base(progress, tenant)))
         return StreamingResponse(_lines(lambda progress: maintenance.backup(target, progress, tenant, keys)))
 
     async def rekey(request: Request) -> Response:

@@ -18,6 +18,7 @@ from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper
 from fhir_server.errors import FhirError
 from fhir_server.plugins import load_plugins
 from fhir_server.search.query import EVERYTHING, Cursor, Search
+from fhir_server.serving.archiving import Archiving
 from fhir_server.serving.encryption import Resealing, catch_up
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused, Lead, Store, StoreProvider
@@ -64,6 +65,8 @@ class Maintenance:
         self._register = Register(settings, partial(provider.open, DEFAULT))
         self._working: Counter[str] = Counter()
         self._turn = asyncio.Lock()
+        archived = settings.storage == "sqlite" and settings.backup_archive is not None
+        self._archiving = Archiving(settings, provider.tenants) if archived else None
 
     @classmethod
     @asynccontextmanager
@@ -82,6 +85,20 @@ class Maintenance:
     def lend(self, tenant: str) -> AbstractAsyncContextManager[KeptStore]:
         """Give the store of a tenant for a while. Raises KeyError: there is none."""
         return self._lent(tenant)
+
+    async def written(self) -> dict[str, float]:
+        """Return when each tenant that has a store was last written to."""
+        names = await asyncio.to_thread(self._provider.tenants)
+        return {name: await asyncio.to_thread(self._provider.written, name) for name in names}
+
+    async def erased(self) -> list[str]:
+        """Return the tenants that were erased."""
+        await self._register.refresh()
+        return [name for name, known in self._register.known.items() if known.state == "erased"]
+
+    def now(self) -> int:
+        """Return the milliseconds since 1970 UTC."""
+        return milliseconds()
 
     def ring(self, name: str) -> None:
         """Have the process that runs the feed look at a tenant."""
@@ -132,6 +149,18 @@ class Maintenance:
         known = [asdict(self._register.known[name]) for name in done if name in self._register.known]
         (target / REGISTER).write_text(json.dumps(known, indent=1))
         return done
+
+    async def archive(self) -> None:
+        """Keep the archive of backups for as long as this runs, where there is one."""
+        if self._archiving is not None:
+            await self._archiving.run()
+
+    async def base(self, progress: Callable[[int, int], None], tenant: str = "") -> dict[str, Any]:
+        """Make a base backup of every tenant, or one, in the archive now. Raises BackupRefused."""
+        if self._archiving is None:
+            raise BackupRefused("the server that owns the folder keeps no archive: set backup_archive (docs/backup.md)")
+        names = [tenant] if tenant else self._provider.tenants()
+        return {name: asdict((await self._archiving.base(name, progress)).facts) for name in names}
 
     async def rekey(self) -> list[str]:
         """Go on at once with a rotation of keys; return the tenants of which something is left for later."""

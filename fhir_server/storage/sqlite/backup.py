@@ -50,13 +50,23 @@ class Manifest:
     patient_keys: str = ""
 
 
+Take = Callable[[str, Path], object]
+"""Takes a large object of an id from a path into what all backups share. Raises FileNotFoundError."""
+
+
 def backup(
-    folder: Path, target: Path, settings: Settings, progress: Progress, patient_keys: Path | None = None
+    folder: Path,
+    target: Path,
+    settings: Settings,
+    progress: Progress,
+    patient_keys: Path | None = None,
+    take: Take | None = None,
 ) -> Manifest:
     """Copy the record in `folder` to `target`, a folder that is new or empty; `progress(done, of)` in bytes.
 
     Blocks for as long as it takes: call it on a thread. The manifest is written last, so a copy without one is not
-    complete. The keys of patients are no part of it: `patient_keys`, a folder elsewhere, is brought up to date.
+    complete. The keys of patients are no part of it: `patient_keys`, a folder elsewhere, is brought up to date. Large
+    objects go to `target` too, or are handed to `take`.
 
     Raises:
         BackupRefused: the target is not empty, the copy is not sound, or there is no place for patient keys.
@@ -76,7 +86,7 @@ def backup(
             problems = damage(connection, thorough=False)
             if problems:
                 raise BackupRefused(f"the copy is not sound: {'; '.join(problems[:5])}")
-            _copy_blobs(connection, folder, target, progress)
+            _copy_blobs(connection, folder, take or _into(target), progress)
             if (folder / KEYS).exists():  # again: blobs may have come under a new key meanwhile
                 _copy(folder / KEYS, target / KEYS)
             manifest = replace(_manifest(connection, target, _key(target, settings)), patient_keys=known)
@@ -184,14 +194,19 @@ def _open_copy(path: Path, settings: Settings) -> apsw.Connection:
     return connection
 
 
-def _copy_blobs(connection: apsw.Connection, folder: Path, target: Path, progress: Progress) -> None:
+def _into(target: Path) -> Take:
+    copies = BlobFiles(target / "blobs", durable=True)
+    return lambda id_, source: _copy(source, copies.path(id_))
+
+
+def _copy_blobs(connection: apsw.Connection, folder: Path, take: Take, progress: Progress) -> None:
     """Copy the attached blobs. One that a commit released meanwhile is left out, and its row with it."""
-    sources, copies = BlobFiles(folder / "blobs", durable=True), BlobFiles(target / "blobs", durable=True)
+    sources = BlobFiles(folder / "blobs", durable=True)
     rows = fetch(connection, "SELECT id, size FROM blob")
     total, done = sum(size for _, size in rows), 0
     for id_, size in rows:
         try:
-            _copy(sources.path(id_), copies.path(id_))
+            take(id_, sources.path(id_))
         except FileNotFoundError:
             connection.execute("DELETE FROM blob WHERE id=?", (id_,))
         done += size

@@ -100,8 +100,9 @@ def reindex_write(
 
 
 def reindex_end(connection: apsw.Connection) -> None:
-    """Forget the marker of a finished run."""
+    """Forget the marker of a finished run, and count it: what an older backup has for an index is not this."""
     connection.execute("DELETE FROM meta WHERE key='reindex'")
+    connection.execute("INSERT INTO meta VALUES('indexed', 1) ON CONFLICT(key) DO UPDATE SET value=value+1")
 
 
 def reindex_marker(types: Sequence[str], pid: int, done: int) -> str:

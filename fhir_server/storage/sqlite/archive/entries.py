@@ -79,7 +79,8 @@ def _entry(data: bytes, at: int) -> Entry | None:
     body = data[start : start + parts[-1]]
     if len(body) != parts[-1] or _check(tuple(parts), body) != check:
         return None
-    return Entry(*parts[1:6], body)
+    _, number, before, txid, time, flags, _ = parts
+    return Entry(number, before, txid, time, flags, body)
 
 
 def _check(parts: tuple[object, ...], data: bytes) -> int:

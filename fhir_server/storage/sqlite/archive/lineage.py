@@ -33,7 +33,7 @@ def state(connection: apsw.Connection) -> tuple[str, int]:
 
 
 def settle(connection: apsw.Connection, folder: Path, *, sealed: bool) -> None:
-    """Begin a lineage unless the one that the record names goes on; within the turn and a transaction. Raises OSError."""
+    """Begin a lineage unless that of the record goes on; within the turn and a transaction. Raises OSError."""
     rows = fetch(connection, "SELECT value FROM meta WHERE key='patient_keys'")
     fits = {"format": FORMAT, "sealed": sealed, "patient_keys": rows[0][0] if rows else ""}
     known, _ = state(connection)

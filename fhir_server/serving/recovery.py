@@ -1,0 +1,79 @@
+"""Restoring a data folder from its archive, to an instant; for the command and for the drill."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from fhir_server.serving.archiving import ERASURES, archived, tenant_folder
+from fhir_server.settings import Settings
+from fhir_server.storage.base import BackupRefused
+from fhir_server.storage.sqlite.archive import catalog
+from fhir_server.storage.sqlite.archive.catalog import Until, plan
+from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
+from fhir_server.storage.sqlite.backup import read_manifest
+from fhir_server.storage.sqlite.envelope_keys import place_keys
+from fhir_server.storage.sqlite.ownership import own
+from fhir_server.tenancy.erasures import place_of
+from fhir_server.tenancy.registration import DEFAULT
+
+__all__ = ["Restored", "Until", "instant_of", "is_archive", "register_of", "restore_archive"]
+
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+
+
+def is_archive(folder: Path) -> bool:
+    """Tell whether a folder is an archive, not a single backup."""
+    return bool(archived(folder))
+
+
+def instant_of(text: str) -> int:
+    """Return an instant in milliseconds; one without a zone is of UTC. Raises ValueError."""
+    if not _INSTANT.fullmatch(text):
+        raise ValueError(f"{text!r} is no instant, such as 2026-11-22T17:05:00Z")
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def restore_archive(
+    archive: Path, settings: Settings, until: Until, tenant: str = "", say: Callable[[str], None] = lambda text: None
+) -> dict[str, Restored]:
+    """Restore every tenant of an archive, or one, into the data folder of the settings, which nobody owns.
+
+    A tenant that there was not yet at the instant is left out, and told.
+
+    Raises:
+        BackupRefused: the archive does not lead there, is damaged, or the folder holds something.
+        AlreadyOwned, EncryptionFault, StoreError: as for a backup.
+    """
+    names = [tenant] if tenant else archived(archive)
+    if not tenant and DEFAULT not in names:
+        raise BackupRefused(f"{archive} holds {', '.join(names)[:200] or 'no tenant'}: restore with --tenant")
+    done: dict[str, Restored] = {}
+    with own(settings.data_dir, "a restore"):
+        for name in names:
+            source, folder = tenant_folder(archive, name), settings.data_dir / "tenants" / name
+            if name != DEFAULT and not tenant and _later(source, until):
+                say(f"{name}: left out, its archive begins after that")
+                continue
+            needed = read_manifest(plan(source, until).base.folder).patient_keys
+            place_keys(settings, name, needed, settings.patient_keys_copy)
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            done[name] = restore_to(source, folder, settings, until)
+    return done
+
+
+def register_of(archive: Path, settings: Settings) -> Path | None:
+    """Return the register of erasures that is to be followed after a restore: that of the settings, where it survived,
+    else the copy in the archive."""
+    copy = archive / ERASURES
+    return None if place_of(settings).exists() or not copy.exists() else copy
+
+
+def _later(tenant: Path, until: Until) -> bool:
+    """Tell whether all that there is of a tenant is from after an instant."""
+    if until.time is None:
+        return False
+    found = [base.facts.as_of for lineage in catalog.lineages(tenant) for base in catalog.bases(lineage)]
+    return bool(found) and min(found) > until.time
