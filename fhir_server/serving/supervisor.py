@@ -26,6 +26,7 @@ from fhir_server.serving.apart import Apart
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
 from fhir_server.serving.door import BACKGROUND_SOCKET, CONTROL_SOCKET, FHIR_SOCKET
+from fhir_server.serving.following import Following
 from fhir_server.serving.maintenance import AlreadyOwned, Maintenance, own
 from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, listen_tcp, listen_unix
 from fhir_server.serving.stopping import Stop
@@ -93,9 +94,11 @@ class Supervisor:
             uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
+        follow = Following(maintenance, self._settings).run() if self._settings.shared else asyncio.sleep(0)
         led = maintenance.led(maintenance.upkeep, partial(maintenance.keep_audit, self._settings))
         apart = Apart(self._settings, self._settings.plugins_apart).run()
-        upkeep = asyncio.gather(led, make_terminology(self._settings.data_dir), apart)
+        archive = maintenance.archive()
+        upkeep = asyncio.gather(led, follow, make_terminology(self._settings.data_dir), apart, archive)
         try:
             if self._workers is None:
                 await self._serve_here(sockets)
