@@ -14,7 +14,7 @@ PARTS: Final = ("versions", "blobs", "audit", "records")
 _PAGE: Final = 1_000
 
 Say = Callable[[str, int], None]
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=int).encode  # drivers have kinds of integers of their own
 
 
 @dataclass(frozen=True, slots=True)

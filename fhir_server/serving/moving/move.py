@@ -32,7 +32,7 @@ class Wishes:
     """How a move is to be made.
 
     tenants: these alone. ahead: copy while the source is served, and leave the rest to another run.
-    reread: read large objects again at both ends to compare them. afresh: remove what an earlier run left at the target.
+    reread: read large objects again at both ends to compare them. afresh: remove what an earlier run left there.
     plain: the target may keep in plain what is encrypted.
     """
 
