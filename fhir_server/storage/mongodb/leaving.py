@@ -149,7 +149,7 @@ def _logged(document: Document, newest: int) -> Logged:
 
 
 def _entry(row: Document) -> AuditEntry:
-    return AuditEntry(row["_id"], row["u"], row["a"], bytes(row["b"]))
+    return AuditEntry(int(row["_id"]), int(row["u"]), row["a"], bytes(row["b"]))
 
 
 def _blob(found: Document) -> KeptBlob:
