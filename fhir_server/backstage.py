@@ -17,9 +17,10 @@ from fhir_server.feed.scheduled import Scheduled
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.jobs.counts import count_jobs
 from fhir_server.model.exchange import FhirRequest
-from fhir_server.model.json import encode
+from fhir_server.model.json import decode, encode
 from fhir_server.plugin_host.assembly import Assembly
-from fhir_server.storage.base import Store, StoreProvider
+from fhir_server.search.entries import IndexEntries
+from fhir_server.storage.base import Fed, Store, StoreProvider
 from fhir_server.telemetry.health import Check, Finding
 from fhir_server.tenancy.registration import DEFAULT
 
@@ -88,6 +89,19 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
         return feed_health()
 
     return Backstage(Background(stores, parts), feed, read, [Check("feed", followed, fresh_for=5)])
+
+
+def index_parts(server: Server, stores: StoreProvider) -> list[Part]:
+    """Return what feeds the search index, where there is one."""
+    if not isinstance(stores, Fed):
+        return []
+    stage = Stage(server)
+
+    async def extract_of(tenant: str) -> Callable[[str, bytes], IndexEntries]:
+        ctx = await stage.context_of(tenant, "search index")
+        return lambda type_, data: ctx.extractor.extract(type_, decode(data), own_base=ctx.base)
+
+    return [Part("the search index", stores.feeder(stage, extract_of).run)]
 
 
 def _own(server: Server) -> list[Scheduled]:

@@ -28,10 +28,22 @@ class Settings(BaseModel):
         """Refuse an engine whose driver is not installed, and encryption by us where the engine does it."""
         if self.storage == "mongodb" and find_spec("pymongo") is None:
             raise ValueError("storage: mongodb needs a package, pip install 'fhir-server[mongodb]'")
+        if self.search_index == "elasticsearch" and find_spec("elasticsearch") is None:
+            raise ValueError("search_index: elasticsearch needs a package, pip install 'fhir-server[elasticsearch]'")
+        sealed = self.encryption == "on" or (self.encryption == "auto" and self.encryption_key)
+        if self.search_index == "elasticsearch" and sealed:
+            raise ValueError("encryption: a search index holds the words of the record; encrypt its volumes instead")
         if self.storage == "mongodb" and self.encryption == "on":
             raise ValueError("encryption: on is for the embedded engine; MongoDB encrypts its own files")
         if self.coordinator_url and find_spec("redis") is None:
             raise ValueError("coordinator_url: Redis needs a package, pip install 'fhir-server[redis]'")
+        return self
+
+    @model_validator(mode="after")
+    def _traces_can_be_sent(self) -> Self:
+        """Refuse traces where what sends them is not installed."""
+        if self.tracing == "on" and find_spec("opentelemetry.exporter") is None:
+            raise ValueError("tracing: on needs a package, pip install 'fhir-server[otel]'")
         return self
 
     # --- where and how it serves
@@ -318,6 +330,11 @@ class Settings(BaseModel):
     mongodb_write_concern: str | int = Field(
         "majority", description="Members that must have a write before it is answered: a number or `majority`."
     )
+    mongodb_sorts: tuple[str, ...] = Field(
+        ("-date", "date", "family", "name", "birthdate", "-authoredon"),
+        max_length=30,
+        description="Orders, as `_sort` names them, that MongoDB keeps an index for; others it sorts for each search.",
+    )
     mongodb_lease: Positive = Field(
         10, description="Seconds after which the turn to write, or leadership, of a process that died is taken over."
     )
@@ -334,6 +351,46 @@ class Settings(BaseModel):
         5, description="Calls in a row that a server must leave unanswered until requests that need it get 503 at once."
     )
     breaker_longest: float = Field(5, gt=0, description="Most seconds between two looks whether such a server is back.")
+    # --- search index
+    search_index: Literal["none", "elasticsearch"] = Field(
+        "none", description="What helps the database to search (docs/search_index.md)."
+    )
+    elasticsearch_url: str = Field(
+        "http://127.0.0.1:9200", description="Addresses of the nodes of Elasticsearch, with commas between."
+    )
+    elasticsearch_user: str = Field("", description="User of Elasticsearch.")
+    elasticsearch_password: str = Field("", description="Password of that user.")
+    elasticsearch_api_key: str = Field("", description="API key of Elasticsearch, instead of user and password.")
+    elasticsearch_ca: Path | None = Field(None, description="PEM file with the authority of its certificates.")
+    elasticsearch_index: str = Field(
+        "fhir",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,30}$",
+        description="Name that all indexes of this server begin with; each tenant has one of its own.",
+    )
+    elasticsearch_shards: Positive = Field(1, description="Shards of a new index.")
+    elasticsearch_replicas: Count = Field(1, description="Most copies of each shard; fewer where there are few nodes.")
+    elasticsearch_timeout: float = Field(
+        5, gt=0, description="Seconds to wait for an answer of the index; then the database searches alone."
+    )
+    elasticsearch_bulk_timeout: float = Field(60, gt=0, description="Seconds that a write to the index may take.")
+    elasticsearch_batch: Positive = Field(1_000, description="Versions that are written to the index at once.")
+    elasticsearch_pause: float = Field(
+        0.5, ge=0, description="Seconds between two writes to the index, so that several commits share one."
+    )
+    elasticsearch_unindexed: Count = Field(
+        1_000, description="Changes not yet in the index that a search looks at beside it; of more it says that it lags."
+    )
+    elasticsearch_lag: Positive = Field(60, description="Seconds of lag over which the index counts as unwell.")
+    elasticsearch_candidates: Positive = Field(
+        10_000, description="Candidates of the index looked at for one page; of more the database searches alone."
+    )
+    elasticsearch_counted: Positive = Field(
+        100_000, description="Candidates looked at for a total; of more the database counts alone."
+    )
+    elasticsearch_sorts: bool = Field(True, description="Whether the index gives the order of `_sort` by parameters.")
+    elasticsearch_build: Count = Field(
+        0, description="Raise it to have every index built anew, while the old one answers."
+    )
     group_commit: Positive = Field(64, description="Most commits that share one fsync.")
     cache_bytes: Positive = Field(64_000_000, description="Page cache of each process.")
     readers: Positive = Field(4, description="Threads of each process that run searches.")

@@ -5,10 +5,10 @@ lacks is said in its `Capabilities`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
@@ -208,13 +208,17 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do; feeds CapabilityStatement. Every engine does all else that the contract says."""
+    """What an engine can do; feeds CapabilityStatement. Every engine does all else that the contract says.
+
+    search_index: what searches are helped by beside the engine itself, if anything.
+    """
 
     engine: str
     transactions: bool = True
     full_text: bool = True
     near: bool = True
     durable: bool = True
+    search_index: str = ""
 
 
 class StoreError(Exception):
@@ -497,3 +501,23 @@ class StoreProvider(Protocol):
 
     async def close(self) -> None:
         """Close all."""
+
+
+class RunsOn(Protocol):
+    """Work that goes on for ever, in the process that leads."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+
+
+@runtime_checkable
+class Fed(Protocol):
+    """A provider that keeps something beside its stores, which the log of changes feeds."""
+
+    def feeder(
+        self,
+        host: Any,
+        extract_of: Callable[[str], Awaitable[Callable[[str, bytes], IndexEntries]]],
+    ) -> RunsOn:
+        """Return what feeds it. host: keeps tenants open (`held`). extract_of: gives what makes index rows by the
+        search parameters that a tenant has now."""

@@ -1,0 +1,94 @@
+"""The way to Elasticsearch: one client for a process, behind a breaker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from elastic_transport import ApiError as TransportApiError
+from elastic_transport import TransportError
+from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
+
+from fhir_server.resilience import Breaker, BreakerOpen, policy_of
+from fhir_server.settings import Settings
+
+_OVERLOADED: Final = frozenset({408, 429, 502, 503, 504})
+_NAME: Final = "Elasticsearch"
+
+
+class IndexDown(Exception):
+    """The index does not answer, or is not as it must be; the engine does without."""
+
+
+class Connection:
+    """Calls Elasticsearch. `ask` is for searches: short, once, refused while the breaker is open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = client_of(settings)
+        self.breaker = Breaker(_NAME, self._probe, policy_of(settings), settings.elasticsearch_timeout)
+        self._writing = self.client.options(request_timeout=settings.elasticsearch_bulk_timeout)
+
+    @property
+    def writing(self) -> AsyncElasticsearch:
+        """The client for what may take long."""
+        return self._writing
+
+    async def ask(self, call: Awaitable[Any]) -> Any:
+        """Await a call. Raises IndexDown; what the server refuses for its own reasons counts as answered."""
+        try:
+            self.breaker.admit()
+        except BreakerOpen as error:
+            _drop(call)
+            raise IndexDown(str(error)) from error
+        try:
+            async with asyncio.timeout(self.settings.elasticsearch_timeout):
+                found = await call
+        except (TransportError, TimeoutError, UnsupportedProductError) as error:
+            self.breaker.failed(type(error).__name__)
+            raise IndexDown(type(error).__name__) from error
+        except ApiError as error:
+            if error.meta.status in _OVERLOADED:
+                self.breaker.failed(f"status {error.meta.status}")
+            else:
+                self.breaker.succeeded()
+            raise IndexDown(f"status {error.meta.status}") from error
+        self.breaker.succeeded()
+        return found
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.breaker.close()
+        await self.client.close()
+
+    async def _probe(self) -> None:
+        await self.client.cluster.health(timeout="1s")
+
+
+@asynccontextmanager
+async def answered() -> AsyncIterator[None]:
+    """Turn what the client raises into IndexDown."""
+    try:
+        yield
+    except (TransportError, TransportApiError, UnsupportedProductError, TimeoutError) as error:
+        status = error.meta.status if isinstance(error, ApiError) else ""
+        raise IndexDown(f"{type(error).__name__} {status}".rstrip()) from error
+
+
+def _drop(call: Awaitable[Any]) -> None:
+    close = getattr(call, "close", None)
+    if close is not None:
+        close()
+
+
+def client_of(settings: Settings) -> AsyncElasticsearch:
+    """Return a client; it connects when it is first used."""
+    options: dict[str, Any] = {"request_timeout": settings.elasticsearch_timeout, "retry_on_timeout": False}
+    if settings.elasticsearch_api_key:
+        options["api_key"] = settings.elasticsearch_api_key
+    elif settings.elasticsearch_user:
+        options["basic_auth"] = (settings.elasticsearch_user, settings.elasticsearch_password)
+    if settings.elasticsearch_ca is not None:
+        options["ca_certs"] = str(settings.elasticsearch_ca)
+    hosts = [each.strip() for each in settings.elasticsearch_url.split(",") if each.strip()]
+    return AsyncElasticsearch(hosts, max_retries=0, **options)
