@@ -185,6 +185,10 @@ class Breaker:
         """Have `told(is_open)` called when it opens and when it closes."""
         self._told.append(told)
 
+    def forget(self, told: Callable[[bool], None]) -> None:
+        """Call it no more."""
+        self._told.remove(told)
+
     async def close(self) -> None:
         """Probe no more."""
         tasks = [task for task in (self._asking, self._probing) if task is not None]

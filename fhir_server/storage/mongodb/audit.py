@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRow
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.resilience import Guard, once, reading
 
 _STEP: Final = 5_000
 """Rows that are removed at once."""
@@ -22,7 +23,9 @@ class MongoAudit:
         database: AsyncDatabase[Document],
         write: Callable[[Sequence[AuditRow]], Awaitable[int]],
         head: Callable[[], Awaitable[Document]],
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard
         self._rows, self._meta, self._write, self._head = database["audit"], database["meta"], write, head
 
     async def append(self, rows: Sequence[AuditRow]) -> int:
@@ -34,6 +37,7 @@ class MongoAudit:
         found = await self.span(seq, seq)
         return found[0] if found else None
 
+    @reading
     async def find(self, query: AuditQuery) -> AuditPage:
         """Return a page of rows."""
         match = _asked(query, await self.size())
@@ -52,6 +56,7 @@ class MongoAudit:
                         last = entry.seq
         return AuditPage(tuple(found))
 
+    @reading
     async def span(self, first: int, last: int) -> list[AuditEntry]:
         """Return the rows of a range."""
         last = min(last, await self.size())
@@ -59,16 +64,20 @@ class MongoAudit:
             rows = self._rows.find({"_id": {"$gte": first, "$lte": last}}, {"k": 0}).sort([("_id", 1)])
             return [_entry(row) async for row in rows]
 
+    @reading
     async def size(self) -> int:
         """Return the seq of the newest row."""
-        return int((await self._head())["audit"])
+        with faults():
+            return int((await self._head())["audit"])
 
+    @reading
     async def first(self) -> int:
         """Return the seq of the oldest row; it only grows, and a row that is still there below it is nobody's."""
         with faults():
             found = await self._meta.find_one({"_id": "audit"})
         return int(found["first"]) if found else 1
 
+    @once
     async def cut(self, before: int) -> int:
         """Remove the oldest rows, never the newest, in steps."""
         first, end = await self.first(), min(before, await self.size())
@@ -94,7 +103,7 @@ def audit_document(seq: int, time: int, row: AuditRow) -> Document:
 
 
 def _entry(found: Document) -> AuditEntry:
-    return AuditEntry(found["_id"], found["u"], found["a"], bytes(found["b"]))
+    return AuditEntry(int(found["_id"]), int(found["u"]), found["a"], bytes(found["b"]))
 
 
 def _asked(query: AuditQuery, newest: int) -> Document:

@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from fhir_server.storage.base import StoreError
 from fhir_server.storage.mongodb.document import Document
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 _EVERY: Final = 0.25
 """Seconds between two looks where there are no change streams."""
 _AGAIN: Final = 1.0
+_WITHIN: Final = 5.0
+"""Seconds in which a look must be answered, for a server may hang."""
 _HEAD: Final = "head"
 _BELL: Final = "bell"
 _FOLLOWED: Final = f"^({_HEAD}$|{_BELL})"
@@ -38,6 +42,7 @@ class Bell:
         self._client, self._names, self._streams = client, names, streams
         self._heard: list[Callable[[str], None]] = []
         self._ringing: set[asyncio.Task[None]] = set()
+        self._seen: dict[str, dict[str, Any]] = {}
 
     def ring(self, tenant: str, *, told: bool) -> None:
         """Have whoever listens look at a tenant; `told`: the head of the tenant has moved, so others know already."""
@@ -52,8 +57,9 @@ class Bell:
         ending = _ending(ring)
         try:
             meta = self._client[self._names()[ring.removesuffix(ending)]]["meta"]
-            await meta.update_one({"_id": f"{_BELL}{ending}"}, {"$inc": {"rings": 1}}, upsert=True)
-        except (PyMongoError, KeyError):
+            with pymongo.timeout(_WITHIN):
+                await meta.update_one({"_id": f"{_BELL}{ending}"}, {"$inc": {"rings": 1}}, upsert=True)
+        except (PyMongoError, StoreError, KeyError):
             logger.warning("a ring was lost; what it was about is found a little later")
 
     @asynccontextmanager
@@ -81,7 +87,7 @@ class Bell:
                     token = await self._stream(token)
                 else:
                     await self._look()
-            except PyMongoError:
+            except (PyMongoError, StoreError):
                 token = None  # a token may have become too old: nothing is lost, for who listens looks for itself too
                 await asyncio.sleep(_AGAIN)
 
@@ -99,11 +105,12 @@ class Bell:
         return token
 
     async def _look(self) -> None:
-        seen: dict[str, dict[str, Any]] = {}
+        seen = self._seen
         while not self._streams():
             for tenant, database in self._names().items():
-                found = self._client[database]["meta"].find({"_id": {"$regex": _FOLLOWED}}, {"txid": 1, "rings": 1})
-                now = {each["_id"]: (each.get("txid"), each.get("rings")) async for each in found}
+                with pymongo.timeout(_WITHIN):
+                    found = self._client[database]["meta"].find({"_id": {"$regex": _FOLLOWED}}, {"txid": 1, "rings": 1})
+                    now = {each["_id"]: (each.get("txid"), each.get("rings")) async for each in found}
                 before = seen.setdefault(tenant, now)
                 seen[tenant] = now
                 for name in (name for name, state in now.items() if before.get(name) != state):

@@ -3,16 +3,19 @@
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
 from bson import Binary
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from fhir_server.storage.base import BlobChange, BlobRef, StorageFault
+from fhir_server.storage.base import BlobChange, BlobRef, StorageFault, StoreError
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.resilience import Guard, once, reading
 
 CHUNK: Final = 1_048_576
 """Bytes of a piece."""
@@ -23,28 +26,35 @@ STAGED_LIFE: Final = 3_600
 class MongoBlobs:
     """Blobs of one store."""
 
-    def __init__(self, database: AsyncDatabase[Document]) -> None:
+    def __init__(self, database: AsyncDatabase[Document], guard: Guard | None = None) -> None:
+        self.guard = guard
         self._blobs, self._chunks = database["blobs"], database["chunks"]
 
     async def stage(self, chunks: AsyncIterator[bytes], blob_id: str = "") -> BlobRef:
         """Write the bytes durably under a new random id, or the one given."""
         blob_id, digest, size, number = blob_id or secrets.token_hex(16), sha256(), 0, 0
-        with faults():
-            await self._blobs.insert_one({"_id": blob_id, "staged": time.time()})
+        await self._put(self._blobs, {"_id": blob_id, "staged": time.time()})
         try:
             async for piece in _pieces(chunks):
                 digest.update(piece)
                 size += len(piece)
-                with faults():
-                    await self._chunks.insert_one({"_id": chunk_id(blob_id, number), "d": Binary(piece)})
+                await self._put(self._chunks, {"_id": chunk_id(blob_id, number), "d": Binary(piece)})
                 number += 1
             ref = BlobRef(blob_id, size, digest.hexdigest())
-            with faults():
-                await self._blobs.update_one({"_id": blob_id}, {"$set": {"size": size, "sha256": ref.sha256}})
+            await self._put(self._blobs, {"_id": blob_id, "staged": time.time(), "size": size, "sha256": ref.sha256})
         except BaseException:
-            await self.remove([blob_id])
+            with suppress(StoreError):  # what is not removed now is swept
+                await self.remove([blob_id])
             raise
         return ref
+
+    @reading
+    async def _put(self, collection: AsyncCollection[Document], document: Document) -> None:
+        """Write a document of a blob that nobody has attached; twice is once."""
+        with faults():
+            # One that is executed late, when the blob is attached, finds its place taken.
+            match = {"_id": document["_id"], "attached": {"$exists": False}}
+            await collection.replace_one(match, document, upsert=True)
 
     async def open(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read a range [start, end) in chunks. Raises KeyError for an unknown id."""
@@ -56,20 +66,26 @@ class MongoBlobs:
     async def _read(self, blob_id: str, start: int, end: int) -> AsyncIterator[bytes]:
         while start < end:
             number, offset = divmod(start, CHUNK)
-            with faults():
-                found = await self._chunks.find_one({"_id": chunk_id(blob_id, number)})
+            found = await self._chunk(blob_id, number)
             if found is None or len(found["d"]) <= offset:
                 raise StorageFault(f"blob {blob_id} lacks piece {number}")
             piece = bytes(found["d"])[offset : offset + end - start]
             start += len(piece)
             yield piece
 
+    @reading
+    async def _chunk(self, blob_id: str, number: int) -> Document | None:
+        with faults():
+            return await self._chunks.find_one({"_id": chunk_id(blob_id, number)})
+
+    @reading
     async def stat(self, blob_id: str) -> BlobRef | None:
         """Return size and digest of an attached blob."""
         with faults():
             found = await self._blobs.find_one({"_id": blob_id, "attached": True})
         return BlobRef(blob_id, found["size"], found["sha256"]) if found else None
 
+    @reading
     async def of_patient(self, patient: str) -> list[str]:
         """Return the ids of the attached blobs of a patient."""
         with faults():
@@ -94,6 +110,7 @@ class MongoBlobs:
                 update = {"$set": {"dropped": True}, "$unset": {"attached": "", "patient": ""}}
             await self._blobs.update_one({"_id": change["id"]}, update, session=session)
 
+    @once
     async def discard(self, blob_id: str) -> None:
         """Remove a staged blob that nobody will attach; an attached one stays."""
         with faults():
@@ -101,6 +118,7 @@ class MongoBlobs:
         if found is not None:
             await self.remove([blob_id])
 
+    @once
     async def remove(self, ids: Iterable[str]) -> None:
         """Remove blobs with their bytes."""
         with faults():

@@ -20,6 +20,11 @@ _SPECIAL: Final = re.compile(r"[.^$*+?()\[\]{}|\\]")
 _ESCAPED: Final = r"\\\g<0>"
 _FEW: Final = 2_000
 """Ids of a set that are put into a filter; of more the entries decide."""
+_MANY: Final = 20_000
+"""Keys that are asked for at once: a command has 16 MB at most, and each key is a range of the index."""
+_MANY_TEXTS: Final = 500
+_LONG: Final = 4_000
+"""Of a pattern: PCRE2 takes some 32,000 characters, escapes counted, and none that is NUL."""
 _OPERATORS: Final = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 _METERS_OF_DEGREE: Final = 111_000.0
 
@@ -48,16 +53,20 @@ class Compiler:
         """Return the filter of a tree."""
         return _COMPILERS[type(node)](self, node)
 
-    def any_key(self, keys: Iterable[int]) -> Filter:
-        """Return the filter for any of several keys."""
+    def any_key(self, keys: Iterable[int], param: str = "") -> Filter:
+        """Return the filter for any of several keys; of very many the parameter alone is asked for."""
         found = sorted(set(keys))
+        if param and len(found) > _MANY:
+            return Filter({"k": self.keys.present(param)}, exact=False)
         return Filter({"k": found[0]} if len(found) == 1 else {"k": {"$in": found}}) if found else NONE
 
     def element(self, field: str, alternatives: Sequence[dict[str, Any]], param: str, *, exact: bool = True) -> Filter:
         """Return the filter for an element of an array of which one of the alternatives holds."""
         if not self.nested:
             return Filter({"k": self.keys.present(param)}, exact=False)
-        return _either([{field: {"$elemMatch": {"p": param, **each}}} for each in alternatives], exact=exact)
+        found = _either([{field: {"$elemMatch": {"p": param, **each}}} for each in alternatives], exact=exact)
+        # In so many words, for some of these indexes hold only documents that have the field.
+        return Filter({"$and": [{field: {"$exists": True}}, found.match]}, exact) if alternatives else NONE
 
 
 def _either(matches: Sequence[dict[str, Any]], *, exact: bool) -> Filter:
@@ -96,7 +105,7 @@ def _token(compiler: Compiler, node: q.Token) -> Filter:
     present = [value for value in node.values if value.system is None and value.code is None]
     if present:
         return compiler.any_key([compiler.keys.present(node.param)])
-    return compiler.any_key(_token_key(compiler.keys, node.param, value) for value in node.values)
+    return compiler.any_key((_token_key(compiler.keys, node.param, value) for value in node.values), node.param)
 
 
 def _reference_identifier(compiler: Compiler, node: q.ReferenceIdentifier) -> Filter:
@@ -119,6 +128,8 @@ def prefix(text: str) -> dict[str, Any]:
 
 def _string(compiler: Compiler, node: q.String) -> Filter:
     head = f"{node.param}{MARK}"
+    if len(node.values) > _MANY_TEXTS or any(len(value) > _LONG or "\0" in value for value in node.values):
+        return Filter({"k": compiler.keys.present(node.param)}, exact=False)
     match node.mode:
         case q.StringMode.STARTS:
             return _either([{"s": prefix(f"{head}{value}")} for value in node.values], exact=True)
@@ -135,7 +146,7 @@ def _string(compiler: Compiler, node: q.String) -> Filter:
 
 def _uri(compiler: Compiler, node: q.Uri) -> Filter:
     if node.mode == q.StringMode.EXACT:
-        return compiler.any_key(compiler.keys.url(node.param, value) for value in node.values)
+        return compiler.any_key((compiler.keys.url(node.param, value) for value in node.values), node.param)
     return Filter({"k": compiler.keys.present(node.param)}, exact=False)
 
 
@@ -171,7 +182,8 @@ def _quantity(compiler: Compiler, node: q.Quantity) -> Filter:
 def _reference(compiler: Compiler, node: q.Reference) -> Filter:
     keys = [key for value in node.values for key in _reference_keys(compiler.keys, node, value)]
     exact = all(value.version is None and (value.type or value.url or not node.targets) for value in node.values)
-    return Filter(compiler.any_key(keys).match, exact)
+    found = compiler.any_key(keys, node.param)
+    return Filter(found.match, exact and found.exact)
 
 
 def _reference_keys(keys: Keys, node: q.Reference, value: q.ReferenceValue) -> list[int]:

@@ -6,7 +6,9 @@ e: its index entries, as msgpack. Current versions also have what searches look 
 (dates, numbers, quantities), g (positions), c (types of contained resources), z (what is sorted by). `gone` marks a
 deletion, whose entries are those of the version that it ended; `erased` one that has nothing left to be judged by.
 
-A document has at most 16 MB: what is too large of body or entries stands in `parts`, and `b` or `e` say how many.
+A document has at most 16 MB: what is too large of body or entries stands in `parts`, and `b` or `e` say how many. What
+searches look at is left out where it is too large (a Group of a million members): `w` says so, and such a document is
+held against every search of its type. The head lists the types that have any, as `wide`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,7 @@ from typing import Any, Final
 from zlib import crc32
 
 import msgspec
-from bson import Binary
+from bson import Binary, encode
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
@@ -27,11 +29,17 @@ OPEN: Final = (1 << 62) - 1
 MARK: Final = "\x1f"
 LARGEST: Final = 4_000_000
 """Bytes of a body or of entries that stand in the document itself."""
-INDEXED: Final = ("k", "s", "d", "n", "q", "g", "c", "z")
+INDEXED: Final = ("k", "s", "d", "n", "q", "g", "c", "z", "w")
 """What searches look at; it goes once nobody can ask for the instant any more."""
 
 Document = dict[str, Any]
 
+_WIDEST: Final = 5_000_000
+"""Bytes of what searches look at."""
+_PERHAPS_WIDE: Final = 300_000
+"""Bytes of entries up to which that cannot be."""
+_SORTED_BY: Final = 500
+"""Characters of a text that count for its place in an order."""
 _LARGEST_NUMBER: Final = float_info.max
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,13 +57,13 @@ def document_of(version: Version, entries: IndexEntries, keys: Keys) -> Document
     made: Document = {
         "_id": version.pid, "h": shard_of(key), "t": key.type, "i": key.id, "v": version.version, "x": version.txid,
         "to": OPEN, "u": version.last_updated, "m": version.method, "b": Binary(version.body.data),
-        "o": version.body.splice, "e": Binary(_encode(entries)),
+        "o": version.body.splice, "e": packed(entries),
     }  # fmt: skip
-    return made | ({"gone": True} if version.deleted else indexed(entries, keys))
+    return made | ({"gone": True} if version.deleted else indexed(entries, keys, len(made["e"])))
 
 
-def indexed(entries: IndexEntries, keys: Keys) -> Document:
-    """Return what searches look at."""
+def indexed(entries: IndexEntries, keys: Keys, size: int) -> Document:
+    """Return what searches look at; `size` is that of the packed entries."""
     rows: Document = {
         "k": keys.of(entries),
         "s": sorted({f"{param}{MARK}{folded}" for param, folded, _ in entries.strings}),
@@ -66,7 +74,10 @@ def indexed(entries: IndexEntries, keys: Keys) -> Document:
         "c": sorted({type_ for type_, _, _ in entries.contained}),
         "z": sort_values(entries),
     }  # fmt: skip
-    return {name: value for name, value in rows.items() if value}
+    rows = {name: value for name, value in rows.items() if value}
+    if size > _PERHAPS_WIDE and len(encode(rows)) > _WIDEST:
+        return {name: rows[name] for name in ("c", "z") if name in rows} | {"w": True}
+    return rows
 
 
 def _quantity(
@@ -127,7 +138,7 @@ def _rank(value: str | float) -> tuple[bool, str | float]:
 
 def _values(entries: IndexEntries) -> Iterable[tuple[str, Any, Any]]:
     for param, folded, _ in entries.strings:
-        yield param, folded, folded
+        yield param, folded[:_SORTED_BY], folded[:_SORTED_BY]
     for param, _, code in entries.tokens:
         yield param, code, code
     yield from entries.dates

@@ -143,7 +143,7 @@ class Fence:
         """Take back what was not published, complete what was; return the head. To be called once it is fenced."""
         txid, epoch = head["txid"], head["epoch"]
         newest = await self._barred(head)
-        late = {"to": {"$gt": txid, "$lt": min(OPEN, txid + BURNED)}}
+        late = {"to": {"$gt": txid, "$lt": min(OPEN, txid + BURNED)}, "end": {"$exists": True}}
         await self._database["versions"].update_many(late, {"$set": {"to": OPEN}, "$unset": {"end": ""}})
         unpublished = {"_id": {"$gt": head["audit"]}, "w": {"$not": {"$gte": epoch}}}
         await self._database["audit"].delete_many(unpublished)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
+from pymongo.errors import ExecutionTimeout
+
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.search.match import matches
@@ -18,6 +20,7 @@ from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter
 
 SCAN: Final = 5_000
 """Versions that one page of a restricted history looks at; the page is short then and says `next`."""
+_PART_OF_LIMIT: Final = 10
 
 
 async def history(snapshot: Snapshot, query: HistoryQuery) -> HistoryPage:
@@ -43,7 +46,7 @@ def _asked(snapshot: Snapshot, query: HistoryQuery) -> list[Document]:
 
 
 async def _unrestricted(snapshot: Snapshot, query: HistoryQuery, match: list[Document]) -> HistoryPage:
-    total = await snapshot.database["versions"].count_documents({"$and": match}, maxTimeMS=snapshot.limit)
+    total = await _total(snapshot, {"$and": match})
     if query.count == 0:
         return HistoryPage((), None, snapshot.txid, total)
     found = [version_of(each) for each in await _page(snapshot, query, match, query.count + 1)]
@@ -52,10 +55,21 @@ async def _unrestricted(snapshot: Snapshot, query: HistoryQuery, match: list[Doc
     return HistoryPage(tuple(page), _place(page[-1]) if more else None, snapshot.txid, total)
 
 
+async def _total(snapshot: Snapshot, match: Document) -> int | None:
+    """Count, unless that takes long: a history of millions has no total, but pages."""
+    limit = max(snapshot.limit // _PART_OF_LIMIT, 1)
+    try:
+        return await snapshot.database["versions"].count_documents(match, maxTimeMS=limit, session=snapshot.session)
+    except ExecutionTimeout:
+        return None
+
+
 async def _page(snapshot: Snapshot, query: HistoryQuery, match: list[Document], limit: int) -> list[Document]:
     """Return versions behind the place of the query: pids go the way of txids, so they alone give the order."""
     behind: list[Document] = [{"_id": {"$lt": query.before[1]}}] if query.before is not None else []
-    async with aclosing(snapshot.documents({"$and": [*match, *behind]}, [("_id", -1)], limit)) as found:
+    # Versions of one resource go the way of pids too, and there is an index of them.
+    order = [("_id", -1)] if query.key is None else [("v", -1)]
+    async with aclosing(snapshot.documents({"$and": [*match, *behind]}, order, limit)) as found:
         return [document async for document in found]
 
 

@@ -71,7 +71,7 @@ class _Gathering:
             return []
         param = "" if include.param == "*" else include.param
         keys = [self.snapshot.compiler.keys.reference(param, key.type, key.id) for key in wanted]
-        match: Document = {"k": {"$in": keys}}
+        match: Document = self.snapshot.keyed(keys)
         if include.source != "*":
             match["t"] = include.source
         found: list[Row] = []

@@ -76,6 +76,8 @@ class MongoDoor(MongoKept):
             if not fresh:
                 return
             documents = [await self._turns.parted(self._document(each), None) for each in fresh]
+            for type_ in {each["t"] for each in documents if "w" in each}:
+                await self._turns.note_wide(type_)
             await self._database["versions"].insert_many(documents, ordered=False)
             if ended := [_ending(each) for each in fresh if each.supersedes]:
                 await self._database["versions"].bulk_write(ended, ordered=True)
@@ -184,7 +186,8 @@ class MongoInstallation:
         """Open a store that is to be filled."""
         database, server = await self._database(tenant)
         with faults():
-            secret = await prepare(database, sharded=server.sharded, moving=True)
+            sorts = self._settings.mongodb_sorts
+            secret = await prepare(database, sharded=server.sharded, moving=True, sorts=sorts)
         return MongoDoor(database, server, secret, self._turns(database, server))
 
     async def remove(self, tenant: str) -> None:

@@ -93,7 +93,8 @@ class Planner:
                     self._current[ResourceKey(each["t"], each["i"])] = (version_of(each), entries_of(each))
 
     def _snapshot(self) -> Snapshot:
-        return replace(self.reading, txid=self.turn.txid, session=self.turn.session)
+        wide = self.turn.wide.union(self.turn.head.get("wide", ()))
+        return replace(self.reading, txid=self.turn.txid, session=self.turn.session, wide=frozenset(wide))
 
     async def _searched(self) -> Snapshot:
         """Return what a search within this turn sees."""
@@ -163,7 +164,7 @@ class Planner:
         keys = snapshot.compiler.keys
         named = [keys.reference("", *_pair(change.key)), keys.named(*_pair(change.key))]
         found = [key for key, (version, entries) in after.items() if _names(version, entries, change.key)]
-        async with aclosing(snapshot.rows({"k": {"$in": named}})) as rows:
+        async with aclosing(snapshot.rows(snapshot.keyed(named))) as rows:
             async for row in rows:
                 if row.key in after or not _names(row.version, row.entries, change.key):
                     continue
@@ -249,9 +250,12 @@ class Planner:
     def _add_version(self, version: Version, entries: IndexEntries) -> None:
         before = self._current[version.key]
         if before is not None:
-            self.turn.ended.append((before[0].pid, version.txid, version.last_updated))
+            self.turn.ended.append((before[0], version.txid, version.last_updated))
         self.turn.counts[version.key.type] += (not version.deleted) - _exists(before)
-        self.turn.versions.append(document_of(version, entries, self.reading.compiler.keys))
+        document = document_of(version, entries, self.reading.compiler.keys)
+        if "w" in document:
+            self.turn.wide.add(version.key.type)
+        self.turn.versions.append(document)
         self._current[version.key] = (version, entries)
 
 

@@ -5,26 +5,32 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import Context
 from functools import partial
 from os import getpid
 from typing import Final
 
 from pymongo import MongoClient
 
+from fhir_server.resilience import Breaker
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Lead
+from fhir_server.storage.base import Lead, StoreError
 from fhir_server.storage.mongodb.bell import Bell
 from fhir_server.storage.mongodb.connection import Server, client_of, faults, server_of
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.storage.mongodb.leading import lead
+from fhir_server.storage.mongodb.resilience import Guard
 from fhir_server.storage.mongodb.store import MongoStore, open_store
+from fhir_server.telemetry.health import Check
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _DEFAULT: Final = "default"
 _REMEMBERED: Final = 1.0
 """Seconds for which the list of tenants is kept."""
+_PLAIN_WITHIN: Final = 2_000
+"""Milliseconds in which a call must be answered that the event loop waits for."""
 
 
 class MongoProvider:
@@ -33,15 +39,18 @@ class MongoProvider:
     def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
         self._settings, self._clock = settings, clock
         self._client = client_of(settings)
+        self._guard = Guard(self._client, settings)
         self._plain: MongoClient[Document] = MongoClient(
-            settings.mongodb_url, serverSelectionTimeoutMS=settings.mongodb_timeout * 1000, connect=False
-        )
+            settings.mongodb_url, serverSelectionTimeoutMS=_PLAIN_WITHIN, socketTimeoutMS=_PLAIN_WITHIN,
+            connectTimeoutMS=_PLAIN_WITHIN, connect=False,
+        )  # fmt: skip
         self._prefix = f"{settings.mongodb_database}_"
         self._holder = f"{socket.gethostname()}:{getpid()}:{secrets.token_hex(4)}"
         self._stores: dict[str, MongoStore] = {}
         self._opening = asyncio.Lock()
         self._server: Server | None = None
         self._listed: tuple[float, list[str]] = (0.0, [])
+        self._listing: asyncio.Task[None] | None = None
         self._bell = Bell(self._client, self._databases, lambda: self._server is not None and self._server.streams)
 
     def _databases(self) -> dict[str, str]:
@@ -64,32 +73,64 @@ class MongoProvider:
 
     async def head(self, tenant: str) -> int:
         """Return the txid of a tenant's newest version. Raises KeyError."""
-        with faults():
-            found = await self._client[f"{self._prefix}{tenant}"]["meta"].find_one({"_id": "head"})
+        found = await self._guard.again(partial(self._head_of, tenant))
         if found is None:
             raise KeyError(tenant)
         return int(found["written"])
 
+    async def _head_of(self, tenant: str) -> Document | None:
+        with faults():
+            return await self._client[f"{self._prefix}{tenant}"]["meta"].find_one({"_id": "head"})
+
     def tenants(self) -> list[str]:
-        """Return the tenants that have a database, and `default`."""
+        """Return the tenants that have a database, and `default`.
+
+        Once there is a list it is made anew beside: who asks waits for no server on the event loop.
+        """
         at, found = self._listed
-        if not found or time.monotonic() - at > _REMEMBERED:
+        if not found:
             with faults():
-                names = self._plain.list_database_names()
-            tenants = {name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)}
-            found = sorted({each for each in tenants if _NAME.fullmatch(each)} | {_DEFAULT})
-            self._listed = (time.monotonic(), found)
+                return self._keep(self._plain.list_database_names())
+        if time.monotonic() - at > _REMEMBERED and (self._listing is None or self._listing.done()):
+            with suppress(RuntimeError):  # no loop: what is known is known
+                self._listing = asyncio.get_running_loop().create_task(self._relist(), context=Context())
         return found
 
-    def exists(self, tenant: str) -> bool:
+    def _keep(self, names: Sequence[str]) -> list[str]:
+        tenants = {name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)}
+        found = sorted({each for each in tenants if _NAME.fullmatch(each)} | {_DEFAULT})
+        self._listed = (time.monotonic(), found)
+        return found
+
+    async def _relist(self) -> None:
+        with suppress(StoreError):  # it stays as it is known, and is asked for again
+            async with self._guard.call():
+                with faults():
+                    self._keep(await self._client.list_database_names())
+
+    async def exists(self, tenant: str) -> bool:
         """Tell whether a tenant has a database."""
-        return tenant in self.tenants()
+        if tenant not in self._listed[1]:
+            await self._guard.again(self._list)
+        return tenant in self._listed[1]
+
+    async def _list(self) -> None:
+        with faults():
+            self._keep(await self._client.list_database_names())
+
+    def health_checks(self) -> Sequence[Check]:
+        """Return what `/health/ready` asks."""
+        return (self._guard.check(),)
+
+    def breakers(self) -> Sequence[Breaker]:
+        """Return those that the numbers are of."""
+        return (self._guard.breaker,)
 
     async def open(self, tenant: str) -> MongoStore:
         """Return the tenant's handle (the same one each time). Raises KeyError for an unknown tenant."""
         async with self._opening:
             if tenant not in self._stores:
-                if not self.exists(tenant):
+                if not await self.exists(tenant):
                     raise KeyError(tenant)
                 self._stores[tenant] = await self._opened(tenant)
             return self._stores[tenant]
@@ -101,15 +142,17 @@ class MongoProvider:
         async with self._opening:
             if tenant not in self._stores:
                 self._stores[tenant] = await self._opened(tenant)
-                self._listed = (0.0, [])
+                await self._guard.again(self._list)
             return self._stores[tenant]
 
     async def _opened(self, tenant: str) -> MongoStore:
         if self._server is None:
-            self._server = await server_of(self._client)
+            self._server = await self._guard.again(partial(server_of, self._client))
         written = partial(self._bell.ring, tenant, told=True)
         name = f"{self._prefix}{tenant}"
-        return await open_store(self._client, self._server, name, self._settings, self._clock, self._holder, written)
+        return await open_store(
+            self._client, self._guard, self._server, name, self._settings, self._clock, self._holder, written
+        )
 
     async def shut(self, tenant: str) -> None:
         """Close the handle of one tenant; the next `open` opens it again."""
@@ -123,17 +166,20 @@ class MongoProvider:
         if tenant == _DEFAULT or not _NAME.fullmatch(tenant):
             raise KeyError(tenant)
         await self.shut(tenant)
-        with faults():
-            await self._client.drop_database(f"{self._prefix}{tenant}")
-        self._listed = (0.0, [])
+        async with self._guard.call():
+            with faults():
+                await self._client.drop_database(f"{self._prefix}{tenant}")
+        await self._guard.again(self._list)
 
     def size(self, tenant: str) -> int:
         """Return the bytes of a tenant's database."""
+        self._guard.admit()
         with faults():
             return int(self._plain[f"{self._prefix}{tenant}"].command("dbStats")["storageSize"])
 
     def written(self, tenant: str) -> float:
         """Return when a tenant was last written to, in seconds since 1970; 0 for never."""
+        self._guard.admit()
         with faults():
             found = self._plain[f"{self._prefix}{tenant}"]["meta"].find_one({"_id": "head"}, {"time": 1})
         return found["time"] / 1000 if found else 0.0
@@ -147,6 +193,10 @@ class MongoProvider:
         for store in self._stores.values():
             await store.close()
         self._stores.clear()
+        if self._listing is not None:
+            self._listing.cancel()
+            await asyncio.gather(self._listing, return_exceptions=True)
         await self._bell.close()
+        await self._guard.close()
         await self._client.close()
         self._plain.close()

@@ -15,6 +15,7 @@ from fhir_server.storage.base import Collection, Record, RecordField, Where
 from fhir_server.storage.mongodb.compile import prefix
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.resilience import Guard, reading
 
 _OPERATORS: Final = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 
@@ -22,10 +23,12 @@ _OPERATORS: Final = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$g
 class MongoRecords:
     """Records of one store."""
 
-    def __init__(self, database: AsyncDatabase[Document]) -> None:
+    def __init__(self, database: AsyncDatabase[Document], guard: Guard | None = None) -> None:
+        self.guard = guard
         self._database = database
         self._declared: dict[str, Collection] = {}
 
+    @reading
     async def get(self, collection: str, key: str) -> Record | None:
         """Return one record. Raises KeyError for a collection that was not declared."""
         with faults():
@@ -37,6 +40,7 @@ class MongoRecords:
         found = await self._database[name_of(collection)].find_one({"_id": key}, session=session)
         return _record(found) if found else None
 
+    @reading
     async def find(
         self,
         collection: str,
@@ -82,6 +86,7 @@ class MongoRecords:
         found = self._database[name_of(collection)].find(match).sort(order).skip(offset).limit(limit)
         return [_record(each) async for each in found] if limit > 0 else []
 
+    @reading
     async def collections(self) -> list[Collection]:
         """Return the collections that were ever declared, sorted by name."""
         with faults():
@@ -101,6 +106,7 @@ class MongoRecords:
         """Return a collection that this process has declared or asked about."""
         return self._declared[name]
 
+    @reading
     async def declare(self, collection: Collection) -> None:
         """Make a collection known; where its fields changed, those of its records are taken anew."""
         with faults():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
@@ -122,7 +122,7 @@ class HasGuard(Protocol):
     """What makes guarded calls."""
 
     @property
-    def guard(self) -> Guard: ...
+    def guard(self) -> Guard | None: ...
 
 
 S = TypeVar("S", bound=HasGuard)
@@ -135,6 +135,8 @@ def reading(
 
     @wraps(method)
     async def repeated(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.guard is None:
+            return await method(self, *args, **kwargs)
         return await self.guard.again(lambda: method(self, *args, **kwargs))
 
     return repeated
@@ -147,7 +149,7 @@ def once(
 
     @wraps(method)
     async def limited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self.guard.call():
+        async with self.guard.call() if self.guard is not None else nullcontext():
             return await method(self, *args, **kwargs)
 
     return limited

@@ -14,7 +14,7 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.search.fulltext import content_text, narrative_text
 from fhir_server.search.match import Found, VersionLike, matches
 from fhir_server.search.query import Node
-from fhir_server.storage.mongodb.compile import Compiler
+from fhir_server.storage.mongodb.compile import Compiler, Filter
 from fhir_server.storage.mongodb.document import Document, entries_of, shard_of, version_of
 
 Order = Sequence[tuple[str, int]]
@@ -60,7 +60,8 @@ ALONE: Final = Alone()
 class Snapshot:
     """The resources as they were when `txid` was the newest commit. `session` is that of a write, which sees its own.
 
-    limit: milliseconds after which the server gives a query up.
+    limit: milliseconds after which the server gives a query up. wide: types of which some documents lack what searches
+    look at.
     """
 
     database: AsyncDatabase[Document]
@@ -68,6 +69,7 @@ class Snapshot:
     txid: int
     limit: int
     session: AsyncClientSession | None = None
+    wide: frozenset[str] = frozenset()
 
     @property
     def current(self) -> Document:
@@ -80,7 +82,7 @@ class Snapshot:
         """Yield documents of the log, whole."""
         found = self.database["versions"].find(match, fields, session=self.session, batch_size=_BATCH)
         if order:
-            found = found.sort(list(order))
+            found = found.sort(list(order)).allow_disk_use(True)
         if limit:
             found = found.limit(limit)
         async with found.max_time_ms(self.limit):
@@ -104,11 +106,24 @@ class Snapshot:
             async for document in found:
                 yield Row(version_of(document), entries_of(document))
 
+    def asked(self, types: Sequence[str], node: Node) -> Filter:
+        """Return the filter for resources of some types that a tree holds for."""
+        found = self.compiler.compile(node)
+        named: Document = {"t": types[0]} if len(types) == 1 else {"t": {"$in": list(types)}}
+        if not found.match:
+            return Filter(named, found.exact)
+        if self.wide.isdisjoint(types):
+            return Filter({"$and": [named, found.match]}, found.exact)
+        return Filter({"$and": [named, {"$or": [found.match, {"w": True}]}]}, exact=False)
+
+    def keyed(self, keys: Sequence[int]) -> Document:
+        """Return the filter for any of several keys, in resources of any type."""
+        match: Document = {"k": {"$in": list(keys)}}
+        return {"$or": [match, {"t": {"$in": sorted(self.wide)}, "w": True}]} if self.wide else match
+
     async def matching(self, type_: str, node: Node) -> AsyncGenerator[Row, None]:
         """Yield the current resources of a type for which a tree holds; its chains were looked up before."""
-        filter_ = self.compiler.compile(node)
-        match = {"$and": [{"t": type_}, filter_.match]} if filter_.match else {"t": type_}
-        async with aclosing(self.rows(match)) as found:
+        async with aclosing(self.rows(self.asked([type_], node).match)) as found:
             async for row in found:
                 if matches(node, row.version, row.entries, ALONE):
                     yield row

@@ -1,5 +1,6 @@
 """The collections of a store and their indexes, made when it is opened for the first time."""
 
+import logging
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,11 +8,13 @@ from typing import Any, Final
 from bson import Binary
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from fhir_server.storage.base import StorageFault
-from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.document import Document, sort_name
 from fhir_server.storage.moving import HALF_MOVED
+
+logger = logging.getLogger(__name__)
 
 FORMAT: Final = 1
 """Rises when stored documents change their form."""
@@ -19,22 +22,52 @@ FORMAT: Final = 1
 MOVING: Final = "moving"
 """The document of `meta` with what a move that is not finished has noted; nobody serves the store meanwhile."""
 
+_LATER: Final = (48, 238)
+"""NamespaceExists, and NotImplemented, which FerretDB says of indexes over part of a collection."""
+
+
+def _some(keys: Sequence[tuple[str, int]], name: str, *fields: str, **equal: bool) -> IndexModel:
+    """Return an index over the documents that have some fields. Its queries must ask for them in so many words.
+
+    Manual: https://www.mongodb.com/docs/manual/core/index-partial/#query-coverage
+    """
+    part = {field: {"$exists": True} for field in fields} | equal
+    return IndexModel(keys, name=name, partialFilterExpression=part)
+
+
+# An index covers one array of a document at most, so each kind of entry has its own, and none has two of them.
+# https://www.mongodb.com/docs/manual/core/indexes/index-types/index-multikey/#compound-multikey-indexes
+# The unique one begins with the shard key: https://www.mongodb.com/docs/manual/core/sharding-shard-key/#unique-indexes
 INDEXES: Final = (
     IndexModel([("h", 1), ("t", 1), ("i", 1), ("v", -1)], name="resource", unique=True),
     IndexModel([("t", 1), ("k", 1), ("_id", -1)], name="keys"),
     IndexModel([("k", 1), ("_id", -1)], name="any_keys"),
     IndexModel([("t", 1), ("s", 1)], name="strings"),
     IndexModel([("t", 1), ("d.p", 1), ("d.l", 1), ("d.h", 1)], name="dates"),
-    IndexModel([("t", 1), ("n.p", 1), ("n.l", 1)], name="numbers"),
-    IndexModel([("t", 1), ("q.p", 1), ("q.l", 1)], name="quantities"),
-    IndexModel([("t", 1), ("to", -1), ("_id", -1)], name="current"),
-    IndexModel([("t", 1), ("u", -1)], name="updated"),
+    _some([("t", 1), ("n.p", 1), ("n.l", 1)], "some_numbers", "n"),
+    _some([("t", 1), ("q.p", 1), ("q.l", 1)], "some_quantities", "q"),
+    _some([("t", 1), ("q.p", 1), ("q.cl", 1)], "some_canonical", "q"),
+    _some([("t", 1), ("g.p", 1), ("g.a", 1)], "some_positions", "g"),
+    IndexModel([("t", 1), ("_id", -1)], name="types"),
+    IndexModel([("t", 1), ("i", 1), ("_id", 1)], name="ids"),
+    IndexModel([("t", 1), ("u", 1), ("_id", 1)], name="updates"),
     IndexModel([("x", 1), ("_id", 1)], name="log"),
-    IndexModel([("to", 1)], name="ended"),
-    IndexModel([("c", 1)], name="contained"),
+    _some([("to", 1)], "superseded", "end"),
+    _some([("end", 1)], "sweepable", "end", "k"),
+    _some([("c", 1)], "containers", "c"),
+    _some([("w", 1), ("t", 1), ("_id", -1)], "wide", w=True),
 )
+OBSOLETE: Final = ("numbers", "quantities", "current", "updated", "ended", "contained")
+"""Indexes of `versions` that earlier releases made."""
+WITHOUT_INDEXES: Final = ("meta", "parts", "chunks", "collections", "journal", "turns", "writers", "fates")
+"""Collections are made before: https://www.mongodb.com/docs/manual/core/transactions-operations/"""
 AUDIT: Final = (IndexModel([("k", 1), ("_id", -1)], name="keys"), IndexModel([("u", 1)], name="time"))
 BLOBS: Final = (IndexModel([("patient", 1)], name="patient"), IndexModel([("staged", 1)], name="staged"))
+
+_UNAUTHORIZED: Final = 13
+_SHARDED: Final[dict[str, dict[str, Any]]] = {
+    "versions": {"h": 1, "t": 1, "i": 1}, "parts": {"_id": "hashed"}, "chunks": {"_id": "hashed"},
+}  # fmt: skip
 
 _HEAD: Final[dict[str, Any]] = {
     "_id": "head", "txid": 0, "pid": 0, "time": 0, "written": 0, "counts": {}, "audit": 0, "audited": 0,
@@ -42,14 +75,28 @@ _HEAD: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-async def prepare(database: AsyncDatabase[Document], *, sharded: bool, moving: bool = False) -> bytes:
-    """Make what is missing; return the secret that keys are hashed with.
+def orders(sorts: Sequence[str]) -> list[IndexModel]:
+    """Return the indexes for orders as `_sort` names them."""
+    made = []
+    for sort in sorts:
+        param, down = sort.removeprefix("-"), sort.startswith("-")
+        field, way = f"z.{sort_name(param)}.{'d' if down else 'a'}", -1 if down else 1
+        made.append(_some([("t", 1), (field, way), ("_id", way)], f"sort_{sort}", field))
+    return made
+
+
+async def prepare(
+    database: AsyncDatabase[Document], *, sharded: bool, moving: bool = False, sorts: Sequence[str] = ()
+) -> bytes:
+    """Make what is missing; return the secret that keys are hashed with. `sorts`: orders that get an index.
 
     Raises:
         StorageFault: documents of a newer form, or a store that was moved here by half, unless that goes on (moving).
     """
     await _need_format(database, moving=moving)
-    for name, indexes in (("versions", INDEXES), ("audit", AUDIT), ("blobs", BLOBS)):
+    for name in WITHOUT_INDEXES:
+        await made(database, name)
+    for name, indexes in (("versions", [*INDEXES, *orders(sorts)]), ("audit", AUDIT), ("blobs", BLOBS)):
         await _index(database, name, indexes)
     if sharded:
         await _shard(database)
@@ -74,8 +121,36 @@ async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence
     """Make the indexes that are missing; making one again locks a large collection on some servers."""
     have = {index["name"] async for index in await database[name].list_indexes()}
     missing = [index for index in indexes if index.document["name"] not in have]
-    if missing:
+    for old in have.intersection(OBSOLETE):
+        await database[name].drop_index(old)
+    if not missing:
+        return
+    try:
         await database[name].create_indexes(missing)
+    except OperationFailure as error:
+        if error.code == _LATER[1]:
+            await _index(database, name, [_whole(index) for index in indexes])
+        elif not await _are_there(database, name, missing):  # another process may have made them meanwhile
+            raise
+
+
+async def _are_there(database: AsyncDatabase[Document], name: str, indexes: Sequence[IndexModel]) -> bool:
+    have = {index["name"] async for index in await database[name].list_indexes()}
+    return have.issuperset(index.document["name"] for index in indexes)
+
+
+def _whole(index: IndexModel) -> IndexModel:
+    options = {name: value for name, value in index.document.items() if name not in ("key", "partialFilterExpression")}
+    return IndexModel(list(index.document["key"].items()), **options)
+
+
+async def made(database: AsyncDatabase[Document], name: str) -> None:
+    """Make a collection that may be there."""
+    try:
+        await database.create_collection(name, check_exists=False)
+    except OperationFailure as error:
+        if error.code not in _LATER:
+            raise
 
 
 async def _once(database: AsyncDatabase[Document], document: Document) -> Document:
@@ -91,8 +166,22 @@ async def _once(database: AsyncDatabase[Document], document: Document) -> Docume
 
 
 async def _shard(database: AsyncDatabase[Document]) -> None:
-    """Spread versions by a hash of type and id, so that one tenant uses all shards; a read by id asks one of them."""
-    admin = database.client.admin
-    await admin.command("enableSharding", database.name)
-    for name, key in (("versions", {"h": 1, "t": 1, "i": 1}), ("chunks", {"_id": "hashed"})):
-        await admin.command("shardCollection", f"{database.name}.{name}", key=key)
+    """Spread versions by a hash of type and id, so that one tenant uses all shards; a read by id asks one of them.
+
+    What is written in each turn, or found through it (head, records, audit), stays on the first shard of the tenant.
+    Manual: https://www.mongodb.com/docs/manual/reference/command/shardCollection/
+    """
+    if await database["meta"].find_one({"_id": "sharded"}) is not None:
+        return
+    for name, key in _SHARDED.items():
+        try:
+            await database.client.admin.command("shardCollection", f"{database.name}.{name}", key=key)
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            logger.warning(
+                "%s.%s stays on one shard, for the user may not shard it: have an administrator run "
+                "sh.shardCollection with the key %s", database.name, name, key,
+            )  # fmt: skip
+            return
+    await _once(database, {"_id": "sharded"})

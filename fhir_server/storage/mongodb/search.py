@@ -93,10 +93,9 @@ def filter_of(snapshot: Snapshot, search: Search) -> Filter:
             groups.setdefault(node, []).append(type_)
     parts, exact = [], True
     for node, types in groups.items():
-        part = snapshot.compiler.compile(node)
+        part = snapshot.asked(types, node)
         exact = exact and part.exact
-        named: Document = {"t": types[0]} if len(types) == 1 else {"t": {"$in": types}}
-        parts.append({"$and": [named, part.match]} if part.match else named)
+        parts.append(part.match)
     if not parts:
         return Filter({"_id": {"$in": []}})
     return Filter(parts[0] if len(parts) == 1 else {"$or": parts}, exact)
@@ -134,7 +133,8 @@ def _few(found: Sequence[Match], match: Match) -> Match:
 async def _contained(snapshot: Snapshot, search: Search) -> AsyncGenerator[Match, None]:
     """Find contained resources; whoever may not see the container sees nothing in it."""
     visible: dict[str, Node] = {}
-    async with aclosing(snapshot.rows({"c": {"$in": list(search.branches)}})) as rows:
+    containers: Document = {"$and": [{"c": {"$exists": True}}, {"c": {"$in": list(search.branches)}}]}
+    async with aclosing(snapshot.rows(containers)) as rows:
         async for row in rows:
             type_ = row.key.type
             if type_ not in visible:

@@ -74,12 +74,17 @@ def _step(search: Search, present: Sequence[bool], after: Cursor | None) -> Step
     order.append(("_id", -1 if search.newest_first else 1))
     if after is not None:
         bounds = [*(_bound(search.sort[number], after.values[number]) for number in kept), after.pid]
-        parts.append(_behind(order, bounds))
+        parts += [_from(*order[0], bounds[0]), _behind(order, bounds)]
     return Step({"$and": parts} if parts else {}, order)
 
 
 def _bound(key: SortKey, value: SortValue) -> Any:
     return int(value or 0) // 1000 if key.param == "_lastUpdated" else value
+
+
+def _from(field: str, direction: int, bound: Any) -> Document:
+    """Return where an index begins to be walked; `_behind` alone may be read as a filter of all of it."""
+    return {field: {"$gte" if direction > 0 else "$lte": bound}}
 
 
 def _behind(order: Order, bounds: Sequence[Any]) -> Document:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bson import encode
 from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from fhir_server.model.keys import ResourceKey
@@ -34,7 +35,7 @@ from fhir_server.storage.base import (
 from fhir_server.storage.mongodb import history as log
 from fhir_server.storage.mongodb.audit import MongoAudit
 from fhir_server.storage.mongodb.blobs import MongoBlobs
-from fhir_server.storage.mongodb.compile import Compiler
+from fhir_server.storage.mongodb.compile import Compiler, Filter
 from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults, server_of
 from fhir_server.storage.mongodb.document import INDEXED, Document, indexed, packed, version_of
 from fhir_server.storage.mongodb.erase import purge_all, purge_superseded
@@ -42,14 +43,17 @@ from fhir_server.storage.mongodb.includes import gather
 from fhir_server.storage.mongodb.keys import Keys
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
+from fhir_server.storage.mongodb.resilience import Guard
 from fhir_server.storage.mongodb.rows import Snapshot, name_filter
 from fhir_server.storage.mongodb.schema import prepare
 from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
+from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
 from fhir_server.storage.mongodb.turns import Turns
 from fhir_server.storage.mongodb.upkeep import Upkeep
 from fhir_server.storage.mongodb.writer import Writer
 
 _NAMED_AT_ONCE: Final = 500
+_UNTOLD: Final = "not told by this server"
 
 Extract = Callable[[str, bytes], IndexEntries]
 
@@ -63,7 +67,8 @@ class MongoStore:
         self.capabilities = Capabilities("mongodb", transactions=True, full_text=True)
         self.records = writer.records
         self.blobs = writer.blobs
-        self.audit = MongoAudit(reading.database, self._append, writer.turns.head)
+        self.audit = MongoAudit(writer.reading.database, self._append, writer.turns.head, writer.guard)
+        self.guard = writer.guard
         self.server = server
         self._reading, self._writer, self._settings, self._clock = reading, writer, settings, clock
         self._upkeep = Upkeep(self.records, settings, clock)
@@ -87,8 +92,13 @@ class MongoStore:
         raise BackupRefused("the record is in MongoDB: back it up with mongodump --oplog, or a snapshot of its volumes")
 
     async def _now(self) -> Snapshot:
-        head = await self._writer.turns.head()
-        return replace(self._reading, txid=head["txid"])
+        return self._as_of(await self._head())
+
+    async def _head(self) -> Document:
+        return await self._writer.turns.head(self._reading.session)
+
+    def _as_of(self, head: Document) -> Snapshot:
+        return replace(self._reading, txid=head["txid"], wide=frozenset(head.get("wide", ())))
 
     async def _append(self, rows: Sequence[AuditRow]) -> int:
         if not rows:
@@ -141,9 +151,9 @@ class MongoStore:
     async def search(self, search: Search) -> Page:
         """Return one page. Raises SnapshotGone for a page link older than its life."""
         with faults():
-            head = await self._writer.turns.head()
+            head = await self._head()
             txid = search.after.txid if search.after else head["txid"]
-            snapshot = replace(self._reading, txid=txid)
+            snapshot = replace(self._as_of(head), txid=txid)
             if search.after and await self._upkeep.is_gone(snapshot):
                 raise SnapshotGone(f"the snapshot {txid} has been swept")
             asked = await resolved(snapshot, search)
@@ -182,10 +192,7 @@ class MongoStore:
             snapshot = await self._now()
             asked = await resolved(snapshot, search)
             filter_ = filter_of(snapshot, asked)
-            cursor = snapshot.database["versions"].find({"$and": [snapshot.current, filter_.match]}).limit(search.count)
-            plan: Any = "not told by this server"
-            with suppress(OperationFailure):
-                plan = (await cursor.explain()).get("queryPlanner", {}).get("winningPlan", plan)
+            plan = await _plan(snapshot, asked, filter_)
             steps = []
             for type_, node in asked.branches.items():
                 for part in node.nodes if isinstance(node, And) else (node,):
@@ -217,7 +224,7 @@ class MongoStore:
         with faults():
             snapshot = await self._now()
             match = {"x": {"$gt": after, "$lte": snapshot.txid}}
-            return await snapshot.database["versions"].count_documents(match)
+            return await snapshot.database["versions"].count_documents(match, session=snapshot.session)
 
     async def head(self) -> int:
         """Return the txid of the newest version."""
@@ -233,13 +240,13 @@ class MongoStore:
         """Erase a resource's superseded versions, or all of it."""
         with faults():
             if history_only:
-                return await purge_superseded(self._reading.database, [key])
-            return await purge_all(self._reading.database, key)
+                return await purge_superseded(self._writer.reading.database, [key])
+            return await purge_all(self._writer.reading.database, key)
 
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
         """Erase the superseded versions of many resources."""
         with faults():
-            return await purge_superseded(self._reading.database, keys)
+            return await purge_superseded(self._writer.reading.database, keys)
 
     async def shred(self, patient: str) -> bool:
         """There are no keys: MongoDB encrypts its files by itself."""
@@ -249,8 +256,8 @@ class MongoStore:
         """Return how often each text stands in what the server gives out of its collections."""
         found = [0] * len(probes)
         with faults():
-            for name in await self._reading.database.list_collection_names():
-                async for document in self._reading.database[name].find():
+            for name in await self._writer.reading.database.list_collection_names():
+                async for document in self._writer.reading.database[name].find():
                     raw = encode(document)
                     found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]
         return tuple(found)
@@ -258,24 +265,32 @@ class MongoStore:
     async def compact(self) -> None:
         """Have the server give back space; one that cannot is left alone."""
         with faults(), suppress(OperationFailure):
-            await self._reading.database.command("compact", "versions")
+            for name in ("versions", "parts", "chunks"):
+                await self._writer.reading.database.command("compact", name, force=True)
 
     async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
         """Make the index rows of the current versions of these types anew."""
         with faults():
-            snapshot = await self._now()
+            snapshot = replace(await self._now(), database=self._writer.reading.database, session=None)
             match: Document = {"$and": [snapshot.current, {"t": {"$in": list(types)}} if types else {}]}
             versions, done = snapshot.database["versions"], 0
             of = await versions.count_documents(match)
             async with aclosing(snapshot.documents(match, [("_id", 1)])) as documents:
                 async for each in documents:
-                    entries = extract(each["t"], bytes(each["b"]))
-                    made = indexed(entries, snapshot.compiler.keys) | {"e": packed(entries)}
-                    gone = {name: "" for name in INDEXED if name not in made}
-                    await versions.update_one({"_id": each["_id"]}, {"$set": made} | ({"$unset": gone} if gone else {}))
+                    await self._reindexed(versions, each, extract(each["t"], bytes(each["b"])))
                     done += 1
                     progress(done, of)
         return done
+
+    async def _reindexed(self, versions: AsyncCollection[Document], document: Document, entries: IndexEntries) -> None:
+        key, body = ResourceKey(document["t"], document["i"]), packed(entries)
+        made = indexed(entries, self._reading.compiler.keys, len(body))
+        if "w" in made:
+            await self._writer.turns.note_wide(key.type)
+        made |= await self._writer.turns.parted_again({"_id": document["_id"], "e": body})
+        gone = {name: "" for name in INDEXED if name not in made}
+        named = {**name_filter(key), "_id": document["_id"]}
+        await versions.update_one(named, {"$set": made} | ({"$unset": gone} if gone else {}))
 
     async def declare(self, collection: Collection) -> None:
         """Make a record collection known."""
@@ -290,12 +305,16 @@ class MongoStore:
     async def close(self) -> None:
         """Finish what is running."""
         await self._writer.close()
+        if self._reading.session is not None:
+            await self._reading.session.end_session()
         if self._alone is not None:
+            await self.guard.close()
             await self._alone.close()
 
 
 async def open_store(
     client: AsyncMongoClient[Document],
+    guard: Guard,
     server: Server,
     name: str,
     settings: Settings,
@@ -308,29 +327,49 @@ async def open_store(
     database = client.get_database(name, **options)
     primary = client.get_database(name, **options | {"read_preference": ReadPreference.PRIMARY})
     with faults():
-        secret = await prepare(primary, sharded=server.sharded)
+        secret = await prepare(primary, sharded=server.sharded, sorts=settings.mongodb_sorts)
     compiler = Compiler(Keys(secret), nested=server.nested)
     limit = settings.search_timeout * 1000
-    records, blobs = MongoRecords(primary), MongoBlobs(primary)
+    records, blobs = MongoRecords(primary, guard), MongoBlobs(primary, guard)
     turns = Turns(primary, blobs, holder, transactions=server.transactions, lease=settings.mongodb_lease)
     writer = Writer(
-        client, turns, Snapshot(primary, compiler, 0, limit), records, blobs, settings, clock,
+        client, turns, Snapshot(primary, compiler, 0, limit), guard, records, blobs, settings, clock,
         server.transactions, written,
     )  # fmt: skip
-    return MongoStore(server, Snapshot(database, compiler, 0, limit), writer, settings, clock)
+    # Who reads other members than the primary must find there what the head, which the primary has, tells of.
+    # https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
+    far = database.read_preference != ReadPreference.PRIMARY
+    session = client.start_session(causal_consistency=True) if far else None
+    return MongoStore(server, Snapshot(database, compiler, 0, limit, session), writer, settings, clock)
 
 
 async def open_alone(name: str, settings: Settings, clock: Callable[[], int]) -> MongoStore:
     """Open one database with a client of its own, which is closed with the store."""
     client = client_of(settings)
+    guard = Guard(client, settings)
     try:
         server = await server_of(client)
-        store = await open_store(client, server, name, settings, clock, secrets.token_hex(8))
+        store = await open_store(client, guard, server, name, settings, clock, secrets.token_hex(8))
     except BaseException:
         await client.close()
         raise
     store._alone = client
     return store
+
+
+async def _plan(snapshot: Snapshot, search: Search, filter_: Filter) -> Any:
+    """Return how the server finds the first page, and in what order."""
+    step = next(steps(search)) if is_sortable(search) else Step({}, ())
+    match = {"$and": [snapshot.current, *(part for part in (filter_.match, step.match) if part)]}
+    cursor = snapshot.database["versions"].find(match).limit(search.count + 1)
+    if step.order:
+        cursor = cursor.sort(list(step.order))
+    try:
+        told = (await cursor.explain()).get("queryPlanner", {})
+    except OperationFailure:
+        return _UNTOLD
+    plan = told.get("winningPlan", told.get("Plan", _UNTOLD))
+    return plan.get("queryPlan", plan) if isinstance(plan, dict) else plan
 
 
 def _containers(search: Search, page: Sequence[Match]) -> tuple[tuple[str, str] | None, ...]:

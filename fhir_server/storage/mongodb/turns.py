@@ -20,12 +20,13 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
+from fhir_server.model.version import Version
 from fhir_server.storage.base import StoreUnavailable, WriteBusy
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.document import LARGEST, Document
 from fhir_server.storage.mongodb.fencing import FATES_LIFE, HEAD, Fence, Held
 from fhir_server.storage.mongodb.records import name_of
-from fhir_server.storage.mongodb.rows import part_id
+from fhir_server.storage.mongodb.rows import name_filter, part_id
 
 _MOVED: Final = ("txid", "pid", "time", "written", "audit", "audited")
 _PIECE: Final = 8_000_000
@@ -38,20 +39,22 @@ Operation = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
 class Turn:
     """A turn to write: where the log ends, and what is to be written.
 
-    versions, ended: new documents, and (pid, txid, time) of those they supersede. records: (collection, key, document
-    or None). blobs: changes as documents. counts: by how many the current resources of each type change. held: the turn
-    of a server without transactions. gate: the first version that was written, for those that follow it. moving: from
-    now on it may be published; published: it is, whatever fails after it.
+    versions, ended: new documents, and (version, txid, time) of those they supersede. records: (collection, key,
+    document or None). blobs: changes as documents. counts: by how many the current resources of each type change.
+    wide: types of documents that lack what searches look at. held: the turn of a server without transactions. gate:
+    the first version that was written, for those that follow it. moving: from now on it may be published; published:
+    it is, whatever fails after it.
     """
 
     head: Document
     session: AsyncClientSession | None
     versions: list[Document] = field(default_factory=list)
-    ended: list[tuple[int, int, int]] = field(default_factory=list)
+    ended: list[tuple[Version, int, int]] = field(default_factory=list)
     records: list[tuple[str, str, Document | None]] = field(default_factory=list)
     blobs: list[Document] = field(default_factory=list)
     audit: list[Document] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    wide: set[str] = field(default_factory=set)
     held: Held | None = None
     gate: Document = field(default_factory=dict)
     moving: bool = False
@@ -141,7 +144,11 @@ class Turns:
             # In order: where the first one's place is barred, none of the others comes in.
             await self._database["versions"].insert_many(documents, ordered=not self._transactions, session=session)
         if ended:
-            updates = [UpdateOne({"_id": pid}, {"$set": {"to": txid, "end": at}}) for pid, txid, at in ended]
+            # With the shard key in it, only the shard that has it is asked.
+            updates = [
+                UpdateOne({**name_filter(old.key), "_id": old.pid}, {"$set": {"to": txid, "end": at}})
+                for old, txid, at in ended
+            ]
             if not self._transactions:
                 # Where the first version was taken back its place is barred: this fails, and all that follows it.
                 updates.insert(0, UpdateOne(turn.gate, {"$set": turn.gate}, upsert=True))
@@ -178,6 +185,8 @@ class Turns:
         change: Document = {"$set": {name: turn.head[name] for name in _MOVED}}
         if counts := {f"counts.{type_}": number for type_, number in turn.counts.items() if number}:
             change["$inc"] = counts
+        if turn.wide:
+            change["$addToSet"] = {"wide": {"$each": sorted(turn.wide)}}
         change["$set"]["last"] = turn.token
         if turn.session is not None:
             fate = {"_id": turn.token, "published": True, "at": time.time()}
@@ -228,9 +237,20 @@ class Turns:
             await self._database[name_of(name)].bulk_write(operations, ordered=True, session=session)
         await self._blobs.apply(blobs, session)
 
+    async def note_wide(self, type_: str) -> None:
+        """Note that a document of a type lacks what searches look at."""
+        await self._database["meta"].update_one(HEAD, {"$addToSet": {"wide": type_}})
+
+    async def parted_again(self, document: Document) -> Document:
+        """Put what is too large into parts in the place of those that are there."""
+        for name in set(document).intersection(("b", "e")):
+            gone = {"$gte": f"{document['_id']}:{name}:", "$lt": f"{document['_id']}:{name};"}
+            await self._database["parts"].delete_many({"_id": gone})
+        return {name: value for name, value in (await self.parted(document, None)).items() if name != "_id"}
+
     async def parted(self, document: Document, session: AsyncClientSession | None) -> Document:
         """Put what is too large for one document into parts."""
-        for name in ("b", "e"):
+        for name in set(document).intersection(("b", "e")):
             data = bytes(document[name])
             if len(data) > LARGEST:
                 pieces = [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]

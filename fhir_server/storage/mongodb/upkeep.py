@@ -32,7 +32,7 @@ class Upkeep:
     async def is_gone(self, snapshot: Snapshot) -> bool:
         """Tell whether an instant can no longer be asked for: what superseded it is older than a page link."""
         match = {"x": {"$gt": snapshot.txid}}
-        later = await snapshot.database["versions"].find_one(match, {"u": 1}, sort=[("x", 1)])
+        later = await snapshot.database["versions"].find_one(match, {"u": 1}, sort=[("x", 1)], session=snapshot.session)
         if later is None or later["u"] >= self.clock() - self.settings.link_life * 1000:
             return False
         held = await self.oldest_held()
@@ -43,6 +43,6 @@ class Upkeep:
         limit = self.clock() - self.settings.link_life * 1000
         held = await self.oldest_held()
         ended: Document = {"$lt": OPEN} if held is None else {"$lt": min(OPEN, held)}
-        match: Document = {"to": ended, "end": {"$lt": limit}, "k": {"$exists": True}}
+        match: Document = {"to": ended, "end": {"$lt": limit, "$exists": True}, "k": {"$exists": True}}
         done = await snapshot.database["versions"].update_many(match, _UNINDEXED)
         return done.modified_count
