@@ -19,12 +19,12 @@ from fhir_server.api.routes import Router
 from fhir_server.api.xml import json_to_xml, xml_to_json
 from fhir_server.audit.alarms import Alarms
 from fhir_server.audit.recorder import Recorder
-from fhir_server.auth.counts import Counts, counts_of
+from fhir_server.auth.counts import Counts, Home, counts_of
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.auth.limits import Limits
 from fhir_server.auth.scopes import offer
-from fhir_server.backstage import Backstage, backstage, index_parts
+from fhir_server.backstage import Backstage, backstage
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part
@@ -52,6 +52,8 @@ from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.telemetry.health import Check, HasHealth
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, public_base
+from fhir_server.terminology.systems.installed import FOLDER
+from fhir_server.terminology.systems.shared import Watch
 
 Clock = Callable[[], int]
 Engine = Callable[[Settings, Clock, Definitions], StoreProvider]
@@ -79,15 +81,6 @@ def mongodb(settings: Settings, clock: Clock, definitions: Definitions) -> Store
     from fhir_server.storage.mongodb.provider import MongoProvider
 
     return MongoProvider(settings, clock)
-
-
-def indexed(stores: StoreProvider, settings: Settings, clock: Clock) -> StoreProvider:
-    """Return an engine with the search index beside it that the settings name, or the engine alone."""
-    if settings.search_index == "none":
-        return stores
-    from fhir_server.storage.elasticsearch.provider import IndexedProvider
-
-    return IndexedProvider(stores, settings, clock)
 
 
 ENGINES: Mapping[str, Engine] = {"sqlite": sqlite, "mongodb": mongodb}
@@ -136,7 +129,7 @@ async def _opened(
     app: Application, parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock]
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
-    stores = indexed(engine(settings, now, parts.definitions), settings, now)
+    stores = engine(settings, now, parts.definitions)
     home = partial(stores.open, DEFAULT)
     counts = counts_of(settings, home)
     register, limits = Register(settings, home), Limits(settings, now, counts)
@@ -154,12 +147,11 @@ async def _opened(
         held.jobs.start(Host(partial(context_of, server), run, tenants.held, stores.ring, operations))
         await register.refresh()
         await assembly.observe("on_start")
-        parts_behind = [Part("the jobs", JobQueue(held.jobs, stores).run), *index_parts(server, stores)]
-        behind = backstage(server, assembly, stores, parts_behind)
+        behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(held.jobs, stores).run)])
         if app.background:
             watching.append(asyncio.create_task(behind.background.run()))
         alarms = listening(Alarms(held.recorder, tenants.held)) if held.recorder is not None else nullcontext()
-        with alarms, app.checks.having(*_checks(stores, behind)):
+        with alarms, app.checks.having(*_checks(settings, home, stores, behind)):
             yield Running(
                 partial(dispatch, server), partial(_ready, store), partial(_desk_of, server), partial(record, server),
                 tenants.held, register.hosts, TenantAdministration(tenants, register, stores, settings, now),
@@ -183,10 +175,11 @@ async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, hel
     await held.stores.close()
 
 
-def _checks(stores: StoreProvider, behind: Backstage) -> list[Check]:
+def _checks(settings: Settings, home: Home, stores: StoreProvider, behind: Backstage) -> list[Check]:
     """Return what `/health/ready` asks beside whether the store answers."""
     own = stores.health_checks() if isinstance(stores, HasHealth) else ()
-    return [*own, *behind.checks]
+    systems = [Watch(home, settings.data_dir / FOLDER).check] if settings.shared else []
+    return [*own, *systems, *behind.checks]
 
 
 async def _ready(store: Store) -> bool:

@@ -1,6 +1,7 @@
 """`fhir-server terminology`: load code systems that a site brings itself, list what there is, remove some."""
 
 import argparse
+import asyncio
 import lzma
 import sys
 import time
@@ -14,7 +15,9 @@ import apsw
 from fhir_server.commands.progress import progress
 from fhir_server.errors import FhirError
 from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.giving import give, given, take
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StoreError
 from fhir_server.terminology.loaders.claml import ClaMl
 from fhir_server.terminology.loaders.icd10cm import IcdTenCmOrder
 from fhir_server.terminology.loaders.loinc import Loinc
@@ -28,6 +31,9 @@ from fhir_server.terminology.systems.installed import FOLDER, built
 from fhir_server.terminology.systems.source import Source
 
 HELP = "Load code systems (SNOMED CT, LOINC, RxNorm, ICD-10, CSV, CodeSystem), list or remove them."
+
+_LOADED = ".loaded"
+"""Within the folder of code systems: where one is made that goes into the store."""
 
 _KINDS: Mapping[str, Callable[[Path, argparse.Namespace], Source]] = {
     "snomed": lambda path, flags: SnomedCt(path, flags.version),
@@ -56,14 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it; a running server takes notice by itself."""
     try:
-        return _ACTIONS[flags.action](settings.data_dir / FOLDER, flags)
+        return _ACTIONS[flags.action](settings, flags)
+    except StoreError as error:
+        raise CommandFailed(f"the store cannot be reached: {error}") from None
     except FhirError as error:
         raise CommandFailed(str(error)) from None
     except (OSError, EOFError, apsw.Error, zipfile.BadZipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
         raise CommandFailed(f"cannot be done: {error}") from None
 
 
-def _load(folder: Path, flags: argparse.Namespace) -> int:
+def _load(settings: Settings, flags: argparse.Namespace) -> int:
     if len(flags.what) != 2 or flags.what[0] not in _KINDS:
         raise CommandFailed(f"load takes a KIND ({', '.join(_KINDS)}) and a PATH")
     kind, path = flags.what
@@ -75,13 +83,22 @@ def _load(folder: Path, flags: argparse.Namespace) -> int:
             bar.set_description(what, refresh=False)
             bar.update(rows)
 
-        target = build(source, folder, note)
-    count = HeldSystems(folder).files()[target].count()
+        folder = settings.data_dir / FOLDER
+        target = build(source, folder / _LOADED if settings.shared else folder, note)
+    count = HeldSystems(target.parent).files()[target].count()
+    if settings.shared:
+        asyncio.run(give(settings, target, f"{source.header.url}|{source.header.version}"))
+        target.unlink()
     _say(f"{source.header.url}|{source.header.version}: {count} concepts in {time.monotonic() - began:.1f} s")
+    if settings.shared:
+        _say("It is in the store; each node has it in some seconds, and its /health/ready says so.")
     return 0
 
 
-def _list(folder: Path, flags: argparse.Namespace) -> int:
+def _list(settings: Settings, flags: argparse.Namespace) -> int:
+    folder = settings.data_dir / FOLDER
+    for each in asyncio.run(given(settings)) if settings.shared else ():
+        print(f"{each.system}  {each.size:,} bytes in the store, for all nodes")  # noqa: T201
     systems = HeldSystems(folder, built()).files()
     for path, held in sorted(systems.items(), key=lambda item: (item[1].header.url, item[1].header.version)):
         own = "" if path.parent == folder else "  (comes with the server)"
@@ -91,10 +108,20 @@ def _list(folder: Path, flags: argparse.Namespace) -> int:
     return 0
 
 
-def _remove(folder: Path, flags: argparse.Namespace) -> int:
+def _remove(settings: Settings, flags: argparse.Namespace) -> int:
+    folder = settings.data_dir / FOLDER
     if len(flags.what) != 1:
         raise CommandFailed("remove takes one URL or URL|VERSION")
     url, _, version = flags.what[0].partition("|")
+    if settings.shared:
+        names = [
+            each.name for each in asyncio.run(given(settings)) if f"{each.system}|".startswith(f"{flags.what[0]}|")
+        ]
+        if not names:
+            raise CommandFailed(f"{flags.what[0]} was not loaded")
+        asyncio.run(take(settings, names))
+        _say(f"{len(names)} removed; each node lets go of it in some seconds")
+        return 0
     found = [
         path
         for path, held in HeldSystems(folder).files().items()
@@ -108,7 +135,11 @@ def _remove(folder: Path, flags: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS: Mapping[str, Callable[[Path, argparse.Namespace], int]] = {"load": _load, "list": _list, "remove": _remove}
+_ACTIONS: Mapping[str, Callable[[Settings, argparse.Namespace], int]] = {
+    "load": _load,
+    "list": _list,
+    "remove": _remove,
+}
 
 
 def _say(text: str) -> None:

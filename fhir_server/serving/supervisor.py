@@ -82,19 +82,28 @@ class Supervisor:
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
             shutil.rmtree(settings.data_dir / NUMBERS, ignore_errors=True)  # counts begin anew, as counters do
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
+            following = Following(maintenance, settings) if settings.shared else None
+            if following is not None:
+                await following.begin()
             async with maintenance.alone(_FIRST_START):
                 await self._first_start(maintenance, address)
             local = listen_unix(settings.data_dir / FHIR_SOCKET)
             control = listen_unix(settings.data_dir / CONTROL_SOCKET)
             sockets = [sock for sock in (public, local) if sock is not None]
-            await self._serve(maintenance, sockets, control)
+            await self._serve(maintenance, following, sockets, control)
 
-    async def _serve(self, maintenance: Maintenance, sockets: list[socket.socket], control: socket.socket) -> None:
+    async def _serve(
+        self,
+        maintenance: Maintenance,
+        following: Following | None,
+        sockets: list[socket.socket],
+        control: socket.socket,
+    ) -> None:
         server = WorkerServer(
             uvicorn.Config(control_app(maintenance), lifespan="off", log_config=None, access_log=False)
         )
         control_task = asyncio.create_task(server.serve(sockets=[control]))
-        follow = Following(maintenance, self._settings).run() if self._settings.shared else asyncio.sleep(0)
+        follow = following.run() if following else asyncio.sleep(0)
         led = maintenance.led(maintenance.upkeep, partial(maintenance.keep_audit, self._settings))
         apart = Apart(self._settings, self._settings.plugins_apart).run()
         archive = maintenance.archive()

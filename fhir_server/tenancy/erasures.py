@@ -59,7 +59,7 @@ def open_register(path: Path | None) -> Erasures:
     if path is None:
         return Erasures(_VOLATILE)
     if not path.exists():
-        _begin(path)
+        begin(path, secrets.token_bytes(_SALT))
     lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     if not lines or "salt" not in lines[0]:
         raise ValueError(f"{path} is no register of erasures")
@@ -78,12 +78,12 @@ def note_tenant(path: Path, name: str, time: int, counts: Mapping[str, object]) 
         note(path, {"subject": register.tenant(name), "time": time, "counts": dict(counts)})
 
 
-def _begin(path: Path) -> None:
-    """Make the file with its salt; of two who try at once, one wins."""
+def begin(path: Path, salt: bytes) -> None:
+    """Make the file with a salt; of two who try at once, one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        _append(made, json.dumps({"salt": secrets.token_hex(_SALT)}).encode() + b"\n")
+        _append(made, json.dumps({"salt": salt.hex()}).encode() + b"\n")
         with suppress(FileExistsError):
             os.link(made, path)
     finally:

@@ -65,15 +65,24 @@ class Nodes:
 
     def begin(self, name: str, *flags: str) -> Running:
         """Start a node; it may not answer yet."""
-        config, log = self.folder / "nodes.toml", self.folder / f"{name}.log"
-        config.write_text(CONFIG)
-        port = free_port()
-        arguments = ["--config", str(config), "--data-dir", str(self.folder / name), "--no-demo", "--port", str(port)]
-        arguments += ["--mongodb-url", self.url, "--mongodb-database", self.database, *flags]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("FHIR_SERVER_")}
+        log, port = self.folder / f"{name}.log", free_port()
+        arguments = [*self._told(self.folder / name), "--no-demo", "--port", str(port), *flags]
         with log.open("ab") as stream:
-            process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=environment)
+            process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=_plain())
         return Running(f"http://127.0.0.1:{port}/fhir", process, self.folder / name, log)
+
+    async def command(self, name: str, *arguments: str) -> None:
+        """Run a command on a machine of its own."""
+        line = command(name, *arguments, *self._told(self.folder / "commands"))
+        process = await asyncio.create_subprocess_exec(*line, env=_plain(), stderr=asyncio.subprocess.PIPE)
+        _, said = await process.communicate()
+        assert process.returncode == 0, said.decode()
+
+    def _told(self, folder: Path) -> list[str]:
+        config = self.folder / "nodes.toml"
+        config.write_text(CONFIG)
+        settings = ["--mongodb-url", self.url, "--mongodb-database", self.database]
+        return ["--config", str(config), "--data-dir", str(folder), *settings]
 
     def start(self, *names: str, flags: tuple[str, ...] = ()) -> None:
         """Start nodes at the same time, and wait until they answer."""
@@ -89,6 +98,10 @@ class Nodes:
             each.process.terminate()
         for each in alive:
             each.process.wait(60)
+
+
+def _plain() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("FHIR_SERVER_")}
 
 
 class At(httpx.AsyncHTTPTransport):

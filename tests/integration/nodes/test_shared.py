@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from tests.integration.nodes.nodes import Nodes, within
 
@@ -136,3 +139,36 @@ async def test_a_revoked_token_is_refused_by_the_other_node(nodes: Nodes) -> Non
             return (await b.get("/fhir/Patient?_summary=count", headers=header)).status_code == 401
 
         await within(DEFINITIONS, refused)
+
+
+async def test_a_code_system_that_is_loaded_once_is_known_to_both_nodes(
+    nodes: Nodes, a: httpx.AsyncClient, b: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    table = tmp_path / "colours.csv"
+    table.write_text("code,display\nred,Red\nblue,Blue\n")
+    await nodes.command("terminology", "load", "csv", str(table), "--url", "http://e.org/colours", "--version", "1")
+
+    async def known(http: httpx.AsyncClient) -> bool:
+        asked = await http.get("/fhir/CodeSystem/$lookup?system=http://e.org/colours&code=red")
+        return asked.status_code == 200
+
+    for http in (a, b):
+        await within(4, partial(known, http))
+        assert (await http.get("/health/ready")).json()["checks"]["code systems"]["state"] == "ok"
+    await nodes.command("terminology", "remove", "http://e.org/colours")
+
+    async def unknown() -> bool:
+        return not await known(b)
+
+    await within(4, unknown)
+
+
+async def test_an_erasure_on_one_node_can_be_replayed_by_the_other(nodes: Nodes) -> None:
+    salts = {(each.folder / "erasures.ndjson").read_text().splitlines()[0] for each in nodes.nodes}
+    assert len(salts) == 1
+
+
+async def test_one_owner_does_what_is_done_once(nodes: Nodes) -> None:
+    with MongoClient[dict[str, Any]](nodes.url) as client:
+        leases = {each["_id"]: each["holder"] for each in client[nodes.database]["leases"].find()}
+    assert {"background", "upkeep"} <= set(leases)
