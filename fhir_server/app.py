@@ -24,7 +24,7 @@ from fhir_server.auth.desk import Desk
 from fhir_server.auth.gate import Gate
 from fhir_server.auth.limits import Limits
 from fhir_server.auth.scopes import offer
-from fhir_server.backstage import Backstage, backstage
+from fhir_server.backstage import Backstage, backstage, index_parts
 from fhir_server.definitions import Definitions, load
 from fhir_server.dispatch import Server, context_of, dispatch, forget, known_base, record, run
 from fhir_server.feed.background import Part
@@ -83,6 +83,15 @@ def mongodb(settings: Settings, clock: Clock, definitions: Definitions) -> Store
     return MongoProvider(settings, clock)
 
 
+def indexed(stores: StoreProvider, settings: Settings, clock: Clock) -> StoreProvider:
+    """Return an engine with the search index beside it that the settings name, or the engine alone."""
+    if settings.search_index == "none":
+        return stores
+    from fhir_server.storage.elasticsearch.provider import IndexedProvider
+
+    return IndexedProvider(stores, settings, clock)
+
+
 ENGINES: Mapping[str, Engine] = {"sqlite": sqlite, "mongodb": mongodb}
 
 
@@ -129,7 +138,7 @@ async def _opened(
     app: Application, parts: Parts, operations: Registry, assembly: Assembly, made: tuple[Engine, Clock]
 ) -> AsyncIterator[Running]:
     settings, (engine, now) = parts.settings, made
-    stores = engine(settings, now, parts.definitions)
+    stores = indexed(engine(settings, now, parts.definitions), settings, now)
     home = partial(stores.open, DEFAULT)
     counts = counts_of(settings, home)
     register, limits = Register(settings, home), Limits(settings, now, counts)
@@ -147,7 +156,8 @@ async def _opened(
         held.jobs.start(Host(partial(context_of, server), run, tenants.held, stores.ring, operations))
         await register.refresh()
         await assembly.observe("on_start")
-        behind = backstage(server, assembly, stores, [Part("the jobs", JobQueue(held.jobs, stores).run)])
+        parts_behind = [Part("the jobs", JobQueue(held.jobs, stores).run), *index_parts(server, stores)]
+        behind = backstage(server, assembly, stores, parts_behind)
         if app.background:
             watching.append(asyncio.create_task(behind.background.run()))
         alarms = listening(Alarms(held.recorder, tenants.held)) if held.recorder is not None else nullcontext()
