@@ -1,0 +1,4 @@
+variable "name" {
+  description = "What everything of the region is called."
+  type        = string
+}
