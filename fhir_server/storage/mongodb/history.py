@@ -84,7 +84,8 @@ async def _restricted(snapshot: Snapshot, query: HistoryQuery, match: list[Docum
         if await judge.shows(document):
             shown.append(version_of(document))
     following = _place(version_of(looked[-1])) if len(looked) == SCAN else None
-    return HistoryPage(tuple(shown), following, snapshot.txid)
+    total = len(shown) if following is None and query.before is None else None
+    return HistoryPage(tuple(shown), following, snapshot.txid, total)
 
 
 class _Judge:

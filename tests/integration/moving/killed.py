@@ -17,7 +17,7 @@ from fhir_server.serving.moving.ends import End
 from fhir_server.serving.moving.move import Move, Wishes
 from fhir_server.settings import Settings
 
-_TRIES = 5
+_TRIES = 4
 
 
 async def _move(source: End, target: End) -> dict[str, object]:

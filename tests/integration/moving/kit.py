@@ -28,7 +28,7 @@ def end(engine: str, folder: Path, **values: Any) -> End:
     if engine == "encrypted":
         return End(ready(**base)[0])
     if engine == "mongodb":
-        where = {"mongodb_url": mongodb_url(), "mongodb_database": f"m{token_hex(5)}", "mongodb_lease": 2}
+        where = {"mongodb_url": mongodb_url(), "mongodb_database": f"m{token_hex(5)}", "mongodb_lease": 1}
         return End(Settings.model_validate({**base, "storage": "mongodb", **where}))
     return End(Settings.model_validate(base))
 
