@@ -49,8 +49,9 @@ class Register:
         return changed
 
     async def find(self, name: str) -> Registration | None:
-        """Return a registration, one that another process made a moment ago too."""
-        if name not in self.known:
+        """Return a registration, one that another process made, or finished, a moment ago too."""
+        known = self.known.get(name)
+        if known is None or known.state == "creating":
             await self.refresh()
         return self.known.get(name)
 

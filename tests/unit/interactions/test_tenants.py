@@ -6,8 +6,10 @@ from fhir_server.interactions.tenants import Tenants
 from fhir_server.model.json import encode, make_body
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Change
+from fhir_server.storage.base import Change, Store
 from fhir_server.storage.memory import MemoryProvider
+from fhir_server.tenancy.register import Register
+from fhir_server.tenancy.registration import Registration
 from tests.builders import search_parameter
 
 NOW = 1_700_000_000_000
@@ -57,3 +59,17 @@ async def test_a_definition_that_cannot_work_does_not_keep_the_others_from_worki
     assert started.parameters.get("Patient", "tongue") is not None
     assert started.parameters.get("Patient", "broken") is None
     assert "broken" in caplog.text
+
+
+async def test_a_tenant_that_another_process_has_just_finished_is_served_at_once() -> None:
+    stores = provider()
+
+    async def home() -> Store:
+        return await stores.open("default")
+
+    here, there = Register(Settings(), home), Register(Settings(), home)
+    await there.add(Registration("other", state="creating"))
+    assert await here.refresh()
+    await there.change("other", state="active")
+    found = await here.find("other")
+    assert found is not None and found.state == "active"
