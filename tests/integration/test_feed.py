@@ -33,7 +33,7 @@ def _lines(out: Path, name: str) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _until(condition: Any, within: float = 30) -> None:
+def _until(condition: Any, within: float = 90) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline
