@@ -62,7 +62,7 @@ from fhir_server.storage.base import (
     StoreUnavailable,
     VersionChanged,
 )  # fmt: skip
-from fhir_server.telemetry.numbers import CUT_OFF, STORE_ERRORS
+from fhir_server.telemetry.numbers import CUT_OFF, OPERATION_SECONDS, STORE_ERRORS
 from fhir_server.tenancy.registration import DEFAULT, public_base
 
 PLUGIN = "plugin:"
@@ -373,7 +373,8 @@ async def operate(ctx: Context, request: FhirRequest) -> FhirResponse:
         what = named if named != "Resource" else "the record"
         said = f"${request.operation} changes {what}, and your access allows no change of it"
         raise Forbidden(f"{said}: ask for a token with a scope that writes", expression="http.url")
-    return await operation.run(ctx, request)
+    with OPERATION_SECONDS.timed(f"${operation.facts.code}"):
+        return await operation.run(ctx, request)
 
 
 def _may_change(ctx: Context, type_: str) -> bool:

@@ -108,6 +108,8 @@ from fhir_server.storage.base import (
     VersionChanged,
     Where,
 )
+from fhir_server.telemetry.sent import counted_delivery
+from fhir_server.telemetry.tracing import outgoing as trace_headers
 
 __all__ = [
     "API_VERSION",
@@ -220,6 +222,7 @@ __all__ = [
     "audit_version",
     "compile_criteria",
     "compile_expression",
+    "counted_delivery",
     "decode",
     "default_model",
     "encode",
@@ -236,6 +239,7 @@ __all__ = [
     "raise_alert",
     "subject_of",
     "system_value",
+    "trace_headers",
     "typed",
     "ucum_unit",
     "write_bundle",

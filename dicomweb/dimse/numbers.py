@@ -60,7 +60,7 @@ METRICS = (
         "counter",
         ("how",),
     ),
-    Metric("dicom_associations", "Associations that are open", lambda: {(): NUMBERS.open}),
+    Metric("dicom_open_associations", "Associations that are open", lambda: {(): NUMBERS.open}),
     Metric(
         "dicom_messages_total",
         "DIMSE messages that were answered",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def part(settings: DicomSettings) -> Part:
     """Return routes, collections and the like."""
-    lost = Metric("dicomweb_codec_workers_lost", "Workers that crashed or were too slow.", _lost, "counter")
+    lost = Metric("codec_workers_lost", "Workers that crashed or were too slow.", _lost, "counter")
     return Part(stop=(_stop,), metrics=(lost,), conformance={"Transcoding and rendering": SAID})
 
 

@@ -24,6 +24,7 @@ from fhir_server.api.pages import ASSETS, Watched, assets, pages
 from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
+from fhir_server.api.traced import noting, traced, traces
 from fhir_server.api.traffic import Traffic
 from fhir_server.auth.limits import Limits
 from fhir_server.definitions import Definitions, OperationFacts
@@ -33,6 +34,7 @@ from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.telemetry import tracing
 from fhir_server.telemetry.health import Check, Checks, Finding, Report
 from fhir_server.telemetry.process import Process, built
 from fhir_server.telemetry.sharing import Board
@@ -42,6 +44,8 @@ VERSION = "0.1.0"
 _BELOW = f"{MOUNT}/"
 _BELOW_LENGTH = len(_BELOW)
 _WELL_KNOWN = f"{MOUNT}/.well-known/"
+_SILENT: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+"""FastAPI's own telemetry tells of URLs and the messages of errors, to whatever the environment names."""
 
 
 Hold = Callable[[str], AbstractAsyncContextManager[object]]
@@ -65,7 +69,8 @@ class Running:
     """What a started server offers; `ready` asks whether its store answers, `desk_of` gives what authorization needs of
     the tenant of a name, under a base URL; `record` takes what the audit of a tenant shall have; `hold` keeps a tenant
     open; `hosts` says which host serves which tenant; `tenants` administers them; `settled` waits until all consumers
-    of the feed have what a tenant holds (for tests); `limits` are counted over all nodes; `numbers` reads anew those that lie in the record."""
+    of the feed have what a tenant holds (for tests); `limits` are counted over all nodes; `numbers` reads anew those
+    that lie in the record."""
 
     dispatch: Dispatch
     ready: Callable[[], Awaitable[bool]]
@@ -109,6 +114,11 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or run the lifespan."""
+        if tracing.is_on() and scope["type"] == "http":
+            return await traced(partial(self._answer, scope, receive, send), scope)
+        return await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             if not self.hosts and _is_fhir(scope):
                 return await self.door(scope, receive, send)
@@ -117,7 +127,8 @@ class Application(FastAPI):
                 return await self._of_tenant(there, receive, send)
             if _is_fhir(scope):
                 return await self.door(scope, receive, send)
-        return await super().__call__(scope, receive, secured(send) if scope["type"] == "http" else send)
+            send = _beside(send)
+        return await super().__call__(scope, receive, send)
 
     async def _of_tenant(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request to a tenant, which stays open meanwhile; FHIR ones are refused by the dispatcher."""
@@ -134,9 +145,9 @@ class Application(FastAPI):
             if is_fhir:
                 await self.door(scope, receive, send)
             elif refusal is not None:
-                await refusal(scope, receive, secured(send))
+                await refusal(scope, receive, _beside(send))
             else:
-                await super().__call__(scope, receive, secured(send))
+                await super().__call__(scope, receive, _beside(send))
 
     def start(self, running: Running) -> None:
         """Answer requests from now on."""
@@ -179,17 +190,20 @@ def make_application(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         built(VERSION, parts.settings.storage)
         board = application.watched.board = Board(numbers_folder(parts.settings))
-        async with opened() as running:
-            with Process(application.role, board, parts.settings.data_dir).watched():
-                application.start(running)
-                try:
-                    yield
-                finally:
-                    application.stop()
+        process = Process(application.role, board, parts.settings.data_dir)
+        with traces(parts.settings, application.role, VERSION):
+            async with opened() as running:
+                with process.watched():
+                    application.start(running)
+                    try:
+                        yield
+                    finally:
+                        application.stop()
 
     application = Application(
-        title=TITLE, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
-    )
+        title=TITLE, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
+        telemetry=_SILENT,
+    )  # fmt: skip
     shown = Shown(parts.definitions, tuple(operations))
 
     @cache
@@ -220,6 +234,11 @@ def make_application(
     application.include_router(pages(described, application.ready, application.watched))
     application.mount(ASSETS, assets())
     return application
+
+
+def _beside(send: Any) -> Any:
+    """Return `send` for what is not FHIR."""
+    return secured(noting(send) if tracing.is_on() else send)
 
 
 def numbers_folder(settings: Settings) -> Path | None:

@@ -19,6 +19,7 @@ from fhir_server.auth.access import stranger
 from fhir_server.auth.limits import Limits
 from fhir_server.errors import Busy, FhirError, NotAcceptable
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
+from fhir_server.telemetry.logs import REQUEST_ID
 
 MOUNT = decode.MOUNT
 Dispatch = Callable[[FhirRequest], Awaitable[FhirResponse]]
@@ -43,6 +44,7 @@ class Edge:
         """Answer one HTTP request."""
         root = scope.get("root_path")
         head = decode.head(scope, root + self._mount if root else self._mount)
+        REQUEST_ID.set(head.request_id)
         try:
             found = await self._answer(head, receive, send)
             if found is not None and not sent_at_once(found, head.method, send):

@@ -69,8 +69,14 @@ class _Plugins(Collector):
         for plugin in self._assembly.plugins.loaded:
             faults.add_metric([plugin.name], self._assembly.faults.counts[plugin.name])
         yield faults
+        seen: set[str] = set()
         for host, metric in self._assembly.metrics():
-            yield self._family(host, metric)
+            family = self._family(host, metric)
+            if family.name in seen:  # a reader refuses all numbers over two families of one name
+                self._assembly.faults.note(host.plugin.name, f"metric {metric.name}", ValueError("twice"))
+                continue
+            seen.add(family.name)
+            yield family
 
     def _family(self, host: Host, metric: Registered) -> Metric:
         made = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily

@@ -18,6 +18,7 @@ from fhir_server.api.decode import MOUNT, OPERATOR, base_url_of
 from fhir_server.api.errors import response_to
 from fhir_server.api.headers import client_address, mapping, request_id
 from fhir_server.api.places import place_of
+from fhir_server.api.traced import named
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.context import Caller, Context
 from fhir_server.errors import FhirError, Forbidden, TooLarge
@@ -26,6 +27,8 @@ from fhir_server.plugin_host.context import Host
 from fhir_server.plugin_host.faults import Faults
 from fhir_server.plugins.registrations import Page, Route, RouteResponse, SocketRoute
 from fhir_server.settings import Settings
+from fhir_server.telemetry import tracing
+from fhir_server.telemetry.logs import REQUEST_ID
 from fhir_server.telemetry.numbers import REQUEST_SECONDS, REQUESTS
 
 PREFIXES: Final = ("", "/t/{tenant}")
@@ -125,13 +128,15 @@ def _http(
     name = f"{host.plugin.name}{route.path}"
 
     async def counted(http: Request) -> Response:
+        REQUEST_ID.set(request_id(mapping(http.scope["headers"]))[0])
+        if tracing.is_on():
+            named(name)
         with REQUEST_SECONDS.timed(name):
             response = await answer(http)
         REQUESTS.add(name, "", str(response.status_code))
         return response
 
     async def answer(http: Request) -> Response:
-        number, _ = request_id(mapping(http.scope["headers"]))
         try:
             if faults.is_off(host.plugin.name):
                 raise _Off(f"the plugin {host.plugin.name} is switched off; an administrator may enable it")
@@ -143,7 +148,7 @@ def _http(
         except Exception as error:
             if not isinstance(error, FhirError):
                 faults.note(host.plugin.name, f"route {route.path}", error)
-            return _refusal(response_to(error, number))
+            return _refusal(response_to(error, REQUEST_ID.get()))
 
     return counted
 
@@ -191,7 +196,7 @@ def _as_fhir(host: Host, route: Route | Page, http: Request, asked: _Asked, base
         query=asked.query,
         headers=asked.headers,
         tenant=tenant_of(http),
-        request_id=request_id(mapping(http.scope["headers"]))[0],
+        request_id=REQUEST_ID.get(),
         grant="*" if operator else "",
         address=asked.address,
     )

@@ -10,8 +10,10 @@ from functools import cached_property
 from time import perf_counter
 from typing import Final
 
+from fhir_server.api.traced import answered, named
 from fhir_server.errors import FhirError
 from fhir_server.model.exchange import FhirRequest, FhirResponse, Query
+from fhir_server.telemetry import tracing
 from fhir_server.telemetry.numbers import (
     REFUSALS,
     REQUEST_SECONDS,
@@ -90,6 +92,9 @@ class Traffic:
             name = self._named(request, status)
         REQUESTS.add(name, request.type or "", str(status))
         REQUEST_SECONDS.observe(seconds, name)
+        if tracing.is_on():
+            named(name, request.type or "")
+            answered(status)
         if status in _AUTHORITY:
             REFUSALS.add(str(status))
         if seconds >= self._slow:
@@ -119,6 +124,9 @@ class Traffic:
 def malformed(status: int) -> None:
     """Count what was refused before it was a request: a path, a header or a body that cannot be read."""
     REQUESTS.add("malformed", "", str(status))
+    if tracing.is_on():
+        named("malformed")
+        answered(status)
 
 
 def _pieces(name: str, known: Collection[str]) -> list[str]:

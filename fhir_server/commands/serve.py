@@ -1,7 +1,6 @@
 """`fhir-server serve`: run the server in the foreground."""
 
 import argparse
-import logging
 import sys
 
 from fhir_server.auth.brands import BadBrands
@@ -15,6 +14,7 @@ from fhir_server.serving.supervisor import serve
 from fhir_server.serving.tls import BadCertificate
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.telemetry.logs import configure
 
 HELP = "Serve FHIR R4 over HTTP."
 _RED, _PLAIN = "\033[31;1m", "\033[0m"
@@ -28,9 +28,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Serve until stopped."""
     if settings.auth == "none" and not is_loopback(settings.host):
         raise CommandFailed(f"--auth none is open to everybody, so it listens on loopback only, not on {settings.host}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    configure(settings.log_format)
     if settings.auth == "none":
         _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
     if settings.auth == "smart" and not (settings.tls_cert or settings.tls_self_signed or is_loopback(settings.host)):

@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.context import Context
 from fhir_server.errors import InvalidResource, Issue
 from fhir_server.model.exchange import FhirRequest
+from fhir_server.telemetry.numbers import VALIDATION_SECONDS
 from fhir_server.validation import Wanted
 from fhir_server.validation.findings import Findings
 
@@ -59,7 +60,8 @@ def validated(ctx: Context, resource: dict[str, Any], type_: str, wishes: Wishes
         implied=not errors_only,
         prose=not errors_only,
     )
-    found = ctx.validator.look(resource, type_, wanted)
+    with VALIDATION_SECONDS.timed(type_):
+        found = ctx.validator.look(resource, type_, wanted)
     if not found.issues:
         return ()
     issues = tuple(_as_wished(found, wishes))

@@ -11,10 +11,12 @@ from ipaddress import ip_address
 import httpx
 
 from fhir_server.auth.jwks import is_public
+from fhir_server.telemetry.tracing import outgoing
 
 
 class OutsideOnly(httpx.AsyncBaseTransport):
-    """A transport for httpx.AsyncClient(transport=..., trust_env=False).
+    """A transport for httpx.AsyncClient(transport=..., trust_env=False). While traces are on, it says what a call is
+    part of.
 
     Args:
         inside: let private addresses be reached too (a setting of the operator).
@@ -25,6 +27,7 @@ class OutsideOnly(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises ConnectError: its host is not one that may be asked."""
+        request.headers.update(outgoing())
         if self._inside:
             return await self._transport.handle_async_request(request)
         url = request.url

@@ -25,6 +25,7 @@ from fhir_server.plugins import PluginFault, find
 from fhir_server.serving.sockets import listen_unix
 from fhir_server.serving.worker import watchdog_of
 from fhir_server.settings import Settings
+from fhir_server.telemetry.logs import configure
 
 
 def alone(settings: Settings, name: str) -> Settings:
@@ -101,6 +102,7 @@ def main() -> int:
     """Run one of the two."""
     what, name, *rest = sys.argv[1:]
     settings = Settings.model_validate_json(sys.stdin.readline())
+    configure(settings.log_format)
     try:
         if what == "describe":
             sys.stdout.buffer.write(describe(settings, name))

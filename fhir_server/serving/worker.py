@@ -20,6 +20,7 @@ from fhir_server.serving.stopping import CLOSE, LEAVE, Stop, not_ready
 from fhir_server.serving.tls import Renewal, context_of
 from fhir_server.serving.watchdog import Watchdog, end_worker, folders_of
 from fhir_server.settings import Settings
+from fhir_server.telemetry.logs import configure
 
 _KEEP_ALIVE = 75
 _GC = (50_000, 20, 50)
@@ -176,7 +177,9 @@ def run(app: Application, sockets: Sequence[socket.socket], pipe: int, ready: in
 def main() -> None:
     """Run as `python -m fhir_server.serving.worker ROLE PIPE READY FD...`; the settings come as one line on stdin."""
     pipe, ready, *numbers = (int(text) for text in sys.argv[2:])
-    app = create_app(Settings.model_validate_json(sys.stdin.readline()))
+    settings = Settings.model_validate_json(sys.stdin.readline())
+    configure(settings.log_format)
+    app = create_app(settings)
     app.background, app.role = sys.argv[1] != "serving", sys.argv[1]
     run(app, [socket.socket(fileno=number) for number in numbers], pipe, ready)
     os._exit(0)

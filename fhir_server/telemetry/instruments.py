@@ -4,11 +4,14 @@ Label values are words of the code (an interaction, a resource type, a kind of e
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from threading import Lock
 from time import perf_counter
+from types import TracebackType
 from typing import Final, Literal
+
+from fhir_server.telemetry import tracing
 
 Labels = tuple[str, ...]
 MOST: Final = 4_000
@@ -73,13 +76,16 @@ class Gauge(Instrument):
 
 
 class Histogram(Instrument):
-    """How values are spread over buckets. A row is a count for each bucket, one for what is above them, the sum."""
+    """How values are spread over buckets. A row is a count for each bucket, one for what is above them, the sum.
+
+    `span`: what is timed is a span of this name in traces too.
+    """
 
     kind = "histogram"
 
-    def __init__(self, name: str, help: str, *labels: str, ends: tuple[float, ...] = FAST) -> None:
+    def __init__(self, name: str, help: str, *labels: str, ends: tuple[float, ...] = FAST, span: str = "") -> None:
         super().__init__(name, help, *labels)
-        self.ends = ends
+        self.ends, self.span = ends, span
         self.values: dict[Labels, list[float]] = {}
 
     def observe(self, value: float, *labels: str) -> None:
@@ -92,11 +98,30 @@ class Histogram(Instrument):
             row[bisect_left(self.ends, value)] += 1
             row[-1] += value
 
-    @contextmanager
-    def timed(self, *labels: str) -> Iterator[None]:
+    def timed(self, *labels: str) -> "Timed":
         """Observe the seconds that the context takes, however it ends."""
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self.observe(perf_counter() - began, *labels)
+        return Timed(self, labels)
+
+
+class Timed:
+    """A context that is timed."""
+
+    __slots__ = ("_began", "_histogram", "_labels", "_span")
+
+    def __init__(self, histogram: Histogram, labels: Labels) -> None:
+        self._histogram, self._labels = histogram, labels
+        self._span: AbstractContextManager[tracing.Span] | None = None
+
+    def __enter__(self) -> None:
+        if tracing.is_on() and self._histogram.span:
+            notes = dict(zip(self._histogram.labels, self._labels, strict=True))
+            self._span = tracing.span(self._histogram.span, notes=notes)
+            self._span.__enter__()
+        self._began = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._histogram.observe(perf_counter() - self._began, *self._labels)
+        if self._span is not None:
+            self._span.__exit__(kind, error, trace)

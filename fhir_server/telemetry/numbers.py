@@ -19,12 +19,26 @@ REQUESTS = Counter(
 REQUEST_SECONDS = Histogram(
     "fhir_server_request_seconds", "Seconds until a FHIR request was answered.", "interaction"
 )  # fmt: skip
+VALIDATION_SECONDS = Histogram(
+    "fhir_server_validation_seconds",
+    "Seconds of checking a resource before it is written, by type.",
+    "type",
+    span="validation",
+)
+OPERATION_SECONDS = Histogram(
+    "fhir_server_operation_seconds",
+    "Seconds of the work of an operation, within its request.",
+    "operation",
+    span="operation",
+)
 SLOW_REQUESTS = Counter(
     "fhir_server_slow_requests", "FHIR requests that took longer than the setting `slow_request`.", "interaction"
 )
 
 # --- store
-COMMIT_SECONDS = Histogram("fhir_server_store_commit_seconds", "Seconds until a commit was durable, waiting included.")
+COMMIT_SECONDS = Histogram(
+    "fhir_server_store_commit_seconds", "Seconds until a commit was durable, waiting included.", span="store.commit"
+)
 GROUP_COMMITS = Histogram(
     "fhir_server_store_group_commits", "Commits that shared one transaction of the engine.", ends=_GROUP
 )
@@ -34,7 +48,9 @@ GROUP_SECONDS = Histogram(
 TURN_SECONDS = Histogram("fhir_server_store_turn_seconds", "Seconds that a process waited for its turn to write.")
 WRITERS = Gauge("fhir_server_store_waiting_writers", "Commits that wait for the writer.")
 READS = Counter("fhir_server_store_reads", "Calls of the store that read, by kind.", "kind")
-READ_SECONDS = Histogram("fhir_server_store_read_seconds", "Seconds of searches, counts and histories.", "kind")
+READ_SECONDS = Histogram(
+    "fhir_server_store_read_seconds", "Seconds of searches, counts and histories.", "kind", span="store.read"
+)
 STORE_ERRORS = Counter(
     "fhir_server_store_errors",
     "Refusals and faults of the store, by kind; those of a conflict or a busy database are tried again.", "kind",
@@ -69,7 +85,7 @@ DELIVERIES = Counter(
 )
 DELIVERED = Counter("fhir_server_feed_delivered_changes", "Changes that a consumer has taken.", "consumer")
 DELIVERY_SECONDS = Histogram(
-    "fhir_server_feed_delivery_seconds", "Seconds that a consumer took for a call.", "consumer"
+    "fhir_server_feed_delivery_seconds", "Seconds that a consumer took for a call.", "consumer", span="feed.delivery"
 )
 FEED_BEHIND = Gauge(
     "fhir_server_feed_behind", "Changes that a consumer has not been given yet.", "consumer", across="here"
@@ -92,7 +108,9 @@ SENT = Counter(
 JOBS = Gauge("fhir_server_jobs", "Jobs that go on, by state.", "state", across="here")
 JOBS_OLDEST = Gauge("fhir_server_jobs_oldest_seconds", "Age of the oldest job that waits or runs.", across="here")
 JOBS_ENDED = Counter("fhir_server_jobs_ended", "Jobs that ended in this process, by kind and state.", "kind", "state")
-JOB_SECONDS = Histogram("fhir_server_job_seconds", "Seconds from the start of a job to its end.", "kind", ends=SLOW)
+JOB_SECONDS = Histogram(
+    "fhir_server_job_seconds", "Seconds from the start of a job to its end.", "kind", ends=SLOW, span="job"
+)
 SCHEDULED = Counter("fhir_server_scheduled_runs", "Runs of scheduled work, by outcome.", "name", "outcome")
 
 # --- audit
@@ -141,7 +159,8 @@ COUNTERS: Final = (
     COLLECTIONS, COLLECTION_SECONDS,
 )  # fmt: skip
 HISTOGRAMS: Final = (
-    REQUEST_SECONDS, COMMIT_SECONDS, GROUP_COMMITS, GROUP_SECONDS, TURN_SECONDS, READ_SECONDS, CHECKPOINT_SECONDS,
+    REQUEST_SECONDS, VALIDATION_SECONDS, OPERATION_SECONDS,
+    COMMIT_SECONDS, GROUP_COMMITS, GROUP_SECONDS, TURN_SECONDS, READ_SECONDS, CHECKPOINT_SECONDS,
     DELIVERY_SECONDS, JOB_SECONDS, LOOP_LAG,
 )  # fmt: skip
 GAUGES: Final = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from fhir_server.plugin_api import FeedChange, decode, encode, instant
+from fhir_server.plugin_api import FeedChange, decode, encode, instant, trace_headers
 
 TYPE: Final = "org.hl7.fhir.resource."
 """Prefix of the type of events; `created`, `updated` or `deleted` follows."""
@@ -55,6 +55,7 @@ def event_of(change: FeedChange, base: str, *, full: bool) -> CloudEvent:
         "type": f"{TYPE}{change.method}",
         "subject": str(change.key),
         "time": instant(change.last_updated),
+        **trace_headers(),  # https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md
         "txid": str(change.txid),
     }
     data = change.body if full else b""

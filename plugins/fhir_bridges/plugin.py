@@ -19,6 +19,7 @@ from fhir_server.plugin_api import (
     RecordChange,
     Scheduled,
     Where,
+    counted_delivery,
     hookimpl,
 )
 
@@ -37,7 +38,8 @@ async def _send(bridge: Out, ctx: PluginContext, changes: Sequence[FeedChange]) 
     if bridge.name not in senders:
         senders[bridge.name] = sender_of(bridge)
     full = bridge.content == "full"
-    await senders[bridge.name].send([(ctx.tenant, event_of(change, ctx.base, full=full)) for change in changes])
+    with counted_delivery("fhir_bridges", bridge.kind):
+        await senders[bridge.name].send([(ctx.tenant, event_of(change, ctx.base, full=full)) for change in changes])
 
 
 @hookimpl

@@ -15,6 +15,7 @@ import httpx
 
 from fhir_bridges.events import STRUCTURED, CloudEvent
 from fhir_bridges.settings import Out
+from fhir_server.plugin_api import trace_headers
 
 _SHOWN: Final = 200
 
@@ -58,7 +59,11 @@ class Webhook:
         if authorization := self._bridge.authorization.get_secret_value():
             headers["authorization"] = authorization
         message_id = f"{tenant}:{event.id}"
-        return body, {**headers, **signed(self._bridge.secret.get_secret_value(), message_id, int(self._now()), body)}
+        return body, {
+            **headers,
+            **trace_headers(),
+            **signed(self._bridge.secret.get_secret_value(), message_id, int(self._now()), body),
+        }
 
 
 def signed(secret: str, message_id: str, moment: int, body: bytes) -> dict[str, str]:

@@ -8,7 +8,7 @@ import httpx
 
 from fhir_messaging.records import DELIVERIES, due
 from fhir_messaging.settings import MessagingSettings
-from fhir_server.plugin_api import Alert, PluginContext, Record, RecordChange, encode, raise_alert
+from fhir_server.plugin_api import Alert, PluginContext, Record, RecordChange, encode, raise_alert, trace_headers
 
 logger = logging.getLogger(__name__)
 _HOUR: Final = 3_600_000
@@ -53,6 +53,7 @@ async def _tried(ctx: PluginContext, http: httpx.AsyncClient, record: Record) ->
 async def _sent(ctx: PluginContext, http: httpx.AsyncClient, value: dict[str, Any], prefix: str) -> bool:
     token = ctx.settings.endpoints[prefix].get_secret_value()
     headers = {"content-type": "application/fhir+json"} | ({"authorization": f"Bearer {token}"} if token else {})
+    headers |= trace_headers()
     try:
         answer = await http.post(value["url"], content=encode(value["response"]), headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -15,6 +15,7 @@ from fhir_server.plugin_api import (
     NotFound,
     PluginContext,
     Unauthorized,
+    counted_delivery,
     raise_alert,
 )
 from fhir_subscriptions.channels import NotDelivered, Parcel
@@ -190,10 +191,11 @@ class Deliverer:
         await self._send(member, Parcel(body, key=key, subject=f"Subscription: {kind}"))
 
     async def _send(self, member: Membership, parcel: Parcel) -> None:
-        if member.wish.channel == "email":
-            await send_mail(self._settings, member.wish, parcel)
-        else:
-            await self._hook.send(member.wish, parcel)
+        with counted_delivery("fhir_subscriptions", member.wish.channel):
+            if member.wish.channel == "email":
+                await send_mail(self._settings, member.wish, parcel)
+            else:
+                await self._hook.send(member.wish, parcel)
 
     async def _failed(self, ctx: PluginContext, error: NotDelivered, id_: str, mark: str) -> None:
         """Try again later, later each time; give up after days."""

@@ -57,7 +57,8 @@ def test_prometheus_own_parsers_read_what_is_told() -> None:
     counted()
     board = Board()
     text = {each.name: each for each in read_text(generate_latest(registry(board)).decode())}
-    open_ = {each.name: each for each in read_open_metrics(open_metrics(registry(board)).decode())}
+    written = open_metrics(registry(board)).decode()  # type: ignore[no-untyped-call]
+    open_ = {each.name: each for each in read_open_metrics(written)}  # type: ignore[no-untyped-call]
     assert set(open_) == {each.name for each in ALL}
     assert all(each.documentation for each in open_.values())
     (requests,) = open_["fhir_server_requests"].samples
