@@ -22,6 +22,7 @@ _NODE = Path(__file__).parent / "elasticsearch_node"
 _PATIENCE = 90
 _HEAP = "384m"
 _HELD: list[int] = []
+_STARTED: list["subprocess.Popen[bytes]"] = []
 
 
 def elasticsearch_url() -> str:
@@ -58,9 +59,9 @@ def _start(folder: Path) -> None:
         "--enable-native-access=ALL-UNNAMED", "-cp", paths, "org.elasticsearch.node.Launcher", str(folder),
     ]  # fmt: skip
     tidying = ["sh", "-c", '"$@"; rm -rf "$0" "$0.lock"', str(folder), *java]
-    log = (folder / "log").open("wb")
     stdin = os.open(users, os.O_RDONLY)
-    subprocess.Popen(tidying, stdin=stdin, stdout=log, stderr=log, start_new_session=True)
+    with (folder / "log").open("wb") as log:
+        _STARTED.append(subprocess.Popen(tidying, stdin=stdin, stdout=log, stderr=log, start_new_session=True))
     os.close(stdin)
     until = time.monotonic() + _PATIENCE
     while not (folder / "address").exists():

@@ -42,6 +42,11 @@ def mongodb_url() -> str:
     return ferretdb()
 
 
+def is_built() -> bool:
+    """Tell whether there is a FerretDB to start."""
+    return _BINARY.exists()
+
+
 @cache
 def ferretdb() -> str:
     """Start FerretDB for this process and return its address."""

@@ -10,11 +10,13 @@ Manual: https://www.mongodb.com/docs/manual/core/transactions-operations/
 """
 
 import asyncio
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from random import Random
 from typing import Any, Final, Literal
@@ -197,6 +199,8 @@ class ReplicaSet:
         self.seen[name] += 1
         if name in ("buildInfo", "ping", "getParameter"):
             return {"version": "8.0.0", "versionArray": [8, 0, 0, 0], "ok": 1.0}
+        if name == "dbStats":
+            return {"storageSize": 1, "ok": 1.0}
         if name in ("endSessions", "killSessions"):
             return await self._ended(behind, [bytes(each["id"]) for each in body[name]])
         kind = self._fault(name)
@@ -234,7 +238,7 @@ class ReplicaSet:
             "isWritablePrimary": True, "ismaster": True, "helloOk": True, "setName": "played", "setVersion": 1,
             "hosts": [me], "primary": me, "me": me, "maxBsonObjectSize": _LARGEST, "maxMessageSizeBytes": 48_000_000,
             "maxWriteBatchSize": 100_000, "minWireVersion": 0, "maxWireVersion": 25,
-            "logicalSessionTimeoutMinutes": 30, "secondary": False, "ok": 1.0,
+            "logicalSessionTimeoutMinutes": 30, "secondary": False, "localTime": datetime.now(UTC), "ok": 1.0,
         }  # fmt: skip
 
     async def _in_or_out(self, behind: _Connection, name: str, body: Document, *, ended: bool) -> Document:
@@ -485,7 +489,7 @@ class ReplicaSet:
     def _watched(self, body: Document) -> Document:
         stream, *rest = body["pipeline"]
         options, at = stream["$changeStream"], len(self._events)
-        if rest != [{"$match": {"ns.coll": "meta", "documentKey._id": {"$in": ["head", "bell"]}}}]:
+        if rest != [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": "^(head$|bell)"}}}]:
             raise self._wrong(9, "only the pipeline of the bell is played")
         if token := options.get("resumeAfter") or options.get("startAfter"):
             at = int(token["_data"], 16)
@@ -508,7 +512,7 @@ class ReplicaSet:
             await asyncio.sleep(0.005)
         found = [(at, self._events[at]) for at in range(place[0], len(self._events))]
         place[0] = len(self._events)
-        events = [_event(at + 1, event) for at, event in found if event.get("id") in ("head", "bell")]
+        events = [_event(at + 1, event) for at, event in found if re.match("head$|bell", event.get("id", ""))]
         cursor = {"id": Int64(number), "ns": "admin.$cmd.aggregate", "nextBatch": events} | _token(place[0])
         return {"ok": 1.0, "cursor": cursor}
 

@@ -16,6 +16,7 @@ from fhir_server.storage.mongodb.compile import prefix
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.storage.mongodb.resilience import Guard, reading
+from fhir_server.storage.mongodb.schema import made
 
 _OPERATORS: Final = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 
@@ -128,6 +129,7 @@ class MongoRecords:
 
     async def _indexed(self, collection: Collection) -> None:
         """Uniqueness is held by the turn to write, so the index need not be unique."""
+        await made(self._database, name_of(collection.name))
         for each in collection.fields:
             await self._database[name_of(collection.name)].create_index([(f"f.{each.name}", 1), ("_id", 1)])
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
+from bson import Binary
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -143,5 +144,5 @@ class Transactions:
             now = (await self._client.admin.command("hello"))["localTime"]
             silent = {"at": {"$lt": now - timedelta(seconds=self._lease)}}
             async for each in self._database["writers"].find(silent, {"_id": 1}):
-                await self._client.admin.command("killSessions", [{"id": each["_id"]}])
+                await self._client.admin.command("killSessions", [{"id": Binary.from_uuid(each["_id"])}])
                 await self._database["writers"].delete_one({"_id": each["_id"], **silent})
