@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from fhir_server.alerts import Alert, raise_alert
+from fhir_server.audit.verify import verify
 from fhir_server.auth.expired import sweep_expired
 from fhir_server.context import Context
 from fhir_server.dispatch import Server, context_of, known_base
@@ -22,6 +24,7 @@ from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.search.entries import IndexEntries
 from fhir_server.storage.base import Fed, Store, StoreProvider
 from fhir_server.telemetry.health import Check, Finding
+from fhir_server.telemetry.numbers import AUDIT_FAILURES, AUDIT_VERIFIED
 from fhir_server.tenancy.registration import DEFAULT
 
 _HOUR: Final = 3_600
@@ -70,7 +73,7 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
     scheduler = Scheduler(stores, stage, settings, server.now, [*_own(server), *assembly.scheduled()])
 
     def parted(tenant: Tenant) -> None:
-        if tenant.registration is not None and tenant.registration.state != "active":
+        if tenant.registration is not None and not tenant.registration.served_in(settings.region):
             feed.let_go(tenant.name)
 
     server.tenants.when_changed(parted)
@@ -115,7 +118,22 @@ def _own(server: Server) -> list[Scheduled]:
         request = FhirRequest("POST", "operation", ctx.base, operation="retention", body=encode(asked), grant="*")
         await ctx.execute(request.but(tenant=ctx.tenant))
 
+    verified: dict[str, float] = {}
+
+    async def verify_audit(ctx: Context) -> None:
+        report = await verify(ctx.store)
+        if report.problems:
+            AUDIT_FAILURES.add("verify")
+            said = "the audit is not as its signed heads have it; see `fhir-server audit verify`"
+            raise_alert(Alert("audit-broken", ctx.tenant, said))
+            return
+        verified[ctx.tenant] = ctx.now() / 1_000
+        AUDIT_VERIFIED.set(min(verified.values()))
+
     found = []
+    if server.settings.audit_verify_cron:
+        cron = server.settings.audit_verify_cron
+        found.append(Scheduled("server.audit", verify_audit, cron=cron, each_tenant=True))
     if server.settings.auth == "smart":
         found.append(Scheduled("server.tokens", sweep_tokens, every=_HOUR, each_tenant=True, written_only=True))
     if server.settings.retention_cron:

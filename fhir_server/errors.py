@@ -162,6 +162,12 @@ class InvalidResource(FhirError):
     status, code = 422, "invariant"
 
 
+class Misdirected(FhirError):
+    """What is asked for is served elsewhere."""
+
+    status, code = 421, "business-rule"
+
+
 class TooCostly(FhirError):
     """The request would take more than a limit allows."""
 

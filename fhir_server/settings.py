@@ -205,6 +205,12 @@ class Settings(BaseModel):
     tenant_hosts: tuple[Annotated[str, Field(pattern=r"^[^=\s:]+=[a-z0-9][a-z0-9_-]{0,62}$")], ...] = Field(
         (), description="Hosts that serve a tenant at `/fhir`, as `clinic.example=clinic`, besides those of its own."
     )
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,32}$")] = Field(
+        "", description="Where this server's data lie, as `eu`: tenants that are bound to another region get 421 here."
+    )
+    region_urls: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}=https?://\S+$")], ...] = Field(
+        (), description="Public URLs of the other regions, as `us=https://us.example/fhir`; who is sent on is told."
+    )
     tenants_open: Positive = Field(32, description="Most tenants, beside the default one, open at once in a process.")
     tenant_idle: Positive = Field(300, description="Seconds without a request after which a tenant is closed.")
 
@@ -378,7 +384,8 @@ class Settings(BaseModel):
         0.5, ge=0, description="Seconds between two writes to the index, so that several commits share one."
     )
     elasticsearch_unindexed: Count = Field(
-        1_000, description="Changes not yet in the index that a search looks at beside it; of more it says that it lags."
+        1_000,
+        description="Changes not yet in the index that a search looks at beside it; of more it says that it lags.",
     )
     elasticsearch_lag: Positive = Field(60, description="Seconds of lag over which the index counts as unwell.")
     elasticsearch_candidates: Positive = Field(
@@ -408,9 +415,7 @@ class Settings(BaseModel):
         description="Bytes that wait on the local disk, by tenant, for an archive that cannot be written; beyond, they "
         "are dropped, and the next thing that the archive gets is a new base backup.",
     )
-    recovery_point_goal: Positive = Field(
-        3_600, description="Seconds of writes that a restore may lack (RPO)."
-    )
+    recovery_point_goal: Positive = Field(3_600, description="Seconds of writes that a restore may lack (RPO).")
     recovery_time_goal: Positive = Field(900, description="Seconds until a restored server answers (RTO).")
     checkpoint_pages: Positive = Field(50_000, description="WAL pages (of 4 KB) after which a checkpoint runs.")
     lock_timeout: Positive = Field(30, description="Seconds to wait for the turn to write.")

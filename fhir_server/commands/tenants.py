@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-resources", type=int, default=None, help="most resources; 0: no limit")
     parser.add_argument("--max-bytes", type=int, default=None, help="most bytes of its files; 0: no limit")
+    parser.add_argument("--bound-to", default=None, metavar="REGION", help="the region that alone serves it; '': any")
     parser.add_argument("--administrator", default=None, help="create: the name of its first user (admin)")
     parser.add_argument("--reason", default="", help="suspend: what its users are told")
     parser.add_argument("--confirm", default="", metavar="NAME", help="erase: the name once more")
@@ -96,6 +97,7 @@ def _given(flags: argparse.Namespace) -> dict[str, Any]:
         "settings": {name: _value(text) for name, _, text in pairs} or None,
         "max_resources": flags.max_resources,
         "max_bytes": flags.max_bytes,
+        "region": flags.bound_to,
     }
     return {name: value for name, value in values.items() if value is not None}
 

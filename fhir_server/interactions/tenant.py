@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_server.errors import Forbidden, StoreFull
+from fhir_server.errors import Forbidden, Misdirected, StoreFull
 from fhir_server.packages import Library, Package
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Change, Store
-from fhir_server.tenancy.registration import Registration
+from fhir_server.tenancy.registration import Registration, public_base
 from fhir_server.terminology import Terminology
 from fhir_server.validation import Validator
 
@@ -27,6 +27,20 @@ class Suspended(Forbidden):
     def __init__(self, registration: Registration) -> None:
         why = f": {registration.reason}" if registration.reason else ""
         super().__init__(f"this tenant is suspended{why}")
+
+
+class Elsewhere(Misdirected):
+    """The tenant is bound to another region, and its data are not touched here."""
+
+    def __init__(self, registration: Registration, settings: Settings) -> None:
+        urls = dict(pair.split("=", 1) for pair in settings.region_urls)
+        url = public_base(
+            settings.model_copy(update={"base_url": urls.get(registration.region, "")}), registration.name
+        )
+        where = f" at {url}" if url else ""
+        super().__init__(f"this tenant is served in the region {registration.region}{where}, and nowhere else")
+        if url:
+            self.headers["link"] = f'<{url}>; rel="alternate"'
 
 
 @dataclass(slots=True)
@@ -63,8 +77,10 @@ class Tenant:
     weighed: tuple[int, int] = (0, 0)
 
 
-def refused(registration: Registration) -> Exception:
-    """Return why a tenant that is not active is not served: as if it were not there, unless it is suspended."""
+def refused(registration: Registration, settings: Settings) -> Exception:
+    """Return why a tenant is not served: as if it were not there, unless it is suspended or served elsewhere."""
+    if registration.state == "active":
+        return Elsewhere(registration, settings)
     return Suspended(registration) if registration.state == "suspended" else KeyError(registration.name)
 
 

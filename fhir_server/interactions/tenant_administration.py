@@ -36,6 +36,7 @@ class TenantAsked(msgspec.Struct, forbid_unknown_fields=True):
     hosts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     max_resources: int | msgspec.UnsetType = msgspec.UNSET
     max_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    region: str | msgspec.UnsetType = msgspec.UNSET
     administrator: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -68,9 +69,12 @@ class TenantAdministration:
 
         Raises:
             BadValue: something of it cannot be.
-            Conflict: the name was ever taken, or a host is.
+            Conflict: the name was ever taken, or a host is, or it is to lie in another region.
         """
         values = _given(asked)
+        others = {pair.partition("=")[0] for pair in self.settings.region_urls} - {self.settings.region}
+        if values.get("region") in others:
+            raise Conflict(f"its data would lie here, in the region {self.settings.region!r}: create it there")
         who = values.pop("administrator", ADMIN)
         made = await self.register.add(Registration(**{"name": "", **values, "created": self.now()}))
         async with self.tenants.house.turn:

@@ -22,7 +22,7 @@ class TenantKeeper:
 
     def __init__(self, tenants: Tenants, register: Register, settings: Settings, now: Callable[[], int]) -> None:
         self._tenants, self._register, self._now = tenants, register, now
-        self._idle = settings.tenant_idle * 1_000
+        self._idle, self._region = settings.tenant_idle * 1_000, settings.region
 
     async def watch(self) -> None:
         """Look now and then, for as long as this runs."""
@@ -44,4 +44,4 @@ class TenantKeeper:
 
     def _unwanted(self, tenant: Tenant) -> bool:
         known = tenant.registration
-        return (known is not None and known.state != "active") or self._now() - tenant.used > self._idle
+        return (known is not None and not known.served_in(self._region)) or self._now() - tenant.used > self._idle

@@ -117,22 +117,22 @@ class Tenants:
         tenant = self.house.get(name)
         if tenant is None or self._now() - tenant.checked >= CHECK_EVERY:
             return None
-        return tenant if tenant.registration is None or tenant.registration.state == "active" else None
+        return tenant if tenant.registration is None or tenant.registration.served_in(self._settings.region) else None
 
     async def of(self, name: str) -> Tenant:
         """Return the tenant, its definitions up to date.
 
         Raises:
             KeyError: there is none of this name.
-            Suspended: nobody is served by it now.
+            Suspended: nobody is served by it now. Elsewhere: it is bound to another region.
             Busy: as many tenants as may be open are at work.
         """
         tenant = self.house.get(name)
         if tenant is None:
             async with self.house.turn:
                 tenant = self.house.get(name) or await self._start(name)
-        if tenant.registration is not None and tenant.registration.state != "active":
-            raise refused(tenant.registration)
+        if tenant.registration is not None and not tenant.registration.served_in(self._settings.region):
+            raise refused(tenant.registration, self._settings)
         if self._now() - tenant.checked >= CHECK_EVERY and not tenant.turn.locked():
             tenant.held += 1
             try:
@@ -243,14 +243,14 @@ class Tenants:
         return Extractor(parameters, zone=self._zone, trusted=settings.validation != "off")
 
     async def _registered(self, name: str) -> Registration | None:
-        """Return what is known of a tenant, or nothing where all are served. Raises KeyError and Suspended."""
+        """Return what is known of a tenant, or nothing where all are served. Raises as `of` does."""
         if name == DEFAULT or self._register is None:
             return None
         registration = await self._register.find(name)
         if registration is None:
             raise KeyError(name)
-        if registration.state != "active":
-            raise refused(registration)
+        if not registration.served_in(self._settings.region):
+            raise refused(registration, self._settings)
         return registration
 
     async def _refresh(self, tenant: Tenant) -> None:

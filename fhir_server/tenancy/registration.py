@@ -40,6 +40,7 @@ class Registration:
         reason: why it is suspended, for its users to read.
         settings: its own values of settings. hosts: names of hosts that serve it at `/fhir`.
         max_resources, max_bytes: what its store may hold; 0: no limit.
+        region: where alone it is served; empty: anywhere.
         created: milliseconds since 1970 UTC. certificate: what was erased, once it is.
         serial: grows with each change of any registration.
     """
@@ -54,6 +55,7 @@ class Registration:
     max_bytes: int = 0
     created: int = 0
     certificate: Mapping[str, Any] = field(default_factory=dict)
+    region: str = ""
     serial: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -61,6 +63,10 @@ class Registration:
         shown = asdict(self)
         del shown["serial"]
         return {**shown, "hosts": list(self.hosts)}
+
+    def served_in(self, region: str) -> bool:
+        """Tell whether a server of this region serves it; one without a region serves what is bound to none."""
+        return self.state == "active" and self.region in ("", region)
 
     def over(self, settings: Settings) -> Settings:
         """Return the settings in force for it; what this release does not take any more is left out."""
@@ -90,11 +96,19 @@ def checked(registration: Registration, settings: Settings) -> Registration:
         raise BadValue(f"display and reason have {_LONGEST} characters at most")
     if registration.max_resources < 0 or registration.max_bytes < 0:
         raise BadValue("a limit is 0 (none) or more")
+    _check_region(registration.region, settings)
     hosts = tuple(dict.fromkeys(host.lower().rstrip(".") for host in registration.hosts))
     if len(hosts) > _MOST_HOSTS or not all(_HOST.fullmatch(host) for host in hosts):
         raise BadValue(f"hosts are names without a port, {_MOST_HOSTS} at most")
     _check_settings(registration.settings, settings)
     return replace(registration, hosts=hosts)
+
+
+def _check_region(region: str, settings: Settings) -> None:
+    known = {settings.region, *(pair.partition("=")[0] for pair in settings.region_urls)} - {""}
+    if region and region not in known:
+        said = f"it knows {', '.join(sorted(known))}" if known else "the setting `region` is not set"
+        raise BadValue(f"this server knows no region {region[:40]!r}: {said}")
 
 
 def _check_settings(given: Mapping[str, Any], settings: Settings) -> None:
