@@ -1,6 +1,7 @@
 """The way to Elasticsearch: one client for a process, behind a breaker."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -90,5 +91,6 @@ def client_of(settings: Settings) -> AsyncElasticsearch:
         options["basic_auth"] = (settings.elasticsearch_user, settings.elasticsearch_password)
     if settings.elasticsearch_ca is not None:
         options["ca_certs"] = str(settings.elasticsearch_ca)
+    logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it tells of each call
     hosts = [each.strip() for each in settings.elasticsearch_url.split(",") if each.strip()]
     return AsyncElasticsearch(hosts, max_retries=0, **options)

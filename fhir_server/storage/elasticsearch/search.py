@@ -12,7 +12,7 @@ from sys import float_info
 from typing import Any, Final
 
 from fhir_server.model.keys import ResourceKey
-from fhir_server.search.query import And, Cursor, Ids, Node, Search, SortKey, Total
+from fhir_server.search.query import EVERYTHING, And, Cursor, Ids, Node, Search, SortKey, Total
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page, Store
 from fhir_server.storage.elasticsearch.compile import query_of
@@ -58,9 +58,17 @@ class Asking:
         chosen, whole = await self._chosen()
         page = await self._of_engine(replace(self.search, total=Total.NONE), chosen | self.fresh)
         total = len(page.versions) if whole and page.next is None and self.search.after is None else None
+        if total is None and self._is_whole():
+            counts = await self.store.statistics()
+            total = sum(counts.get(type_, 0) for type_ in self.search.branches)
         if total is None and self.search.total is not Total.NONE:
             total = await self.count()
         return replace(page, txid=self.txid, total=total, estimated=False)
+
+    def _is_whole(self) -> bool:
+        """Tell whether everything of some types is asked for, whose number is known."""
+        everything = all(node == EVERYTHING for node in self.search.branches.values())
+        return everything and self.search.visible.unrestricted and self.search.after is None
 
     async def count(self) -> int:
         """Return the exact number of matches at the instant. Raises IndexDown or TooMany."""

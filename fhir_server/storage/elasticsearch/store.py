@@ -55,9 +55,13 @@ class IndexedStore:
         """What the engine can do, and the index with it."""
         return replace(self.inner.capabilities, search_index="elasticsearch")
 
+    def asks(self, search: Search) -> bool:
+        """Tell whether the index is asked."""
+        return is_for_index(search, sorts=self._settings.elasticsearch_sorts)
+
     async def search(self, search: Search) -> Page:
         """Return one page."""
-        if not is_for_index(search, sorts=self._settings.elasticsearch_sorts):
+        if not self.asks(search):
             return await self.inner.search(search)
         try:
             asking, notes = await self._asking(search)
@@ -68,7 +72,7 @@ class IndexedStore:
 
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
-        if not is_for_index(search, sorts=False):
+        if not self.asks(replace(search, sort=())):
             return await self.inner.count(search)
         try:
             asking, notes = await self._asking(replace(search, after=None))
@@ -79,7 +83,7 @@ class IndexedStore:
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the engine's plan, and what the index is asked."""
         plan = await self.inner.explain(search)
-        if not is_for_index(search, sorts=self._settings.elasticsearch_sorts):
+        if not self.asks(search):
             return plan | {"index": "not asked"}
         return plan | {"index": query_of(search.branches, await self.inner.last_txid())}
 

@@ -7,11 +7,11 @@ import pytest
 import pytest_asyncio
 
 from fhir_server.storage.base import Store
-from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import EACH_TEST
 from tests.conformance.storage.world import Clock, World, open_world
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=EACH_TEST)
 def engine(request: pytest.FixtureRequest) -> str:
     """The name of the engine under test."""
     return str(request.param)

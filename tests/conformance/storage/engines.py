@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+import pytest
+
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store
 from fhir_server.storage.memory import MemoryStore
 from fhir_server.storage.mongodb.store import open_alone
 from fhir_server.storage.sqlite.store import open_store as open_sqlite
+from tests.conformance.storage.indexed import indexed
+from tests.servers.elasticsearch import elasticsearch_url
 from tests.servers.mongodb import NAMED, mongodb_url
 from tests.unit.encryption.kit import ready
 
@@ -46,14 +50,23 @@ async def _mongodb(bench: Bench) -> Store:
     return await open_alone(f"t_{token_hex(6)}", settings, bench.clock)
 
 
+async def _indexed(bench: Bench) -> Store:
+    """The engine in memory with the search index in front of it."""
+    return await indexed(MemoryStore(bench.settings, bench.clock), bench.settings, elasticsearch_url(), bench.extract)
+
+
 ENGINES: Mapping[str, Callable[[Bench], Awaitable[Store]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "encrypted": _encrypted,
     "mongodb": _mongodb,
+    "indexed": _indexed,
 }
 
+EACH_TEST = [name if name != "indexed" else pytest.param(name, marks=pytest.mark.long) for name in ENGINES]
+"""The engines for tests that want a store of their own: it takes a second to make an index."""
+
 LARGE: Mapping[str, Callable[[Bench], Awaitable[Store]]] = {
-    name: open_ for name, open_ in ENGINES.items() if NAMED or name != "mongodb"
+    name: open_ for name, open_ in ENGINES.items() if name != "indexed" and (NAMED or name != "mongodb")
 }
 """The engines that large suites run on: FerretDB looks at every document for each search, a real MongoDB does not."""

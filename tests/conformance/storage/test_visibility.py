@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server.search import query as q
 from fhir_server.search.query import Visibility
-from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import EACH_TEST
 from tests.conformance.storage.library import LIBRARY
 from tests.conformance.storage.test_search_table import TABLE, Expander
 from tests.conformance.storage.world import World, open_world
@@ -71,7 +71,7 @@ async def test_totals_count_what_may_be_seen(world: World) -> None:
 HIDDEN = {"ann", "grams", "enc", "hospital"}
 
 
-@pytest.mark.parametrize("engine_name", ENGINES)
+@pytest.mark.parametrize("engine_name", EACH_TEST)
 async def test_every_search_of_the_table_answers_as_a_store_without_the_hidden(
     engine_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
