@@ -46,7 +46,11 @@ class Balancer:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(_pass(reader, back), _pass(there, writer))
+        try:
+            await asyncio.gather(_pass(reader, back), _pass(there, writer))
+        finally:
+            for each in (back, writer):
+                each.close()
 
     async def _kept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,6 +74,7 @@ class Balancer:
             for task in (looking, *self._open):
                 task.cancel()
             await asyncio.gather(looking, *self._open, return_exceptions=True)
+            await asyncio.sleep(_LOOK)  # sockets close
 
 
 async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -33,6 +33,7 @@ CONFIG = f"""
 storage = "mongodb"
 plugins_disabled = {list(OFF)}
 mongodb_lease = 2
+drain = 1
 rate_token = "9/hour"
 sign_in_failures = 5
 hidden_pause = 0
@@ -63,9 +64,9 @@ class Nodes:
     def port(self, place: int) -> int:
         return int(httpx.URL(self.nodes[place].base).port or 0)
 
-    def begin(self, name: str, *flags: str) -> Running:
+    def begin(self, name: str, *flags: str, port: int = 0) -> Running:
         """Start a node; it may not answer yet."""
-        log, port = self.folder / f"{name}.log", free_port()
+        log, port = self.folder / f"{name}.log", port or free_port()
         arguments = [*self._told(self.folder / name), "--no-demo", "--port", str(port), *flags]
         with log.open("ab") as stream:
             process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=_plain())
@@ -87,9 +88,9 @@ class Nodes:
     def start(self, *names: str, flags: tuple[str, ...] = ()) -> None:
         """Start nodes at the same time, and wait until they answer."""
         begun = [self.begin(name, *flags) for name in names]
+        self.nodes += begun
         with ThreadPoolExecutor(len(begun)) as pool:
             list(pool.map(answers, begun))
-        self.nodes += begun
 
     def stop(self) -> None:
         """Stop all."""
