@@ -40,6 +40,10 @@ Apply = Callable[[Document], Awaitable[None]]
 """Completes an entry of the journal; doing it twice is once."""
 
 
+class TurnLost(WriteBusy):
+    """Its lease was over, and another has the turn; nothing is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """The turn, as it was taken. until: when nothing more may be written, by the monotonic clock."""
@@ -58,7 +62,7 @@ class Fence:
     """The turn of one tenant. `apply` completes the journal of a turn that was published."""
 
     def __init__(self, database: AsyncDatabase[Document], holder: str, lease: int, apply: Apply) -> None:
-        self._database, self._holder, self._lease, self._apply = database, holder, lease, apply
+        self._database, self._holder, self._lease, self._apply = database, holder, float(lease), apply
 
     async def head(self) -> Document:
         """Return where the log ends."""
@@ -155,7 +159,7 @@ class Fence:
         burned = {"txid": txid + BURNED, "pid": newest + BURNED}
         done = await self._database["meta"].update_one({**HEAD, "epoch": epoch}, {"$set": burned})
         if done.matched_count == 0:
-            raise WriteBusy("the turn to write was over before what the last one left was mended")
+            raise TurnLost("the turn to write was over before what the last one left was mended")
         return {**head, **burned}
 
     async def _barred(self, head: Document) -> int:

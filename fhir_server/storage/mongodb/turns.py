@@ -21,10 +21,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from fhir_server.model.version import Version
-from fhir_server.storage.base import StoreUnavailable, WriteBusy
+from fhir_server.storage.base import StoreUnavailable
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.document import LARGEST, Document
-from fhir_server.storage.mongodb.fencing import FATES_LIFE, HEAD, Fence, Held
+from fhir_server.storage.mongodb.fencing import FATES_LIFE, HEAD, Fence, Held, TurnLost
 from fhir_server.storage.mongodb.records import name_of
 from fhir_server.storage.mongodb.rows import name_filter, part_id
 
@@ -195,7 +195,7 @@ class Turns:
         match = {**HEAD, "epoch": turn.head["epoch"]}
         moved = await self._database["meta"].update_one(match, change, session=turn.session)
         if moved.matched_count == 0:
-            raise WriteBusy("the turn to write was over before the write was done")
+            raise TurnLost("the turn to write was over before the write was done")
 
     async def _journal(self, turn: Turn) -> list[str]:
         """Write down what must be done after the head has moved, in pieces that fit."""

@@ -27,6 +27,7 @@ from fhir_server.storage.base import (
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.fencing import TurnLost
 from fhir_server.storage.mongodb.planning import Planner, Wish
 from fhir_server.storage.mongodb.records import MongoRecords
 from fhir_server.storage.mongodb.resilience import Guard
@@ -304,7 +305,7 @@ def _seen(done: "asyncio.Future[CommitResult]") -> None:
 def _is_repeatable(error: StoreError) -> bool:
     """Tell whether a write that stored nothing may come through if it is tried again: the connection failed, or places
     that it wanted are taken by what a turn that broke off left."""
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | TurnLost):
         return True
     cause = error.__cause__
     if isinstance(cause, BulkWriteError):
