@@ -49,6 +49,7 @@ from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store, StoreProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.telemetry.breakers import BreakerNumbers, HasBreakers
 from fhir_server.telemetry.health import Check, HasHealth
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, public_base
@@ -144,6 +145,7 @@ async def _opened(
     register, limits = Register(settings, home), Limits(settings, now, counts)
     held = _Held(stores, Runner(now, settings), Recorder(now) if settings.audited else None, register, counts, limits)
     watching: list[asyncio.Task[Any]] = []
+    breakers = BreakerNumbers(stores.breakers if isinstance(stores, HasBreakers) else list)
     try:
         server = assembly.server = _server(parts, operations, assembly, held, now)
         tenants = server.tenants
@@ -168,6 +170,7 @@ async def _opened(
                 behind.feed.settled, held.limits, behind.numbers,
             )  # fmt: skip
     finally:
+        breakers.close()
         await _closed(watching, assembly, held)
 
 

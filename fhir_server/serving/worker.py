@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from fhir_server.api.application import Application
 from fhir_server.app import create_app
+from fhir_server.serving.backup_watch import watch_backups
 from fhir_server.serving.http import WholeProtocol
 from fhir_server.serving.stopping import CLOSE, LEAVE, Stop, not_ready
 from fhir_server.serving.tls import Renewal, context_of
@@ -117,6 +118,8 @@ async def serve_until(
     watchdog: Watchdog | None = None,
 ) -> None:
     """Answer requests until it is asked to stop, then take leave of balancers, and finish what is under way."""
+    if app is not None:
+        watch_backups(app)
     watching = asyncio.create_task(watchdog.run()) if watchdog is not None else None
     task = asyncio.create_task(server.serve(sockets=list(sockets)))
     waiting = asyncio.create_task(stop.asked.wait())

@@ -67,9 +67,15 @@ CONNECTIONS = Gauge("fhir_server_mongodb_connections", "Connections to MongoDB, 
 CONNECTION_WAITS = Counter(
     "fhir_server_mongodb_connection_failures", "Connections that could not be had, by reason.", "reason"
 )
-BREAKER = Gauge(
-    "fhir_server_store_breaker_open", "1 while the circuit breaker lets nothing through to the database.", across="max"
+BREAKER_STATE = Gauge(
+    "fhir_server_breaker_state",
+    "State of the circuit breaker of a server: 0 closed, 1 half-open, 2 open.",
+    "server",
+    across="max",
 )
+OPENED = Counter("fhir_server_breaker_opened", "Times that a circuit breaker opened.", "server")
+STORE_REFUSED = Counter("fhir_server_store_refused", "Calls that an open breaker refused.", "server")
+STORE_FAILED = Counter("fhir_server_store_failed", "Calls of a server across the network that failed.", "server")
 RETRIES = Counter("fhir_server_store_retries", "Calls of the database that were made again, by reason.", "reason")
 
 # --- search
@@ -127,6 +133,22 @@ AUDIT_VERIFIED = Gauge(
 )
 ALARMS = Counter("fhir_server_alarms", "Alarms that were raised, by kind.", "kind")
 
+# --- backups
+BACKUP_LAG = Gauge(
+    "fhir_server_backup_archive_lag_seconds",
+    "Age of the oldest commit that the archive of backups lacks.",
+    across="max",
+)
+BACKUP_AGE = Gauge(
+    "fhir_server_backup_last_base_age_seconds",
+    "Age of the oldest of the newest base backups of all tenants.",
+    across="max",
+)
+BACKUP_WAITING = Gauge(
+    "fhir_server_backup_spool_bytes", "Bytes that wait on the local disk for the archive.", across="max"
+)
+BACKUP_FAILING = Gauge("fhir_server_backup_failing", "1 while the archive of backups cannot be written.", across="max")
+
 # --- authority
 AUTH_EVENTS = Counter(
     "fhir_server_auth_events", "Calls of the authorization server, by what and outcome.", "what", "outcome"
@@ -153,18 +175,6 @@ BUILD = Gauge(
 )  # fmt: skip
 DRAINING = Gauge("fhir_server_draining", "1 while the node finishes what it has and takes no more.", across="max")
 
-COUNTERS: Final = (
-    REQUESTS, SLOW_REQUESTS, READS, STORE_ERRORS, CHECKPOINT_PAGES, CONNECTION_WAITS, RETRIES, SLOW_SEARCHES, CUT_OFF,
-    DELIVERIES, DELIVERED, SENT, JOBS_ENDED, SCHEDULED, AUDIT_ROWS, AUDIT_FAILURES, ALARMS, AUTH_EVENTS, REFUSALS, CPU,
-    COLLECTIONS, COLLECTION_SECONDS,
-)  # fmt: skip
-HISTOGRAMS: Final = (
-    REQUEST_SECONDS, VALIDATION_SECONDS, OPERATION_SECONDS,
-    COMMIT_SECONDS, GROUP_COMMITS, GROUP_SECONDS, TURN_SECONDS, READ_SECONDS, CHECKPOINT_SECONDS,
-    DELIVERY_SECONDS, JOB_SECONDS, LOOP_LAG,
-)  # fmt: skip
-GAUGES: Final = (
-    WRITERS, STORE_BYTES, FREE_BYTES, CONNECTIONS, BREAKER, INDEX_LAG, FEED_BEHIND, FEED_LAG, FEED_WAITING, FEED_DEAD,
-    FEED_FAILING, JOBS, JOBS_OLDEST, AUDIT_WAITING, AUDIT_SIGNED, AUDIT_VERIFIED, PROCESSES, MEMORY, DESCRIPTORS,
-    MOST_DESCRIPTORS, STARTED, START_SECONDS, BUILD, DRAINING,
-)  # fmt: skip
+COUNTERS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, Counter))
+HISTOGRAMS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, Histogram))
+GAUGES: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, Gauge))

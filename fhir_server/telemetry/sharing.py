@@ -187,8 +187,12 @@ def _lives(path: Path) -> bool:
 
 def reset() -> None:
     """Begin anew at nothing: a fork has counted nothing yet."""
-    for each in (*COUNTERS, *HISTOGRAMS, *GAUGES):
-        each.values = {}
+    for counter in COUNTERS:
+        counter.values = {}
+    for gauge in GAUGES:
+        gauge.values = {}
+    for histogram in HISTOGRAMS:
+        histogram.values = {}
 
 
 os.register_at_fork(after_in_child=reset)

@@ -100,8 +100,11 @@ def drive(server: Running) -> list[httpx.Response]:
 
 
 def summed(url: str) -> dict[str, Any]:
-    """Read the numbers as Prometheus does, once those of all workers are there."""
-    time.sleep(1.2)  # workers tell theirs once a second
+    """Read the numbers as Prometheus does, once those of all workers are there: they tell theirs once a second."""
+    deadline = time.monotonic() + 30
+    while 'outcome="ok",plugin="fhir_bridges"' not in httpx.get(url, timeout=30).text and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1.2)
     answer = httpx.get(url, headers={"accept": "application/openmetrics-text"}, timeout=30)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     families = list(text_string_to_metric_families(answer.text))  # type: ignore[no-untyped-call]
@@ -122,7 +125,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         with running(folder / "data", "--config", str(config(folder, collector))) as server:
             answers = drive(server)
             root = server.base.removesuffix("/fhir")
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not collector.hooks and time.monotonic() < deadline:
                 time.sleep(0.05)
             numbers, health = summed(f"{root}/metrics"), httpx.get(f"{root}/health/ready", timeout=30).json()
