@@ -6,6 +6,7 @@ from typing import Final
 
 from fhir_server.api.application import Application
 from fhir_server.telemetry.health import Check, Finding
+from fhir_server.telemetry.numbers import DRAINING
 
 CLOSE: Final = (b"connection", b"close")
 """The header by which an answer ends its connection."""
@@ -56,3 +57,4 @@ def not_ready(app: Application) -> None:
         return Finding("failing", "this node is about to stop")
 
     app.checks.add(Check("stopping", stopping, gates=True))
+    DRAINING.set(1)
