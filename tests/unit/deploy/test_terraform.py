@@ -95,7 +95,7 @@ def test_both_regions_are_alike() -> None:
 
 
 def test_archives_are_locked_and_closed_and_keys_turn() -> None:
-    archive = {each.type: each.body for each in stated(ROOT / "modules/archive") if not each.data}
+    archive = {each.type: each.body for each in stated(ROOT / "modules/archive") if each.name == "this"}
     (rule,) = archive["aws_s3_bucket_object_lock_configuration"]["rule"]
     assert bare(rule["default_retention"][0]["mode"]) == "COMPLIANCE"
     assert archive["aws_s3_bucket"]["object_lock_enabled"] is True

@@ -212,3 +212,101 @@ resource "aws_s3_bucket_replication_configuration" "this" {
 
   depends_on = [aws_s3_bucket_versioning.this, aws_iam_role_policy.copy]
 }
+
+# Who read or wrote what in them. Its own reads are not noted: that would go round for ever.
+resource "aws_s3_bucket" "access" {
+  bucket = "${var.name}-access-${data.aws_caller_identity.here.account_id}"
+}
+
+resource "aws_s3_bucket_public_access_block" "access" {
+  bucket                  = aws_s3_bucket.access.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_versioning" "access" {
+  bucket = aws_s3_bucket.access.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+# S3 writes these logs with keys of its own alone.
+resource "aws_s3_bucket_server_side_encryption_configuration" "access" {
+  bucket = aws_s3_bucket.access.id
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "access" {
+  bucket = aws_s3_bucket.access.id
+
+  rule {
+    id     = "past"
+    status = "Enabled"
+    filter {}
+    expiration {
+      days = 400
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.access]
+}
+
+data "aws_iam_policy_document" "access" {
+  statement {
+    sid       = "Logs"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.access.arn}/*"]
+    principals {
+      type        = "Service"
+      identifiers = ["logging.s3.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.here.account_id]
+    }
+  }
+  statement {
+    sid       = "EncryptedOnTheWay"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.access.arn, "${aws_s3_bucket.access.arn}/*"]
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "access" {
+  bucket     = aws_s3_bucket.access.id
+  policy     = data.aws_iam_policy_document.access.json
+  depends_on = [aws_s3_bucket_public_access_block.access]
+}
+
+resource "aws_s3_bucket_logging" "this" {
+  for_each      = local.buckets
+  bucket        = aws_s3_bucket.this[each.key].id
+  target_bucket = aws_s3_bucket.access.id
+  target_prefix = "${each.key}/"
+}

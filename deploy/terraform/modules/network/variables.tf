@@ -17,3 +17,14 @@ variable "log_key_arn" {
   description = "Key of the logs."
   type        = string
 }
+
+variable "zones" {
+  description = "Letters of the three zones."
+  type        = list(string)
+  default     = ["a", "b", "c"]
+
+  validation {
+    condition     = length(distinct(var.zones)) == 3
+    error_message = "Three different zones."
+  }
+}

@@ -9,6 +9,7 @@ module "network" {
   source      = "../network"
   name        = var.name
   cidr        = var.cidr
+  zones       = var.zones
   log_key_arn = module.keys.arns.logs
 }
 

@@ -95,3 +95,9 @@ variable "secret_names" {
   type        = list(string)
   default     = ["fhir/server"]
 }
+
+variable "zones" {
+  description = "Letters of the three zones."
+  type        = list(string)
+  default     = ["a", "b", "c"]
+}
