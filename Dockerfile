@@ -6,7 +6,7 @@
 ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
-ARG EXTRAS=terminology,mongodb,kms,s3,views,bulk,graphql,dicom,billing
+ARG EXTRAS=terminology,mongodb,elasticsearch,redis,otel,kms,s3,views,bulk,graphql,dicom,billing
 ARG CYCLONEDX=cyclonedx-bom==7.*
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source

@@ -55,7 +55,8 @@ def test_the_settings_are_a_file_that_the_server_reads(values: str) -> None:
 def test_secrets_reach_the_server_as_variables_of_settings_alone() -> None:
     (container,) = pods(manifests("mongodb"))[0]["containers"]
     known = {f"FHIR_SERVER_{name.upper()}" for name in Settings.model_fields}
-    assert {each["name"] for each in container["env"]} <= known
+    given = {each["name"] for each in container["env"]}
+    assert given - known == {"OTEL_EXPORTER_OTLP_HEADERS"}, "which the exporter reads itself"
     assert all("valueFrom" in each for each in container["env"] if each["name"] != "FHIR_SERVER_DATA_DIR")
 
 
@@ -78,7 +79,7 @@ def test_nothing_reaches_a_pod_or_is_reached_unless_it_is_named() -> None:
     assert all(rule["from"] and rule["ports"] == [{"protocol": "TCP", "port": "http"}] for rule in asked)
     asks = one(made, "NetworkPolicy", "-asks")["spec"]["egress"]
     assert all(rule["to"] for rule in asks)
-    assert [rule["ports"][0]["port"] for rule in asks] == [53, 27017, 9200, 6379, 443]
+    assert [rule["ports"][0]["port"] for rule in asks] == [53, 27017, 9200, 6379, 4318, 443]
 
 
 def test_numbers_and_alarms_go_to_prometheus_and_not_through_the_ingress() -> None:
