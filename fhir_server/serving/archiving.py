@@ -116,7 +116,7 @@ class Archiving:
                 for name in self._tenants():
                     await self._ship(name)
                 await self._guarded("register of erasures", self._copy_register)
-            if not self._failing:
+            if not self._failing and not any(each.needs_base for each in self._rounds.values()):
                 self._complete = begun
             state = self._state()
             if "archive" not in self._failing:

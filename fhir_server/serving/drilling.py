@@ -16,7 +16,7 @@ import httpx
 
 from fhir_server.app import create_app
 from fhir_server.audit.verify import verify as verify_audit
-from fhir_server.encryption.masters.chosen import name_of
+from fhir_server.encryption.masters.chosen import encrypted, name_of
 from fhir_server.serving.archiving import complete_until
 from fhir_server.serving.recovery import Restored, Until, restore_archive
 from fhir_server.serving.supervisor import as_operator
@@ -86,7 +86,8 @@ def rehearsing(settings: Settings, place: Path) -> Settings:
     """Return the settings of a server that nobody sees: on a folder of its own, without anything outside."""
     return settings.model_copy(
         update={
-            "data_dir": place / "data", "storage": "sqlite", "encryption_key": name_of(settings), "demo": False,
+            "data_dir": place / "data", "storage": "sqlite", "demo": False,
+            "encryption_key": name_of(settings) if encrypted(settings) else "",
             "patient_keys": place / "patient-keys", "patient_keys_copy": _keys_copy(settings), "backup_archive": None,
             "erasure_register": None, "coordinator_url": "", "workers": 1, "reserve_bytes": 0,
         }

@@ -14,7 +14,7 @@ from typing import Any, Final
 import apsw
 
 from fhir_server.encryption import files
-from fhir_server.storage.sqlite.archive.spool import FOLDER
+from fhir_server.storage.sqlite.archive.spool import FOLDER, Spool
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.schema import FORMAT
 
@@ -45,11 +45,11 @@ def settle(connection: apsw.Connection, folder: Path, *, sealed: bool) -> None:
 def begin(connection: apsw.Connection, folder: Path, fits: dict[str, Any] | None = None) -> str:
     """Begin a lineage; within the turn and a transaction. Raises OSError."""
     fits = fits or {name: value for name, value in _read(folder).items() if name != "lineage"}
-    name = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{secrets.token_hex(4)}"
+    now = time.time()
+    name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now % 1 * 1000):03d}-{secrets.token_hex(4)}"
     spool = folder / FOLDER
     spool.mkdir(exist_ok=True, mode=0o700)
-    for path in spool.glob("*.log"):
-        path.unlink()
+    Spool(folder).empty()
     connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", [(NAME, name), (COUNT, 0)])
     files.replace(spool / FILE, json.dumps({"lineage": name, **fits}).encode())
     return name

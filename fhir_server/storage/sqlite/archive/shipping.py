@@ -12,6 +12,7 @@ import apsw
 
 from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.settings import Settings
+from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog, lineage, segments
 from fhir_server.storage.sqlite.archive.entries import BLOBS, Entry
 from fhir_server.storage.sqlite.archive.entries import KEYS as PATIENTS
@@ -76,7 +77,7 @@ class Shipper:
 
     def give_up(self) -> None:
         """Drop what waits, because the disk is needed; the next base backup heals the gap."""
-        self._spool.clear()
+        self._spool.empty()
         self._lost = "what waited for the archive was dropped"
 
     def based(self) -> None:
@@ -119,7 +120,13 @@ class Shipper:
         if known:
             self._txid = known[-1].head().txid
         based = catalog.bases(folder)
-        if based and based[-1].facts.number > self._shipped:
+        if not based:
+            return
+        try:
+            catalog.following(folder, based[-1])
+        except BackupRefused as error:  # a gap that was not healed before the last process ended
+            self._lost = str(error)
+        if based[-1].facts.number > self._shipped:
             self._shipped, self._txid = based[-1].facts.number, based[-1].facts.txid
 
     def _ship(self, count: int) -> int:

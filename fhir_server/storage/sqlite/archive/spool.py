@@ -55,18 +55,14 @@ class Spool:
     def drop(self, last: int) -> None:
         """Remove the files of which the archive has all, up to entry `last`."""
         for number, path in self._files():
-            if (number + 1) << _EACH <= last + 1:
+            if (number + 1) << _EACH <= last + 1:  # what is appended from now on goes to another file
                 path.unlink(missing_ok=True)
 
     def empty(self) -> None:
-        """Cut the files to nothing; the caller holds the turn, and the archive has all that is committed."""
+        """Cut the files to nothing: the archive has all that is committed (within the turn), or the disk is needed,
+        which is a gap that a new base heals. Writers keep the files open, so they must not be removed."""
         for _, path in self._files():
             os.truncate(path, 0)
-
-    def clear(self) -> None:
-        """Remove all: the archive cannot take it, and the disk is needed. That is a gap, which a new base heals."""
-        for _, path in self._files():
-            path.unlink(missing_ok=True)
 
     def size(self) -> int:
         """Return the bytes that stand here."""

@@ -40,12 +40,13 @@ async def work(store: SqliteStore, worker: str, start: int) -> None:
         await transaction(store, worker, number)
 
 
-async def main(folder: Path, worker: str, start: int) -> None:
-    store = await open_store(folder, Settings(reserve_bytes=0, checkpoint_pages=50))
+async def main(folder: Path, worker: str, start: int, archive: str) -> None:
+    kept = Path(archive) if archive else None
+    store = await open_store(folder, Settings(reserve_bytes=0, checkpoint_pages=50, backup_archive=kept))
     await store.declare(NUMBERS)
     print("ready", flush=True)
     await asyncio.gather(work(store, worker, start), work(store, worker, start + 1))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))

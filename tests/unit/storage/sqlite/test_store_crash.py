@@ -18,8 +18,8 @@ from tests.unit.storage.sqlite.kit import key, opened, rows
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def start(folder: Path, worker: str, first: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.unit.storage.sqlite.committer", str(folder), worker, str(first)]
+def start(folder: Path, worker: str, first: int, archive: str = "") -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.unit.storage.sqlite.committer", str(folder), worker, str(first), archive]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
