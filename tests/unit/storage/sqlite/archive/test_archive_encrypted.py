@@ -69,6 +69,7 @@ async def test_whom_an_erasure_took_after_an_instant_a_restore_to_it_does_not_br
         for name in names:
             await store.commit([delete(*name.split("/"))])
             await store.purge(key(name), history_only=False)
+        await store.commit([], (), [BlobChange(blob, attach=False)])
         assert await store.shred("b")
         shipper.round()
     for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
