@@ -12,11 +12,15 @@ from fhir_server.api.observed import metrics
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugins import load_plugins
 from fhir_server.settings import Settings
+from fhir_server.telemetry.numbers import COUNTERS, GAUGES, HISTOGRAMS
 from fhir_server.telemetry.sharing import Board
 from scripts.generate_dashboard import TARGET, dashboard
+from scripts.generate_metrics import PAGE, page
 
 ROOT = Path(__file__).parents[3]
 NAME = re.compile(r"fhir_server_[a-z_]+")
+BY = re.compile(r"by \(([^)]+)\)")
+WHERE = re.compile(r'(\w+)=~?"')
 
 
 def rules() -> list[dict[str, Any]]:
@@ -37,8 +41,25 @@ def told() -> set[str]:
 
 def test_alerts_and_panels_name_what_metrics_tells() -> None:
     asked = [rule["expr"] for rule in rules()]
-    asked += [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+    asked += [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())]
     assert {name for text in asked for name in NAME.findall(text)} <= told()
+    for text in asked:
+        labels = {label for name in NAME.findall(text) for label in labels_of(name)}
+        used = {each.strip() for group in BY.findall(text) for each in group.split(",")} | set(WHERE.findall(text))
+        assert used <= labels | {"le", "instance", "job"}, text
+        assert text.count("(") == text.count(")")
+        assert ("_bucket" in text) == ("histogram_quantile" in text)
+
+
+def labels_of(name: str) -> tuple[str, ...]:
+    """Return the labels of a name that /metrics tells."""
+    known = {each.name: each.labels for each in (*COUNTERS, *GAUGES, *HISTOGRAMS)}
+    known["fhir_server_plugin_faults"] = ("plugin",)
+    return known[re.sub("_(total|bucket|sum|count)$", "", name)]
+
+
+def test_every_number_of_the_server_is_told_of() -> None:
+    assert PAGE.read_text() == page(), "run python -m scripts.generate_metrics"
 
 
 def test_each_alert_has_a_page_that_says_what_to_do() -> None:
