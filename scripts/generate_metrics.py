@@ -9,10 +9,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 _HEAD = """# Metrics
 
 `GET /metrics` tells them in Prometheus' text format, or as OpenMetrics to who asks for it by `Accept`; the setting
-`metrics` says to whom. One answer has the numbers of all processes of a node. Over nodes Prometheus adds up (`sum`), but
-of gauges that lie in the record (`feed_*`, `jobs*`, `store_size_bytes`) all nodes say the same (`max`). No label names a
-tenant, a patient, a user or an app. Plugins add numbers of their own, called after them. This page is made from the code
-by `scripts/generate_metrics.py`, and a test holds it to it.
+`metrics` says to whom. One answer has the numbers of all processes of a node. Over nodes Prometheus adds up (`sum`),
+but of gauges that lie in the record (`feed_*`, `jobs*`, `store_size_bytes`) all nodes say the same (`max`). No label
+names a tenant, a patient, a user or an app. Plugins add numbers of their own, called after them. This page is made from
+the code by `scripts/generate_metrics.py`, and a test holds it to it.
 
 | name | kind | labels | meaning |
 |---|---|---|---|
