@@ -42,7 +42,7 @@ _LARGEST: Final = 16 * 1024 * 1024
 _STARTED: Final = 1_700_000_000
 _PATIENCE: Final = 20.0
 
-Kind = Literal["cut", "lost", "stepdown", "transient"]
+Kind = Literal["cut", "lost", "stepdown", "transient", "hang"]
 
 
 class Refused(Exception):
@@ -62,7 +62,7 @@ class Cut(Exception):
 @dataclass(slots=True)
 class Fault:
     """What happens to a command: the connection is cut before it, or its answer is lost; the member steps down, or
-    the transaction ends. `after`: so many of these commands go through before."""
+    the transaction ends; or nothing more happens on this connection. `after`: so many of these go through before."""
 
     command: str
     kind: Kind
@@ -101,7 +101,7 @@ class ReplicaSet:
         self.chaos: tuple[Random, float] | None = None
         self.seen: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        self.causal = 0
+        self.causal = self.hanging = 0
         self.refused: list[str] = []
         self.oldest_event = 0
         self._behind = behind
@@ -115,7 +115,7 @@ class ReplicaSet:
         self._numbers = count(1)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
-        self._stopping = asyncio.Event()
+        self._stopping, self._never = asyncio.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._gate = asyncio.Lock()
 
@@ -206,6 +206,9 @@ class ReplicaSet:
         kind = self._fault(name)
         if kind == "cut":
             raise Cut
+        if kind == "hang":
+            self.hanging += 1
+            await self._never.wait()
         if kind == "stepdown":
             await self._abort_all(behind)
             raise Refused(10107, "NotWritablePrimary: the member has stepped down")
@@ -477,7 +480,7 @@ class ReplicaSet:
         Manual: https://www.mongodb.com/docs/manual/core/indexes/index-types/index-multikey/
         """
         if len(bson.encode(document)) > _LARGEST:
-            raise self._wrong(10334, "BSONObjectTooLarge: a document has at most 16 MB")
+            raise Refused(10334, "BSONObjectTooLarge: a document has at most 16 MB")
         for keys in self._indexes.get(namespace, ()):
             if len({arrayed for key in keys if (arrayed := _array_of(document, key))}) > 1:
                 raise self._wrong(171, f"CannotIndexParallelArrays: {namespace} {keys}")

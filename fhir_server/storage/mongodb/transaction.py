@@ -6,11 +6,12 @@ Manual: https://www.mongodb.com/docs/manual/core/transactions-in-applications/
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
+import pymongo
 from bson import Binary
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -43,6 +44,8 @@ class Transactions:
         self._client, self._database, self._lease = client, database, lease
         self._session: AsyncClientSession | None = None
         self._told = 0.0
+        self._beats: asyncio.Task[None] | None = None
+        self._open = False
 
     async def run(self, body: Body, patience: float) -> None:
         """Run a transaction; where others were faster it runs again from its beginning.
@@ -56,7 +59,7 @@ class Transactions:
         session = await self._noted()
         while True:
             try:
-                async with self._beating():
+                with self._beating():
                     await self._tried(session, body, until)
                 return
             except PyMongoError as error:
@@ -73,6 +76,8 @@ class Transactions:
     async def close(self) -> None:
         """End the session."""
         session, self._session = self._session, None
+        if self._beats is not None:
+            self._beats.cancel()
         if session is not None:
             with suppress(PyMongoError):
                 await self._database["writers"].delete_one({"_id": session.session_id["id"]})
@@ -120,20 +125,23 @@ class Transactions:
         await self._database["writers"].update_one(mine, {"$currentDate": {"at": True}}, upsert=True)
         self._told = told
 
-    @asynccontextmanager
-    async def _beating(self) -> AsyncIterator[None]:
-        beating = asyncio.create_task(self._beat())
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Have `_beat` run meanwhile. It is not cancelled, for the driver does not always let go when it is."""
+        self._open = True
+        if self._beats is None or self._beats.done():
+            self._beats = asyncio.create_task(self._beat())
         try:
             yield
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            self._open = False
 
     async def _beat(self) -> None:
-        while self._session is not None:
-            await asyncio.sleep(self._lease / _PARTS)
-            with suppress(PyMongoError):
+        await asyncio.sleep(self._lease / _PARTS)
+        while self._open and self._session is not None:
+            with suppress(PyMongoError), pymongo.timeout(self._lease):
                 await self._alive(self._session)
+            await asyncio.sleep(self._lease / _PARTS)
 
     async def _end_silent(self) -> None:
         """End the sessions of writers that have not told of themselves for a lease; one that lives begins anew.

@@ -26,7 +26,7 @@ async def opened(database: str, **settings: object) -> MongoStore:
 async def killed(database: str, first: int, after: float) -> int:
     """Let a process write for a while, kill it, and return the number of the last commit that it was answered."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.unit.storage.mongodb.writes", mongodb_url(), database, str(first),
+        sys.executable, "-m", "tests.unit.storage.mongodb.writes", mongodb_url(), database, str(first), "3",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

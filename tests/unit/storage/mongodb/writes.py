@@ -1,6 +1,6 @@
 """A process that writes commits of two patients and a record until it is killed; it tells each that was answered.
 
-Run as `python -m tests.unit.storage.mongodb.writes URL DATABASE FIRST`.
+Run as `python -m tests.unit.storage.mongodb.writes URL DATABASE FIRST LEASE`.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from tests.conformance.storage.world import change, patient
 COUNTS = Collection("test.counts")
 
 
-async def write(url: str, database: str, first: int) -> None:
+async def write(url: str, database: str, first: int, lease: int) -> None:
     """Write, one commit after the other."""
-    settings = Settings(mongodb_url=url, mongodb_lease=3, durable=False)
+    settings = Settings(mongodb_url=url, mongodb_lease=lease, durable=False)
     store = await open_alone(database, settings, lambda: time.time_ns() // 1_000_000)
     await store.declare(COUNTS)
     for number in range(first, first + 10_000):
@@ -27,4 +27,4 @@ async def write(url: str, database: str, first: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(write(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(write(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])))
