@@ -25,7 +25,7 @@ FROM ${BASE}
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE
 ARG BASE_DIGEST=unknown
 LABEL org.opencontainers.image.title="fhir-server" \
       org.opencontainers.image.description="A FHIR R4 server that is the system of record" \
