@@ -57,6 +57,10 @@ _DOCUMENTATION = (
     "`_format` and `_pretty` on every request; unknown search parameters are refused unless the client sends "
     "`Prefer: handling=lenient`."
 )
+_INDEXED = (
+    " `_text`, `_content`, `:text`, `:contains`, `near` and `_sort` are helped by a search index; a searchset says so "
+    "where the index lags or does not answer."
+)
 
 _SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -177,7 +181,7 @@ def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     referring, profiles = _referring(parameters), dict(parts.profiles)
     rest: dict[str, Any] = {
         "mode": "server",
-        "documentation": _DOCUMENTATION,
+        "documentation": _DOCUMENTATION + (_INDEXED if parts.store.search_index else ""),
         "security": _security(settings, base),
         "resource": [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types],
         "interaction": [{"code": code} for code in _SYSTEM],

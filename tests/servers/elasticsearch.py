@@ -1,8 +1,8 @@
 """The Elasticsearch that tests speak to: the one named in the environment, or a node of 9.x that is started here.
 
 FHIR_SERVER_TEST_ELASTICSEARCH_URL names a real one. Else `scripts/test` fetches the parts of a node where Maven is
-installed, and one node is run for all processes of a test run: each holds the writing end of a pipe that the node reads,
-so it ends with the last of them, however they end.
+installed, and one node is run for all processes of a test run: each holds the writing end of a pipe that the node
+reads, so it ends with the last of them, however they end.
 """
 
 import fcntl
@@ -37,15 +37,20 @@ def elasticsearch_url() -> str:
 @cache
 def node() -> str:
     """Start the node, or find the one that another process of this run has started; return its address."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"alone-{os.getpid()}"
-    folder = Path(tempfile.gettempdir()) / f"elasticsearch-{run[:16]}"
-    with Path(f"{folder}.lock").open("w") as lock:
+    place = folder()
+    with Path(f"{place}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "address").exists():
-            _start(folder)
-        _HELD.append(os.open(folder / "users", os.O_WRONLY))
-        url = f"http://{(folder / 'address').read_text()}"
+        if not (place / "address").exists():
+            _start(place)
+        _HELD.append(os.open(place / "users", os.O_WRONLY))
+        url = f"http://{(place / 'address').read_text()}"
     return _told(url)
+
+
+def folder() -> Path:
+    """Return where the node of this run has its files."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"alone-{os.getpid()}"
+    return Path(tempfile.gettempdir()) / f"elasticsearch-{run[:16]}"
 
 
 def _start(folder: Path) -> None:

@@ -32,21 +32,35 @@ def _deletions(name: str, upto: int, limit: int) -> list[Action]:
 
 
 async def finish(store: Store, index: TenantIndex) -> int:
-    """Go on with erasures that were broken off; return of how many."""
+    """Go on with erasures: end those that were broken off, and take what was deleted out of the files when this is
+    called again, a minute later; return how many are left."""
     left = await state.noted(store)
-    for key, wanted in left.items():
-        await take_out(store, index, wanted)
-        await state.forget(store, key)
-    return len(left)
+    for each in left.values():
+        if each.wanted:
+            await take_out(store, index, each.wanted)
+    if any(each.seen for each in left.values()):
+        await expunge(index)
+    for key, each in left.items():
+        if each.seen:
+            await state.forget(store, key)
+        else:
+            await state.note_erased(store, key, seen=True)
+    return sum(not each.seen for each in left.values())
+
+
+async def expunge(index: TenantIndex) -> None:
+    """Take what was deleted out of the files of all indexes of the tenant."""
+    live, others = await index.names()
+    for name in ([live] if live else []) + others:
+        await index.expunge(name)
 
 
 async def residue(index: TenantIndex, probes: Sequence[bytes]) -> list[int]:
-    """Return how often each text stands in what the indexes hold, after all that was deleted is out of their files."""
+    """Return how often each text stands in what can be had of the indexes."""
     found = [0] * len(probes)
     live, others = await index.names()
     for name in ([live] if live else []) + others:
         await index.refresh(name)
-        await index.expunge(name)
         async for hit in index.each(name, {"exists": {"field": "t"}}):
             raw = msgspec.json.encode(hit["_source"])
             found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +18,7 @@ from fhir_server.storage.elasticsearch.connection import Connection, IndexDown
 from fhir_server.storage.elasticsearch.erasing import finish
 from fhir_server.storage.elasticsearch.feeding import Extract, Feeding, sweep
 from fhir_server.storage.elasticsearch.index import Meta, TenantIndex
+from fhir_server.telemetry.numbers import INDEX_LAG
 
 _log: Final = logging.getLogger("fhir_server.search_index")
 _UPKEEP: Final = 60.0
@@ -44,10 +46,22 @@ ExtractOf = Callable[[str], Awaitable[Extract]]
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a tenant: up to where all is done, and when it was last tidied up."""
+    """What is known of a tenant: up to where all is done, since when there is more, when it was last tidied up, and
+    until when that is worth it."""
 
     txid: int = -1
+    since: float = 0.0
     tidied: float = 0.0
+    until: float = math.inf
+
+    def is_due(self) -> bool:
+        """Tell whether it is to be tidied up."""
+        return self.tidied + _UPKEEP < time.monotonic() < self.until
+
+    @property
+    def lag(self) -> float:
+        """Seconds for which the index has lacked something."""
+        return time.monotonic() - self.since if self.since else 0.0
 
 
 class Feeder:
@@ -62,7 +76,7 @@ class Feeder:
     async def run(self) -> None:
         """Feed until cancelled; in the process that leads."""
         waits = pauses(1.0, _LONGEST, even=True)
-        async with self._stores.listen(lambda _: self._rung.set()):
+        async with self._stores.listen(self._heard):
             while True:
                 self._rung.clear()
                 try:
@@ -71,9 +85,16 @@ class Feeder:
                     _log.warning("the search index is not fed: %s", error)
                     await asyncio.sleep(next(waits))
                     continue
+                finally:
+                    INDEX_LAG.set(max((each.lag for each in self._known.values()), default=0.0))
                 waits = pauses(1.0, _LONGEST, even=True)
                 if not more:
                     await self._rest()
+
+    def _heard(self, tenant: str) -> None:
+        self._rung.set()
+        if tenant in self._known:
+            self._known[tenant].until = math.inf
 
     async def _rest(self) -> None:
         """Wait until something was written, but a little at least, so that several commits share a batch."""
@@ -99,9 +120,12 @@ class Feeder:
     async def _tenant(self, tenant: str) -> bool:
         known = self._known.setdefault(tenant, _Known())
         head = await self._stores.head(tenant)
-        due = time.monotonic() - known.tidied > _UPKEEP or not known.tidied
+        due = known.is_due()
         if known.txid >= head and not due:
             return False
+        if known.txid < head:
+            known.since = known.since or time.monotonic()
+            known.until = math.inf
         index = TenantIndex(self._connection, tenant)
         async with self._host.held(tenant) as held:
             store: Store = getattr(held.store, "inner", held.store)
@@ -110,8 +134,10 @@ class Feeder:
             keeping = Keeping(store, index, await self._extract_of(tenant))
             more = await keeping.step(tidy=due)
         known.txid = -1 if more else head
+        known.since = known.since if more else 0.0
         if due:
             known.tidied = time.monotonic()
+            known.until = min(known.until, known.tidied + _TWICE / 1_000 * self._settings.link_life + 2 * _UPKEEP)
         return more
 
 

@@ -10,6 +10,7 @@ from fhir_server.storage.elasticsearch import mapping
 from fhir_server.storage.elasticsearch.connection import Connection, IndexDown, answered
 from fhir_server.storage.elasticsearch.document import Document
 
+_MERGE: Final = 3_600
 _PAGE: Final = 1_000
 _MOST_BYTES: Final = 5_000_000
 _MISSING: Final = 404
@@ -139,9 +140,9 @@ class TenantIndex:
             await self.connection.writing.indices.refresh(index=name)
 
     async def expunge(self, name: str) -> None:
-        """Take what was deleted out of the files."""
+        """Take what was deleted, `mapping.KEPT` seconds ago or longer, out of the files."""
         async with answered():
-            patient = self.connection.client.options(request_timeout=3_600)
+            patient = self.connection.client.options(request_timeout=_MERGE)
             await patient.indices.flush(index=name, force=True, wait_if_ongoing=True)
             await patient.indices.forcemerge(index=name, only_expunge_deletes=True, flush=True)
 

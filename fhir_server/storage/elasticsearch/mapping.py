@@ -16,6 +16,9 @@ COMPATIBLE: Final = frozenset({1})
 META: Final = "meta"
 """The document that says how far the index came."""
 
+KEPT: Final = 31.0
+"""Seconds for which a deleted document is kept in the files, for replicas that are being made."""
+
 _KEYWORD: Final = {"type": "keyword"}
 _LONG: Final = {"type": "long"}
 _WORDS: Final = {"type": "text", "analyzer": "whitespace", "norms": False}
@@ -39,9 +42,8 @@ def number_of(name: str) -> int:
 def body(settings: Settings) -> dict[str, Any]:
     """Return settings and fields of a new index.
 
-    Deleted documents can be taken out of the files at once (`expunge_deletes_allowed`, and no copies kept for
-    recovery beyond what a replica needs); that one was deleted is remembered for an hour, so that no write that was
-    on its way brings it back (`gc_deletes`).
+    Deleted documents can be taken out of the files (`expunge_deletes_allowed`) once no replica needs them; that one
+    was deleted is remembered for an hour, so that no write that was on its way brings it back (`gc_deletes`).
     """
     return {
         "settings": {

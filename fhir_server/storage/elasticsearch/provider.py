@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from fhir_server.settings import Settings
@@ -48,7 +49,9 @@ class IndexedProvider:
         known = self._open.get(tenant)
         if known is None or known.inner is not store:
             await state.declare(store)
-            known = self._open[tenant] = IndexedStore(store, TenantIndex(self.connection, tenant))
+            known = self._open[tenant] = IndexedStore(
+                store, TenantIndex(self.connection, tenant), partial(self.inner.ring, tenant)
+            )
         return known
 
     async def shut(self, tenant: str) -> None:

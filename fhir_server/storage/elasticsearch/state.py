@@ -1,6 +1,7 @@
 """What the store itself notes of its index: which rows it must have been made of, and what is being erased."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Final, cast
 
@@ -38,10 +39,28 @@ async def note_erasing(store: Store, wanted: Sequence[tuple[str, int]]) -> str:
     return key
 
 
-async def noted(store: Store) -> dict[str, list[tuple[str, int]]]:
-    """Return what was being erased and perhaps is not gone."""
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An erasure. wanted: what is perhaps found yet; seen: the feeder has known for a while that nothing is."""
+
+    wanted: tuple[tuple[str, int], ...]
+    seen: bool
+
+
+async def noted(store: Store) -> dict[str, Noted]:
+    """Return the erasures that are not done."""
     found = await store.records.find(ERASING.name)
-    return {each.key: [(str(name), int(upto)) for name, upto in cast(_Wanted, each.value["of"])] for each in found}
+    return {each.key: _noted(each.value) for each in found}
+
+
+def _noted(value: Mapping[str, object]) -> Noted:
+    wanted = tuple((str(name), int(upto)) for name, upto in cast(_Wanted, value["of"]))
+    return Noted(wanted, bool(value.get("seen")))
+
+
+async def note_erased(store: Store, key: str, *, seen: bool = False) -> None:
+    """Note that it is found no more, and still to be taken out of the files; `seen` by the feeder."""
+    await store.commit((), [RecordChange(ERASING.name, key, {"of": [], "seen": seen})])
 
 
 async def forget(store: Store, key: str) -> None:

@@ -3,6 +3,7 @@
 Only searches, erasure and what makes index rows anew are different; all else is the engine's.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,9 +19,10 @@ from fhir_server.storage.elasticsearch import mapping, state
 from fhir_server.storage.elasticsearch.choosing import is_for_index
 from fhir_server.storage.elasticsearch.compile import query_of
 from fhir_server.storage.elasticsearch.connection import IndexDown
-from fhir_server.storage.elasticsearch.erasing import is_there, residue, take_out
+from fhir_server.storage.elasticsearch.erasing import expunge, is_there, residue, take_out
 from fhir_server.storage.elasticsearch.feeding import refill
 from fhir_server.storage.elasticsearch.index import Meta, TenantIndex
+from fhir_server.storage.elasticsearch.mapping import KEPT
 from fhir_server.storage.elasticsearch.search import Asking, TooMany
 from fhir_server.storage.elasticsearch.terms import name_of
 
@@ -43,8 +45,8 @@ class Unused(Exception):
 class IndexedStore:
     """One tenant: the store of an engine, and its index."""
 
-    def __init__(self, store: Store, index: TenantIndex) -> None:
-        self.inner, self.index = store, index
+    def __init__(self, store: Store, index: TenantIndex, ring: Callable[[], None] = lambda: None) -> None:
+        self.inner, self.index, self._ring = store, index, ring
         self._settings = index.settings
 
     def __getattr__(self, name: str) -> Any:
@@ -152,7 +154,8 @@ class IndexedStore:
             await take_out(self.inner, self.index, wanted)
         except IndexDown as error:
             raise StoreUnavailable("erased in the store; in the search index as soon as it answers") from error
-        await state.forget(self.inner, key)
+        await state.note_erased(self.inner, key)
+        self._ring()
         return number
 
     async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
@@ -163,6 +166,15 @@ class IndexedStore:
         except IndexDown as error:
             raise StoreUnavailable("the search index does not answer: it is unknown what is left in it") from error
         return tuple(one + other for one, other in zip(found, beside, strict=True))
+
+    async def compact(self) -> None:
+        """Write the record anew, and take what was deleted out of the files of the index."""
+        await self.inner.compact()
+        await asyncio.sleep(KEPT)
+        try:
+            await expunge(self.index)
+        except IndexDown as error:
+            raise StoreUnavailable("the search index does not answer: its files are as they were") from error
 
     async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
         """Make the index rows of these types anew, in store and index; where the index does not answer it is built
