@@ -27,10 +27,11 @@ from tests.servers.replica_set import Fault, Kind, ReplicaSet
 from tests.unit.storage.mongodb.writes import COUNTS
 
 A, B = ResourceKey("Patient", "a"), ResourceKey("Patient", "b")
-STABLE = set(
-    "abortTransaction aggregate commitTransaction create createIndexes delete dropDatabase dropIndexes endSessions explain "
-    "find findAndModify getMore hello insert killCursors listCollections listDatabases listIndexes ping update".split()
-)
+STABLE = {
+    "abortTransaction", "aggregate", "commitTransaction", "create", "createIndexes", "delete", "dropDatabase",
+    "dropIndexes", "endSessions", "explain", "find", "findAndModify", "getMore", "hello", "insert", "killCursors",
+    "listCollections", "listDatabases", "listIndexes", "ping", "update",
+}  # fmt: skip
 """Commands of the Stable API, as far as they are used: https://www.mongodb.com/docs/manual/reference/stable-api/"""
 BESIDE = {"buildInfo", "dbStats", "compact", "killSessions", "shardCollection"}
 """Commands beyond it, without which the engine works."""
