@@ -30,6 +30,7 @@ from fhir_server.commands import (
     serve,
     tenants,
     terminology,
+    upgrade,
     users,
 )  # fmt: skip
 from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
@@ -62,6 +63,7 @@ _COMMANDS: Mapping[str, Command] = {
     "restore": backup.restoring,
     "drill": drill,
     "migrate": migrate,
+    "upgrade": upgrade,
     "fhirpath": fhirpath,
     "packages": packages,
     "plugins": plugins,

@@ -218,11 +218,18 @@ class Metric:
 @dataclass(frozen=True, slots=True)
 class Migration:
     """Brings the records of a collection to a version from the one before; `change` gives the new value of each, None
-    removes it. It runs before anything of the plugin does, once for each tenant."""
+    removes it. It runs before anything of the plugin does, once for each tenant.
+
+    back: gives the value that the release before had, for `fhir-server upgrade back`; without it the way back is a
+        backup. waits: it runs when an upgrade is finished, and until then the plugin reads both kinds and writes the
+        old one, so that nodes of the release before may go on beside it.
+    """
 
     collection: str
     version: int
     change: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+    back: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] | None = None
+    waits: bool = False
 
 
 class CommandFailed(Exception):

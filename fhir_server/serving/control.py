@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from fhir_server.serving.feed_door import feed_routes
 from fhir_server.serving.maintenance import Maintenance
+from fhir_server.storage.base import StoreError
 from fhir_server.tenancy.registration import DEFAULT
 
 Progress = Callable[[int, int], None]
@@ -37,6 +38,12 @@ def control_app(maintenance: Maintenance) -> Starlette:
     async def rekey(request: Request) -> Response:
         return JSONResponse({"waiting": await maintenance.rekey()})
 
+    async def upgrade(request: Request) -> Response:
+        try:
+            return JSONResponse(await maintenance.upgrade((await request.json())["action"]))
+        except (ValueError, StoreError) as error:
+            return JSONResponse({"error": str(error)}, 409)
+
     async def export(request: Request) -> Response:
         txid = request.query_params.get("txid")
         lines = maintenance.export(request.query_params["type"], _tenant(request), None if txid is None else int(txid))
@@ -47,6 +54,7 @@ def control_app(maintenance: Maintenance) -> Starlette:
             Route("/status", status),
             Route("/backup", backup, methods=["POST"]),
             Route("/rekey", rekey, methods=["POST"]),
+            Route("/upgrade", upgrade, methods=["POST"]),
             Route("/export", export),
             *feed_routes(maintenance),
         ]

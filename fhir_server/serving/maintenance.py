@@ -16,6 +16,8 @@ from typing import Any, Protocol, cast
 from fhir_server.app import ENGINES, definitions_of, extract_by
 from fhir_server.audit.keeper import SENT_EVERY, SIGNED_EVERY, Keeper
 from fhir_server.errors import FhirError
+from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.plugin_host.migrations import migrate, undo, waiting
 from fhir_server.plugins import load_plugins
 from fhir_server.search.query import EVERYTHING, Cursor, Search
 from fhir_server.serving.archiving import Archiving
@@ -55,6 +57,9 @@ class KeptStore(Store, Protocol):
 
     async def backup(self, target: Path, progress: Callable[[int, int], None], patient_keys: Path | None = None) -> Any:
         """Copy the store while it goes on. Raises BackupRefused."""
+
+    async def upgrade(self, *, finish: bool) -> tuple[int, int]:
+        """Return the format of the store and that of this release; `finish`: bring it up."""
 
 
 class Maintenance:
@@ -161,6 +166,25 @@ class Maintenance:
             raise BackupRefused("the server that owns the folder keeps no archive: set backup_archive (docs/backup.md)")
         names = [tenant] if tenant else self._provider.tenants()
         return {name: asdict((await self._archiving.base(name, progress)).facts) for name in names}
+
+    async def upgrade(self, action: str) -> dict[str, dict[str, Any]]:
+        """Return how far each tenant is upgraded; `finish` what waits, or bring records of plugins `back`.
+
+        Raises:
+            ValueError: there is no way back.
+        """
+        assembly = Assembly(load_plugins(self._settings))
+        collections, migrations = assembly.collections(), assembly.values("register_migrations")
+        told: dict[str, dict[str, Any]] = {}
+        for name in self._provider.tenants():
+            async with self._lent(name) as store, self._provider.lead(f"migrate-{name}"):
+                undone = await undo(store, collections, migrations) if action == "back" else []
+                if action == "finish":
+                    await migrate(store, collections, migrations, finish=True)
+                format_, known = await store.upgrade(finish=action == "finish")
+                waits = await waiting(store, collections, migrations)
+            told[name] = {"format": format_, "known": known, "waiting": waits, "undone": undone}
+        return told
 
     async def rekey(self) -> list[str]:
         """Go on at once with a rotation of keys; return the tenants of which something is left for later."""

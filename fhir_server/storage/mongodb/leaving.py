@@ -130,11 +130,8 @@ async def left(database: AsyncDatabase[Document], server: Server) -> MongoKept:
         raise KeyError(database.name)
     if MOVING in meta:
         raise StorageFault(f"{database.name}: {HALF_MOVED}")
-    if meta["head"].get("format", FORMAT) != FORMAT:
-        raise StorageFault(
-            f"the database {database.name} has format {meta['head']['format']}, this release moves format {FORMAT}: "
-            "start its server once, which brings it up to date"
-        )
+    if meta["head"].get("format", FORMAT) > FORMAT:
+        raise StorageFault(f"the database {database.name} was written by a newer release: move it with that one")
     if waiting is not None:
         raise StorageFault(f"a write to {database.name} broke off: start its server once, which completes it")
     return MongoKept(database, server, bytes(meta["secret"]["b"]))

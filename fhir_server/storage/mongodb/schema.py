@@ -16,8 +16,12 @@ from fhir_server.storage.moving import HALF_MOVED
 
 logger = logging.getLogger(__name__)
 
-FORMAT: Final = 1
-"""Rises when stored documents change their form."""
+FORMAT: Final = 2
+"""Rises when stored documents change their form, or indexes go that the release before makes again. Servers work on the
+format before theirs as well, until `fhir-server upgrade finish` (docs/adr/0029).
+
+1: the first. 2: the indexes of `OBSOLETE` are gone.
+"""
 
 MOVING: Final = "moving"
 """The document of `meta` with what a move that is not finished has noted; nobody serves the store meanwhile."""
@@ -58,7 +62,7 @@ INDEXES: Final = (
     _some([("w", 1), ("t", 1), ("_id", -1)], "wide", w=True),
 )
 OBSOLETE: Final = ("numbers", "quantities", "current", "updated", "ended", "contained")
-"""Indexes of `versions` that earlier releases made."""
+"""Indexes of `versions` that releases of format 1 make."""
 WITHOUT_INDEXES: Final = ("meta", "parts", "chunks", "collections", "journal", "turns", "writers", "fates")
 """Collections are made before: https://www.mongodb.com/docs/manual/core/transactions-operations/"""
 AUDIT: Final = (IndexModel([("k", 1), ("_id", -1)], name="keys"), IndexModel([("u", 1)], name="time"))
@@ -121,17 +125,32 @@ async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence
     """Make the indexes that are missing; making one again locks a large collection on some servers."""
     have = {index["name"] async for index in await database[name].list_indexes()}
     missing = [index for index in indexes if index.document["name"] not in have]
-    for old in have.intersection(OBSOLETE):
-        await database[name].drop_index(old)
     if not missing:
         return
     try:
         await database[name].create_indexes(missing)
     except OperationFailure as error:
         if error.code == _LATER[1]:
-            await _index(database, name, [_whole(index) for index in indexes])
+            whole = [_whole(index) for index in missing]
+            alike = [list(index["key"].items()) async for index in await database[name].list_indexes()]
+            await _index(database, name, [each for each in whole if list(each.document["key"].items()) not in alike])
         elif not await _are_there(database, name, missing):  # another process may have made them meanwhile
             raise
+
+
+async def format_of(database: AsyncDatabase[Document]) -> int:
+    """Return the format of a store."""
+    head = await database["meta"].find_one({"_id": "head"})
+    return int((head or _HEAD).get("format", FORMAT))
+
+
+async def finish(database: AsyncDatabase[Document], sorts: Sequence[str] = ()) -> None:
+    """Bring a store to the format of this release; doing it twice is once."""
+    have = {index["name"] async for index in await database["versions"].list_indexes()}
+    for old in sorted(have.intersection(OBSOLETE)):
+        await database["versions"].drop_index(old)
+    await _index(database, "versions", [*INDEXES, *orders(sorts)])
+    await database["meta"].update_one({"_id": "head"}, {"$set": {"format": FORMAT}})
 
 
 async def _are_there(database: AsyncDatabase[Document], name: str, indexes: Sequence[IndexModel]) -> bool:

@@ -1,4 +1,8 @@
-"""Format versions of the record: one step for each change of the tables, run in place by the first process to open it.
+"""Format versions of the record: one step for each change of the tables, run in place (docs/adr/0029).
+
+A release works on the format before its own as well: what `before` adds is made when the record is opened, and what the
+release before could not live with (`moves`) waits until `fhir-server upgrade finish`, so that both can serve the record
+by turns. Older formats are brought up at once, by the first process to open the record.
 
 A step is a list of short moves. The marker `migration` in `meta` says which moves are done, in the same transaction as
 the move, so a migration that was stopped goes on where it came to. Before the first move the record is copied to
@@ -25,10 +29,16 @@ Move = Callable[[apsw.Connection], bool]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From one format to the next: moves that are called until they return True, each call one transaction."""
+    """From one format to the next: moves that are called until they return True, each call one transaction.
+
+    before: additions that the release before does not mind; all are called whenever the record is opened, until the
+        step is done. waits: the moves wait until the upgrade is finished. Steps before the first that waited did not.
+    """
 
     to: int
     moves: Sequence[Move]
+    before: Sequence[Move] = ()
+    waits: bool = True
 
 
 def _add_positions(connection: apsw.Connection) -> bool:
@@ -61,50 +71,65 @@ def _add_patient_keys(connection: apsw.Connection) -> bool:
 
 # Format 0 was never released: it stands for an older layout in the tests of this machinery.
 STEPS: Final[Mapping[int, Step]] = {
-    0: Step(1, (_add_positions, _add_composites)),
-    1: Step(2, (_add_audit,)),
-    2: Step(3, (_add_patient_keys,)),
+    0: Step(1, (_add_positions, _add_composites), waits=False),
+    1: Step(2, (_add_audit,), waits=False),
+    2: Step(3, (_add_patient_keys,), waits=False),
 }
 
 
-def migrate(connection: apsw.Connection, folder: Path, settings: Settings, steps: Mapping[int, Step] = STEPS) -> int:
-    """Bring a record to the format of this server; return the format that it had. The caller holds the turn.
+def migrate(
+    connection: apsw.Connection, folder: Path, settings: Settings, steps: Mapping[int, Step] = STEPS, to: int = FORMAT
+) -> int:
+    """Bring a record to what this server works on; return the format that it had. The caller holds the turn.
 
     Raises:
         StorageFault: the format is newer than this server, or older than any step; nothing is touched.
     """
-    found = int(_meta(connection, "format"))
-    if found > FORMAT:
+    found = format_of(connection)
+    if found > to:
         raise StorageFault(
-            f"the record in {folder} has format {found}, but this server knows up to {FORMAT}: "
+            f"the record in {folder} has format {found}, but this server knows up to {to}: "
             "it was written by a newer release; install that one, or restore a backup made before it"
         )
-    if found < FORMAT:
-        _save(folder, found, settings)
-    at = found
-    while at < FORMAT:
-        if at not in steps:
-            raise StorageFault(f"the record in {folder} has format {at}, from which there is no way to {FORMAT}")
-        _run(connection, steps[at])
-        at = steps[at].to
+    way = _way(folder, found, steps, to)
+    now = way[:-1] if way and way[-1].waits else way
+    if now:
+        save(folder, found, settings)
+    while now and format_of(connection) < now[-1].to:
+        with connection:
+            advance(connection, steps)
+    for move in way[-1].before if way[len(now) :] else ():
+        with connection:
+            move(connection)
     return found
 
 
-def _run(connection: apsw.Connection, step: Step) -> None:
-    done = int(_meta(connection, "migration") or 0)
-    for number, move in enumerate(step.moves[done:], done + 1):
-        finished = False
-        while not finished:
-            with connection:
-                finished = move(connection)
-                if finished:
-                    connection.execute("INSERT OR REPLACE INTO meta VALUES('migration', ?)", (number,))
-    with connection:
-        connection.execute("UPDATE meta SET value=? WHERE key='format'", (step.to,))
-        connection.execute("DELETE FROM meta WHERE key='migration'")
+def advance(connection: apsw.Connection, steps: Mapping[int, Step] = STEPS) -> None:
+    """Do the next piece of the next step, within a transaction."""
+    step, done = steps[format_of(connection)], int(_meta(connection, "migration") or 0)
+    if done < len(step.moves):
+        if step.moves[done](connection):
+            connection.execute("INSERT OR REPLACE INTO meta VALUES('migration', ?)", (done + 1,))
+        return
+    connection.execute("UPDATE meta SET value=? WHERE key='format'", (step.to,))
+    connection.execute("DELETE FROM meta WHERE key='migration'")
 
 
-def _save(folder: Path, found: int, settings: Settings) -> None:
+def format_of(connection: apsw.Connection) -> int:
+    """Return the format of a record."""
+    return int(_meta(connection, "format"))
+
+
+def _way(folder: Path, found: int, steps: Mapping[int, Step], to: int) -> list[Step]:
+    way: list[Step] = []
+    while (at := way[-1].to if way else found) < to:
+        if at not in steps:
+            raise StorageFault(f"the record in {folder} has format {at}, from which there is no way to {to}")
+        way.append(steps[at])
+    return way
+
+
+def save(folder: Path, found: int, settings: Settings) -> None:
     """Copy the record as it was, unless an earlier try did."""
     target = folder / f"before-format-{found + 1}"
     if (target / "manifest.json").exists():

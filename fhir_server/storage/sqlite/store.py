@@ -29,7 +29,7 @@ from fhir_server.storage.base import (
     SnapshotGone,
     StoreError,
 )
-from fhir_server.storage.sqlite import collections, history, reads
+from fhir_server.storage.sqlite import collections, history, migrations, reads
 from fhir_server.storage.sqlite.audit import SqliteAudit
 from fhir_server.storage.sqlite.backup import Manifest, backup
 from fhir_server.storage.sqlite.blob_files import BlobFiles
@@ -45,6 +45,7 @@ from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.holds import is_held
 from fhir_server.storage.sqlite.records import SqliteRecords
 from fhir_server.storage.sqlite.runs import Beside, Runs
+from fhir_server.storage.sqlite.schema import FORMAT
 from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.search import count, explain, search_keys, search_page
@@ -228,6 +229,16 @@ class SqliteStore:
     async def revive(self, extract: Extract) -> int:
         """Make the index of a record that comes from a backup without one; return of how many resources."""
         return await self._runs.revive(extract)
+
+    async def upgrade(self, *, finish: bool) -> tuple[int, int]:
+        """Return the format of the record and that of this release; `finish`: bring it up, in short turns."""
+        if finish and await self._read(migrations.format_of) < FORMAT:
+            await asyncio.to_thread(
+                migrations.save, self._folder, await self._read(migrations.format_of), self._settings
+            )
+            while await self._read(migrations.format_of) < FORMAT:
+                await self._writer.submit(migrations.advance)
+        return await self._read(migrations.format_of), FORMAT
 
     async def check(self, *, thorough: bool = True) -> list[str]:
         """Return what is wrong with the record, in words; nothing for a sound one."""
