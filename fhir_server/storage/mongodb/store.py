@@ -33,6 +33,7 @@ from fhir_server.storage.base import (
     SnapshotGone,
 )
 from fhir_server.storage.mongodb import history as log
+from fhir_server.storage.mongodb import schema
 from fhir_server.storage.mongodb.audit import MongoAudit
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.compile import Compiler, Filter
@@ -45,7 +46,6 @@ from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
 from fhir_server.storage.mongodb.resilience import Guard
 from fhir_server.storage.mongodb.rows import Snapshot, name_filter
-from fhir_server.storage.mongodb.schema import prepare
 from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
 from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
 from fhir_server.storage.mongodb.turns import Turns
@@ -80,6 +80,14 @@ class MongoStore:
             swept = await self._upkeep.sweep(await self._now())
         await self.blobs.sweep()
         return swept
+
+    async def upgrade(self, *, finish: bool) -> tuple[int, int]:
+        """Return the format of the store and that of this release; `finish`: bring it up."""
+        database = self._writer.reading.database
+        with faults():
+            if finish:
+                await schema.finish(database, self._settings.mongodb_sorts)
+            return await schema.format_of(database), schema.FORMAT
 
     async def envelop(self) -> int:
         """Nothing is sealed here: MongoDB encrypts its files by itself."""
@@ -327,7 +335,7 @@ async def open_store(
     database = client.get_database(name, **options)
     primary = client.get_database(name, **options | {"read_preference": ReadPreference.PRIMARY})
     with faults():
-        secret = await prepare(primary, sharded=server.sharded, sorts=settings.mongodb_sorts)
+        secret = await schema.prepare(primary, sharded=server.sharded, sorts=settings.mongodb_sorts)
     compiler = Compiler(Keys(secret), nested=server.nested)
     limit = settings.search_timeout * 1000
     records, blobs = MongoRecords(primary, guard), MongoBlobs(primary, guard)
