@@ -10,11 +10,15 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests.conformance.consent.test_consent import consent
 from tests.integration.nodes.nodes import Nodes, within
+from tests.unit.packages.builders import package, profile
 
 pytestmark = pytest.mark.timeout(300)
 DEFINITIONS = 1.0
 """Seconds after which each node knows what another has changed of definitions, tokens and switches."""
+
+CONSENTS = 0.5
 
 
 @pytest.fixture
@@ -100,6 +104,34 @@ async def test_a_profile_of_one_node_is_held_to_by_the_other(a: httpx.AsyncClien
     await within(DEFINITIONS, refused)
 
 
+async def test_a_package_installed_on_one_node_is_held_to_by_the_other(
+    a: httpx.AsyncClient, b: httpx.AsyncClient
+) -> None:
+    element = {"id": "Patient.birthDate", "path": "Patient.birthDate", "min": 1}
+    data = package("born", "1.0.0", profile("born", differential={"element": [element]}))
+    done = await a.post("/fhir/$install-package", content=data, headers={"content-type": "application/gzip"})
+    assert done.status_code == 200, done.text
+    bare = _patient("Bare", meta={"profile": ["http://example.org/StructureDefinition/born"]})
+
+    async def refused() -> bool:
+        return (await b.post("/fhir/Patient", json=bare)).status_code == 422
+
+    await within(DEFINITIONS, refused)
+
+
+async def test_a_consent_given_on_one_node_hides_on_the_other(nodes: Nodes, a: httpx.AsyncClient) -> None:
+    async with nodes.node(1, _bearer(nodes, "doc")) as doctor:
+        assert (await a.put("/fhir/Patient/shy", json=_patient("Shy", id="shy"))).status_code == 201
+        assert (await doctor.get("/fhir/Patient/shy")).status_code == 200
+        said = consent("OPTOUT", id_="of-shy", patient="shy")
+        assert (await a.put("/fhir/Consent/of-shy", json=said)).status_code == 201
+
+        async def hidden() -> bool:
+            return (await doctor.get("/fhir/Patient/shy")).status_code == 404
+
+        await within(CONSENTS, hidden)
+
+
 async def test_a_plugin_that_is_switched_off_on_one_node_is_off_on_the_other(
     a: httpx.AsyncClient, b: httpx.AsyncClient
 ) -> None:
@@ -163,7 +195,7 @@ async def test_a_code_system_that_is_loaded_once_is_known_to_both_nodes(
     await within(4, unknown)
 
 
-async def test_an_erasure_on_one_node_can_be_replayed_by_the_other(nodes: Nodes) -> None:
+async def test_the_registers_of_erasures_begin_with_one_salt(nodes: Nodes) -> None:
     salts = {(each.folder / "erasures.ndjson").read_text().splitlines()[0] for each in nodes.nodes}
     assert len(salts) == 1
 

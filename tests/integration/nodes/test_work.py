@@ -1,6 +1,8 @@
 """Work beside requests: one node leads, both take orders, and when the leader is killed the other goes on."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -70,6 +72,33 @@ async def _wrote(http: httpx.AsyncClient, families: Iterable[str]) -> set[str]:
     ]
     assert [each.status_code for each in made] == [201] * len(made)
     return {each.json()["id"] for each in made}
+
+
+@pytest.mark.long  # some 10 s
+async def test_a_leader_that_sleeps_longer_than_its_lease_does_nothing_twice_when_it_wakes(
+    nodes: Nodes, each: list[httpx.AsyncClient], receiver: Receiver
+) -> None:
+    leader = _leader(nodes)
+    other = each[1 - leader]
+    asked = subscription(receiver, "Patient?family:exact=Woken", channel={"payload": "application/fhir+json"})
+    made = await other.post("/fhir/Subscription", json=asked)
+    ids = await _wrote(other, ["Woken"] * 2)
+    await asyncio.to_thread(receiver.wait, lambda got: len(got) >= len(ids), SOON)
+    pid = nodes.nodes[leader].process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ids |= await _wrote(other, ["Woken"] * 3)
+        await asyncio.to_thread(receiver.wait, lambda got: len(got) >= len(ids), SOON)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    ids |= await _wrote(each[leader], ["Woken"] * 3)
+    await asyncio.to_thread(receiver.wait, lambda got: len(got) >= len(ids), SOON)
+    await asyncio.sleep(2)
+    told = {each.headers["x-notification-id"]: str(each.json["id"]) for each in receiver.got}
+    assert sorted(told.values()) == sorted(ids)
+    assert len(receiver.got) - len(told) <= 1
+    assert _leader(nodes) == 1 - leader
+    await other.delete(f"/fhir/Subscription/{made.json()['id']}")
 
 
 async def test_when_the_leader_is_killed_the_other_runs_its_job_and_tells_subscribers_of_each_event_once(
