@@ -114,6 +114,22 @@ def has_written() -> bool:
     return scope is not None and scope.wrote
 
 
+class Complaint:
+    """Tells whether a failure is to be logged: the first one after all went well."""
+
+    def __init__(self) -> None:
+        self._made = False
+
+    def is_new(self) -> bool:
+        """Tell so of a failure that has just come."""
+        was, self._made = self._made, True
+        return not was
+
+    def well(self) -> None:
+        """Note that it went well."""
+        self._made = False
+
+
 class Breaker:
     """The breaker of one server (or group of servers that fail together).
 

@@ -356,7 +356,7 @@ class Settings(BaseModel):
     breaker_failures: Positive = Field(
         5, description="Calls in a row that a server must leave unanswered until requests that need it get 503 at once."
     )
-    breaker_longest: float = Field(5, gt=0, description="Most seconds between two looks whether such a server is back.")
+    breaker_longest: float = Field(2, gt=0, description="Most seconds between two looks whether such a server is back.")
     # --- search index
     search_index: Literal["none", "elasticsearch"] = Field(
         "none", description="What helps the database to search (docs/search_index.md)."

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from random import uniform
 from typing import Final
 
-from fhir_server.storage.base import StoreProvider
+from fhir_server.resilience import Complaint
+from fhir_server.storage.base import StoreProvider, StoreUnavailable
 
 _log = logging.getLogger("fhir_server.background")
 LEAD: Final = "background"
@@ -15,6 +16,7 @@ LEAD: Final = "background"
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 300.0
+_AFTER_OUTAGE: Final = 3.0
 _SOUND: Final = 600.0
 """Seconds after which a part that ran counts as sound, so that its next failure is its first."""
 
@@ -55,13 +57,19 @@ class Background:
 
 
 async def _keep(part: Part) -> None:
-    pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
+    pause, loop, complaint = _FIRST_PAUSE, asyncio.get_running_loop(), Complaint()
     while True:
         began = loop.time()
         try:
             await part.run()
             return
+        except StoreUnavailable as error:  # the part is sound: it is begun again soon after the database is back
+            if complaint.is_new():
+                _log.warning("%s waits: %s", part.name, error)
+            await asyncio.sleep(uniform(0.5, 1) * _AFTER_OUTAGE)  # noqa: S311  # no secret
+            continue
         except Exception as error:  # one part that fails must not end the others
+            complaint.well()
             if part.failed is not None:
                 part.failed(error)
             else:

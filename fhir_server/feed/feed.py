@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 from fhir_server.errors import FhirError
 from fhir_server.feed.consumer import Consumer
 from fhir_server.feed.tenant_feed import Held, Left, TenantFeed
+from fhir_server.resilience import Complaint
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Collection, RecordChange, Store, StoreError, StoreProvider
+from fhir_server.storage.base import Collection, RecordChange, Store, StoreError, StoreProvider, StoreUnavailable
 from fhir_server.tenancy.registration import is_name
 
 _log = logging.getLogger("fhir_server.feed")
@@ -61,6 +62,7 @@ class Feed:
         self._written: dict[str, float] = {}
         self._began: dict[str, int] = {}
         self._room = asyncio.Semaphore(settings.feed_tenants)
+        self._complaint = Complaint()
 
     async def run(self) -> None:
         """Deliver changes until cancelled; in the process that leads."""
@@ -139,8 +141,12 @@ class Feed:
 
     async def _look_around(self) -> None:
         """Find tenants that were written while nobody heard."""
+        with suppress(StoreUnavailable):  # then there is nothing to deliver from either
+            await self._look_at_each()
+
+    async def _look_at_each(self) -> None:
         for tenant in self._stores.tenants():
-            written = self._stores.written(tenant)
+            written = await asyncio.to_thread(self._stores.written, tenant)  # a store elsewhere may take long
             if self._written.get(tenant) == written and tenant in self._left:
                 continue
             self._written[tenant] = written
@@ -184,6 +190,10 @@ class Feed:
                     await self._serve(tenant, consumers)
         except (KeyError, FhirError):
             self._left.pop(tenant, None)  # it is looked at again when it is served again
+        except StoreUnavailable as error:
+            if self._complaint.is_new():
+                _log.warning("the feed of tenant %s waits: %s", tenant, error)
+            self._remind(tenant, self._now() + round(_AFTER_FAULT * 1_000))
         except Exception:  # one bad tenant must not end the feed of the others
             _log.exception("the feed of tenant %s", tenant)
             self._remind(tenant, self._now() + round(_AFTER_FAULT * 1_000))
@@ -195,6 +205,7 @@ class Feed:
             try:
                 await feed.open(held, consumers, lambda name: self._began.get(name, 0))
                 self.open[tenant] = feed
+                self._complaint.well()
                 self._again.discard(tenant)
                 feed.wake()
                 await self._until_idle(feed, stop)

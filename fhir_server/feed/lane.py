@@ -15,6 +15,7 @@ from fhir_server.feed.log import LogReader, change_of
 from fhir_server.feed.records import LaneState, Letter, Outage, Position, letter_of
 from fhir_server.feed.waiting import Waiting
 from fhir_server.model.keys import ResourceKey
+from fhir_server.resilience import Complaint
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store, StoreError
 
@@ -58,7 +59,7 @@ class Lane:
         self.rests_until: float | None = None
         """While it rests: when it goes on by itself, milliseconds, infinite for never; None while it works."""
         self._ground, self._delivery, self._consumer = ground, delivery, delivery.consumer
-        self._wake = asyncio.Event()
+        self._wake, self._complaint = asyncio.Event(), Complaint()
         self._streak: set[ResourceKey] = set()
         self._skip = False
         self._jump: Position | None = None
@@ -99,8 +100,10 @@ class Lane:
         while True:
             try:
                 await self._step()
+                self._complaint.well()
             except StoreError as error:
-                _log.warning("consumer %s of %s waits: %s", self._consumer.name, self._ground.tenant, error)
+                if self._complaint.is_new():
+                    _log.warning("consumer %s of %s waits: %s", self._consumer.name, self._ground.tenant, error)
                 await self._rest(self._ground.now() + _AFTER_FAULT)
             except Exception:  # a fault of the feed itself must not end a consumer for good
                 _log.exception("consumer %s of %s", self._consumer.name, self._ground.tenant)

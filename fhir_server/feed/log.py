@@ -64,6 +64,8 @@ class LogReader:
     def _done(self, txid: int, task: asyncio.Task[Page]) -> None:
         if self._reading.get(txid) is task:
             del self._reading[txid]
+        if not task.cancelled():
+            task.exception()  # those who waited have it; they may have gone
 
     async def _read(self, txid: int) -> Page:
         newest = await self._store.last_txid()

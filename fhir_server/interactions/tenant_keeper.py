@@ -7,6 +7,7 @@ from typing import Final
 
 from fhir_server.interactions.tenant import Tenant
 from fhir_server.interactions.tenants import Tenants
+from fhir_server.resilience import Complaint
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 from fhir_server.tenancy.register import Register
@@ -26,12 +27,15 @@ class TenantKeeper:
 
     async def watch(self) -> None:
         """Look now and then, for as long as this runs."""
+        complaint = Complaint()
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
                 await self.look()
+                complaint.well()
             except StoreError as error:  # the next look may get through
-                _log.warning("the register of tenants cannot be read: %s", error)
+                if complaint.is_new():
+                    _log.warning("the register of tenants cannot be read: %s", error)
 
     async def look(self) -> None:
         """Take over what has changed, and close what is idle or not served any more."""

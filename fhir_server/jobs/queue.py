@@ -11,12 +11,14 @@ from fhir_server.jobs.job import JOBS, OPEN, Job, read_job
 from fhir_server.jobs.marks import HOME, marked, unmark
 from fhir_server.jobs.runner import RING, Runner, broken, forget
 from fhir_server.jobs.running import Lost, claim
-from fhir_server.storage.base import Record, Store, StoreError, StoreProvider, Where
+from fhir_server.resilience import Complaint
+from fhir_server.storage.base import Record, Store, StoreError, StoreProvider, StoreUnavailable, Where
 
 _log = logging.getLogger("fhir_server.jobs")
 _PAGE: Final = 100
 _LOOK_EVERY: Final = 600.0
 """Seconds between looks at what is old, and for rings that were lost."""
+_AFTER_OUTAGE: Final = 3.0
 
 
 class JobQueue:
@@ -25,15 +27,18 @@ class JobQueue:
     def __init__(self, runner: Runner, stores: StoreProvider) -> None:
         self._runner, self._stores = runner, stores
         self._wanted: dict[str, None] = {}
-        self._wake = runner.freed
+        self._wake, self._complaint = runner.freed, Complaint()
 
     async def run(self) -> None:
         """Run jobs until cancelled."""
         async with self._stores.listen(self._heard), self._runner.host.held(HOME) as home:
             try:
                 while True:
-                    self._wanted |= dict.fromkeys(await marked(home.store))
-                    await self._until_all_seen(home.store)
+                    with suppress(StoreUnavailable):  # jobs that run go on, or wait for the store by themselves
+                        self._wanted |= dict.fromkeys(await marked(home.store))
+                        await self._until_all_seen(home.store)
+                        continue
+                    await asyncio.sleep(_AFTER_OUTAGE)
             finally:
                 await self._runner.close(all_jobs=False)
 
@@ -60,8 +65,11 @@ class JobQueue:
         except KeyError:
             left, waits = False, False  # the tenant is gone
         except (FhirError, StoreError) as error:
-            _log.warning("the jobs of tenant %s wait: %s", tenant, error)
+            if self._complaint.is_new():
+                _log.warning("the jobs of tenant %s wait: %s", tenant, error)
+            asyncio.get_running_loop().call_later(_AFTER_OUTAGE, self._wake.set)
             return
+        self._complaint.well()
         if not waits:
             self._wanted.pop(tenant, None)
         if not left:

@@ -21,11 +21,21 @@ from fhir_server.jobs.job import JOBS, Job
 from fhir_server.jobs.marks import mark
 from fhir_server.jobs.running import Lost, Running
 from fhir_server.model.exchange import FhirRequest, FhirResponse
+from fhir_server.resilience import pauses
 from fhir_server.settings import Settings
-from fhir_server.storage.base import BlobChange, BlobRef, RecordChange, RecordChanged, Store, StoreError
+from fhir_server.storage.base import (
+    BlobChange,
+    BlobRef,
+    RecordChange,
+    RecordChanged,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 from fhir_server.telemetry.numbers import JOB_SECONDS, JOBS_ENDED
 
 logger = logging.getLogger(__name__)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 RING = "+"
 """Ends the ring that says that a tenant has a job to run."""
 
@@ -169,7 +179,7 @@ class Runner:
                 await self._finish(running, response, said)
         except StoreError as error:
             logger.warning("job %s waits: %s", job.id, error)
-            await _release(running)
+            await _release_at_last(running)
 
     async def _in_turn(self, running: Running, ctx: Context) -> None:
         await self._work(running, ctx, self._turn)
@@ -198,9 +208,16 @@ class Runner:
         try:
             return await self.host.run(inside, running.job.request), ""
         except FhirError as error:
+            if running.job.background and isinstance(error.__cause__, StoreUnavailable):
+                raise error.__cause__ from None  # it goes on when the store is back
             return _refused(error)
         except Lost:
             raise
+        except StoreUnavailable:
+            if running.job.background:
+                raise
+            logger.exception("job %s failed", running.job.id)
+            return _broken(running.job)
         except Exception:  # whatever it is, the job must end, and its client be told
             logger.exception("job %s failed", running.job.id)
             return _broken(running.job)
@@ -267,6 +284,18 @@ async def _release(running: Running) -> None:
             await running.put(state="queued", owner="", tries=max(0, running.job.tries - 1))
         else:
             await running.put(state="stalled", owner="")
+
+
+async def _release_at_last(running: Running) -> None:
+    """Leave the job for another try as soon as the store takes it; meanwhile it counts as running here."""
+    for pause in pauses(_FIRST_PAUSE, _LONGEST_PAUSE, even=True):
+        with suppress(Lost):
+            try:
+                await running.put(state="queued", owner="", tries=max(0, running.job.tries - 1))
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+                continue
+        return
 
 
 def _alone(request: FhirRequest) -> FhirRequest:

@@ -11,6 +11,7 @@ from fhir_server.operations.facts import facts_of
 from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.outputs import Outputs
 from fhir_server.plugin_host.assembly import Assembly
+from fhir_server.resilience import Complaint
 from fhir_server.storage.base import Collection, Record, RecordChange, RecordChanged, Store, StoreError
 from fhir_server.tenancy.registration import DEFAULT
 
@@ -33,12 +34,15 @@ class Switch:
     async def watch(self) -> None:
         """Look at the record, for as long as this runs."""
         store = await self._store()
-        await store.declare(SWITCHES)
+        complaint = Complaint()
         while True:
             try:
+                await store.declare(SWITCHES)
                 self._assembly.faults.switch_off(_names(await store.records.get(SWITCHES.name, _OFF)))
+                complaint.well()
             except StoreError:  # the next look may get through
-                logger.warning("switches of plugins could not be read")
+                if complaint.is_new():
+                    logger.warning("switches of plugins could not be read")
             await asyncio.sleep(_EVERY)
 
     async def set(self, name: str, *, on: bool) -> None:

@@ -22,7 +22,7 @@ from tests.servers import played
 
 _ASKED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
 NAMED = "" if _ASKED == "played" else _ASKED
-_BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
+BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
 _PATIENCE = 20
 _STARTED: list[tuple["subprocess.Popen[bytes]", str]] = []
 
@@ -37,14 +37,14 @@ def mongodb_url() -> str:
         return NAMED
     if _ASKED:
         return played.standing()
-    if not _BINARY.exists():
+    if not BINARY.exists():
         pytest.skip("FerretDB was not built (Go is not installed) and FHIR_SERVER_TEST_MONGODB_URL is not set")
     return ferretdb()
 
 
 def is_built() -> bool:
     """Tell whether there is a FerretDB to start."""
-    return _BINARY.exists()
+    return BINARY.exists()
 
 
 @cache
@@ -54,7 +54,7 @@ def ferretdb() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    command = [str(_BINARY), f"127.0.0.1:{port}", folder]
+    command = [str(BINARY), f"127.0.0.1:{port}", folder]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _STARTED.append((process, folder))
     atexit.register(end)

@@ -27,6 +27,8 @@ from fhir_server.telemetry.health import Check
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _DEFAULT: Final = "default"
+_LONGEST: Final = 63
+"""Bytes of the name of a database: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions"""
 _REMEMBERED: Final = 1.0
 """Seconds for which the list of tenants is kept."""
 _PLAIN_WITHIN: Final = 2_000
@@ -104,7 +106,7 @@ class MongoProvider:
 
     async def _relist(self) -> None:
         with suppress(StoreError):  # it stays as it is known, and is asked for again
-            async with self._guard.call():
+            async with self._guard.call(None):
                 with faults():
                     self._keep(await self._client.list_database_names())
 
@@ -137,7 +139,7 @@ class MongoProvider:
 
     async def create(self, tenant: str) -> MongoStore:
         """Return the handle of a tenant, whose database is made where there is none. Raises KeyError: no name."""
-        if not _NAME.fullmatch(tenant):
+        if not _NAME.fullmatch(tenant) or len(f"{self._prefix}{tenant}") > _LONGEST:
             raise KeyError(tenant)
         async with self._opening:
             if tenant not in self._stores:
@@ -166,7 +168,7 @@ class MongoProvider:
         if tenant == _DEFAULT or not _NAME.fullmatch(tenant):
             raise KeyError(tenant)
         await self.shut(tenant)
-        async with self._guard.call():
+        async with self._guard.call(None):
             with faults():
                 await self._client.drop_database(f"{self._prefix}{tenant}")
         await self._guard.again(self._list)

@@ -13,6 +13,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreUnavailable
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.telemetry.health import Check, Finding
+from fhir_server.telemetry.numbers import RETRIES
 
 NAME: Final = "mongodb"
 _LONG: Final = 2.0
@@ -25,6 +26,21 @@ P = ParamSpec("P")
 
 class _Tried(StoreUnavailable):
     """It was tried again, as often as it may be: whoever called does not do so once more."""
+
+
+class _Asking:
+    """Has the server asked whether it is there, now and then, for as long as a call is not answered."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._wait()
+
+    def _wait(self) -> None:
+        self.timer = asyncio.get_running_loop().call_later(_LONG, self._ask)
+
+    def _ask(self) -> None:
+        self._breaker.suspect("a call takes long")
+        self._wait()
 
 
 class Guard:
@@ -44,11 +60,11 @@ class Guard:
             raise _Tried("the database does not answer", stored=_stored(), after=error.after) from None
 
     @asynccontextmanager
-    async def call(self, limit: float | None = None) -> AsyncIterator[None]:
-        """Do something that the server must answer within the time of the request; it ends when the breaker opens."""
+    async def call(self, limit: float | None) -> AsyncIterator[None]:
+        """Do something that the server must answer in so many seconds; it ends when the breaker opens."""
         self.admit()
-        asking = asyncio.get_running_loop().call_later(_LONG, self.breaker.suspect, "a call takes long")
-        cut = asyncio.timeout(time_left(self._settings.store_deadline if limit is None else limit))
+        asking = _Asking(self.breaker)
+        cut = asyncio.timeout(limit)
         try:
             async with cut:
                 self._cuts.add(cut)
@@ -63,7 +79,7 @@ class Guard:
             raise
         finally:
             self._cuts.discard(cut)
-            asking.cancel()
+            asking.timer.cancel()
 
     async def again(self, call: Callable[[], Awaitable[T]]) -> T:
         """Do what may be done twice: where the connection fails it is tried again, with jitter.
@@ -74,7 +90,7 @@ class Guard:
         waits = pauses(self.breaker.policy.first, _LONGEST_PAUSE)
         for left in range(self.breaker.policy.tries, 0, -1):
             try:
-                async with self.call():
+                async with self.call(time_left(self._settings.store_deadline)):
                     return await call()
             except _Tried:
                 raise
@@ -82,6 +98,7 @@ class Guard:
                 wait = next(waits)
                 if left == 1 or self.breaker.state != "closed" or time_left(_LONGEST_PAUSE) <= wait:
                     raise self.given_up() from error
+            RETRIES.add("connection")
             await asyncio.sleep(wait)
         raise AssertionError("at least one try")
 
@@ -145,11 +162,11 @@ def reading(
 def once(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Have a method limited in time, and refused while the breaker is open."""
+    """Have a method end when the breaker opens, and refused while it is open."""
 
     @wraps(method)
     async def limited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self.guard.call() if self.guard is not None else nullcontext():
+        async with self.guard.call(None) if self.guard is not None else nullcontext():
             return await method(self, *args, **kwargs)
 
     return limited

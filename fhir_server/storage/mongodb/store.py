@@ -44,7 +44,7 @@ from fhir_server.storage.mongodb.includes import gather
 from fhir_server.storage.mongodb.keys import Keys
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
-from fhir_server.storage.mongodb.resilience import Guard
+from fhir_server.storage.mongodb.resilience import Guard, once, reading
 from fhir_server.storage.mongodb.rows import Snapshot, name_filter
 from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
 from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
@@ -64,7 +64,7 @@ class MongoStore:
     def __init__(
         self, server: Server, reading: Snapshot, writer: Writer, settings: Settings, clock: Callable[[], int]
     ) -> None:
-        self.capabilities = Capabilities("mongodb", transactions=True, full_text=True)
+        self.capabilities = Capabilities("mongodb", transactions=server.transactions, full_text=False)
         self.records = writer.records
         self.blobs = writer.blobs
         self.audit = MongoAudit(writer.reading.database, self._append, writer.turns.head, writer.guard)
@@ -74,6 +74,7 @@ class MongoStore:
         self._upkeep = Upkeep(self.records, settings, clock)
         self._alone: AsyncMongoClient[Document] | None = None
 
+    @once
     async def sweep(self) -> int:
         """Take superseded versions out of the index, and what nobody attached out of the store."""
         with faults():
@@ -120,6 +121,7 @@ class MongoStore:
         """Return the current version, which may be a deletion."""
         return (await self.read_many([key])).get(key)
 
+    @reading
     async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that exist."""
         found: dict[ResourceKey, Version] = {}
@@ -135,6 +137,7 @@ class MongoStore:
                         found[version.key] = version
         return found
 
+    @reading
     async def read_version(self, key: ResourceKey, version: int) -> Version | None:
         """Return one version."""
         with faults():
@@ -156,6 +159,7 @@ class MongoStore:
         """Write all or nothing."""
         return await self._writer.write(Wish(changes, records, blobs, audit))
 
+    @reading
     async def search(self, search: Search) -> Page:
         """Return one page. Raises SnapshotGone for a page link older than its life."""
         with faults():
@@ -188,12 +192,14 @@ class MongoStore:
             return len(found)
         return await count_of(snapshot, search) if search.total != Total.NONE else None
 
+    @reading
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
         with faults():
             snapshot = await self._now()
             return await count_of(snapshot, await resolved(snapshot, search))
 
+    @reading
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the server's plan and what each part of the tree matches by itself."""
         with faults():
@@ -210,6 +216,7 @@ class MongoStore:
                 "engine": "mongodb", "server": self.server.name, "exact": filter_.exact, "plan": plan, "steps": steps
             }  # fmt: skip
 
+    @reading
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first."""
         with faults():
@@ -217,16 +224,19 @@ class MongoStore:
             until = snapshot.txid if query.until is None else min(query.until, snapshot.txid)
             return await log.history(replace(snapshot, txid=until), query)
 
+    @reading
     async def changes(self, after: int, limit: int = 1000) -> list[Version]:
         """Return whole commits after `after`, as many as `limit` versions hold, but at least one."""
         with faults():
             return await log.changes(await self._now(), after, limit)
 
+    @reading
     async def revived(self, versions: Sequence[Version]) -> frozenset[int]:
         """Return the pids of those that came after a deletion."""
         with faults():
             return await log.revived(await self._now(), versions)
 
+    @reading
     async def count_changes(self, after: int) -> int:
         """Return how many versions there are with txid > after."""
         with faults():
@@ -234,16 +244,19 @@ class MongoStore:
             match = {"x": {"$gt": after, "$lte": snapshot.txid}}
             return await snapshot.database["versions"].count_documents(match, session=snapshot.session)
 
+    @reading
     async def head(self) -> int:
         """Return the txid of the newest version."""
         with faults():
             return int((await self._writer.turns.head())["written"])
 
+    @reading
     async def last_txid(self) -> int:
         """Return the txid of the newest commit."""
         with faults():
             return int((await self._writer.turns.head())["txid"])
 
+    @once
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
         """Erase a resource's superseded versions, or all of it."""
         with faults():
@@ -251,6 +264,7 @@ class MongoStore:
                 return await purge_superseded(self._writer.reading.database, [key])
             return await purge_all(self._writer.reading.database, key)
 
+    @once
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
         """Erase the superseded versions of many resources."""
         with faults():
@@ -260,6 +274,7 @@ class MongoStore:
         """There are no keys: MongoDB encrypts its files by itself."""
         return False
 
+    @once
     async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
         """Return how often each text stands in what the server gives out of its collections."""
         found = [0] * len(probes)
@@ -270,16 +285,19 @@ class MongoStore:
                     found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]
         return tuple(found)
 
+    @once
     async def compact(self) -> None:
         """Have the server give back space; one that cannot is left alone."""
         with faults(), suppress(OperationFailure):
             for name in ("versions", "parts", "chunks"):
                 await self._writer.reading.database.command("compact", name, force=True)
 
+    @once
     async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
         """Make the index rows of the current versions of these types anew."""
         with faults():
-            snapshot = replace(await self._now(), database=self._writer.reading.database, session=None)
+            database = self._writer.reading.database
+            snapshot = replace(await self._now(), database=database, session=None, limit=0)
             match: Document = {"$and": [snapshot.current, {"t": {"$in": list(types)}} if types else {}]}
             versions, done = snapshot.database["versions"], 0
             of = await versions.count_documents(match)
@@ -304,6 +322,7 @@ class MongoStore:
         """Make a record collection known."""
         await self.records.declare(collection)
 
+    @reading
     async def statistics(self) -> Mapping[str, int]:
         """Return the number of current resources by type."""
         with faults():
