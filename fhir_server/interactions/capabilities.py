@@ -61,6 +61,14 @@ _INDEXED = (
     " `_text`, `_content`, `:text`, `:contains`, `near` and `_sort` are helped by a search index; a searchset says so "
     "where the index lags or does not answer."
 )
+_UNINDEXED = (
+    " `_text` and `_content` have no index here: each looks at every resource that the other parameters leave, and is "
+    "refused where that takes too long."
+)
+_JOURNALLED = (
+    " The database has no transactions: a transaction Bundle is all or nothing by a journal, but while one is being "
+    "written another node may read records, not resources, that are one commit old."
+)
 
 _SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -181,7 +189,7 @@ def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     referring, profiles = _referring(parameters), dict(parts.profiles)
     rest: dict[str, Any] = {
         "mode": "server",
-        "documentation": _DOCUMENTATION + (_INDEXED if parts.store.search_index else ""),
+        "documentation": _documentation(parts.store),
         "security": _security(settings, base),
         "resource": [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types],
         "interaction": [{"code": code} for code in _SYSTEM],
@@ -195,6 +203,11 @@ def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     ]
     guides = {"implementationGuide": sorted(parts.guides)} if parts.guides else {}
     return {"fhirVersion": "4.0.1", "format": list(_FORMATS), "patchFormat": list(_PATCHES), **guides, "rest": [rest]}
+
+
+def _documentation(store: Capabilities) -> str:
+    text = _INDEXED if store.search_index else "" if store.full_text else _UNINDEXED
+    return _DOCUMENTATION + text + ("" if store.transactions else _JOURNALLED)
 
 
 def _security(settings: Settings, base: str) -> dict[str, Any]:

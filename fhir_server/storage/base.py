@@ -210,6 +210,9 @@ class HistoryPage:
 class Capabilities:
     """What an engine can do; feeds CapabilityStatement. Every engine does all else that the contract says.
 
+    transactions: the database itself isolates a commit from all others; else it is journalled, and whole all the same.
+    full_text: `_text` and `_content` have an index; else every resource that else would match is looked at.
+
     search_index: what searches are helped by beside the engine itself, if anything.
     """
 

@@ -1,5 +1,6 @@
 """Reading of versions as of an instant: the base that search, includes, history and preconditions stand on."""
 
+import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fhir_server.search.entries import IndexEntries
 from fhir_server.search.fulltext import content_text, narrative_text
 from fhir_server.search.match import Found, VersionLike, matches
 from fhir_server.search.query import Node
+from fhir_server.storage.base import SearchTooCostly
 from fhir_server.storage.mongodb.compile import Compiler, Filter
 from fhir_server.storage.mongodb.document import Document, entries_of, shard_of, version_of
 
@@ -102,8 +104,11 @@ class Snapshot:
     async def rows(self, match: Document, order: Order = (), limit: int = 0) -> AsyncGenerator[Row, None]:
         """Yield current resources that a filter finds."""
         every = {"$and": [self.current, match]} if match else self.current
+        until = time.monotonic() + self.limit / 1000
         async with aclosing(self.documents(every, order, limit)) as found:
             async for document in found:
+                if self.limit and time.monotonic() > until:  # the server counts its own time alone
+                    raise SearchTooCostly("the search looked at more resources than `search_timeout` allows: narrow it")
                 yield Row(version_of(document), entries_of(document))
 
     def asked(self, types: Sequence[str], node: Node) -> Filter:

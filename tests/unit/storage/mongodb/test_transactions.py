@@ -18,6 +18,7 @@ from fhir_server.storage.base import (
     StoreError,
     StoreUnavailable,
     VersionChanged,
+    WriteBusy,
 )
 from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
@@ -137,6 +138,8 @@ async def test_random_faults_under_three_writers_lose_and_double_nothing(
                 done.append(id_)
             except StoreUnavailable:
                 unknown.append(id_)
+            except WriteBusy:
+                pass  # nothing of it is stored
         return done
 
     done = {id_ for ids in await asyncio.gather(*map(write, stores, range(3))) for id_ in ids}
@@ -148,7 +151,7 @@ async def test_random_faults_under_three_writers_lose_and_double_nothing(
     txids = [version.txid for version in await stores[2].changes(0)]
     assert txids == sorted(set(txids))
     assert await stores[0].statistics() == {"Patient": len(found) + 1}
-    assert len(done) > 2 * commits
+    assert len(done) > commits
     for store in stores:
         await store.close()
 
