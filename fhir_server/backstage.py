@@ -22,6 +22,7 @@ from fhir_server.model.exchange import FhirRequest
 from fhir_server.model.json import decode, encode
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.search.entries import IndexEntries
+from fhir_server.search.indexing import Extractor
 from fhir_server.storage.base import Fed, Store, StoreProvider
 from fhir_server.telemetry.health import Check, Finding
 from fhir_server.telemetry.numbers import AUDIT_FAILURES, AUDIT_VERIFIED
@@ -94,6 +95,17 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
     return Backstage(Background(stores, parts), feed, read, [Check("feed", followed, fresh_for=5)])
 
 
+@dataclass(frozen=True, slots=True)
+class _Extraction:
+    """Makes index rows; equal to another by the same search parameters."""
+
+    extractor: Extractor
+    base: str
+
+    def __call__(self, type_: str, data: bytes) -> IndexEntries:
+        return self.extractor.extract(type_, decode(data), own_base=self.base)
+
+
 def index_parts(server: Server, stores: StoreProvider) -> list[Part]:
     """Return what feeds the search index, where there is one."""
     if not isinstance(stores, Fed):
@@ -102,7 +114,7 @@ def index_parts(server: Server, stores: StoreProvider) -> list[Part]:
 
     async def extract_of(tenant: str) -> Callable[[str, bytes], IndexEntries]:
         ctx = await stage.context_of(tenant, "search index")
-        return lambda type_, data: ctx.extractor.extract(type_, decode(data), own_base=ctx.base)
+        return _Extraction(ctx.extractor, ctx.base)
 
     return [Part("the search index", stores.feeder(stage, extract_of).run)]
 

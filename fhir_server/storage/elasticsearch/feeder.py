@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from fhir_server.errors import FhirError
@@ -41,7 +42,8 @@ class Host(Protocol):
 
 
 ExtractOf = Callable[[str], Awaitable[Extract]]
-"""`extract_of(tenant)` gives what makes index rows by the search parameters that a tenant has now."""
+"""`extract_of(tenant)` gives what makes index rows by the search parameters that a tenant has now; it is equal while
+these are the same."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,8 @@ class Feeder:
             store: Store = getattr(held.store, "inner", held.store)
             if due:
                 await finish(store, index)
-            keeping = Keeping(store, index, await self._extract_of(tenant))
+            latest = partial(self._extract_of, tenant)
+            keeping = Keeping(store, index, await latest(), latest)
             more = await keeping.step(tidy=due)
         known.txid = -1 if more else head
         known.since = known.since if more else 0.0
@@ -148,6 +151,7 @@ class Keeping:
     store: Store
     index: TenantIndex
     extract: Extract
+    latest: Callable[[], Awaitable[Extract]] | None = None
 
     async def step(self, *, tidy: bool = False) -> bool:
         """Do a batch; tell whether there is more. Raises IndexDown."""
@@ -171,7 +175,7 @@ class Keeping:
         return meta.mapping == mapping.VERSION and meta.build == self.index.settings.elasticsearch_build
 
     async def _fed(self, name: str, meta: Meta, *, tidy: bool) -> Meta:
-        feeding = Feeding(self.store, self.index, name, self.extract)
+        feeding = Feeding(self.store, self.index, name, self.extract, self.latest)
         meta = await feeding.step(meta)
         if tidy and meta.at:
             meta = await sweep(feeding, meta, meta.at - _TWICE * self.index.settings.link_life)

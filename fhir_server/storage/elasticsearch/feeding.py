@@ -1,6 +1,6 @@
 """Feeding: the log of changes into an index, so that each change is in it once however often it is brought."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,12 +20,17 @@ Extract = Callable[[str, bytes], IndexEntries]
 
 @dataclass(frozen=True, slots=True)
 class Feeding:
-    """Puts versions of one store into one index."""
+    """Puts versions of one store into one index.
+
+    latest: gives what makes index rows now; where that is another one once a batch was written, the batch is written
+        again, for `refill` may have been there before it.
+    """
 
     store: Store
     index: TenantIndex
     name: str
     extract: Extract
+    latest: Callable[[], Awaitable[Extract]] | None = None
 
     async def step(self, meta: Meta) -> Meta:
         """Put the next versions of the log into the index; return how far it came then."""
@@ -33,11 +38,18 @@ class Feeding:
         if not versions:
             return meta
         wanted = await self._needed(versions, meta.floor) if versions[-1].txid <= meta.floor else versions
-        await self.put(wanted)
+        await self._put_by_latest(wanted)
         await self.index.refresh(self.name)
         done = advanced(meta, versions[-1].txid, versions[-1].last_updated)
         await self.index.put_meta(self.name, done)
         return done
+
+    async def _put_by_latest(self, versions: Sequence[Version]) -> None:
+        feeding = self
+        await feeding.put(versions)
+        while self.latest is not None and (latest := await self.latest()) != feeding.extract:
+            feeding = replace(self, extract=latest)
+            await feeding.put(versions)
 
     async def put(self, versions: Sequence[Version]) -> None:
         """Write the documents of versions, and mark those that they superseded."""

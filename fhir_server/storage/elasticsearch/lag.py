@@ -1,5 +1,6 @@
 """How far the indexes are behind their stores, for health and numbers."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Lags:
         """Return the lag of the tenant that is furthest behind. Without the index requests are answered all the same,
         so it is never worse than degraded."""
         try:
-            found = [await self.of(store) for store in tuple(self._stores.values())]
+            found = await asyncio.gather(*(self.of(store) for store in tuple(self._stores.values())))
         except IndexDown as error:
             return Finding("degraded", f"Elasticsearch does not answer: {error}", {"engine": "elasticsearch"})
         lags = [lag for lag in found if lag is not None]

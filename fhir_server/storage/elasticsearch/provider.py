@@ -35,7 +35,7 @@ class IndexedProvider:
     def health_checks(self) -> Sequence[Check]:
         """Return those of the engine, and how far the indexes are behind."""
         inner = self.inner.health_checks() if isinstance(self.inner, HasHealth) else ()
-        return [*inner, Check("search_index", self._lags.finding, fresh_for=2)]
+        return [*inner, Check("search_index", self._lags.finding)]
 
     async def open(self, tenant: str) -> IndexedStore:
         """Return the tenant's handle. Raises KeyError for an unknown tenant."""

@@ -14,7 +14,7 @@ from fhir_server.storage.base import StoreUnavailable
 from fhir_server.storage.elasticsearch import state
 from fhir_server.storage.elasticsearch.document import OPEN
 from fhir_server.storage.elasticsearch.erasing import finish
-from fhir_server.storage.elasticsearch.feeding import Feeding
+from fhir_server.storage.elasticsearch.feeding import Extract, Feeding
 from fhir_server.storage.elasticsearch.index import Meta
 from fhir_server.storage.elasticsearch.mapping import KEPT
 from fhir_server.storage.elasticsearch.store import BUILDING
@@ -207,3 +207,18 @@ async def test_rows_made_anew_are_searched_at_once_or_the_index_is_asked_no_more
             await world.feed()
             page = await world.search("Patient?family:contains=ein")
             assert ([each.key.id for each in page.versions], page.notes) == (["a"], ())
+
+
+async def test_rows_of_parameters_that_changed_while_a_batch_was_written_are_made_again(world: Bench) -> None:
+    def other(type_: str, body: bytes) -> IndexEntries:
+        return IndexEntries(strings=[("family", "anders", "Anders")])
+
+    async def latest() -> Extract:
+        return other
+
+    await world.put(named("a", "Eins"))
+    await world.feed()
+    await world.put(named("b", "Zwei"))
+    world.keeping = replace(world.keeping, latest=latest)
+    await world.feed()
+    assert [each["s"][0].partition("\x1f")[2] for each in await world.documents()][-1] == "anders"
