@@ -8,7 +8,7 @@ import pytest
 
 from fhir_server.errors import InvalidResource
 from fhir_server.plugin_api import Migration, typed
-from fhir_server.plugin_host.migrations import Readiness, migrate
+from fhir_server.plugin_host.migrations import Readiness, migrate, undo, waiting
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Collection, RecordChange, Store, StoreProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
@@ -72,6 +72,42 @@ async def test_one_that_is_cut_off_goes_on_where_it_was(stores: StoreProvider) -
         await migrate(store, [_named(2)], steps)
     await migrate(store, [_named(2)], steps)
     assert await _all(store) == [{"text": "x", "second": 1}] * _COUNT
+
+
+def _without(name: str) -> Any:
+    return lambda value: {each: found for each, found in value.items() if each != name}
+
+
+async def test_a_step_that_waits_runs_when_the_upgrade_is_finished(stores: StoreProvider) -> None:
+    store = await _filled(stores)
+    steps = [Migration("probe.notes", 2, _with("second"), waits=True), Migration("probe.notes", 3, _with("third"))]
+    await Readiness(stores, [_named(3)], steps)("default", store)
+    assert await _all(store) == [{"text": "x"}] * _COUNT
+    await Readiness(stores, [_named(1)], [])("default", store)  # a node of the release before opens it meanwhile
+    assert await waiting(store, [_named(3)], steps) == ["probe.notes@2", "probe.notes@3"]
+    await migrate(store, [_named(3)], steps, finish=True)
+    assert await _all(store) == [{"text": "x", "second": 1, "third": 1}] * _COUNT
+    assert await waiting(store, [_named(3)], steps) == []
+
+
+async def test_records_go_back_for_the_release_before_which_refuses_them_until_then(stores: StoreProvider) -> None:
+    store = await _filled(stores)
+    steps = [Migration("probe.notes", 2, _with("second"), back=_without("second"))]
+    await Readiness(stores, [_named(2)], steps)("default", store)
+    with pytest.raises(ValueError, match=r"probe\.notes is at version 2, and this release knows 1: run `fhir-server"):
+        await Readiness(stores, [_named(1)], [])("default", store)
+    assert await undo(store, [_named(2)], steps) == [f"probe.notes: {_COUNT} records are at version 1 again"]
+    await Readiness(stores, [_named(1)], [])("default", store)
+    assert await _all(store) == [{"text": "x"}] * _COUNT
+    await Readiness(stores, [_named(2)], steps)("default", store)
+    assert await _all(store) == [{"text": "x", "second": 1}] * _COUNT
+
+
+async def test_a_step_without_a_way_back_says_so(stores: StoreProvider) -> None:
+    store = await _filled(stores)
+    await Readiness(stores, [_named(2)], _STEPS[:1])("default", store)
+    with pytest.raises(ValueError, match=r"cannot go back from version 2: restore a backup"):
+        await undo(store, [_named(2)], _STEPS[:1])
 
 
 async def test_a_version_without_a_way_to_it_stops_it(stores: StoreProvider) -> None:

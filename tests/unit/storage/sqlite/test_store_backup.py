@@ -163,6 +163,55 @@ async def test_a_migration_that_was_stopped_goes_on(tmp_path: Path, monkeypatch:
     assert calls == ["slice"] * 4
 
 
+def _to_format_4(calls: list[str]) -> dict[int, Step]:
+    """A release whose format 4 has another table: made beside the old one at once, taken into use at the end."""
+
+    def add(connection: apsw.Connection) -> bool:
+        connection.execute("CREATE TABLE IF NOT EXISTS person(rid INTEGER PRIMARY KEY, id TEXT)")
+        return True
+
+    def fill(connection: apsw.Connection) -> bool:
+        calls.append("fill")
+        connection.execute("INSERT INTO person SELECT rid, id FROM resource WHERE rid NOT IN (SELECT rid FROM person)")
+        return True
+
+    return {**migrations.STEPS, 3: Step(4, (fill,), before=(add,))}
+
+
+async def test_what_the_release_before_could_not_live_with_waits_until_the_upgrade_is_finished(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.commit([put("Patient/a")])
+    calls: list[str] = []
+    newer = apsw.Connection(str(tmp_path / "record.db"))
+    assert migrations.migrate(newer, tmp_path, FAST, _to_format_4(calls), 4) == 3
+    assert migrations.format_of(newer) == 3 and not calls and not (tmp_path / "before-format-4").exists()
+    async with opened(tmp_path) as store:  # this release, which is the one before, goes on
+        await store.commit([put("Patient/b")])
+        assert await store.check() == []
+    migrations.migrate(newer, tmp_path, FAST, _to_format_4(calls), 4)
+    while migrations.format_of(newer) < 4:
+        with newer:
+            migrations.advance(newer, _to_format_4(calls))
+    assert newer.execute("SELECT id FROM person ORDER BY id").fetchall() == [("a",), ("b",)]
+    newer.close()
+    with pytest.raises(StorageFault, match=r"format 4.*newer release"):
+        async with opened(tmp_path):
+            pass
+
+
+async def test_a_record_two_formats_behind_is_brought_to_the_one_before_at_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.commit([put("Patient/a")])
+    calls: list[str] = []
+    steps = {**_to_format_4(calls), 4: Step(5, (), before=())}
+    newer = apsw.Connection(str(tmp_path / "record.db"))
+    newer.execute("CREATE TABLE person(rid INTEGER PRIMARY KEY, id TEXT)")
+    assert migrations.migrate(newer, tmp_path, FAST, steps, 5) == 3
+    assert migrations.format_of(newer) == 4 and calls == ["fill"]
+    assert rows(tmp_path / "before-format-4", "SELECT value FROM meta WHERE key='format'") == [(3,)]
+    newer.close()
+
+
 async def test_a_record_of_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.commit([put("Patient/a")])
