@@ -15,6 +15,8 @@ import apsw
 import httpx
 import pytest
 
+from fhir_server.settings import Settings
+from fhir_server.storage.mongodb.store import open_alone
 from tests.integration.running import free_port
 from tests.plugins.only import but
 from tests.servers.mongodb import mongodb_url
@@ -152,7 +154,7 @@ def _set_format(folder: Path, number: int) -> None:
     record.close()
 
 
-def test_nodes_on_one_database_are_upgraded_one_after_the_other_and_back(older: Path, tmp_path: Path) -> None:
+async def test_nodes_on_one_database_are_upgraded_one_after_the_other_and_back(older: Path, tmp_path: Path) -> None:
     flags = ("--storage", "mongodb", "--mongodb-url", mongodb_url(), "--mongodb-database", f"u{token_hex(5)}")
     with serving(older, tmp_path / "a", *flags) as before:
         fill(before)
@@ -167,4 +169,7 @@ def test_nodes_on_one_database_are_upgraded_one_after_the_other_and_back(older: 
         known = everything(before)
     with serving(older, tmp_path / "a", *flags) as before:
         assert everything(before) == known, "the release before opens what this one has opened"
-    assert upgrade("finish", tmp_path / "b", *flags) == "default: format 2, up to date\n"
+    settings = Settings(storage="mongodb", mongodb_url=flags[3], mongodb_database=flags[5])
+    store = await open_alone(f"{flags[5]}_default", settings, lambda: 0)
+    assert await store.upgrade(finish=True) == (2, 2) == await store.upgrade(finish=True)
+    await store.close()
