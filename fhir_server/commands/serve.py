@@ -33,6 +33,8 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
     if settings.auth == "smart" and not (settings.tls_cert or settings.tls_self_signed or is_loopback(settings.host)):
         _say(f"Tokens and data go over {settings.host} unencrypted: set tls_cert and tls_key, or a proxy before it.")
+    if settings.shared and not settings.base_url:
+        _say("Set base_url: nodes that share a record have to call it by one name, in tokens, links and notifications.")
     try:
         serve(settings, say=_say)
     except (AlreadyOwned, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders, BadBrands) as error:

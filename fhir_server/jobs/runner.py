@@ -39,6 +39,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 RING = "+"
 """Ends the ring that says that a tenant has a job to run."""
 
+_FINISH_WITHIN = 5.0
+"""Seconds that jobs which no other process can go on with have to end when this one stops."""
+
 Run = Callable[[Context, FhirRequest], Awaitable[FhirResponse]]
 
 
@@ -89,7 +92,10 @@ class Runner:
         self._host = host
 
     async def close(self, *, all_jobs: bool = True) -> None:
-        """Stop; what can be run again is left for another process, the rest is stalled."""
+        """Stop; what can be run again is left for another process, the rest is given some seconds, then stalled."""
+        own = [task for id_, task in self.tasks.items() if id_ not in self._claimed]
+        if all_jobs and own:
+            await asyncio.wait(own, timeout=_FINISH_WITHIN)
         tasks = [task for id_, task in self.tasks.items() if all_jobs or id_ in self._claimed]
         for task in tasks:
             task.cancel()
