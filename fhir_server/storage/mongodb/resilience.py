@@ -19,6 +19,7 @@ NAME: Final = "mongodb"
 _LONG: Final = 2.0
 """Seconds after which a call that is not answered has the server asked whether it is there."""
 _LONGEST_PAUSE: Final = 1.0
+_CUT_AGAIN: Final = 0.2
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -26,6 +27,54 @@ P = ParamSpec("P")
 
 class _Tried(StoreUnavailable):
     """It was tried again, as often as it may be: whoever called does not do so once more."""
+
+
+class _TooLong(Exception):
+    """A call was cut."""
+
+
+class _Cut:
+    """Ends what the current task does when its time is up, or `now`; again and again until it does.
+
+    `asyncio.timeout` cancels once, and before Python 3.12 `wait_for`, which the driver uses, may lose that.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._fired = 0
+        self._before = 0
+        self._timer: asyncio.Handle | None = None
+        if limit is not None:
+            self._timer = self._loop.call_later(limit, self._fire)
+
+    def __enter__(self) -> None:
+        """Watch from now on."""
+        assert self._task is not None
+        self._before = self._task.cancelling()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Watch no more. Raises _TooLong where it was the cut that ended it."""
+        assert self._task is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        left = self._before
+        for _ in range(self._fired):
+            left = self._task.uncancel()
+        if self._fired and kind is asyncio.CancelledError and left <= self._before:
+            raise _TooLong
+
+    def now(self) -> None:
+        """End it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_soon(self._fire)
+
+    def _fire(self) -> None:
+        assert self._task is not None
+        self._fired += 1
+        self._task.cancel()
+        self._timer = self._loop.call_later(_CUT_AGAIN, self._fire)
 
 
 class _Asking:
@@ -50,7 +99,7 @@ class Guard:
         self.breaker = Breaker(NAME, partial(client.admin.command, "ping"), policy_of(settings))
         self.breaker.when_turned(self._turned)
         self._settings = settings
-        self._cuts: set[asyncio.Timeout] = set()
+        self._cuts: set[_Cut] = set()
 
     def admit(self) -> None:
         """Let a call through. Raises StoreUnavailable at once while the breaker is open."""
@@ -63,17 +112,14 @@ class Guard:
     async def call(self, limit: float | None) -> AsyncIterator[None]:
         """Do something that the server must answer in so many seconds; it ends when the breaker opens."""
         self.admit()
-        asking = _Asking(self.breaker)
-        cut = asyncio.timeout(limit)
+        asking, cut = _Asking(self.breaker), _Cut(limit)
+        self._cuts.add(cut)
         try:
-            async with cut:
-                self._cuts.add(cut)
+            with cut:
                 yield
             self.breaker.succeeded()
-        except TimeoutError as error:
-            if cut.expired():
-                raise StoreUnavailable("the database does not answer in time") from error
-            raise
+        except _TooLong as error:
+            raise StoreUnavailable("the database does not answer in time") from error
         except StoreUnavailable:
             self.breaker.failed("a connection failed")
             raise
@@ -124,10 +170,8 @@ class Guard:
     def _turned(self, is_open: bool) -> None:
         """End the calls that nobody will answer."""
         if is_open:
-            now = asyncio.get_running_loop().time()
             for cut in self._cuts:
-                if not cut.expired():
-                    cut.reschedule(now)
+                cut.now()
 
 
 def _stored() -> Any:
