@@ -122,7 +122,6 @@ def test_one_pod_with_a_volume_on_sqlite_and_no_budget_that_would_hold_a_node() 
         ({"ingress.paths[0]": "/metrics"}, "paths"),
         ({"resources.limits.memory": "much"}, "memory"),
         ({"dimse.enabled": "true"}, "needs storage: sqlite"),
-        ({"backup.enabled": "true"}, "backup.command"),
         ({"upgradeHook.enabled": "true"}, "command"),
     ],
 )
