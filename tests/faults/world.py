@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Ferret:
     def start(self, *before: str) -> None:
         """Start it; `before` is a command that runs it."""
         self.folder.mkdir(exist_ok=True)
-        host = "0.0.0.0" if before else "127.0.0.1"  # noqa: S104  # in a namespace of the test
+        host = "0.0.0.0" if before else "127.0.0.1"  # in a namespace of the test
         line = [*before, str(BINARY), f"{host}:{self.port}", str(self.folder)]
         self.process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if not before:
@@ -120,10 +120,11 @@ def world(folder: Path) -> Iterator[World]:
     ferret = Ferret(folder / "ferret")
     try:
         ferret.start()
-        with Proxy(ferret.port, wire="mongodb") as proxy:
-            with running(folder / "data", *flags(f"mongodb://127.0.0.1:{proxy.port}/")) as server:
-                yield World(ferret, proxy, server, folder)
-                proxy.heal()
+        with ExitStack() as stack:
+            proxy = stack.enter_context(Proxy(ferret.port, wire="mongodb"))
+            server = stack.enter_context(running(folder / "data", *flags(f"mongodb://127.0.0.1:{proxy.port}/")))
+            yield World(ferret, proxy, server, folder)
+            proxy.heal()
     finally:
         del os.environ["NOTES_OUT"]
         ferret.close()
