@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,6 +14,16 @@ from fhir_server.settings import Settings
 
 PREFIX = "FHIR_SERVER_"
 PLUGIN = "plugin__"
+
+
+RENAMED: Final[Mapping[str, str]] = {
+    "audit_archive": "plugins.fhir_audit.archive",
+    "audit_siem": "plugins.fhir_audit.siem",
+    "audit_siem_ca": "plugins.fhir_audit.siem_ca",
+}
+"""Settings of earlier releases: their old names are taken, with a warning, until the release after the next."""
+
+_log = logging.getLogger("fhir_server.settings")
 
 
 class ConfigurationError(Exception):
@@ -40,8 +51,8 @@ def read_settings(flags: argparse.Namespace, environment: Mapping[str, str]) -> 
     """
     values: dict[str, Any] = {}
     if flags.config is not None:
-        values.update(_from_file(flags.config))
-    told = _from_environment(environment)
+        values.update(_renamed(_from_file(flags.config)))
+    told = _renamed(_from_environment(environment))
     if isinstance(told.get("plugins"), dict):
         told["plugins"] = _merged(values.get("plugins"), told["plugins"])
     values.update(told)
@@ -65,6 +76,20 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     plain = {name: value for name, value in found.items() if not name.startswith(("test_", PLUGIN))}
     of_plugins = _of_plugins({name: value for name, value in found.items() if name.startswith(PLUGIN)})
     return {**plain, "plugins": of_plugins} if of_plugins else plain
+
+
+def _renamed(given: dict[str, Any]) -> dict[str, Any]:
+    """Put what is given under old names where it belongs now; what is given under the new name too wins."""
+    values = {name: value for name, value in given.items() if name not in RENAMED}
+    for old in RENAMED.keys() & given.keys():
+        _log.warning("the setting %s is called %s now; the old name goes in a later release", old, RENAMED[old])
+        *path, name = RENAMED[old].split(".")
+        place = values
+        for part in path:
+            place[part] = dict(place.get(part, {}))
+            place = place[part]
+        place.setdefault(name, given[old])
+    return values
 
 
 def _of_plugins(found: Mapping[str, str]) -> dict[str, dict[str, str]]:

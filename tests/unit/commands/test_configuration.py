@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
+from fhir_server.commands.configuration import RENAMED, ConfigurationError, add_flags, read_settings
 from fhir_server.settings import Settings
 
 
@@ -44,3 +44,17 @@ def test_variables_of_tests_are_not_settings() -> None:
 def test_what_cannot_be_used_is_named(arguments: tuple[str, ...], environment: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         _read(*arguments, **environment)
+
+
+def test_old_names_of_settings_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "fhir.toml"
+    file.write_text('audit_archive = "/old"\naudit_siem = "tls://a:1"\n[plugins.fhir_audit]\narchive = "/new"\n')
+    found = _read("--config", str(file), FHIR_SERVER_AUDIT_SIEM_CA="ca.pem")
+    assert found.plugins["fhir_audit"] == {"archive": "/new", "siem": "tls://a:1", "siem_ca": "ca.pem"}
+    assert "the setting audit_siem is called plugins.fhir_audit.siem now" in caplog.text
+
+
+def test_every_old_name_stands_in_the_page_of_upgrades() -> None:
+    page = (Path(__file__).parents[3] / "docs/upgrading.md").read_text()
+    for old, new in RENAMED.items():
+        assert f"| `{old}` | `{new}` |" in page and old not in Settings.model_fields
