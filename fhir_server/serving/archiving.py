@@ -142,7 +142,8 @@ class Archiving:
     async def _ship(self, name: str) -> None:
         shipper = self._shipper(name)
         before = self._rounds.get(name)
-        if shipper.idle() and before is not None and not before.waiting and name not in self._failing:
+        done = before is not None and not before.waiting and not before.needs_base and name not in self._failing
+        if shipper.idle() and done:
             return
         working = asyncio.ensure_future(asyncio.to_thread(shipper.round))
         while not (await asyncio.wait([working], timeout=_PATIENCE))[0]:

@@ -1,0 +1,134 @@
+"""The archive as an operator uses it: a server that is killed, a restore to an instant, a drill."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fhir_server.cli import main
+from fhir_server.serving.door import FHIR_SOCKET, client, open_door
+from fhir_server.settings import Settings
+from tests.integration.running import Running, start
+
+
+@contextmanager
+def door(folder: Path) -> Iterator[httpx.Client]:
+    """Whoever asks what a restored folder holds."""
+    settings = Settings(data_dir=folder, auth="none")
+    with open_door(settings), client(folder / FHIR_SOCKET) as http:
+        yield http
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def put(server: Running, id_: str, **elements: object) -> None:
+    resource = {"resourceType": "Patient", "id": id_, **elements}
+    answer = httpx.put(f"{server.base}/Patient/{id_}", json=resource, timeout=30)
+    assert answer.is_success, answer.text
+
+
+def erase(server: Running, id_: str) -> None:
+    answer = httpx.post(f"{server.base}/Patient/{id_}/$erase", json={"resourceType": "Parameters"}, timeout=30)
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{server.base}/Patient/{id_}", timeout=30).is_success and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert answer.is_success, answer.text
+
+
+def shipped(archive: Path, after: float) -> None:
+    """Wait until the archive has all that was committed by a time."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        alive = archive / "alive.json"
+        if alive.exists() and json.loads(alive.read_text())["complete_until"] > after:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the archive stays behind")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An archive of a server that was killed, and the instant before an erasure and a later write."""
+    folder = tmp_path_factory.mktemp("pitr")
+    target = folder / "archive"
+    server = start(folder / "data", "--backup-archive", str(target), "--backup-every", "0.2")
+    try:
+        put(server, "kept", name=[{"family": "Kowalska"}])
+        put(server, "erased", name=[{"family": "Nowak"}])
+        shipped(target, time.time())
+        before = now()
+        erase(server, "erased")
+        put(server, "later")
+        shipped(target, time.time())
+    finally:
+        server.kill()
+    return target, before
+
+
+def test_a_restore_to_an_instant_has_nothing_of_later_and_erases_again_who_was_erased(
+    archive: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, before = archive
+    data = tmp_path / "again"
+    assert main(["restore", str(target), "--to", before, "--data-dir", str(data), "--auth", "none"]) == 0
+    assert "default: 1 patients erased again" in capsys.readouterr().err
+    with door(data) as http:
+        assert [http.get(f"/fhir/Patient/{id_}").status_code for id_ in ("kept", "erased", "later")] == [200, 404, 404]
+        assert http.get("/fhir/Patient?family=kowalska&_summary=count").json()["total"] == 1
+
+
+def test_a_drill_measures_leaves_nothing_behind_and_tells_by_its_status(
+    archive: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, _ = archive
+    asked = [
+        "drill",
+        "--archive",
+        str(target),
+        "--scratch",
+        str(tmp_path),
+        "--json",
+        "--data-dir",
+        str(tmp_path / "no"),
+    ]
+    assert main([*asked, "--auth", "none"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == [] and found["resources"] == 2 and 0 < found["restore"] < found["rto"]
+    assert list(tmp_path.iterdir()) == []
+    assert main([*asked, "--auth", "none", "--recovery-point-goal", "1"]) == 3
+    assert json.loads(capsys.readouterr().out)["over"][0].startswith("RPO is")
+    assert len((target / "drills.ndjson").read_text().splitlines()) == 2
+    segment = next(iter(target.glob("tenants/default/2*/segments/*/*.seg")))
+    kept = segment.read_bytes()
+    try:
+        segment.write_bytes(kept[:-10])
+        assert main([*asked, "--auth", "none"]) == 1
+        assert segment.name in json.loads(capsys.readouterr().out)["problems"][0]
+        assert main(["backup", "verify", "--archive", str(target)]) == 1
+        assert segment.name in capsys.readouterr().out
+    finally:
+        segment.write_bytes(kept)
+    assert list(tmp_path.iterdir()) == []
+    assert main(["backup", "verify", "--archive", str(target)]) == 0
+    assert main(["backup", "list", "--archive", str(target), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["tenants"]["default"][0]["bases"]) == 1
+    assert main(["drill", "--archive", str(tmp_path / "none")]) == 1
+
+
+def test_a_restore_that_was_stopped_is_begun_again(archive: tuple[Path, str], tmp_path: Path) -> None:
+    target, before = archive
+    half = tmp_path / "again" / "tenants" / ".restoring-default"
+    half.mkdir(parents=True)
+    (half / "record.db").write_bytes(b"half a record")
+    asked = ["restore", str(target), "--data-dir", str(tmp_path / "again"), "--auth", "none"]
+    assert main([*asked, "--to", "2020-01-01T00:00:00Z"]) == 1
+    assert main([*asked, "--to", before]) == 0
+    assert not half.exists()
+    assert main(asked) == 1, "the folder holds something"
