@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from math import ceil
 from random import uniform
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fhir_server.settings import Settings
 
@@ -22,6 +22,7 @@ _log = logging.getLogger("fhir_server.resilience")
 State = Literal["closed", "open", "half-open"]
 
 _MOST_AFTER: Final = 60
+_END_AGAIN: Final = 0.2
 
 
 class BreakerOpen(Exception):
@@ -112,6 +113,18 @@ def has_written() -> bool:
     """Tell whether something of what is done in this context is stored already."""
     scope = _SCOPE.get()
     return scope is not None and scope.wrote
+
+
+async def ended(*tasks: "asyncio.Task[Any] | None") -> None:
+    """End tasks: again and again, for clients of servers lose a cancellation now and then."""
+    left = {task for task in tasks if task is not None and not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_END_AGAIN)
+    for task in tasks:
+        if task is not None and not task.cancelled():
+            task.exception()
 
 
 class Complaint:
@@ -207,10 +220,7 @@ class Breaker:
 
     async def close(self) -> None:
         """Probe no more."""
-        tasks = [task for task in (self._asking, self._probing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(self._asking, self._probing)
 
     async def _watch(self) -> None:
         for pause in pauses(self.policy.pause, self.policy.longest, even=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import uniform
 from typing import Final
 
-from fhir_server.resilience import Complaint
+from fhir_server.resilience import Complaint, ended
 from fhir_server.storage.base import StoreProvider, StoreUnavailable
 
 _log = logging.getLogger("fhir_server.background")
@@ -51,9 +51,7 @@ class Background:
                     await lead.lost.wait()
                 finally:
                     self.leads = False
-                    for task in tasks:
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+                    await ended(*tasks)
 
 
 async def _keep(part: Part) -> None:

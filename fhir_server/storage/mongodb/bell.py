@@ -16,6 +16,7 @@ import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from fhir_server.resilience import ended
 from fhir_server.storage.base import StoreError
 from fhir_server.storage.mongodb.document import Document
 
@@ -71,9 +72,7 @@ class Bell:
             yield
         finally:
             self._heard.remove(heard)
-            if following is not None:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+            await ended(following)
 
     async def close(self) -> None:
         """Ring no more."""

@@ -15,6 +15,7 @@ import pymongo
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from fhir_server.resilience import ended
 from fhir_server.storage.base import Lead
 from fhir_server.storage.mongodb.document import Document
 
@@ -33,8 +34,7 @@ async def lead(leases: AsyncCollection[Document], name: str, holder: str, length
     try:
         yield leading
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        await ended(renewing)
         with suppress(PyMongoError), pymongo.timeout(_FREE_WITHIN):
             await leases.delete_one({"_id": name, "holder": holder})
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from pymongo import MongoClient
 
-from fhir_server.resilience import Breaker
+from fhir_server.resilience import Breaker, ended
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Lead, StoreError
 from fhir_server.storage.mongodb.bell import Bell
@@ -195,9 +195,7 @@ class MongoProvider:
         for store in self._stores.values():
             await store.close()
         self._stores.clear()
-        if self._listing is not None:
-            self._listing.cancel()
-            await asyncio.gather(self._listing, return_exceptions=True)
+        await ended(self._listing)
         await self._bell.close()
         await self._guard.close()
         await self._client.close()
