@@ -13,12 +13,16 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 from fhir_server.resilience import Breaker, BreakerOpen, policy_of
 from fhir_server.settings import Settings
 
-_OVERLOADED: Final = frozenset({408, 429, 502, 503, 504})
+_REFUSED: Final = frozenset({400, 404, 413})
 _NAME: Final = "Elasticsearch"
 
 
 class IndexDown(Exception):
     """The index does not answer, or is not as it must be; the engine does without."""
+
+
+class Refused(Exception):
+    """The index answers, but not this: a query too large for it, or an index that was just deleted."""
 
 
 class Connection:
@@ -36,7 +40,7 @@ class Connection:
         return self._writing
 
     async def ask(self, call: Awaitable[Any]) -> Any:
-        """Await a call. Raises IndexDown; what the server refuses for its own reasons counts as answered."""
+        """Await a call. Raises IndexDown or Refused; what the server refuses counts as answered."""
         try:
             self.breaker.admit()
         except BreakerOpen as error:
@@ -49,11 +53,12 @@ class Connection:
             self.breaker.failed(type(error).__name__)
             raise IndexDown(type(error).__name__) from error
         except ApiError as error:
-            if error.meta.status in _OVERLOADED:
-                self.breaker.failed(f"status {error.meta.status}")
-            else:
+            status = error.meta.status
+            if status in _REFUSED:
                 self.breaker.succeeded()
-            raise IndexDown(f"status {error.meta.status}") from error
+                raise Refused(f"status {status}") from error
+            self.breaker.failed(f"status {status}")
+            raise IndexDown(f"status {status}") from error
         self.breaker.succeeded()
         return found
 

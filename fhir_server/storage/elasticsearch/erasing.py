@@ -6,7 +6,7 @@ import msgspec
 
 from fhir_server.storage.base import Store
 from fhir_server.storage.elasticsearch import state
-from fhir_server.storage.elasticsearch.connection import Connection, IndexDown
+from fhir_server.storage.elasticsearch.connection import Connection, IndexDown, Refused
 from fhir_server.storage.elasticsearch.document import erased, id_of
 from fhir_server.storage.elasticsearch.index import Action, TenantIndex
 
@@ -71,6 +71,6 @@ async def is_there(connection: Connection) -> bool:
     """Tell whether Elasticsearch answers."""
     try:
         await connection.ask(connection.client.cluster.health(timeout="1s"))
-    except IndexDown:
+    except (IndexDown, Refused):
         return False
     return True

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fhir_server.storage.elasticsearch.connection import Connection, IndexDown
+from fhir_server.storage.elasticsearch.connection import Connection, IndexDown, Refused
 from fhir_server.storage.elasticsearch.store import IndexedStore
 from fhir_server.telemetry.health import Finding
 
@@ -28,7 +28,7 @@ class Lags:
         so it is never worse than degraded."""
         try:
             found = await asyncio.gather(*(self.of(store) for store in tuple(self._stores.values())))
-        except IndexDown as error:
+        except (IndexDown, Refused) as error:
             return Finding("degraded", f"Elasticsearch does not answer: {error}", {"engine": "elasticsearch"})
         lags = [lag for lag in found if lag is not None]
         seconds = max((lag.seconds for lag in lags), default=0.0)

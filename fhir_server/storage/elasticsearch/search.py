@@ -8,7 +8,6 @@ places of page links are those of the engine alone.
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from sys import float_info
 from typing import Any, Final
 
 from fhir_server.model.keys import ResourceKey
@@ -21,12 +20,10 @@ from fhir_server.storage.elasticsearch.index import TenantIndex
 from fhir_server.storage.elasticsearch.terms import field
 
 _FIRST: Final = 1 << 62
-"""A pid before all others, newest first: a cursor there reads everything as of its commit."""
+"""A pid before all others, newest first: a cursor there reads everything as of its commit. Where an order was asked for
+no value is before all others on every engine."""
 _CHUNK: Final = 500
-_SMALLEST: Final = -float_info.max
-_MOST: Final = "\U0010ffff"
-_LEAST: Final[Mapping[str, str | float | int]] = {"_id": "", "_lastUpdated": -1}
-_LAST: Final[Mapping[str, str | float | int]] = {"_lastUpdated": _FIRST}
+_TRIES: Final = 3
 
 Keys = Iterable[ResourceKey]
 Batch = tuple[list[ResourceKey], bool]
@@ -38,13 +35,14 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One search at one instant. fresh: resources written since the index was fed."""
+    """One search at one instant. fresh: resources written since the index was fed. newest: it is that of the store."""
 
     store: Store
     index: TenantIndex
     search: Search
     txid: int
     fresh: frozenset[ResourceKey] = frozenset()
+    newest: bool = True
 
     @property
     def settings(self) -> Settings:
@@ -52,23 +50,42 @@ class Asking:
         return self.index.settings
 
     async def page(self) -> Page:
-        """Return the page. Raises IndexDown or TooMany."""
+        """Return the page. Raises IndexDown, Refused or TooMany."""
         if not self.search.count:
             return Page(txid=self.txid, total=await self.count())
-        chosen, whole = await self._chosen()
-        page = await self._of_engine(replace(self.search, total=Total.NONE), chosen | self.fresh)
-        total = len(page.versions) if whole and page.next is None and self.search.after is None else None
-        if total is None and self._is_whole():
+        asking = self
+        for _ in range(_TRIES):
+            chosen, whole = await asking._chosen()
+            page = await asking._of_engine(replace(self.search, total=Total.NONE), chosen | asking.fresh)
+            changed = await asking._changed(page.txid)
+            if not changed:
+                return replace(page, total=await asking._total(page, whole=whole), estimated=False)
+            asking = replace(asking, txid=page.txid, fresh=asking.fresh | changed)
+        raise TooMany
+
+    async def _changed(self, txid: int) -> frozenset[ResourceKey]:
+        """Return what was written between the instant of the candidates and the one that the engine has read, for the
+        first page of an ordered search reads its newest."""
+        if txid == self.txid:
+            return frozenset()
+        versions = await self.store.changes(self.txid, self.settings.elasticsearch_unindexed or 1)
+        if versions and versions[-1].txid < txid:
+            raise TooMany
+        keys = {version.key for version in versions if version.txid <= txid}
+        return frozenset(key for key in keys - self.fresh if key.type in self.search.branches)
+
+    async def _total(self, page: Page, *, whole: bool) -> int | None:
+        if whole and page.next is None and self.search.after is None:
+            return len(page.versions)
+        if self._is_whole():
             counts = await self.store.statistics()
-            total = sum(counts.get(type_, 0) for type_ in self.search.branches)
-        if total is None and self.search.total is not Total.NONE:
-            total = await self.count()
-        return replace(page, txid=self.txid, total=total, estimated=False)
+            return sum(counts.get(type_, 0) for type_ in self.search.branches)
+        return await self.count() if self.search.total is not Total.NONE else None
 
     def _is_whole(self) -> bool:
         """Tell whether everything of some types is asked for, whose number is known."""
         everything = all(node == EVERYTHING for node in self.search.branches.values())
-        return everything and self.search.visible.unrestricted and self.search.after is None
+        return everything and self.search.visible.unrestricted and self.newest
 
     async def count(self) -> int:
         """Return the exact number of matches at the instant. Raises IndexDown or TooMany."""
@@ -149,15 +166,8 @@ class Asking:
         }
         if not branches:
             return Page(txid=self.txid)
-        after = search.after or self._beginning(search)
+        after = search.after or (None if search.sort else Cursor(self.txid, (), _FIRST))
         return await self.store.search(replace(search, branches=branches, after=after))
-
-    def _beginning(self, search: Search) -> Cursor:
-        """Return the place before everything at the instant."""
-        values = tuple(
-            _LAST.get(key.param, _MOST) if key.descending else _LEAST.get(key.param, _SMALLEST) for key in search.sort
-        )
-        return Cursor(self.txid, values, _FIRST if search.newest_first else -1)
 
 
 def _plain(search: Search, count: int) -> Search:

@@ -18,7 +18,7 @@ from fhir_server.storage.base import Capabilities, Page, SnapshotGone, Store, St
 from fhir_server.storage.elasticsearch import mapping, state
 from fhir_server.storage.elasticsearch.choosing import is_for_index
 from fhir_server.storage.elasticsearch.compile import query_of
-from fhir_server.storage.elasticsearch.connection import IndexDown
+from fhir_server.storage.elasticsearch.connection import IndexDown, Refused
 from fhir_server.storage.elasticsearch.erasing import expunge, is_there, residue, take_out
 from fhir_server.storage.elasticsearch.feeding import refill
 from fhir_server.storage.elasticsearch.index import Meta, TenantIndex
@@ -29,6 +29,7 @@ from fhir_server.storage.elasticsearch.terms import name_of
 _log: Final = logging.getLogger("fhir_server.search_index")
 
 DOWN: Final = "The search index does not answer: the database searched alone."
+BEHIND: Final = "The search index lags far behind: the database searched alone."
 BUILDING: Final = "The search index is being built: the database searched alone."
 
 Extract = Callable[[str, bytes], IndexEntries]
@@ -68,7 +69,7 @@ class IndexedStore:
         try:
             asking, notes = await self._asking(search)
             page = await asking.page()
-        except (IndexDown, TooMany, Unused) as error:
+        except (IndexDown, Refused, TooMany, Unused) as error:
             page, notes = await self.inner.search(search), _told(error)
         return replace(page, notes=(*page.notes, *notes)) if notes else page
 
@@ -79,7 +80,7 @@ class IndexedStore:
         try:
             asking, notes = await self._asking(replace(search, after=None))
             return await self.inner.count(search) if notes else await asking.count()
-        except (IndexDown, TooMany, Unused):
+        except (IndexDown, Refused, TooMany, Unused):
             return await self.inner.count(search)
 
     async def explain(self, search: Search) -> dict[str, object]:
@@ -100,11 +101,12 @@ class IndexedStore:
         if txid > meta.applied:
             behind = await self.inner.count_changes(meta.applied)
             if behind <= self._settings.elasticsearch_unindexed:
-                return Asking(self.inner, self.index, search, txid, await self._written(meta.applied, behind)), ()
-            if search.after is not None:
-                raise Unused
+                fresh = await self._written(meta.applied, behind)
+                return Asking(self.inner, self.index, search, txid, fresh, txid == head), ()
+            if search.after is not None or search.sort:
+                raise Unused(BEHIND)
             notes, txid = (_lags(behind, meta),), await self._readable(meta.applied)
-        return Asking(self.inner, self.index, search, txid), notes
+        return Asking(self.inner, self.index, search, txid, newest=txid == head), notes
 
     async def _written(self, after: int, behind: int) -> frozenset[ResourceKey]:
         """Return what was written since a commit."""
@@ -116,7 +118,7 @@ class IndexedStore:
         try:
             await self.inner.search(Search({}, after=Cursor(txid, (), 0)))
         except SnapshotGone:
-            raise Unused("The search index lags far behind: the database searched alone.") from None
+            raise Unused(BEHIND) from None
         return txid
 
     async def _usable(self, head: int) -> Meta:

@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from fhir_server.search.query import Not, String, StringMode, Token, TokenValue, Total, Visibility
+from fhir_server.settings import Settings
+from fhir_server.storage.base import Page
 from fhir_server.storage.elasticsearch.store import BUILDING, DOWN
-from tests.conformance.storage.world import delete, patient
+from tests.conformance.storage.engines import ENGINES
+from tests.conformance.storage.engines import Bench as Engine
+from tests.conformance.storage.world import Clock, delete, extract, patient
 from tests.faults.proxy import Proxy
 from tests.servers.elasticsearch import elasticsearch_url
 from tests.unit.storage.elasticsearch.kit import Bench, bench
@@ -74,12 +79,12 @@ async def test_page_links_read_the_instant_of_page_one(world: Bench, sort: str) 
     assert found == before
 
 
-async def _engine(world: Bench, url: str) -> list[object]:
-    found, search = [], world.parse(url).search
-    found.append(await world.store.inner.search(search))
+async def _engine(world: Bench, url: str) -> list[Page]:
+    search = world.parse(url).search
+    found = [await world.store.inner.search(search)]
     while found[-1].next is not None:
         found.append(await world.store.inner.search(replace(search, after=found[-1].next)))
-    return list(found)
+    return found
 
 
 async def test_a_restricted_caller_hears_of_nothing_more(world: Bench) -> None:
@@ -146,3 +151,32 @@ async def _until_closed(world: Bench) -> None:
     async with asyncio.timeout(10):
         while world.store.index.connection.breaker.state != "closed":
             await asyncio.sleep(0.02)
+
+
+async def test_a_query_that_the_index_refuses_is_left_to_the_engine(world: Bench) -> None:
+    await world.put(named("a", "Schreiber"))
+    await world.feed()
+    many = ",".join(f"reib{number:05}" for number in range(900)) + ",reib"
+    page = await world.search(f"Patient?name:contains={many}")
+    assert ([each.key.id for each in page.versions], page.notes) == (["a"], ())
+    assert world.store.index.connection.breaker.state == "closed"
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "mongodb"])
+async def test_pages_totals_and_places_are_those_of_the_engine_alone(engine: str, tmp_path: Path) -> None:
+    inner = await ENGINES[engine](Engine(tmp_path, Settings(durable=False), Clock(), extract))
+    async with bench(inner=inner) as world:
+        await world.put(
+            *(named(f"p{number:02}", f"Schreiber {number % 7}", birthDate=f"19{number}") for number in range(10, 50))
+        )
+        await world.feed()
+        await world.put(named("p10", "Maier"), named("new", "Schreiber 3"))
+        for url in (
+            "Patient?name:contains=reib&_count=7&_sort=-family,birthdate&_total=accurate",
+            "Patient?_sort=family&_count=30",
+        ):
+            alone, helped = await _engine(world, url), await world.pages(url)
+            shown = [
+                [(each.versions, each.next, each.total, each.notes) for each in pages] for pages in (alone, helped)
+            ]
+            assert shown[0] == shown[1]
