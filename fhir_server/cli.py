@@ -1,139 +1,24 @@
-"""`fhir-server`: the console script; each subcommand is a module of `commands`."""
+"""`fhir-server`: the console script. It loads nothing before the garbage collector is quiet."""
 
-import argparse
-import os
+import gc
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
-from typing import Protocol
-
-import httpx
-
-from fhir_server.commands import (
-    audit,
-    backup,
-    clients,
-    drill,
-    export,
-    feed,
-    fhirpath,
-    jobs,
-    keys,
-    load,
-    masks,
-    migrate,
-    packages,
-    plugins,
-    privacy,
-    reindex,
-    serve,
-    tenants,
-    terminology,
-    upgrade,
-    users,
-)  # fmt: skip
-from fhir_server.commands.configuration import ConfigurationError, add_flags, read_settings
-from fhir_server.plugins import PluginFault, load_plugins
-from fhir_server.plugins.registrations import Command as PluginsCommand
-from fhir_server.serving.door import CommandFailed, local_client
-from fhir_server.settings import Settings
-
-Door = Callable[[], AbstractContextManager[httpx.Client]]
-
-
-class Command(Protocol):
-    """A module of `commands`."""
-
-    HELP: str
-
-    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None:
-        """Add what the command takes besides settings."""
-
-    def run(self, settings: Settings, flags: argparse.Namespace, /) -> int:
-        """Do the work; return the exit status."""
-
-
-_COMMANDS: Mapping[str, Command] = {
-    "serve": serve,
-    "load": load,
-    "export": export,
-    "reindex": reindex,
-    "backup": backup,
-    "restore": backup.restoring,
-    "drill": drill,
-    "migrate": migrate,
-    "upgrade": upgrade,
-    "fhirpath": fhirpath,
-    "packages": packages,
-    "plugins": plugins,
-    "terminology": terminology,
-    "users": users,
-    "clients": clients,
-    "masks": masks,
-    "tenants": tenants,
-    "keys": keys,
-    "audit": audit,
-    "feed": feed,
-    "jobs": jobs,
-    "privacy": privacy,
-}
-
-
-class PluginCommand:
-    """A command of a plugin, as a module of `commands`."""
-
-    def __init__(self, command: PluginsCommand) -> None:
-        self.HELP, self.add_arguments = command.help, command.add_arguments
-        self.run = command.run if command.ask is None else self._ask(command.ask)
-
-    @staticmethod
-    def _ask(ask: Callable[[Door, argparse.Namespace], int]) -> Callable[[Settings, argparse.Namespace], int]:
-        def run(settings: Settings, flags: argparse.Namespace) -> int:
-            flags.settings = settings
-            return ask(partial(local_client, settings), flags)
-
-        return run
-
-
-def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:
-    """Return the commands. Those of plugins are only looked for where none of ours is meant: loading takes a while."""
-    if arguments and arguments[0] in _COMMANDS:
-        return _COMMANDS
-    settings = read_settings(argparse.Namespace(config=None), os.environ)
-    found: dict[str, Command] = dict(_COMMANDS)
-    for plugin, command in load_plugins(settings).registered("register_commands"):
-        if command.name in found:
-            raise PluginFault(f"plugin {plugin.name}: there is a command {command.name} already")
-        found[command.name] = PluginCommand(command)
-    return found
+from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage)."""
+    """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage).
+
+    What is loaded stays: looking through it for garbage again and again while it grows costs a sixth of the start.
+    httpx brings a command line of its own, with all that it draws with, unless that cannot be imported.
+    """
+    gc.disable()
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
-        commands = _commands(sys.argv[1:] if arguments is None else arguments)
-    except (ConfigurationError, PluginFault) as error:
-        print(f"fhir-server: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    parser = argparse.ArgumentParser(prog="fhir-server", description="A FHIR R4 server that is the system of record.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in commands.items():
-        sub = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(sub)
-        add_flags(sub)
-    flags = parser.parse_args(arguments)
-    try:
-        settings = read_settings(flags, os.environ)
-        return commands[flags.command].run(settings, flags)
-    except (ConfigurationError, CommandFailed, PluginFault) as error:
-        print(f"fhir-server {flags.command}: {error}", file=sys.stderr)  # noqa: T201
-        return 2 if isinstance(error, ConfigurationError) else 1
-    except httpx.TransportError as error:
-        print(f"fhir-server {flags.command}: the server went away: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        from fhir_server.commands.line import run
+
+        return run(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        gc.enable()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,15 @@
-"""The search parameters of R4, from the definitions."""
+"""The search parameters of R4, from the definitions.
 
-from collections.abc import Mapping
+What their expressions lead to is kept in standard.json, for finding it out takes a fifth of a second at each start;
+scripts/generate_standard.py makes it, and a test holds it to the expressions.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from zlib import crc32
+
+import msgspec
 
 from fhir_server.definitions import Definitions, SearchParameterDefinition
 from fhir_server.search.extraction.routes import Route
@@ -8,6 +17,8 @@ from fhir_server.search.parameter import COMPARATORS, MODIFIERS, Component, Para
 
 _UNANSWERED = frozenset({"_query"})
 """Names an operation, finds nothing by itself: https://hl7.org/fhir/R4/search.html#query"""
+
+_HL7 = "http://hl7.org/fhir/SearchParameter/"
 
 _ERRATA: Mapping[str, tuple[str, ...]] = {
     # The definitions and the expressions of the components are in opposite order.
@@ -41,22 +52,61 @@ def _of_definition(
 ) -> Parameter:
     expressions = _ERRATA.get(row.url) or tuple(expression for _, expression in row.components)
     parts = [(by_url[url], expression) for (url, _), expression in zip(row.components, expressions, strict=True)]
+    targets, of_strings = _led_to(row, base, facts)
     return Parameter(
         row.code, row.type, row.url, base, row.expression,
-        targets=_targets(row, base, facts),
+        targets=targets,
         components=tuple(Component(p.code, p.type, p.url, expression, p.targets) for p, expression in parts),
         multiple_or=row.multiple_or,
         multiple_and=row.multiple_and,
         modifiers=row.modifiers or MODIFIERS.get(row.type, ("missing",)),
         comparators=row.comparators or COMPARATORS.get(row.type, ()),
-        ignores_case=ignores_case(row.type, row.expression, base, facts),
+        ignores_case=of_strings,
     )  # fmt: skip
 
 
-def _targets(row: SearchParameterDefinition, base: str, facts: Definitions) -> tuple[str, ...]:
+def _led_to(row: SearchParameterDefinition, base: str, facts: Definitions) -> tuple[tuple[str, ...], bool]:
+    """Return the targets, and whether the case of tokens is ignored: as they are kept, or found out."""
+    if row.type == "reference":
+        kept = _kept().targets.get(_key(row, base))
+        return (targets_of(row, base, facts) if kept is None else tuple(kept)), False
+    if row.type == "token":
+        known = _kept().ignores_case.get(_key(row, base))
+        return row.targets, ignores_case(row.type, row.expression, base, facts) if known is None else known
+    return row.targets, False
+
+
+class _Kept(msgspec.Struct):
+    targets: dict[str, Sequence[str]]
+    ignores_case: dict[str, bool]
+
+
+@cache
+def _kept() -> _Kept:
+    return msgspec.json.decode(files("fhir_server.search").joinpath("standard.json").read_bytes(), type=_Kept)
+
+
+def _key(row: SearchParameterDefinition, base: str) -> str:
+    sum_ = crc32((row.expression or "").encode())  # plugins may have definitions that say otherwise
+    return f"{base} {row.url.removeprefix(_HL7)} {sum_:x}"
+
+
+def found_out(facts: Definitions) -> Mapping[str, Mapping[str, object]]:
+    """Return what is kept, from the expressions themselves."""
+    pairs = [(row, base) for row in facts.search_parameters for base in row.base]
+    references = {_key(row, base): targets_of(row, base, facts) for row, base in pairs if row.type == "reference"}
+    tokens = {
+        _key(row, base): ignores_case(row.type, row.expression, base, facts)
+        for row, base in pairs
+        if row.type == "token"
+    }
+    return {"targets": references, "ignores_case": tokens}
+
+
+def targets_of(row: SearchParameterDefinition, base: str, facts: Definitions) -> tuple[str, ...]:
     """Return what the parameter can refer to on this type: of `Patient, Group` for `patient` often only the first."""
     allowed = row.targets
-    each = [_route_targets(route) for route in routes(row.expression, base, facts)] if row.type == "reference" else []
+    each = [_route_targets(route) for route in routes(row.expression, base, facts)]
     if not all(each):
         return allowed
     return tuple(target for target in allowed if any(target in targets for targets in each)) or allowed

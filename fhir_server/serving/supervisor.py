@@ -32,7 +32,7 @@ from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, l
 from fhir_server.serving.stopping import Stop
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.tls import context_of, with_certificate
-from fhir_server.serving.worker import WorkerServer, make_server, serve_until, watchdog_of
+from fhir_server.serving.worker import WorkerServer, make_server, quiet, serve_until, watchdog_of
 from fhir_server.serving.workers import Workers, has_own_background, roles
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
@@ -74,6 +74,7 @@ class Supervisor:
             CannotListen: the address is taken.
         """
         settings = self._settings
+        quiet()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             # Bound before the store is taken, so that a taken port is reported first; it answers once workers accept.
