@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,9 +81,11 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
     if flags.recovery_file is not None and not archived:
         recover(settings, flags.recovery_file)
-    if archived or needs_index(settings):
-        _index(settings)
-    privacy.replay(settings, flags.erasures or (register_of(flags.source, settings) if archived else None))
+    register = flags.erasures or (register_of(flags.source, settings) if archived else None)
+    with open_door(settings) if archived else nullcontext():  # one start for both
+        if archived or needs_index(settings):
+            _index(settings)
+        privacy.replay(settings, register)
     return 0
 
 

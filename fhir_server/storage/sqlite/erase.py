@@ -54,6 +54,21 @@ def _forget_values(connection: apsw.Connection, values: Sequence[int]) -> None:
     connection.execute("UPDATE meta SET value=value+1 WHERE key='epoch'")
 
 
+def drop_orphans(connection: apsw.Connection, most: int) -> int:
+    """Delete the index rows of versions that are gone, `most` at a time, and values that named nobody else; return of
+    how many versions. For a record that got its rows from elsewhere than its index: a restore."""
+    known = "EXCEPT SELECT pid FROM version EXCEPT SELECT cid FROM contained"
+    found = [fetch(connection, f"SELECT pid FROM {table} {known}") for table in INDEX_TABLES]
+    found.append(fetch(connection, "SELECT pid FROM contained EXCEPT SELECT pid FROM version"))
+    pids = sorted({row[0] for rows in found for row in rows})
+    values = [value for pid in pids for value in _personal(connection, pid)]
+    for at in range(0, len(pids), most):
+        drop_index_rows(connection, pids[at : at + most])
+        _delete(connection, "stale", "pid", pids[at : at + most])
+    _forget_values(connection, list(dict.fromkeys(values)))
+    return len(pids)
+
+
 def purge(connection: apsw.Connection, key: ResourceKey, *, history_only: bool, most: int) -> list[int]:
     """Erase at most `most` versions, the oldest first; return their pids. Deleted content is overwritten."""
     rows = fetch(

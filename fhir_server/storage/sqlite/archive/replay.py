@@ -1,7 +1,7 @@
 """Restoring a tenant from its archive to an instant: a base backup, and after it the entries up to there.
 
 The record is made in a folder beside its place and appears there whole. Its index is made anew when it is opened: of
-what came after the base only, where the base has an index and nothing was purged or indexed anew since; else all of it.
+what came after the base only, where the base has an index and it was not made anew since; else all of it.
 """
 
 import shutil
@@ -28,9 +28,10 @@ from fhir_server.storage.sqlite.backup import restore as restore_base
 from fhir_server.storage.sqlite.bare_copy import INDEX, MISSING
 from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
 from fhir_server.storage.sqlite.connection import faults, fetch
+from fhir_server.storage.sqlite.erase import drop_orphans
 from fhir_server.storage.sqlite.schema import CURRENT
 from fhir_server.storage.sqlite.sealing import keys_of, unlock
-from fhir_server.storage.sqlite.upkeep import reindex_marker
+from fhir_server.storage.sqlite.upkeep import SLICE, reindex_marker
 
 _AT_ONCE: Final = 64_000_000  # bytes of patchsets in one transaction
 _EPOCHS: Final = "SELECT key, value FROM meta WHERE key IN ('epoch', 'indexed', 'pid')"
@@ -182,9 +183,11 @@ def _opened(record: Path, settings: Settings) -> apsw.Connection:
 def _prepare_index(connection: apsw.Connection, before: dict[str, Any], txid: int, *, bare: bool) -> str:
     """Have the index made when the record is opened; return of which resources."""
     after = dict(fetch(connection, _EPOCHS))
-    new = not bare and all(before.get(key) == after.get(key) for key in ("epoch", "indexed"))
+    new = not bare and before.get("indexed") == after.get("indexed")
     with connection:
         connection.execute("DELETE FROM meta WHERE key='reindex'")
+        if new and before["epoch"] != after["epoch"]:
+            drop_orphans(connection, SLICE)  # of what was purged since
         if new and before["pid"] == after["pid"]:
             return "none"
         connection.execute("INSERT OR REPLACE INTO meta VALUES('index', ?)", (MISSING,))
