@@ -168,6 +168,23 @@ class PatientKeys:
         target._write({number: slot for number, (slot, other) in changed if slot != other})
         ring.save(folder)
 
+    def copy_new_to(self, folder: Path) -> None:
+        """Bring the keys that another folder lacks there; where it is not under the same data keys, all of them.
+
+        Raises:
+            EncryptionFault: the folder holds the keys of another store.
+        """
+        target = PatientKeys(folder, self._settings)
+        if not target.exists() or target.id != self.id or read_keyring(folder) != read_keyring(self.folder):
+            self.copy_to(folder)
+            return
+        first, last = target.count(), self.count()
+        with self._opened() as descriptor:
+            data = os.pread(descriptor, (last - first) * _SLOT, _at(first)) if last > first else b""
+        slots = [data[at : at + _SLOT] for at in range(0, len(data), _SLOT)]
+        if slots:
+            target._write(dict(enumerate(slots, first)))
+
     def scrub(self) -> None:
         """Overwrite and remove all of them: the tenant is erased."""
         if self.exists():

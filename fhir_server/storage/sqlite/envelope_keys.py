@@ -47,12 +47,14 @@ def remove_keys(settings: Settings, tenant: str) -> None:
         PatientKeys(settings.patient_keys_copy / tenant, settings).scrub()
 
 
-def copy_keys(folder: Path, settings: Settings, target: Path) -> None:
-    """Bring another folder's copy of a tenant's patient keys up to date: what is destroyed by now is so there too."""
+def copy_keys(folder: Path, settings: Settings, target: Path, *, new: bool = False) -> None:
+    """Bring another folder's copy of a tenant's patient keys up to date: what is destroyed by now is so there too.
+    With `new` only the keys of new patients are looked at."""
     turn = Turn(folder)
     try:
         with turn.taken():
-            PatientKeys(folder_of(settings, folder.name), settings).copy_to(target / folder.name)
+            keys, copy = PatientKeys(folder_of(settings, folder.name), settings), target / folder.name
+            keys.copy_new_to(copy) if new else keys.copy_to(copy)
     finally:
         turn.close()
 

@@ -156,7 +156,7 @@ class Shipper:
                 segments.replace(target / f"{int(time.time())}-{digest}.json", data)
                 self._saved_keys = digest
         if self._settings.patient_keys_copy is not None and any(each.flags & PATIENTS for each in entries):
-            copy_keys(self._folder, self._settings, self._settings.patient_keys_copy)
+            copy_keys(self._folder, self._settings, self._settings.patient_keys_copy, new=True)
 
     def _take_blobs(self, entries: Sequence[Entry]) -> list[str]:
         """Copy the large objects that the entries attach; one that is released by now is gone, and so is its row."""

@@ -63,6 +63,8 @@ async def test_whom_an_erasure_took_after_an_instant_a_restore_to_it_does_not_br
         blob = await fill(store, "b", b"a picture of b")
         kept = await fill(store, "c", b"a picture of c")
         shipper.round()
+        live = (tmp_path / "own-keys" / "default" / "patients.keys").read_bytes()
+        assert (tmp_path / "keys" / "default" / "patients.keys").read_bytes() == live
         before = at.clock.now + 100
         at.clock.now += 1000
         names = ["Patient/b", *(f"Observation/b-{number}" for number in range(3))]
