@@ -3,21 +3,22 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
 
 from fhir_server.audit.export import lines
 from fhir_server.audit.ledger import HEADS, Head, head_of
-from fhir_server.audit.retention import Plan, cutoff, plan
+from fhir_server.audit.retention import cutoff, plan
 from fhir_server.audit.verify import Report, verify
 from fhir_server.model.version import instant
 from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.moving.ends import End
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Records, StorageFault
-from fhir_server.storage.sqlite.reader import Reader
+from fhir_server.storage.base import Records, StorageFault, StoreUnavailable
+from fhir_server.storage.moving import Kept
 from fhir_server.storage.sqlite.store import milliseconds
 
 HELP = "Verify that nothing in the audit log was changed, removed or cut off; export it; show what retention would do."
@@ -40,29 +41,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it; the exit status is 1 where something is wrong with the log."""
     try:
-        with _opened(settings, flags.tenant) as reader:
-            if flags.action == "retention":
-                return _plan(reader, flags.years or settings.audit_years)
-            return _verify(reader, flags.heads) if flags.action == "verify" else _export(reader, flags)
-    except (StorageFault, OSError) as error:
+        return asyncio.run(_run(settings, flags))
+    except (StorageFault, StoreUnavailable, OSError) as error:
         raise CommandFailed(str(error)) from None
 
 
-@contextmanager
-def _opened(settings: Settings, tenant: str) -> Iterator[Reader]:
-    folder = settings.data_dir / "tenants" / tenant
-    if not (folder / "record.db").exists():
-        raise CommandFailed(f"there is no record of a tenant {tenant!r} in {settings.data_dir}")
-    reader = Reader(folder, settings)
-    try:
-        yield reader
-    finally:
-        reader.close()
+async def _run(settings: Settings, flags: argparse.Namespace) -> int:
+    async with _opened(settings, flags.tenant) as kept:
+        if flags.action == "retention":
+            return await _plan(kept, flags.years or settings.audit_years)
+        return await _verify(kept, flags.heads) if flags.action == "verify" else await _export(kept, flags)
 
 
-def _verify(reader: Reader, path: Path | None) -> int:
+@asynccontextmanager
+async def _opened(settings: Settings, tenant: str) -> AsyncIterator[Kept]:
+    """Open a store for reading, whether it is served or not."""
+    async with AsyncExitStack() as stack:
+        installation = End(settings).open()
+        stack.push_async_callback(installation.close)
+        try:
+            kept = await installation.kept(tenant)
+        except KeyError:
+            raise CommandFailed(f"there is no record of a tenant {tenant!r} in {installation.label}") from None
+        stack.push_async_callback(kept.close)
+        yield kept
+
+
+async def _verify(kept: Kept, path: Path | None) -> int:
     heads = _heads(path) if path is not None else ()
-    report = asyncio.run(verify(reader, heads))
+    report = await verify(kept, heads)
     for problem in report.problems:
         print(problem)  # noqa: T201
     print(_summary(report), file=sys.stderr)  # noqa: T201
@@ -79,16 +86,12 @@ def _summary(report: Report) -> str:
     return text
 
 
-def _plan(reader: Reader, years: int) -> int:
+async def _plan(kept: Kept, years: int) -> int:
     """Say what retention would remove now; the server does it by itself, within a minute of writing to the log."""
     if years < 1:
         raise CommandFailed("the audit is kept for ever: give --years, or set audit_years")
-
-    async def planned() -> tuple[Plan, int]:
-        size = await _signed(reader.records)
-        return await plan(reader.audit, reader.records, cutoff(milliseconds(), years), size), size
-
-    found, size = asyncio.run(planned())
+    size = await _signed(kept.records)
+    found = await plan(kept.audit, kept.records, cutoff(milliseconds(), years), size)
     if found.last:
         times = f"{instant(found.oldest)[:10]} to {instant(found.newest)[:10]}"
         print(f"rows {found.first} to {found.last}, of {times}, would be removed")  # noqa: T201
@@ -120,14 +123,11 @@ def _heads(path: Path) -> Sequence[Head]:
     return found
 
 
-def _export(reader: Reader, flags: argparse.Namespace) -> int:
-    async def written() -> int:
-        count = 0
-        with flags.out.open("wb") if flags.out else nullcontext(sys.stdout.buffer) as file:
-            async for line in lines(reader.audit, fhir=flags.fhir):
-                file.write(line)
-                count += 1
-        return count
-
-    print(f"{asyncio.run(written())} events", file=sys.stderr)  # noqa: T201
+async def _export(kept: Kept, flags: argparse.Namespace) -> int:
+    count = 0
+    with flags.out.open("wb") if flags.out else nullcontext(sys.stdout.buffer) as file:
+        async for line in lines(kept.audit, fhir=flags.fhir):
+            file.write(line)
+            count += 1
+    print(f"{count} events", file=sys.stderr)  # noqa: T201
     return 0

@@ -55,10 +55,11 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
 async def _move(source: End, target: End, wishes: Wishes, *, dry: bool) -> Report | None:
     began = time.monotonic()
     with progress(" rows") as bar:
-        stage = ""
+        stage, copied = "", 0
 
         def say(name: str, part: str, done: int) -> None:
-            nonlocal stage
+            nonlocal stage, copied
+            copied += done if (name, part) == ("copying", "versions") else 0
             if f"{name} {part}" != stage:
                 stage = f"{name} {part}"
                 bar.set_description(stage, refresh=False)
@@ -76,8 +77,7 @@ async def _move(source: End, target: End, wishes: Wishes, *, dry: bool) -> Repor
             bar.total = total if wishes.ahead else 2 * total
             report = await move.run()
     seconds = max(time.monotonic() - began, 0.001)
-    rows = sum(size["versions"] for size in sizes.values())
-    _say(f"{rows} versions in {seconds:.1f} s, {rows / seconds:.0f}/s")
+    _say(f"{copied} versions copied in {seconds:.1f} s, {copied / seconds:.0f}/s, the comparison included")
     return report
 
 
