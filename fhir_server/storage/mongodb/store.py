@@ -38,7 +38,7 @@ from fhir_server.storage.mongodb.audit import MongoAudit
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.compile import Compiler, Filter
 from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults, server_of
-from fhir_server.storage.mongodb.document import INDEXED, Document, indexed, packed, version_of
+from fhir_server.storage.mongodb.document import INDEXED, OPEN, Document, indexed, packed, version_of
 from fhir_server.storage.mongodb.erase import purge_all, purge_superseded
 from fhir_server.storage.mongodb.includes import gather
 from fhir_server.storage.mongodb.keys import Keys
@@ -119,7 +119,23 @@ class MongoStore:
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
-        return (await self.read_many([key])).get(key)
+        return await self._newest(key) or (await self.read_many([key])).get(key)
+
+    @reading
+    async def _newest(self, key: ResourceKey) -> Version | None:
+        """Return the version that nothing superseded, without asking where the log ends: half the work of most reads.
+
+        A transaction is seen whole or not at all. Should the look-up run into one, and find neither the old version nor
+        the new, the log is asked.
+        """
+        if not self.server.transactions or self._reading.session is not None:
+            return None
+        with faults():
+            match = {**name_filter(key), "to": OPEN}
+            async with aclosing(self._reading.documents(match, limit=1)) as documents:
+                async for each in documents:
+                    return version_of(each)
+        return None
 
     @reading
     async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
