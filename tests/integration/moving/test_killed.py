@@ -11,9 +11,7 @@ from tests.integration.moving.kit import end, fill, in_store
 from tests.integration.moving.test_arriving import everything
 
 
-@pytest.mark.parametrize(
-    ("target_engine", "seed"), [("sqlite", 1), pytest.param("mongodb", 2, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("target_engine", "seed"), [("sqlite", 1), pytest.param("mongodb", 2, marks=pytest.mark.long)])
 async def test_a_move_that_is_killed_again_and_again_comes_to_the_same(
     target_engine: str, seed: int, tmp_path: Path
 ) -> None:
