@@ -52,8 +52,8 @@ class Settings(BaseModel):
     workers: Positive = Field(1, description="Processes that answer requests.")
     drain: Count = Field(
         0,
-        description="Seconds after SIGTERM in which `/health/ready` is 503 and answers end their connections, so that a "
-        "balancer sends requests elsewhere, before the sockets close.",
+        description="Seconds after SIGTERM in which `/health/ready` is 503 and answers end their connections, so that "
+        "a balancer sends requests elsewhere, before the sockets close.",
     )
     stop_grace: Positive = Field(15, description="Seconds that requests under way then have to end.")
     coordinator_url: str = Field(
