@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pymongo
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.resilience import ended
 from fhir_server.storage.base import StoreError
@@ -27,6 +27,11 @@ _EVERY: Final = 0.25
 _AGAIN: Final = 1.0
 _WITHIN: Final = 5.0
 """Seconds in which a look must be answered, for a server may hang."""
+_LOST: Final = (136, 222, 234, 260, 280, 286)
+"""The log of the server, or a resume token, does not reach back so far.
+
+Source: https://www.mongodb.com/docs/manual/reference/error-codes/
+"""
 _HEAD: Final = "head"
 _BELL: Final = "bell"
 _FOLLOWED: Final = f"^({_HEAD}$|{_BELL})"
@@ -44,6 +49,7 @@ class Bell:
         self._heard: list[Callable[[str], None]] = []
         self._ringing: set[asyncio.Task[None]] = set()
         self._seen: dict[str, dict[str, Any]] = {}
+        self._token: Any = None
 
     def ring(self, tenant: str, *, told: bool) -> None:
         """Have whoever listens look at a tenant; `told`: the head of the tenant has moved, so others know already."""
@@ -79,29 +85,41 @@ class Bell:
         await asyncio.gather(*self._ringing, return_exceptions=True)
 
     async def _follow(self) -> None:
-        token: Any = None
         while True:
             try:
                 if self._streams():
-                    token = await self._stream(token)
+                    await self._stream()
                 else:
                     await self._look()
-            except (PyMongoError, StoreError):
-                token = None  # a token may have become too old: nothing is lost, for who listens looks for itself too
+            except (PyMongoError, StoreError) as error:
+                if isinstance(error, OperationFailure) and error.code in _LOST:
+                    self._token = None
+                    self._tell_all()
                 await asyncio.sleep(_AGAIN)
 
-    async def _stream(self, token: Any) -> Any:
+    async def _stream(self) -> None:
+        """Follow from where the last stream ended; the driver itself goes on after one error.
+
+        Manual: https://www.mongodb.com/docs/manual/changeStreams/#resume-a-change-stream
+        """
         tenants = {database: tenant for tenant, database in self._names().items()}
         match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": _FOLLOWED}}}]
-        async with await self._client.watch(match, resume_after=token, max_await_time_ms=5_000) as changes:
-            async for change in changes:
-                token = changes.resume_token
+        async with await self._client.watch(match, resume_after=self._token, max_await_time_ms=5_000) as changes:
+            while changes.alive:
+                change = await changes.try_next()
+                self._token = changes.resume_token
+                if change is None:
+                    continue
                 database = change["ns"]["db"]
                 if database not in tenants:
                     tenants = {name: tenant for tenant, name in self._names().items()}
                 if database in tenants:
                     self._tell(tenants[database], change["documentKey"]["_id"])
-        return token
+
+    def _tell_all(self) -> None:
+        """What happened since is not known, so everybody looks."""
+        for tenant in self._names():
+            self._tell(tenant, _HEAD)
 
     async def _look(self) -> None:
         seen = self._seen
