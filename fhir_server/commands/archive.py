@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.model.version import instant
 from fhir_server.serving.archiving import archived, complete_until, prune_all, tenant_folder
 from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.maintenance import owner_of
-from fhir_server.serving.recovery import Until, instant_of, restore_archive
+from fhir_server.serving.recovery import Until, Wish, instant_of, restore_archive
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog, segments
@@ -59,9 +60,8 @@ def prune(settings: Settings, flags: argparse.Namespace) -> int:
 def restore(settings: Settings, flags: argparse.Namespace) -> None:
     """Restore an archive to the instant of the flags. Raises BackupRefused, EncryptionFault, ValueError."""
     until = Until(instant_of(flags.to) if flags.to else None, flags.to_txid or None)
-    if flags.recovery_file is not None:
-        raise BackupRefused("an archive is opened by the master key; what a recovery key opens is a copy by `backup`")
-    for name, done in restore_archive(flags.source, settings, until, flags.tenant, _say).items():
+    recovery = RecoveryKey.read(flags.recovery_file.read_text()) if flags.recovery_file else None
+    for name, done in restore_archive(flags.source, settings, Wish(until, flags.tenant, recovery), _say).items():
         _say(f"{name}: of {instant(done.last_updated)}, txid {done.txid}, {done.entries} entries after the base backup")
         if done.lost_blobs:
             _say(f"{name}: {len(done.lost_blobs)} large objects were removed before the archive had them")

@@ -18,7 +18,7 @@ from fhir_server.app import create_app
 from fhir_server.audit.verify import verify as verify_audit
 from fhir_server.encryption.masters.chosen import encrypted, name_of
 from fhir_server.serving.archiving import complete_until
-from fhir_server.serving.recovery import Restored, Until, restore_archive
+from fhir_server.serving.recovery import Restored, Wish, restore_archive
 from fhir_server.serving.supervisor import as_operator
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.blob_files import BlobFiles
@@ -63,7 +63,7 @@ def drill(archive: Path, settings: Settings, scratch: Path, say: Callable[[str],
     with _place(scratch) as place:
         beside = rehearsing(settings, place)
         try:
-            restored = restore_archive(archive, beside, Until(), say=say)
+            restored = restore_archive(archive, beside, Wish(), say)
             found.restore = round(time.monotonic() - began, 3)
             say(f"restored in {found.restore:.1f} s")
             asyncio.run(_serve(beside, restored, found))

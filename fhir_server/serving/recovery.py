@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from fhir_server.encryption import rotation
+from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.serving.archiving import ERASURES, archived, tenant_folder
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog
-from fhir_server.storage.sqlite.archive.catalog import Until, plan
+from fhir_server.storage.sqlite.archive.catalog import NEWEST, Until, plan
 from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
 from fhir_server.storage.sqlite.backup import read_manifest
 from fhir_server.storage.sqlite.envelope_keys import place_keys
@@ -18,7 +22,7 @@ from fhir_server.storage.sqlite.ownership import own
 from fhir_server.tenancy.erasures import place_of
 from fhir_server.tenancy.registration import DEFAULT
 
-__all__ = ["Restored", "Until", "instant_of", "is_archive", "register_of", "restore_archive"]
+__all__ = ["Restored", "Until", "Wish", "instant_of", "is_archive", "register_of", "restore_archive"]
 
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
 
@@ -36,10 +40,20 @@ def instant_of(text: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be restored: until when, of one tenant or (empty) of all, and by the recovery key where the master key
+    is lost."""
+
+    until: Until = NEWEST
+    tenant: str = ""
+    recovery: RecoveryKey | None = None
+
+
 def restore_archive(
-    archive: Path, settings: Settings, until: Until, tenant: str = "", say: Callable[[str], None] = lambda text: None
+    archive: Path, settings: Settings, wish: Wish, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Restored]:
-    """Restore every tenant of an archive, or one, into the data folder of the settings, which nobody owns.
+    """Restore an archive into the data folder of the settings, which nobody owns.
 
     A tenant that there was not yet at the instant is left out, and told.
 
@@ -47,20 +61,21 @@ def restore_archive(
         BackupRefused: the archive does not lead there, is damaged, or the folder holds something.
         AlreadyOwned, EncryptionFault, StoreError: as for a backup.
     """
-    names = [tenant] if tenant else archived(archive)
-    if not tenant and DEFAULT not in names:
+    names, until = [wish.tenant] if wish.tenant else archived(archive), wish.until
+    recover = partial(rotation.recover, settings, wish.recovery) if wish.recovery else int
+    if not wish.tenant and DEFAULT not in names:
         raise BackupRefused(f"{archive} holds {', '.join(names)[:200] or 'no tenant'}: restore with --tenant")
     done: dict[str, Restored] = {}
     with own(settings.data_dir, "a restore"):
         for name in names:
             source, folder = tenant_folder(archive, name), settings.data_dir / "tenants" / name
-            if name != DEFAULT and not tenant and _later(source, until):
+            if name != DEFAULT and not wish.tenant and _later(source, until):
                 say(f"{name}: left out, its archive begins after that")
                 continue
             needed = read_manifest(plan(source, until).base.folder).patient_keys
             place_keys(settings, name, needed, settings.patient_keys_copy)
             folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            done[name] = restore_to(source, folder, settings, until)
+            done[name] = restore_to(source, folder, settings, until, recover)
     return done
 
 

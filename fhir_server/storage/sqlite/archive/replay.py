@@ -5,7 +5,7 @@ what came after the base only, where the base has an index and it was not made a
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,8 +51,11 @@ class Restored:
     lost_blobs: tuple[str, ...] = ()
 
 
-def restore_to(tenant: Path, folder: Path, settings: Settings, until: Until = NEWEST) -> Restored:
-    """Restore the archive of a tenant into `folder`, which must be new or empty.
+def restore_to(
+    tenant: Path, folder: Path, settings: Settings, until: Until = NEWEST, unlock_keys: Callable[[], object] = int
+) -> Restored:
+    """Restore the archive of a tenant into `folder`, which must be new or empty; `unlock_keys` is called when its
+    `keys.json` is there, beside its place, and before anything is opened with it.
 
     Raises:
         BackupRefused: the archive does not lead there, or a file of it is damaged, missing or in another's place.
@@ -67,6 +70,7 @@ def restore_to(tenant: Path, folder: Path, settings: Settings, until: Until = NE
         for name in ("base.json", "blobs.txt"):
             (draft / name).unlink(missing_ok=True)
         _gather_keys(way.lineage, draft)
+        unlock_keys()
         restored = _Replay(way, draft, settings).run(until)
         lost = _bring_blobs(draft, tenant, settings)
         sync_folder(draft)

@@ -8,12 +8,13 @@ import pytest
 
 from fhir_server.encryption import rotation
 from fhir_server.serving.encryption import Resealing, copy_patient_keys
+from fhir_server.serving.recovery import Wish, restore_archive
 from fhir_server.storage.base import BackupRefused, BlobChange
 from fhir_server.storage.sqlite.archive.catalog import Until, plan
 from fhir_server.storage.sqlite.backup import read_manifest
 from fhir_server.storage.sqlite.envelope_keys import place_keys
-from fhir_server.storage.sqlite.store import SqliteStore
-from tests.conformance.storage.world import change, delete, observation, patient
+from fhir_server.storage.sqlite.store import SqliteStore, open_store
+from tests.conformance.storage.world import change, delete, extract, observation, patient
 from tests.unit.encryption.kit import ready
 from tests.unit.storage.sqlite.archive.kit import Place, place
 from tests.unit.storage.sqlite.kit import key
@@ -109,6 +110,27 @@ async def test_keys_that_were_rotated_meanwhile_open_all_of_the_archive(tmp_path
     async with at.restored("again") as store:
         assert await store.statistics() == {"Observation": 9, "Patient": 3}
         assert b"".join([chunk async for chunk in await store.blobs.open(blob)]) == b"picture"
+
+
+async def test_the_recovery_key_opens_an_archive_whose_master_key_is_lost(tmp_path: Path) -> None:
+    settings, recovery = ready(tmp_path / "data", patient_keys_copy=tmp_path / "keys", patient_keys=tmp_path / "own")
+    at = place(tmp_path, settings)
+    async with at.opened() as store:
+        await fill(store, "a")
+        shipper = at.shipper()
+        shipper.round()
+        at.base()
+        await fill(store, "b")
+        shipper.round()
+    assert at.settings.backup_archive is not None
+    again = at.elsewhere("again").model_copy(update={"patient_keys": tmp_path / "own-again"})
+    (again.data_dir / "tenants").rmdir()
+    restore_archive(at.settings.backup_archive, again, Wish(recovery=recovery))
+    store = await open_store(again.data_dir / "tenants" / "default", again, None, extract)
+    try:
+        assert await store.statistics() == {"Observation": 6, "Patient": 2}
+    finally:
+        await store.close()
 
 
 async def test_an_entry_that_was_changed_or_moved_is_refused(tmp_path: Path) -> None:
