@@ -154,8 +154,9 @@ class SqliteInstallation:
     async def door(self, tenant: str) -> SqliteDoor:
         """Open a record that is to be filled."""
         folder = self._folder(tenant)
-        await asyncio.to_thread(prepare, folder, self._settings, moving=True)
-        return SqliteDoor(folder, self._settings, self._clock)
+        settings = self._settings.model_copy(update={"backup_archive": None})  # its first base has all of this
+        await asyncio.to_thread(prepare, folder, settings, moving=True)
+        return SqliteDoor(folder, settings, self._clock)
 
     async def remove(self, tenant: str) -> None:
         """Remove a record that was not filled to its end."""
