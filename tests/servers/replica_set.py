@@ -155,6 +155,7 @@ class ReplicaSet:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # so that what was closed is
 
     async def _end_the_old(self) -> None:
         own = _Connection(*await asyncio.open_connection("127.0.0.1", self._behind, limit=1 << 26))
