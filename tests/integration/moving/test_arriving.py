@@ -18,6 +18,7 @@ from fhir_server.storage.audit import AuditQuery
 from fhir_server.storage.base import BlobChange, HistoryQuery, RecordChange, StorageFault, Where
 from fhir_server.storage.memory import MemoryStore
 from fhir_server.storage.memory.moving import door_of
+from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.sqlite.ownership import own
 from tests.conformance.storage.world import Clock, World, change, extract, observation, patient
 from tests.integration.moving.kit import THINGS, end, fill, in_store, moved
@@ -110,6 +111,17 @@ async def test_a_served_source_is_copied_ahead_and_caught_up_with_when_it_is_sto
     assert (await moved(source, target)).same
     after = await in_store(target, everything)
     assert after == before
+
+
+async def test_databases_that_somebody_serves_are_not_left(tmp_path: Path) -> None:
+    source, target = end("mongodb", tmp_path / "a"), end("sqlite", tmp_path / "b")
+    provider = MongoProvider(source.settings, Clock())
+    await (await provider.open("default")).commit([change(patient("ann"))])
+    async with provider.lead("background"):
+        with pytest.raises(MoveRefused, match=r"is served: .* leads 'background'"):
+            await moved(source, target)
+    await provider.close()
+    assert (await moved(source, target)).same
 
 
 async def _writes_on(world: World) -> None:

