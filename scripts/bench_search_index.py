@@ -43,7 +43,7 @@ QUERIES = (
     "Observation?_sort=code",
     "Observation?_sort=-date",
 )
-_AT_ONCE = 500
+_AT_ONCE = 100
 
 
 def resources(size: int) -> list[dict[str, object]]:
@@ -77,7 +77,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
             data_dir=Path(folder), elasticsearch_url=asked.elasticsearch, search_timeout=300,
-            elasticsearch_timeout=60, mongodb_url=asked.mongodb or "mongodb://127.0.0.1/",
+            elasticsearch_timeout=60, store_deadline=300, mongodb_timeout=60, mongodb_url=asked.mongodb or "mongodb://127.0.0.1/",
         )  # fmt: skip
         store = await _opened(settings, mongodb=bool(asked.mongodb))
         connection = Connection(settings)

@@ -23,6 +23,7 @@ _FIRST: Final = 1 << 62
 """A pid before all others, newest first: a cursor there reads everything as of its commit. Where an order was asked for
 no value is before all others on every engine."""
 _CHUNK: Final = 500
+_COUNTED: Final = 5_000
 _TRIES: Final = 3
 
 Keys = Iterable[ResourceKey]
@@ -90,7 +91,7 @@ class Asking:
     async def count(self) -> int:
         """Return the exact number of matches at the instant. Raises IndexDown or TooMany."""
         number, seen = await self._number(sorted(self.fresh)), set[ResourceKey]()
-        async with aclosing(self._batches(_CHUNK, ordered=False)) as batches:
+        async with aclosing(self._batches(_COUNTED, ordered=False)) as batches:
             async for batch, _ in batches:
                 if len(seen) + len(batch) > self.settings.elasticsearch_counted:
                     raise TooMany
@@ -129,7 +130,7 @@ class Asking:
             yield [key for key in keys if key not in self.fresh], last
             if last:
                 return
-            after, size = hits[-1]["sort"], min(size * 2, _CHUNK)
+            after, size = hits[-1]["sort"], max(size, min(size * 2, _CHUNK))
 
     async def _hits(
         self, query: Mapping[str, Any], sort: Sequence[Any], size: int, after: Sequence[Any] | None
@@ -149,8 +150,8 @@ class Asking:
 
     async def _number(self, batch: Sequence[ResourceKey]) -> int:
         number = 0
-        for start in range(0, len(batch), _CHUNK):
-            chunk = batch[start : start + _CHUNK]
+        for start in range(0, len(batch), _COUNTED):
+            chunk = batch[start : start + _COUNTED]
             asked = replace(_plain(self.search, 1), total=Total.ACCURATE)
             page = await self._of_engine(asked, chunk)
             number += len(page.versions) if page.total is None else page.total
