@@ -29,6 +29,7 @@ class Load:
     """What was written, and how long requests took (monotonic time, seconds, status)."""
 
     base: str
+    name: str = "c"
     told: list[Told] = field(default_factory=list)
     times: list[tuple[float, float, int]] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
@@ -41,7 +42,8 @@ class Load:
             jobs = [
                 *(self._creates(client, random.Random(seed + number)) for number in range(2)),
                 *(self._transactions(client) for _ in range(2)),
-                self._conditional(client), self._counts(client, "c1"), self._counts(client, "c2"), self._reads(client),
+                self._conditional(client), self._counts(client, f"{self.name}1"), self._counts(client, f"{self.name}2"),
+                self._reads(client),
             ]  # fmt: skip
             await asyncio.gather(*jobs)
 
@@ -118,7 +120,7 @@ class Load:
 
     async def _reads(self, client: httpx.AsyncClient) -> None:
         while not self.over:
-            await self._ask(client, "GET", "/Basic/c1")
+            await self._ask(client, "GET", f"/Basic/{self.name}1")
             await self._ask(client, "GET", "/Patient?_count=5")
 
 

@@ -17,7 +17,7 @@ from tests.integration.running import Running, free_port, running
 from tests.servers.mongodb import BINARY
 
 INSTALLED = Path(__file__).parents[1] / "integration" / "installed"
-LEASE = 3
+LEASE = 4
 
 
 @dataclass(slots=True)
@@ -26,22 +26,18 @@ class Ferret:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
     process: "subprocess.Popen[bytes] | None" = None
 
-    def start(self, *before: str) -> None:
-        """Start it; `before` is a command that runs it."""
+    def start(self) -> None:
+        """Start it."""
         self.folder.mkdir(exist_ok=True)
-        host = "0.0.0.0" if before else "127.0.0.1"  # in a namespace of the test
-        line = [*before, str(BINARY), f"{host}:{self.port}", str(self.folder)]
+        line = [str(BINARY), f"{self.host}:{self.port}", str(self.folder)]
         self.process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not before:
-            self._await()
-
-    def _await(self) -> None:
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
                 return
             except OSError:
                 time.sleep(0.02)

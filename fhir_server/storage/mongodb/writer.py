@@ -203,6 +203,10 @@ class Writer:
                     raise
                 if loop.time() > until or self.guard.breaker.state != "closed":
                     raise self.guard.given_up() from error
+            # Half of it, for it may have been too much for one lease; the rest is the next group.
+            half = (len(group) + 1) // 2
+            self._queue[:0] = group[half:]
+            del group[half:]
             await asyncio.sleep(next(waits))
         with suppress(StoreError):  # what cannot be removed now is swept later
             await self._remove_released(group)
