@@ -37,6 +37,7 @@ from fhir_server.storage.base import (
     StorageFull,
     Store,
     StoreProvider,
+    StoreUnavailable,
 )
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration
@@ -191,10 +192,11 @@ class Tenants:
         token = secrets.token_hex(8)
         marks = [RecordChange(_STATE.name, name, {"token": token}) for name in names]
         result = await tenant.store.commit(changes, [*records, *marks], blobs, audit=audit)
-        if _TERMS in names:
-            await self._take_terms(tenant, changes, token)
-        tenant.checked = 0
-        await self._refresh(tenant)
+        with suppress(StoreUnavailable):  # it is stored; what is known of it here is read by who comes next
+            if _TERMS in names:
+                await self._take_terms(tenant, changes, token)
+            tenant.checked = 0
+            await self._refresh(tenant)
         return result
 
     async def install(self, tenant: Tenant, data: bytes, *, replace: bool) -> installed.Installed:
