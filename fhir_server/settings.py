@@ -394,7 +394,9 @@ class Settings(BaseModel):
     elasticsearch_counted: Positive = Field(
         100_000, description="Candidates looked at for a total; of more the database counts alone."
     )
-    elasticsearch_sorts: bool = Field(True, description="Whether the index gives the order of `_sort` by parameters.")
+    elasticsearch_sorts: bool = Field(
+        True, description="Whether the index gives those orders of `_sort` that the database has no index for."
+    )
     elasticsearch_build: Count = Field(
         0, description="Raise it to have every index built anew, while the old one answers."
     )

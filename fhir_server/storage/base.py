@@ -213,7 +213,8 @@ class Capabilities:
     transactions: the database itself isolates a commit from all others; else it is journalled, and whole all the same.
     full_text: `_text` and `_content` have an index; else every resource that else would match is looked at.
 
-    search_index: what searches are helped by beside the engine itself, if anything.
+    search_index: what searches are helped by beside the engine itself, if anything. orders: those of `_sort` that the
+    engine need not sort by hand; None: it wants no help with any.
     """
 
     engine: str
@@ -222,6 +223,7 @@ class Capabilities:
     near: bool = True
     durable: bool = True
     search_index: str = ""
+    orders: frozenset[str] | None = frozenset()
 
 
 class StoreError(Exception):

@@ -9,16 +9,20 @@ _MADE_FOR: Final = frozenset({q.StringMode.CONTAINS, q.StringMode.ENDS})
 _ALWAYS: Final = frozenset({"_id", "_lastUpdated"})
 
 
-def is_for_index(search: Search, *, sorts: bool) -> bool:
+def is_for_index(search: Search, orders: frozenset[str] | None) -> bool:
     """Tell whether to ask the index. Contained resources are not in it.
 
-    sorts: whether it is asked for the order of any parameter too.
+    orders: those that the engine has an index for itself; None: any.
     """
     if search.contained is not Contained.FALSE:
         return False
-    if sorts and any(key.param not in _ALWAYS for key in search.sort):
+    if orders is not None and _order(search) not in orders and any(key.param not in _ALWAYS for key in search.sort):
         return True
     return any(_has_leaf(node) for node in search.branches.values())
+
+
+def _order(search: Search) -> str:
+    return ",".join(f"-{key.param}" if key.descending else key.param for key in search.sort)
 
 
 def _has_leaf(node: q.Node) -> bool:

@@ -56,11 +56,11 @@ class IndexedStore:
     @property
     def capabilities(self) -> Capabilities:
         """What the engine can do, and the index with it."""
-        return replace(self.inner.capabilities, search_index="elasticsearch")
+        return replace(self.inner.capabilities, full_text=True, near=True, search_index="elasticsearch")
 
     def asks(self, search: Search) -> bool:
         """Tell whether the index is asked."""
-        return is_for_index(search, sorts=self._settings.elasticsearch_sorts)
+        return is_for_index(search, self.inner.capabilities.orders if self._settings.elasticsearch_sorts else None)
 
     async def search(self, search: Search) -> Page:
         """Return one page."""

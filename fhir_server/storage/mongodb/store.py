@@ -38,7 +38,7 @@ from fhir_server.storage.mongodb.audit import MongoAudit
 from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.compile import Compiler, Filter
 from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults, server_of
-from fhir_server.storage.mongodb.document import INDEXED, OPEN, Document, indexed, packed, version_of
+from fhir_server.storage.mongodb.document import BODY_ALONE, INDEXED, OPEN, Document, indexed, packed, version_of
 from fhir_server.storage.mongodb.erase import purge_all, purge_superseded
 from fhir_server.storage.mongodb.includes import gather
 from fhir_server.storage.mongodb.keys import Keys
@@ -64,7 +64,9 @@ class MongoStore:
     def __init__(
         self, server: Server, reading: Snapshot, writer: Writer, settings: Settings, clock: Callable[[], int]
     ) -> None:
-        self.capabilities = Capabilities("mongodb", transactions=server.transactions, full_text=False)
+        self.capabilities = Capabilities(
+            "mongodb", transactions=server.transactions, full_text=False, orders=frozenset(settings.mongodb_sorts)
+        )
         self.records = writer.records
         self.blobs = writer.blobs
         self.audit = MongoAudit(writer.reading.database, self._append, writer.turns.head, writer.guard)
@@ -132,7 +134,7 @@ class MongoStore:
             return None
         with faults():
             match = {**name_filter(key), "to": OPEN}
-            async with aclosing(self._reading.documents(match, limit=1)) as documents:
+            async with aclosing(self._reading.documents(match, limit=1, fields=BODY_ALONE)) as documents:
                 async for each in documents:
                     return version_of(each)
         return None
@@ -147,7 +149,7 @@ class MongoStore:
                 named = [name_filter(key) for key in keys[start : start + _NAMED_AT_ONCE]]
                 live: Document = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
                 match = {"$and": [live, named[0] if len(named) == 1 else {"$or": named}]}
-                async with aclosing(snapshot.documents(match)) as documents:
+                async with aclosing(snapshot.documents(match, fields=BODY_ALONE)) as documents:
                     async for each in documents:
                         version = version_of(each)
                         found[version.key] = version
@@ -159,7 +161,7 @@ class MongoStore:
         with faults():
             snapshot = await self._now()
             match = {**name_filter(key), "v": version, "x": {"$lte": snapshot.txid}}
-            async with aclosing(snapshot.documents(match)) as documents:
+            async with aclosing(snapshot.documents(match, fields=BODY_ALONE)) as documents:
                 async for each in documents:
                     return version_of(each)
         return None
@@ -317,7 +319,7 @@ class MongoStore:
             match: Document = {"$and": [snapshot.current, {"t": {"$in": list(types)}} if types else {}]}
             versions, done = snapshot.database["versions"], 0
             of = await versions.count_documents(match)
-            async with aclosing(snapshot.documents(match, [("_id", 1)])) as documents:
+            async with aclosing(snapshot.documents(match, [("_id", 1)], fields=BODY_ALONE)) as documents:
                 async for each in documents:
                     await self._reindexed(versions, each, extract(each["t"], bytes(each["b"])))
                     done += 1

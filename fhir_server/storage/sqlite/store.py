@@ -73,7 +73,7 @@ class SqliteStore:
         changed: called after each commit of versions.
     """
 
-    capabilities = Capabilities("sqlite")
+    capabilities = Capabilities("sqlite", orders=None)
 
     def __init__(
         self, folder: Path, settings: Settings, clock: Callable[[], int], extract: Extract | None = None

@@ -11,6 +11,7 @@ import pytest_asyncio
 from fhir_server.search.query import Not, String, StringMode, Token, TokenValue, Total, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page
+from fhir_server.storage.elasticsearch.choosing import is_for_index
 from fhir_server.storage.elasticsearch.store import BUILDING, DOWN
 from tests.conformance.storage.engines import ENGINES
 from tests.conformance.storage.engines import Bench as Engine
@@ -166,6 +167,7 @@ async def test_a_query_that_the_index_refuses_is_left_to_the_engine(world: Bench
 async def test_pages_totals_and_places_are_those_of_the_engine_alone(engine: str, tmp_path: Path) -> None:
     inner = await ENGINES[engine](Engine(tmp_path, Settings(durable=False), Clock(), extract))
     async with bench(inner=inner) as world:
+        world.store.asks = lambda search: True  # type: ignore[method-assign]  # its own orders too
         await world.put(
             *(named(f"p{number:02}", f"Schreiber {number % 7}", birthDate=f"19{number}") for number in range(10, 50))
         )
@@ -180,3 +182,16 @@ async def test_pages_totals_and_places_are_those_of_the_engine_alone(engine: str
                 [(each.versions, each.next, each.total, each.notes) for each in pages] for pages in (alone, helped)
             ]
             assert shown[0] == shown[1]
+
+
+async def test_the_index_is_asked_for_what_it_is_made_for_and_for_orders_that_the_engine_lacks(world: Bench) -> None:
+    def asked(url: str, orders: frozenset[str] | None) -> bool:
+        return is_for_index(world.parse(url).search, orders)
+
+    helped = ("_content=x", "_text=x", "name:contains=x", "language:text=x", "_content=x&_sort=-birthdate")
+    assert all(asked(f"Patient?{query}", None) for query in helped)
+    assert asked("Location?near=50|7|10|km", None)
+    assert not any(asked(f"Patient?{query}", frozenset()) for query in ("", "name=x", "_sort=_id,-_lastUpdated"))
+    assert not asked("Patient?_content=x&_contained=both", None)
+    assert asked("Patient?_sort=birthdate", frozenset({"-birthdate"}))
+    assert not asked("Patient?_sort=-birthdate", frozenset({"-birthdate"})) and not asked("Patient?_sort=name", None)
