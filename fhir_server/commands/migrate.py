@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--while-serving", action="store_true", help="copy while the source is served; run it once more after its stop"
     )
-    parser.add_argument("--quick", action="store_true", help="do not read large objects again to compare them")
+    parser.add_argument(
+        "--quick", action="store_true", help="believe what earlier runs have compared, and the digests of large objects"
+    )
     parser.add_argument("--to-plain", action="store_true", help="the target may keep in plain what is encrypted")
     parser.add_argument("--afresh", action="store_true", help="remove what an unfinished move left at the target first")
     parser.add_argument("--dry-run", action="store_true", help="say what there is to move, and stop")
@@ -124,12 +126,12 @@ def _show(report: Report, *, as_json: bool) -> None:
         _say(f"{audit.tenant:<20} audit: {audit.heads} signed heads vouch for {audit.covered} rows")
         for problem in audit.problems:
             _say(f"  {problem}{' (so it was at the source)' if audit.as_before else ''}")
-    if not report.finished:
-        _say("copied so far; stop the source and run the same without --while-serving to finish")
-    elif report.same:
+    if not report.same:
+        _say(f"{report.target} is not what {report.source} is: it stays closed to servers (--afresh begins anew)")
+    elif report.finished:
         _say(f"{report.target} holds all that {report.source} does, and may be served")
     else:
-        _say(f"{report.target} is not what {report.source} is: it stays closed to servers (--afresh begins anew)")
+        _say("copied and compared so far; stop the source and run the same without --while-serving to finish")
 
 
 def _say(text: str) -> None:

@@ -89,6 +89,9 @@ class Kept(Protocol):
     async def count(self) -> int:
         """Return how many versions there are."""
 
+    async def standing(self) -> dict[str, int]:
+        """Return how many versions of each type are current and no deletion, counted one by one."""
+
     async def others(self) -> int:
         """Return how many records and large objects there are."""
 

@@ -10,7 +10,6 @@ import msgspec
 
 from fhir_server.storage.moving import Kept, KeptBlob, LogEnd
 
-PARTS: Final = ("versions", "blobs", "audit", "records")
 _PAGE: Final = 1_000
 
 Say = Callable[[str, int], None]
@@ -25,9 +24,22 @@ class Digest:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What both ends were found to have the same of: the log up to a pid, the audit up to a seq. A digest over more
+    begins with that over this."""
+
+    pid: int = 0
+    seq: int = 0
+    versions: Digest = Digest(0, "")
+    audit: Digest = Digest(0, "")
+
+
 class _Sum:
-    def __init__(self, part: str, say: Say) -> None:
-        self._part, self._say, self._hash, self._count = part, say, sha256(), 0
+    def __init__(self, part: str, say: Say, before: Digest = Digest(0, "")) -> None:
+        self._part, self._say, self._count = part, say, before.count
+        self._hash = sha256(before.sha256.encode())
+        self._empty = before
 
     def add(self, *values: Any) -> None:
         """Take one thing."""
@@ -40,26 +52,33 @@ class _Sum:
 
     def done(self) -> Digest:
         """Return the digest."""
-        return Digest(self._count, self._hash.hexdigest())
+        return self._empty if self._count == self._empty.count else Digest(self._count, self._hash.hexdigest())
 
 
-async def digests_of(kept: Kept, end: LogEnd, say: Say, *, reread: bool) -> dict[str, Digest]:
-    """Return the digest of each part of a store.
+async def grown_by(kept: Kept, end: LogEnd, say: Say, proved: Proved) -> Proved:
+    """Return the digests of what only grows: log and audit up to their end, beginning with what is proved."""
+    log = await _log(kept, end, _Sum("versions", say, proved.versions), proved.pid)
+    audit = await _audit(kept, end, _Sum("audit", say, proved.audit), max(proved.seq + 1, end.first_audited))
+    return Proved(end.pid, end.audited, log, audit)
+
+
+async def digests_of(kept: Kept, say: Say, *, reread: bool) -> dict[str, Digest]:
+    """Return the digests of the other parts of a store.
 
     Args:
-        end: where the log and the audit end that are meant.
         reread: read the bytes of large objects again, rather than believing the digest that is kept of each.
     """
+    total = _Sum("current", say)
+    for type_, number in sorted((await kept.standing()).items()):
+        total.add(type_, number)
     return {
-        "versions": await _log(kept, end, _Sum("versions", say)),
+        "current": total.done(),
         "blobs": await _blobs(kept, _Sum("blobs", say), reread=reread),
-        "audit": await _audit(kept, end, _Sum("audit", say)),
         "records": await _records(kept, _Sum("records", say)),
     }
 
 
-async def _log(kept: Kept, end: LogEnd, total: _Sum) -> Digest:
-    after = 0
+async def _log(kept: Kept, end: LogEnd, total: _Sum, after: int) -> Digest:
     while page := await kept.log(after, _PAGE):
         for each in page:
             version = each.version
@@ -67,7 +86,7 @@ async def _log(kept: Kept, end: LogEnd, total: _Sum) -> Digest:
                 return total.done()
             total.add(
                 version.pid, version.key.type, version.key.id, version.version, version.txid, version.last_updated,
-                version.method, version.body.splice, version.body.data, each.ended,
+                version.method, version.body.splice, version.body.data,
             )  # fmt: skip
         total.page(len(page))
         after = page[-1].version.pid
@@ -92,8 +111,7 @@ async def _read(kept: Kept, blob: KeptBlob) -> str:
     return digest.hexdigest()
 
 
-async def _audit(kept: Kept, end: LogEnd, total: _Sum) -> Digest:
-    at = end.first_audited
+async def _audit(kept: Kept, end: LogEnd, total: _Sum, at: int) -> Digest:
     while at <= end.audited:
         rows = await kept.audit.span(at, min(at + _PAGE - 1, end.audited))
         for row in rows:

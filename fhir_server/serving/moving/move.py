@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from fhir_server.app import ENGINES, definitions_of
 from fhir_server.audit.verify import verify
 from fhir_server.serving.moving.copying import Copying
-from fhir_server.serving.moving.digests import PARTS, Digest, digests_of
+from fhir_server.serving.moving.digests import Digest, Proved, digests_of, grown_by
 from fhir_server.serving.moving.ends import End, same
 from fhir_server.serving.moving.entries import indexing_of
 from fhir_server.storage.moving import Door, Installation, Kept, LogEnd, Served
@@ -32,7 +34,8 @@ class Wishes:
     """How a move is to be made.
 
     tenants: these alone. ahead: copy while the source is served, and leave the rest to another run.
-    reread: read large objects again at both ends to compare them. afresh: remove what an earlier run left there.
+    reread: read large objects again at both ends to compare them, and what earlier runs have compared.
+    afresh: remove what an earlier run left there.
     plain: the target may keep in plain what is encrypted.
     """
 
@@ -153,6 +156,7 @@ class Move:
         for tenant in self.tenants:
             async with self._both(tenant) as (kept, door):
                 end = await self._copied(tenant, kept, door)
+                parts += await self._grown(tenant, kept, door, end)
                 if not self._wishes.ahead:
                     parts += await self._compared(tenant, kept, door, end)
                     audits.append(await _proved(tenant, kept, door))
@@ -194,16 +198,30 @@ class Move:
         await Copying(kept, door, indexing, int(mark["known"]), partial(self._say, "copying")).all()
         return end
 
+    async def _grown(self, tenant: str, kept: Kept, door: Door, end: LogEnd) -> list[Part]:
+        """Compare what was added since an earlier run has compared; what is the same is noted for the next."""
+        mark = _read_mark(await door.mark())
+        believed = self._wishes.ahead or not self._wishes.reread
+        before = msgspec.convert(mark.get("proved", {}) if believed else {}, Proved)
+        source, target = await asyncio.gather(
+            grown_by(kept, end, partial(self._say, "comparing"), before), grown_by(door, end, _quietly, before)
+        )
+        if source == target:
+            await door.put_mark(json.dumps({**mark, "proved": asdict(source)}))
+        parts = {"versions": (source.versions, target.versions), "audit": (source.audit, target.audit)}
+        return [Part(tenant, part, *ends) for part, ends in parts.items()]
+
     async def _compared(self, tenant: str, kept: Kept, door: Door, end: LogEnd) -> list[Part]:
         await door.seal(end)
         if await kept.end() != end:
             raise MoveRefused(f"{self._source.label}: tenant {tenant!r} was written to meanwhile; run the move again")
         say, reread = partial(self._say, "comparing"), self._wishes.reread
         source, target = await asyncio.gather(
-            digests_of(kept, end, say, reread=reread), digests_of(door, end, lambda part, done: None, reread=reread)
+            digests_of(kept, say, reread=reread), digests_of(door, _quietly, reread=reread)
         )
-        parts = [Part(tenant, part, source[part], target[part]) for part in PARTS]
-        return [*parts, Part(tenant, "end", _end(end), _end(await door.end()))]
+        numbers = Part(tenant, "number", Digest(await kept.count(), ""), Digest(await door.count(), ""))
+        parts = [Part(tenant, part, source[part], target[part]) for part in source]
+        return [numbers, *parts, Part(tenant, "end", _end(end), _end(await door.end()))]
 
     async def _finish(self) -> None:
         """Let servers open what arrived, the default tenant last: without it nobody serves the others."""
@@ -257,6 +275,10 @@ async def _proved(tenant: str, kept: Kept, door: Door) -> Audit:
     found = await verify(door)
     before = (await verify(kept)).problems if found.problems else []
     return Audit(tenant, found.heads, found.covered, tuple(found.problems), found.problems == before)
+
+
+def _quietly(part: str, done: int) -> None:
+    """Say nothing of the other end, which goes on beside."""
 
 
 def _read_mark(text: str) -> dict[str, Any]:

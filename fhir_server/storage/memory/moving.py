@@ -33,6 +33,10 @@ class MemoryDoor:
         """Return how many versions there are."""
         return len(self._log.rows)
 
+    async def standing(self) -> dict[str, int]:
+        """Return how many versions of each type are current and no deletion."""
+        return dict(await self._store.statistics())
+
     async def others(self) -> int:
         """Return how many records and large objects there are."""
         return sum(map(len, self.records.tables.values())) + len(self._store.blobs.attached)

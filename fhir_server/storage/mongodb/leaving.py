@@ -54,6 +54,15 @@ class MongoKept:
         with faults():
             return int(await self._database["versions"].count_documents({"x": {"$lte": head["txid"]}}))
 
+    async def standing(self) -> dict[str, int]:
+        """Return how many versions of each type are current and no deletion."""
+        head = await self._head()
+        live = {"x": {"$lte": head["txid"]}, "to": {"$gt": head["txid"]}, "gone": {"$exists": False}}
+        counted: list[Document] = [{"$match": live}, {"$group": {"_id": "$t", "number": {"$sum": 1}}}]
+        with faults():
+            found = await self._database["versions"].aggregate(counted)
+            return {str(each["_id"]): int(each["number"]) async for each in found}
+
     async def others(self) -> int:
         """Return how many records and large objects there are."""
         names = [name_of(each.name) for each in await self.records.collections()]

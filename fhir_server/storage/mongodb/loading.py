@@ -151,11 +151,8 @@ class MongoDoor(MongoKept):
 
     async def seal(self, end: LogEnd) -> None:
         """Have the log end where it did, and the counters true."""
-        counts: dict[str, int] = {}
+        counts = await self.standing()
         with faults():
-            live: Document = {"to": OPEN, "gone": {"$exists": False}}
-            async for each in self._database["versions"].find(live, {"t": 1, "_id": 0}):
-                counts[each["t"]] = counts.get(each["t"], 0) + 1
             ended = {"txid": end.txid, "pid": end.pid, "time": end.time, "counts": counts}
             await self._database["meta"].update_one(_HEAD, {"$set": ended})
 

@@ -45,6 +45,10 @@ _CURRENT: Final = (
     f"SELECT r.id,{COLUMNS} FROM version v {_NAMED} WHERE t.name=? AND v.to_txid={CURRENT} AND NOT v.deleted "
     "ORDER BY v.pid"
 )
+_STANDING: Final = (
+    "SELECT t.name, count(*) FROM version v CROSS JOIN type t ON t.type=v.type "
+    f"WHERE v.to_txid={CURRENT} AND NOT v.deleted GROUP BY v.type"
+)
 _BLOBS: Final = "SELECT id,size,sha256,patient FROM blob WHERE id>? ORDER BY id LIMIT ?"
 _HAS_KEY: Final = "SELECT 1 FROM audit_key WHERE key=? AND seq=?"
 
@@ -72,6 +76,11 @@ class SqliteKept:
         """Return how many versions there are."""
         found: int = await self._run(lambda connection: fetch(connection, "SELECT count(*) FROM version")[0][0])
         return found
+
+    async def standing(self) -> dict[str, int]:
+        """Return how many versions of each type are current and no deletion."""
+        rows: list[tuple[str, int]] = await self._run(lambda connection: fetch(connection, _STANDING))
+        return dict(rows)
 
     async def others(self) -> int:
         """Return how many records and large objects there are."""

@@ -10,7 +10,7 @@ import pytest
 from fhir_server.audit.verify import verify
 from fhir_server.model.keys import ResourceKey
 from fhir_server.serving.moving.copying import Copying
-from fhir_server.serving.moving.digests import digests_of
+from fhir_server.serving.moving.digests import Proved, digests_of, grown_by
 from fhir_server.serving.moving.entries import indexing_of
 from fhir_server.serving.moving.move import MoveRefused, Wishes
 from fhir_server.settings import Settings
@@ -103,12 +103,14 @@ async def test_a_served_source_is_copied_ahead_and_caught_up_with_when_it_is_sto
         with pytest.raises(MoveRefused, match=r"is served by http://127\.0\.0\.1:1"):
             await moved(source, target)
         ahead = await moved(source, target, Wishes(ahead=True))
-        assert not ahead.finished
+        assert not ahead.finished and ahead.same and {part.part for part in ahead.parts} == {"versions", "audit"}
         with pytest.raises(StorageFault, match="a move into this store was not finished"):
             await in_store(target, everything)
         await in_store(source, _writes_on)
     before = await in_store(source, everything)
-    assert (await moved(source, target)).same
+    report = await moved(source, target, Wishes(reread=False))
+    assert report.same and report.finished
+    assert {part.part: part.source.count for part in report.parts}["versions"] == len(before["log"])
     after = await in_store(target, everything)
     assert after == before
 
@@ -198,8 +200,10 @@ async def test_the_reference_engine_has_a_door_too(tmp_path: Path) -> None:
     indexing = await indexing_of(kept, "default", place.settings)
     await Copying(kept, door, indexing, 0, lambda part, done: None).all()
     await door.seal(await kept.end())
-    digests = [await digests_of(each, await kept.end(), lambda part, done: None, reread=True) for each in (kept, door)]
+    end_ = await kept.end()
+    grown = [await grown_by(each, end_, lambda part, done: None, Proved()) for each in (kept, door)]
+    digests = [await digests_of(each, lambda part, done: None, reread=True) for each in (kept, door)]
     await kept.close()
-    assert digests[0] == digests[1]
+    assert grown[0] == grown[1] and digests[0] == digests[1]
     before = await in_store(place, everything)
     assert await everything(World(memory, Clock(), place.settings)) == before
