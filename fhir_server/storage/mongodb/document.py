@@ -34,6 +34,10 @@ INDEXED: Final = ("k", "s", "d", "n", "q", "g", "c", "z", "w")
 
 Document = dict[str, Any]
 
+WITH_ENTRIES: Final = dict.fromkeys(INDEXED, 0)
+"""The fields of a document that a search has no use for once the server has found it: a third of it."""
+BODY_ALONE: Final = WITH_ENTRIES | {"e": 0}
+
 _WIDEST: Final = 5_000_000
 """Bytes of what searches look at."""
 _PERHAPS_WIDE: Final = 300_000

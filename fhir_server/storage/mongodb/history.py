@@ -3,7 +3,7 @@
 Spec: https://hl7.org/fhir/R4/http.html#history
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -14,7 +14,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.match import matches
 from fhir_server.search.query import Node
 from fhir_server.storage.base import HistoryPage, HistoryQuery
-from fhir_server.storage.mongodb.document import Document, entries_of, version_of
+from fhir_server.storage.mongodb.document import BODY_ALONE, WITH_ENTRIES, Document, entries_of, version_of
 from fhir_server.storage.mongodb.resolve import resolve
 from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter
 
@@ -64,19 +64,21 @@ async def _total(snapshot: Snapshot, match: Document) -> int | None:
         return None
 
 
-async def _page(snapshot: Snapshot, query: HistoryQuery, match: list[Document], limit: int) -> list[Document]:
+async def _page(
+    snapshot: Snapshot, query: HistoryQuery, match: list[Document], limit: int, fields: Mapping[str, int] = BODY_ALONE
+) -> list[Document]:
     """Return versions behind the place of the query: pids go the way of txids, so they alone give the order."""
     behind: list[Document] = [{"_id": {"$lt": query.before[1]}}] if query.before is not None else []
     # Versions of one resource go the way of pids too, and there is an index of them.
     order = [("_id", -1)] if query.key is None else [("v", -1)]
-    async with aclosing(snapshot.documents({"$and": [*match, *behind]}, order, limit)) as found:
+    async with aclosing(snapshot.documents({"$and": [*match, *behind]}, order, limit, fields)) as found:
         return [document async for document in found]
 
 
 async def _restricted(snapshot: Snapshot, query: HistoryQuery, match: list[Document]) -> HistoryPage:
     """Judge each version by its own content and by the current one."""
     judge = _Judge(snapshot, query)
-    looked = await _page(snapshot, query, match, SCAN)
+    looked = await _page(snapshot, query, match, SCAN, WITH_ENTRIES)
     shown: list[Version] = []
     for document in looked:
         if len(shown) == query.count:
@@ -107,7 +109,7 @@ class _Judge:
 
     async def _current_seen(self, key: ResourceKey, document: Document) -> bool:
         match = name_filter(key)
-        async with aclosing(self._snapshot.documents(match, [("v", -1)], 1)) as found:
+        async with aclosing(self._snapshot.documents(match, [("v", -1)], 1, WITH_ENTRIES)) as found:
             newest = [each async for each in found]
         return await self._seen(newest[0] if newest else document)
 
@@ -125,7 +127,7 @@ async def changes(snapshot: Snapshot, after: int, limit: int) -> list[Version]:
     """Return whole commits after a txid, as many as `limit` versions hold, but at least one."""
     match: Document = {"x": {"$gt": after, "$lte": snapshot.txid}}
     order = [("x", 1), ("_id", 1)]
-    async with aclosing(snapshot.documents(match, order, limit + 1)) as found:
+    async with aclosing(snapshot.documents(match, order, limit + 1, BODY_ALONE)) as found:
         versions = [version_of(each) async for each in found]
     if len(versions) <= limit:
         return versions
@@ -133,7 +135,7 @@ async def changes(snapshot: Snapshot, after: int, limit: int) -> list[Version]:
     whole = [version for version in versions if version.txid != cut]
     if whole:
         return whole
-    async with aclosing(snapshot.documents({"x": cut}, order)) as found:
+    async with aclosing(snapshot.documents({"x": cut}, order, fields=BODY_ALONE)) as found:
         return [version_of(each) async for each in found]
 
 

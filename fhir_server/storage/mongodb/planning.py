@@ -25,7 +25,7 @@ from fhir_server.storage.base import (
 )
 from fhir_server.storage.mongodb.audit import audit_document
 from fhir_server.storage.mongodb.blobs import MongoBlobs
-from fhir_server.storage.mongodb.document import Document, document_of, entries_of, version_of
+from fhir_server.storage.mongodb.document import WITH_ENTRIES, Document, document_of, entries_of, version_of
 from fhir_server.storage.mongodb.records import MongoRecords, fields_of, name_of, record_document
 from fhir_server.storage.mongodb.resolve import resolve
 from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter
@@ -88,7 +88,7 @@ class Planner:
             snapshot = self._snapshot()
             live = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
             match: Document = {"$and": [live, {"$or": [name_filter(key) for key in some]}]}
-            async with aclosing(snapshot.documents(match)) as found:
+            async with aclosing(snapshot.documents(match, fields=WITH_ENTRIES)) as found:
                 async for each in found:
                     self._current[ResourceKey(each["t"], each["i"])] = (version_of(each), entries_of(each))
 

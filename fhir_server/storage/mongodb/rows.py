@@ -17,7 +17,7 @@ from fhir_server.search.match import Found, VersionLike, matches
 from fhir_server.search.query import Node
 from fhir_server.storage.base import SearchTooCostly
 from fhir_server.storage.mongodb.compile import Compiler, Filter
-from fhir_server.storage.mongodb.document import Document, entries_of, shard_of, version_of
+from fhir_server.storage.mongodb.document import WITH_ENTRIES, Document, entries_of, shard_of, version_of
 
 Order = Sequence[tuple[str, int]]
 _BATCH: Final = 200
@@ -105,7 +105,7 @@ class Snapshot:
         """Yield current resources that a filter finds."""
         every = {"$and": [self.current, match]} if match else self.current
         until = time.monotonic() + self.limit / 1000
-        async with aclosing(self.documents(every, order, limit)) as found:
+        async with aclosing(self.documents(every, order, limit, WITH_ENTRIES)) as found:
             async for document in found:
                 if self.limit and time.monotonic() > until:  # the server counts its own time alone
                     raise SearchTooCostly("the search looked at more resources than `search_timeout` allows: narrow it")
