@@ -68,6 +68,7 @@ from fhir_server.operations.operation import CoreOperation as Operation
 from fhir_server.operations.outputs import Outputs, Typed
 from fhir_server.plugin_host.client import Beside, Client, Criteria, Resource
 from fhir_server.plugin_host.context import Host, PluginContext, PluginStore
+from fhir_server.plugin_host.later import later
 from fhir_server.plugin_host.matching import Anchor, Compiled, Subject, compile_criteria, holds, subject_of
 from fhir_server.plugin_host.outside import OutsideOnly, may_be_outside
 from fhir_server.plugin_host.several import Put, Referrers
@@ -232,6 +233,7 @@ __all__ = [
     "hookimpl",
     "instant",
     "json_to_xml",
+    "later",
     "may_be_outside",
     "model_of",
     "outcome",

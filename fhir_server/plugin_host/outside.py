@@ -6,6 +6,7 @@ its mind in between gains nothing. Redirects have to go through it too, or not b
 
 import asyncio
 import socket
+from functools import cached_property
 from ipaddress import ip_address
 
 import httpx
@@ -23,7 +24,12 @@ class OutsideOnly(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, inside: bool = False) -> None:
-        self._inside, self._transport = inside, httpx.AsyncHTTPTransport(retries=0)
+        self._inside = inside
+
+    @cached_property
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        """Made when it is needed: it reads all certificates that the machine trusts."""
+        return httpx.AsyncHTTPTransport(retries=0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises ConnectError: its host is not one that may be asked."""
@@ -40,7 +46,8 @@ class OutsideOnly(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        if "_transport" in self.__dict__:
+            await self._transport.aclose()
 
 
 async def _public(host: str, port: int, request: httpx.Request) -> str:

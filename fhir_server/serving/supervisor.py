@@ -18,10 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.api.application import NUMBERS, Application, numbers_folder
 from fhir_server.api.decode import OPERATOR
-from fhir_server.app import create_app, extract_by
+from fhir_server.app import create_app
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.first_steps import Greeting, first_steps
-from fhir_server.interactions.conformance import shared_library
 from fhir_server.serving.apart import Apart
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
@@ -32,13 +31,13 @@ from fhir_server.serving.sockets import CannotListen, address_of, is_loopback, l
 from fhir_server.serving.stopping import Stop
 from fhir_server.serving.terminology import make_terminology
 from fhir_server.serving.tls import context_of, with_certificate
+from fhir_server.serving.warmth import steps
 from fhir_server.serving.worker import WorkerServer, make_server, quiet, serve_until, watchdog_of
 from fhir_server.serving.workers import Workers, has_own_background, roles
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 from fhir_server.telemetry.process import Process
 from fhir_server.telemetry.sharing import Board
-from fhir_server.validation import structure_validator
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -150,11 +149,11 @@ class Supervisor:
 
     async def _announce(self, sockets: list[socket.socket]) -> None:
         """Say where the server is once it answers."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self._settings.data_dir / FHIR_SOCKET))
+        transport = httpx.AsyncHTTPTransport(uds=str(self._settings.data_dir / FHIR_SOCKET), verify=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://local", timeout=30) as client:
             while True:
                 try:
-                    if (await client.get("/fhir/metadata")).is_success:
+                    if (await client.get("/health/live")).is_success:
                         break
                 except httpx.TransportError:
                     pass  # no worker listens yet
@@ -198,9 +197,8 @@ class Supervisor:
 
 def warmed(app: Application, settings: Settings) -> Application:
     """Make what every worker needs and keeps, so that it is made once and shared by the forks."""
-    extract_by(settings)
-    structure_validator()
-    shared_library(settings)
+    for step in steps(settings):
+        step()
     gc.freeze()  # the collector would touch, and so copy, what the forks share
     return app
 

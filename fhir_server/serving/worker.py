@@ -19,6 +19,7 @@ from fhir_server.serving.backup_watch import watch_backups
 from fhir_server.serving.http import WholeProtocol
 from fhir_server.serving.stopping import CLOSE, LEAVE, Stop, not_ready
 from fhir_server.serving.tls import Renewal, context_of
+from fhir_server.serving.warmth import warm
 from fhir_server.serving.watchdog import Watchdog, end_worker, folders_of
 from fhir_server.settings import Settings
 from fhir_server.telemetry.logs import configure
@@ -129,6 +130,7 @@ async def serve_until(
     if app is not None:
         watch_backups(app)
     watching = asyncio.create_task(watchdog.run()) if watchdog is not None else None
+    warming = asyncio.create_task(warm(app.settings, lambda: server.started)) if app is not None else None
     task = asyncio.create_task(server.serve(sockets=list(sockets)))
     waiting = asyncio.create_task(stop.asked.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -137,8 +139,9 @@ async def serve_until(
     server.should_exit = True
     waiting.cancel()
     await task
-    if watching is not None:
-        watching.cancel()
+    for each in (watching, warming):
+        if each is not None:
+            each.cancel()
 
 
 async def _take_leave(server: WorkerServer, stop: Stop, app: Application) -> None:

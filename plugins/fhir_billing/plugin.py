@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_billing import ledger
-from fhir_billing.adjudication.checking import COMMAND
+from fhir_billing.adjudication.command import COMMAND
 from fhir_billing.cash.records import COLLECTIONS as CASH
 from fhir_billing.charging.capture import CONSUMER
 from fhir_billing.charging.definitions import CODE_PARAMETER

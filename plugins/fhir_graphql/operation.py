@@ -4,8 +4,6 @@ Spec: https://hl7.org/fhir/R4/graphql.html
 """
 
 import asyncio
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from graphql import OperationType
@@ -22,12 +20,8 @@ from fhir_server.plugin_api import (
     Call,
     FhirError,
     FhirResponse,
-    Operation,
-    OperationFacts,
     PluginContext,
-    decode,
     encode,
-    facts_of,
 )
 
 _JSON = "application/json"
@@ -93,15 +87,3 @@ async def _introspected(ctx: PluginContext, plan: Plan) -> FhirResponse:
 
 def _refused(errors: list[dict[str, Any]], status: int = 400) -> FhirResponse:
     return FhirResponse(status, (encode({"errors": errors}),), media_type=_JSON)
-
-
-@cache
-def facts() -> OperationFacts:
-    """The facts of the operation: R4's, with variables and operationName in the URL too."""
-    return facts_of(decode(files("fhir_graphql").joinpath("graphql.json").read_bytes()))
-
-
-def operation() -> Operation:
-    """The operation."""
-    said = "A GraphQL query, or a mutation; at an instance about that resource."
-    return Operation(facts(), graphql, said, any_format=True, own_body=True)

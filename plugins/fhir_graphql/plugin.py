@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fhir_graphql.operation import operation
+from fhir_graphql.registered import operation
 from fhir_graphql.settings import GraphqlSettings
 from fhir_server.plugin_api import Operation, hookimpl
 

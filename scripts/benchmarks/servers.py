@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,14 +38,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def ours(folder: Path, *, workers: int = 2, flags: tuple[str, ...] = ()) -> Iterator[tuple[int, psutil.Process, float]]:
-    """Run our server on a data folder; yield its port, its owner process and the seconds until it was ready."""
+def ours(
+    folder: Path, *, workers: int = 2, flags: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, psutil.Process, float]]:
+    """Run our server on a data folder; yield its port, its owner process and the seconds until it was ready.
+
+    environment: in place of this process's.
+    """
     port = free_port()
     command = [sys.executable, "-m", "fhir_server.cli", "serve", "--port", str(port), "--data-dir", str(folder)]
     command += ["--workers", str(workers), "--no-demo"]
     command += [*flags] if "--auth" in flags else ["--auth", "none", *flags]
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/fhir/metadata")
         yield port, psutil.Process(process.pid), time.perf_counter() - begun

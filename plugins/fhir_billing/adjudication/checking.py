@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +9,6 @@ from pydantic import ValidationError
 from fhir_billing.adjudication.library import NoPlan, load_all
 from fhir_billing.adjudication.loading import BadTable
 from fhir_billing.adjudication.vectors import run
-from fhir_server.plugin_api import Command
 
 
 def check_plans(settings: Any, arguments: argparse.Namespace) -> int:
@@ -26,10 +24,3 @@ def check_plans(settings: Any, arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{said}\n")
     sys.stdout.write("\n".join([*faults, f"{count} tests, {len(faults)} faults\n"]))
     return 1 if faults else 0
-
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="folder of tables (YAML)")
-
-
-COMMAND = Command("check-plans", "check tables of rules and the tests beside them", check_plans, _arguments)
