@@ -117,14 +117,15 @@ def has_written() -> bool:
 
 async def ended(*tasks: "asyncio.Task[Any] | None") -> None:
     """End tasks: again and again, for clients of servers lose a cancellation now and then."""
-    left = {task for task in tasks if task is not None and not task.done()}
+    known = [task for task in tasks if task is not None]
+    left = {task for task in known if not task.done()}
     while left:
-        for task in left:
-            task.cancel()
+        for each in left:
+            each.cancel()
         _, left = await asyncio.wait(left, timeout=_END_AGAIN)
-    for task in tasks:
-        if task is not None and not task.cancelled():
-            task.exception()
+    for each in known:
+        if not each.cancelled():
+            each.exception()
 
 
 class Complaint:
@@ -151,7 +152,7 @@ class Breaker:
         probe: asks the server whether it is there; raises if not. It has `limit` seconds.
     """
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], policy: Policy, limit: float = 2.0) -> None:
+    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], policy: Policy, limit: float = 3.0) -> None:
         self.name, self.policy = name, policy
         self.state: State = "closed"
         self.counts: Counter[str] = Counter()

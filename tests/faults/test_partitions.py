@@ -69,14 +69,15 @@ def _nodes(folder: Path) -> Iterator[Nodes]:
         for name in _NAMES:
             net.add(name)
         begun = {name: net.begin(name, partial(start, folder / name, *told)) for name in _NAMES}
+        for each in begun.values():
+            if each.exception() is None:
+                stack.callback(each.result().kill)
         servers = {name: each.result() for name, each in begun.items()}
-        for server in servers.values():
-            stack.callback(server.kill)
         yield Nodes(net, servers, folder / "notes")
 
 
 def _load(nodes: Nodes, name: str, load: Load) -> None:
-    asyncio.run(load.run(ord(name)))
+    asyncio.run(load.run(ord(name) * 100))
 
 
 def test_the_node_that_leads_is_cut_off_stops_to_lead_and_writes_nothing_when_it_comes_back(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Final
 
 from pymongo import MongoClient
 
-from fhir_server.resilience import Breaker, ended
+from fhir_server.resilience import Breaker, ended, pauses
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Lead, StoreError
+from fhir_server.storage.base import Lead, StoreError, StoreUnavailable
 from fhir_server.storage.mongodb.bell import Bell
 from fhir_server.storage.mongodb.connection import Server, client_of, faults, server_of
 from fhir_server.storage.mongodb.document import Document
@@ -31,6 +31,7 @@ _LONGEST: Final = 63
 """Bytes of the name of a database: https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions"""
 _REMEMBERED: Final = 1.0
 """Seconds for which the list of tenants is kept."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
 _PLAIN_WITHIN: Final = 2_000
 """Milliseconds in which a call must be answered that the event loop waits for."""
 
@@ -148,6 +149,18 @@ class MongoProvider:
             return self._stores[tenant]
 
     async def _opened(self, tenant: str) -> MongoStore:
+        """Open a store. One that is opened first, as the node starts, is waited for a while: it may be starting too."""
+        until = 0.0 if self._stores else time.monotonic() + 2 * self._settings.mongodb_timeout
+        for pause in pauses(_FIRST_PAUSE, _LONGEST_PAUSE, even=True):
+            try:
+                return await self._found(tenant)
+            except StoreUnavailable:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses have no end")
+
+    async def _found(self, tenant: str) -> MongoStore:
         if self._server is None:
             self._server = await self._guard.again(partial(server_of, self._client))
         written = partial(self._bell.ring, tenant, told=True)
