@@ -3,12 +3,13 @@
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from fhir_server.privacy.register import ERASURES
 from fhir_server.storage.base import Collection, RecordChange, RecordChanged, Store, Where
-from fhir_server.tenancy.erasures import begin, note, note_tenant, open_register
+from fhir_server.tenancy.erasures import begin, new_salt, note, note_tenant, open_register
 
 _log = logging.getLogger("fhir_server.privacy")
 SALT: Final = Collection("privacy.salt")
@@ -21,12 +22,11 @@ async def agree(home: Store, path: Path) -> bool:
     await home.declare(SALT)
     record = await home.records.get(SALT.name, _KEY)
     if record is None:
-        mine = open_register(path).salt.hex()
-        try:
-            await home.commit((), (RecordChange(SALT.name, _KEY, {"salt": mine}, expected=0),))
-        except RecordChanged:
-            return await agree(home, path)
-        return True
+        change = RecordChange(SALT.name, _KEY, {"salt": _salt_of(path).hex()}, expected=0)
+        with suppress(RecordChanged):  # another node was first
+            await home.commit((), (change,))
+        record = await home.records.get(SALT.name, _KEY)
+    assert record is not None
     if _begun_with(path, bytes.fromhex(str(record.value["salt"]))):
         return True
     _log.error(
@@ -55,6 +55,11 @@ def note_tenants(names: Iterable[str], path: Path, now: int) -> None:
     """Note the tenants that any node has erased."""
     for name in names:
         note_tenant(path, name, now, {})
+
+
+def _salt_of(path: Path) -> bytes:
+    """Return the salt of a register, or that of one which is not begun before all nodes know it."""
+    return open_register(path).salt if path.exists() else new_salt()
 
 
 def _begun_with(path: Path, salt: bytes) -> bool:

@@ -59,7 +59,7 @@ def open_register(path: Path | None) -> Erasures:
     if path is None:
         return Erasures(_VOLATILE)
     if not path.exists():
-        begin(path, secrets.token_bytes(_SALT))
+        begin(path, new_salt())
     lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     if not lines or "salt" not in lines[0]:
         raise ValueError(f"{path} is no register of erasures")
@@ -76,6 +76,11 @@ def note_tenant(path: Path, name: str, time: int, counts: Mapping[str, object]) 
     register = open_register(path)
     if register.tenant(name) not in register.subjects:
         note(path, {"subject": register.tenant(name), "time": time, "counts": dict(counts)})
+
+
+def new_salt() -> bytes:
+    """Draw the salt of a register."""
+    return secrets.token_bytes(_SALT)
 
 
 def begin(path: Path, salt: bytes) -> None:

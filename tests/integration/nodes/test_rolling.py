@@ -19,7 +19,7 @@ from tests.integration.nodes.nodes import Nodes, answers
 from tests.integration.nodes.test_examples import example, on_ports
 from tests.integration.running import free_port
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.long, pytest.mark.xdist_group("nodes")]
 RATE, CLIENTS = float(os.environ.get("FHIR_SERVER_TEST_RATE", "32")), 8
 DRAIN = "3"
 FLAGS: set[str] = set()

@@ -14,7 +14,7 @@ from tests.conformance.consent.test_consent import consent
 from tests.integration.nodes.nodes import Nodes, within
 from tests.unit.packages.builders import package, profile
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("nodes")]
 DEFINITIONS = 1.0
 """Seconds after which each node knows what another has changed of definitions, tokens and switches."""
 

@@ -13,7 +13,7 @@ from tests.conformance.smart.conftest import Ehr
 from tests.conformance.smart.walking import PASSWORD
 from tests.integration.nodes.nodes import At, Nodes
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("nodes")]
 SCOPE = "openid fhirUser offline_access user/*.rs"
 
 

@@ -14,7 +14,7 @@ from tests.integration.nodes.nodes import Nodes, within
 from tests.plugins.fhir_subscriptions.conftest import subscription
 from tests.plugins.fhir_subscriptions.receiver import Receiver
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("nodes")]
 SOON = 30.0
 """Seconds within which a leader has done a job on a busy machine; a ring that is lost takes ten minutes."""
 

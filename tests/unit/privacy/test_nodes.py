@@ -1,5 +1,6 @@
 """The registers of erasures of several nodes hold the same."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -44,6 +45,18 @@ async def test_an_erasure_of_one_node_stands_once_in_the_registers_of_all(home: 
     note_tenants(["north"], a, 6)
     assert len(a.read_text().splitlines()) == 5
     assert "by" not in json.loads(a.read_text().splitlines()[1]), "the register names nobody"
+
+
+async def test_nodes_that_begin_at_the_same_time_have_one_salt(home: Store, tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(5)]
+    assert all(await asyncio.gather(*(agree(home, path) for path in paths)))
+    assert len({open_register(path).salt for path in paths}) == 1
+
+
+async def test_a_register_that_was_there_before_there_were_nodes_goes_on(home: Store, tmp_path: Path) -> None:
+    salt = open_register(tmp_path / "old").salt
+    assert await agree(home, tmp_path / "old") and await agree(home, tmp_path / "new")
+    assert open_register(tmp_path / "new").salt == salt
 
 
 async def test_a_register_of_another_installation_is_left_alone(
