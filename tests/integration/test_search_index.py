@@ -120,7 +120,7 @@ def test_an_erased_patient_is_gone_from_the_index(server: TestServer) -> None:
     assert not _held(prefix).keys() & {"gone", "erased"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_is_killed_while_it_feeds_goes_on_where_it_was(tmp_path: Path) -> None:
     prefix = f"t{token_hex(6)}"
     flags = ["--search-index", "elasticsearch", "--elasticsearch-url", elasticsearch_url()]
