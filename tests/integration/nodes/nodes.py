@@ -1,5 +1,6 @@
 """Nodes of one server: processes with a data folder each, on one MongoDB, as on machines of their own."""
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -19,6 +20,7 @@ from fhir_server.auth.grants import new_grant, stored
 from fhir_server.auth.records import COLLECTIONS
 from fhir_server.auth.tokens import new_tokens
 from fhir_server.auth.users import User, new_user, save_user, with_password
+from fhir_server.commands import terminology
 from fhir_server.settings import Settings
 from fhir_server.storage.mongodb.provider import MongoProvider
 from tests.conformance.smart.conftest import BASE, CLIENTS, ORIGIN, PUBLIC
@@ -73,12 +75,13 @@ class Nodes:
             process = subprocess.Popen(command("serve", *arguments), stderr=stream, stdout=stream, env=_plain())
         return Running(f"http://127.0.0.1:{port}/fhir", process, self.folder / name, log)
 
-    async def command(self, name: str, *arguments: str) -> None:
-        """Run a command on a machine of its own."""
-        line = command(name, *arguments, *self._told(self.folder / "commands"))
-        process = await asyncio.create_subprocess_exec(*line, env=_plain(), stderr=asyncio.subprocess.PIPE)
-        _, said = await process.communicate()
-        assert process.returncode == 0, said.decode()
+    async def terminology(self, *arguments: str) -> None:
+        """Run `fhir-server terminology` as on a machine of its own."""
+        parser = argparse.ArgumentParser()
+        terminology.add_arguments(parser)
+        folder = self.folder / "commands"
+        settings = Settings(storage="mongodb", mongodb_url=self.url, mongodb_database=self.database, data_dir=folder)
+        assert await asyncio.to_thread(terminology.run, settings, parser.parse_args(arguments)) == 0
 
     def _told(self, folder: Path) -> list[str]:
         config = self.folder / "nodes.toml"

@@ -178,7 +178,7 @@ async def test_a_code_system_that_is_loaded_once_is_known_to_both_nodes(
 ) -> None:
     table = tmp_path / "colours.csv"
     table.write_text("code,display\nred,Red\nblue,Blue\n")
-    await nodes.command("terminology", "load", "csv", str(table), "--url", "http://e.org/colours", "--version", "1")
+    await nodes.terminology("load", "csv", str(table), "--url", "http://e.org/colours", "--version", "1")
 
     async def known(http: httpx.AsyncClient) -> bool:
         asked = await http.get("/fhir/CodeSystem/$lookup?system=http://e.org/colours&code=red")
@@ -187,7 +187,7 @@ async def test_a_code_system_that_is_loaded_once_is_known_to_both_nodes(
     for http in (a, b):
         await within(4, partial(known, http))
         assert (await http.get("/health/ready")).json()["checks"]["code systems"]["state"] == "ok"
-    await nodes.command("terminology", "remove", "http://e.org/colours")
+    await nodes.terminology("remove", "http://e.org/colours")
 
     async def unknown() -> bool:
         return not await known(b)
