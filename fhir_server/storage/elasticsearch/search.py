@@ -69,8 +69,9 @@ class Asking:
         first page of an ordered search reads its newest."""
         if txid == self.txid:
             return frozenset()
-        versions = await self.store.changes(self.txid, self.settings.elasticsearch_unindexed or 1)
-        if versions and versions[-1].txid < txid:
+        most = self.settings.elasticsearch_unindexed + 1
+        versions = await self.store.changes(self.txid, most)
+        if len(versions) >= most:
             raise TooMany
         keys = {version.key for version in versions if version.txid <= txid}
         return frozenset(key for key in keys - self.fresh if key.type in self.search.branches)

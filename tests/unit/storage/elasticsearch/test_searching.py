@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fhir_server.search.query import Not, String, StringMode, Token, TokenValue, Total, Visibility
+from fhir_server.search.query import Not, Search, String, StringMode, Token, TokenValue, Total, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page
 from fhir_server.storage.elasticsearch.choosing import is_for_index
@@ -195,3 +195,21 @@ async def test_the_index_is_asked_for_what_it_is_made_for_and_for_orders_that_th
     assert not asked("Patient?_content=x&_contained=both", None)
     assert asked("Patient?_sort=birthdate", frozenset({"-birthdate"}))
     assert not asked("Patient?_sort=-birthdate", frozenset({"-birthdate"})) and not asked("Patient?_sort=name", None)
+
+
+async def test_an_ordered_page_has_what_was_written_while_it_was_looked_for(world: Bench) -> None:
+    await world.put(*(named(f"p{number}", f"Schreiber {number}") for number in range(4)))
+    await world.feed()
+    search, store = world.store.inner.search, world.store.inner
+    written = iter([named("early", "Schreiber 0"), patient("other"), named("late", "Schreiber 9")])
+
+    async def while_others_write(asked: Search) -> Page:
+        page_of = search(asked)
+        if asked.sort and (resource := next(written, None)) is not None:
+            await world.put(resource)
+        return await page_of
+
+    store.search = while_others_write  # type: ignore[method-assign]
+    page = await world.search("Patient?name:contains=reib&_sort=family&_count=2")
+    assert [each.key.id for each in page.versions] == ["p0", "early"]
+    assert page.txid >= 2 and page.notes == ()
