@@ -36,7 +36,7 @@ DRILLS: Final = "drills.ndjson"
 class Drill:
     """What a drill came to; seconds, and times in seconds since 1970.
 
-    rpo: writes of so many seconds before the drill are not in the archive, at most. rto: from the beginning until the
+    rpo: writes of so many seconds before the drill are not in the archive, at most; -1 where it does not say. rto: from the beginning until the
     restored server had answered. problems: what is wrong, in words; over: the goals that were missed.
     """
 
@@ -59,7 +59,9 @@ def drill(archive: Path, settings: Settings, scratch: Path, say: Callable[[str],
     found = Drill(time.time())
     began = time.monotonic()
     complete = complete_until(archive)
-    found.rpo = round(found.begun - complete, 3) if complete else float("inf")
+    found.rpo = round(found.begun - complete, 3) if complete else -1.0
+    if not complete:
+        found.problems.append(f"{archive} was never complete: it has no base backup, or a gap")
     with _place(scratch) as place:
         beside = rehearsing(settings, place)
         try:

@@ -9,14 +9,14 @@ import apsw
 from fhir_server.alerts import Alert, raise_alert
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.archive import lineage
-from fhir_server.storage.sqlite.archive.entries import LEFT_OUT, Entry, flags_of
+from fhir_server.storage.sqlite.archive.entries import Entry, flags_of
 from fhir_server.storage.sqlite.archive.seals import Seals
 from fhir_server.storage.sqlite.archive.spool import Spool
 from fhir_server.storage.sqlite.connection import fetch
 from fhir_server.storage.sqlite.sealing import keys_of
 
 _HEAD: Final = "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1"
-_TABLES: Final = "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+_SCHEMA: Final = "PRAGMA schema_version"
 
 
 class Capture:
@@ -30,10 +30,12 @@ class Capture:
         self._name, self._tables = "", tuple[str, ...]()
         self._session: apsw.Session | None = None
         self._before = (0, 0)
-        self._settled = False
+        self._settled, self._schema = False, 0
 
     def begin(self, connection: apsw.Connection) -> None:
         """Begin to note, in an open transaction."""
+        if self._on and self._schema != fetch(connection, _SCHEMA)[0][0]:
+            self._settled = False  # an upgrade was finished, by whichever process
         if not self._settled:
             self._settle(connection)
         if not self._on:
@@ -47,6 +49,10 @@ class Capture:
         """Write down what was changed, before the commit. The write goes on where that cannot be; the archive notices
         the gap."""
         session = self._session
+        if session is not None and self._schema != fetch(connection, _SCHEMA)[0][0]:
+            self.forget()  # tables were changed, which no entry can say: the base of another lineage has them
+            self._settle(connection)
+            return
         if session is None or session.is_empty:
             self.forget()
             return
@@ -85,13 +91,14 @@ class Capture:
         self._spool.close()
 
     def _settle(self, connection: apsw.Connection) -> None:
+        self._schema = fetch(connection, _SCHEMA)[0][0]
         if self._on:
             try:
                 lineage.settle(connection, self._folder, sealed=self._keys() is not None)
             except OSError as error:
                 raise_alert(_alert(self._folder.name, f"the archive of backups cannot be begun: {error}"))
                 return
-            self._tables = tuple(row[0] for row in fetch(connection, _TABLES) if row[0] not in LEFT_OUT)
+            self._tables = tuple(name for name, _ in lineage.tables(connection))
         else:
             lineage.end(connection)
         self._settled = True

@@ -1,28 +1,30 @@
 """Which archive a record belongs to: a lineage, in which entries are counted without gaps.
 
-The record names its lineage in `meta`; a small file in its spool names it too, with what a lineage cannot outlive: the
-format of the tables, whether there are keys, and which patient keys. A record that was restored, migrated, encrypted or
+The record names its lineage in `meta`; a small file in its spool names it too, with what a lineage cannot outlive: how
+the tables are made, whether there are keys, and which patient keys. A record that was restored, migrated, encrypted or
 written with the archive switched off does not fit the file, and begins a lineage of its own.
 """
 
 import json
 import secrets
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
 from fhir_server.encryption import files
+from fhir_server.storage.sqlite.archive.entries import LEFT_OUT
 from fhir_server.storage.sqlite.archive.spool import FOLDER, Spool
 from fhir_server.storage.sqlite.connection import fetch
-from fhir_server.storage.sqlite.schema import FORMAT
 
 NAME: Final = "archive"
 COUNT: Final = "archived"
 """Keys of `meta`: the lineage, and the number of its last entry."""
 
 FILE: Final = "lineage.json"
+_TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 _STATE: Final = f"SELECT key, value FROM meta WHERE key IN ('{NAME}', '{COUNT}')"
 
 
@@ -32,10 +34,16 @@ def state(connection: apsw.Connection) -> tuple[str, int]:
     return str(found.get(NAME, "")), int(found.get(COUNT, 0))
 
 
+def tables(connection: apsw.Connection) -> list[tuple[str, str]]:
+    """Return the tables that an archive holds, with how they are made."""
+    return [row for row in fetch(connection, _TABLES) if row[0] not in LEFT_OUT]
+
+
 def settle(connection: apsw.Connection, folder: Path, *, sealed: bool) -> None:
     """Begin a lineage unless that of the record goes on; within the turn and a transaction. Raises OSError."""
     rows = fetch(connection, "SELECT value FROM meta WHERE key='patient_keys'")
-    fits = {"format": FORMAT, "sealed": sealed, "patient_keys": rows[0][0] if rows else ""}
+    made = sha256(json.dumps(tables(connection)).encode()).hexdigest()
+    fits = {"tables": made, "sealed": sealed, "patient_keys": rows[0][0] if rows else ""}
     known, _ = state(connection)
     if known and _read(folder) == {"lineage": known, **fits}:
         return

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from fhir_server.search.query import Search, Token, TokenValue
@@ -16,7 +17,7 @@ from fhir_server.storage.sqlite.archive.verify import verify
 from fhir_server.storage.sqlite.store import SqliteStore
 from tests.conformance.storage.world import change, delete, observation, patient
 from tests.unit.storage.sqlite.archive.kit import Place, place
-from tests.unit.storage.sqlite.kit import key
+from tests.unit.storage.sqlite.kit import key, rows
 from tests.unit.storage.sqlite.test_store_crash import killed, start, whole
 
 LEDGER = Collection("ledger", (RecordField("amount", "integer"),))
@@ -182,6 +183,29 @@ async def test_what_is_restored_begins_an_archive_of_its_own(tmp_path: Path) -> 
     assert len(names) == 2
     async with at.restored("newest") as store:
         assert await store.statistics() == {"Patient": 4}
+
+
+async def test_tables_that_an_upgrade_changes_while_it_serves_begin_an_archive_of_their_own(tmp_path: Path) -> None:
+    at = place(tmp_path)
+    async with at.opened() as store, at.opened() as other:
+        await based(at, store)
+        await other.commit([change(patient("b"))])
+
+        def upgrade(connection: apsw.Connection) -> None:
+            connection.execute(
+                "CREATE TABLE extra(number INTEGER PRIMARY KEY, text TEXT); INSERT INTO extra VALUES(1,'a')"
+            )
+
+        await store._writer.submit(upgrade)
+        await other._writer.submit(lambda connection: connection.execute("INSERT INTO extra VALUES(2,'b')"))
+        shipper = at.shipper()
+        assert shipper.round().needs_base
+        at.base()
+        await other._writer.submit(lambda connection: connection.execute("INSERT INTO extra VALUES(3,'c')"))
+        assert shipper.round().needs_base == ""
+    assert len(catalog.lineages(at.tenant)) == 2
+    at.restore("newest")
+    assert [row[0] for row in rows(at.folder("newest"), "SELECT number FROM extra ORDER BY number")] == [1, 2, 3]
 
 
 async def test_pruning_keeps_every_instant_of_the_days_to_keep(tmp_path: Path) -> None:
