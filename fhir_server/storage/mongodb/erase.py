@@ -10,12 +10,13 @@ from fhir_server.storage.mongodb.document import Document, is_live
 from fhir_server.storage.mongodb.rows import name_filter
 
 
-async def purge_superseded(database: AsyncDatabase[Document], keys: Sequence[ResourceKey]) -> int:
-    """Erase the superseded versions of resources; a deletion that loses what it ended is marked. Return how many."""
+async def purge_superseded(database: AsyncDatabase[Document], keys: Sequence[ResourceKey], txid: int) -> int:
+    """Erase the versions that were superseded as of a commit; a deletion that loses what it ended is marked. Return how
+    many. What is marked as superseded by a write that is not published yet may still be the current one."""
     gone = 0
     for key in keys:
         found = [each async for each in _versions(database, key)]
-        old = [each["_id"] for each in found if not is_live(each)]
+        old = [each["_id"] for each in found if each["to"] <= txid]
         if old:
             last = {**name_filter(key), "gone": True}
             await database["versions"].update_many(last, {"$set": {"erased": True}})

@@ -100,7 +100,9 @@ async def prepare(
         StorageFault: documents of a newer form, or a store that was moved here by half, unless that goes on (moving).
     """
     await _need_format(database, moving=moving)
-    for name in WITHOUT_INDEXES:
+    # To make one that is there would wait for its transactions.
+    have = await database.list_collection_names()
+    for name in (name for name in WITHOUT_INDEXES if name not in have):
         await made(database, name)
     for name, indexes in (("versions", [*INDEXES, *orders(sorts)]), ("audit", AUDIT), ("blobs", BLOBS)):
         await _index(database, name, indexes)

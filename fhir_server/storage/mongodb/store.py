@@ -51,6 +51,7 @@ from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
 from fhir_server.storage.mongodb.turns import Turns
 from fhir_server.storage.mongodb.upkeep import Upkeep
 from fhir_server.storage.mongodb.writer import Writer
+from fhir_server.telemetry.numbers import COMMIT_SECONDS, READ_SECONDS, READS
 
 _NAMED_AT_ONCE: Final = 500
 _UNTOLD: Final = "not told by this server"
@@ -121,6 +122,7 @@ class MongoStore:
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
+        READS.add("read")
         return await self._newest(key) or (await self.read_many([key])).get(key)
 
     @reading
@@ -175,12 +177,13 @@ class MongoStore:
         audit: Audit | None = None,
     ) -> CommitResult:
         """Write all or nothing."""
-        return await self._writer.write(Wish(changes, records, blobs, audit))
+        with COMMIT_SECONDS.timed():
+            return await self._writer.write(Wish(changes, records, blobs, audit))
 
     @reading
     async def search(self, search: Search) -> Page:
         """Return one page. Raises SnapshotGone for a page link older than its life."""
-        with faults():
+        with READ_SECONDS.timed("search"), faults():
             head = await self._head()
             txid = search.after.txid if search.after else head["txid"]
             snapshot = replace(self._as_of(head), txid=txid)
@@ -213,7 +216,7 @@ class MongoStore:
     @reading
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
-        with faults():
+        with READ_SECONDS.timed("count"), faults():
             snapshot = await self._now()
             return await count_of(snapshot, await resolved(snapshot, search))
 
@@ -237,7 +240,7 @@ class MongoStore:
     @reading
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first."""
-        with faults():
+        with READ_SECONDS.timed("history"), faults():
             snapshot = await self._now()
             until = snapshot.txid if query.until is None else min(query.until, snapshot.txid)
             return await log.history(replace(snapshot, txid=until), query)
@@ -279,14 +282,14 @@ class MongoStore:
         """Erase a resource's superseded versions, or all of it."""
         with faults():
             if history_only:
-                return await purge_superseded(self._writer.reading.database, [key])
+                return await purge_superseded(self._writer.reading.database, [key], (await self._now()).txid)
             return await purge_all(self._writer.reading.database, key)
 
     @once
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
         """Erase the superseded versions of many resources."""
         with faults():
-            return await purge_superseded(self._writer.reading.database, keys)
+            return await purge_superseded(self._writer.reading.database, keys, (await self._now()).txid)
 
     async def shred(self, patient: str) -> bool:
         """There are no keys: MongoDB encrypts its files by itself."""

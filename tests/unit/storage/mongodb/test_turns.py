@@ -10,6 +10,7 @@ import pytest
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
 from fhir_server.storage.base import HistoryQuery, RecordChange, WriteBusy
+from fhir_server.storage.mongodb.document import OPEN
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from tests.conformance.storage.world import START, change, patient
 from tests.servers.mongodb import mongodb_url
@@ -99,3 +100,17 @@ async def test_who_does_not_get_the_turn_in_time_is_told_so() -> None:
     assert (await store.commit([change(patient("a"))])).written[0].created
     await store.close()
     await other.close()
+
+
+async def test_what_a_write_has_marked_that_is_not_published_yet_is_not_purged_as_superseded() -> None:
+    store = await opened(f"t_{token_hex(6)}")
+    for name in ("one", "two"):
+        await store.commit([change(patient("a", name=[{"family": name}]))])
+    versions = store._writer.reading.database["versions"]
+    await versions.update_one({"v": 2}, {"$set": {"to": 3, "end": START}})
+    assert await store.purge(A, history_only=True) == 1
+    await versions.update_one({"v": 2}, {"$set": {"to": OPEN}, "$unset": {"end": ""}})
+    version = await store.read(A)
+    assert version is not None
+    assert version.version == 2
+    await store.close()
