@@ -24,6 +24,7 @@ from pymongo.write_concern import WriteConcern
 from fhir_server.settings import Settings
 from fhir_server.storage.base import SearchTooCostly, StorageFault, StorageFull, StoreError, StoreUnavailable
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.pool import PoolNumbers
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def client_of(settings: Settings) -> AsyncMongoClient[Document]:
     # What the address says itself stands: some servers take no retryable writes, and say so there.
     said = {name.lower() for name, _ in parse_qsl(urlsplit(settings.mongodb_url).query)}
     options = {name: value for name, value in options.items() if name.lower() not in said}
+    options["event_listeners"] = [PoolNumbers()]
     return AsyncMongoClient(settings.mongodb_url, tz_aware=True, uuidRepresentation="standard", **options)
 
 

@@ -34,6 +34,7 @@ from fhir_server.storage.mongodb.resilience import Guard
 from fhir_server.storage.mongodb.rows import Snapshot
 from fhir_server.storage.mongodb.transaction import UNKNOWN, Transactions
 from fhir_server.storage.mongodb.turns import Turn, Turns
+from fhir_server.telemetry.numbers import GROUP_COMMITS, GROUP_SECONDS
 
 _ROWS_OF_GROUP: Final = 5_000
 """Changes of a group; a commit that is larger alone is a group of its own."""
@@ -137,7 +138,9 @@ class Writer:
                 continue
             group = self._next_group()
             try:
-                await self._group(group)
+                with GROUP_SECONDS.timed():
+                    await self._group(group)
+                GROUP_COMMITS.observe(len(group))
             except BaseException as error:
                 for waiting in group:
                     if not waiting.done.done():
