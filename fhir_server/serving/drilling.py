@@ -36,8 +36,9 @@ DRILLS: Final = "drills.ndjson"
 class Drill:
     """What a drill came to; seconds, and times in seconds since 1970.
 
-    rpo: writes of so many seconds before the drill are not in the archive, at most; -1 where it does not say. rto: from the beginning until the
-    restored server had answered. problems: what is wrong, in words; over: the goals that were missed.
+    rpo: writes of so many seconds before the drill are not in the archive, at most; -1 where it does not say. rto: from
+    the beginning until the restored server had answered. problems: what is wrong, in words; over: the goals that were
+    missed.
     """
 
     begun: float
@@ -90,15 +91,11 @@ def rehearsing(settings: Settings, place: Path) -> Settings:
         update={
             "data_dir": place / "data", "storage": "sqlite", "demo": False,
             "encryption_key": name_of(settings) if encrypted(settings) else "",
-            "patient_keys": place / "patient-keys", "patient_keys_copy": _keys_copy(settings), "backup_archive": None,
+            "patient_keys": place / "patient-keys", "backup_archive": None,
             "erasure_register": None, "coordinator_url": "", "workers": 1, "reserve_bytes": 0,
+            "search_index": "none", "tracing": "off",
         }
     )  # fmt: skip
-
-
-def _keys_copy(settings: Settings) -> Path | None:
-    """Return where the keys of patients come from: their copy, as after the loss of the machine."""
-    return settings.patient_keys_copy
 
 
 @contextmanager
