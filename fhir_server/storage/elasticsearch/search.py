@@ -56,13 +56,29 @@ class Asking:
             return Page(txid=self.txid, total=await self.count())
         asking = self
         for _ in range(_TRIES):
-            chosen, whole = await asking._chosen()
-            page = await asking._of_engine(replace(self.search, total=Total.NONE), chosen | asking.fresh)
+            page, whole = await asking._shown()
             changed = await asking._changed(page.txid)
             if not changed:
                 return replace(page, total=await asking._total(page, whole=whole), estimated=False)
             asking = replace(asking, txid=page.txid, fresh=asking.fresh | changed)
         raise TooMany
+
+    async def _shown(self) -> tuple[Page, bool]:
+        """Return the page, and whether nothing else was a candidate. Mostly the first candidates are enough for it."""
+        search = replace(self.search, total=Total.NONE)
+        if not self.fresh:
+            async with aclosing(self._batches(self._enough)) as batches:
+                batch, last = await anext(batches)
+            page = await self._of_engine(search, batch)
+            if last or page.next is not None:
+                return page, last
+        chosen, whole = await self._chosen()
+        return await self._of_engine(search, chosen | self.fresh), whole
+
+    @property
+    def _enough(self) -> int:
+        """How many candidates are asked for at first: some are of no use."""
+        return self.search.count + self.search.count // 4 + 9
 
     async def _changed(self, txid: int) -> frozenset[ResourceKey]:
         """Return what was written between the instant of the candidates and the one that the engine has read, for the
@@ -103,7 +119,7 @@ class Asking:
     async def _chosen(self) -> tuple[set[ResourceKey], bool]:
         """Return candidates among which the page, and the row behind it, certainly are; and whether they are all."""
         wanted, found, examined = self.search.count + 1, set[ResourceKey](), 0
-        async with aclosing(self._batches(wanted + wanted // 4 + 8)) as batches:
+        async with aclosing(self._batches(self._enough)) as batches:
             async for batch, last in batches:
                 examined += len(batch)
                 if last:
