@@ -16,7 +16,7 @@ from bson import Binary
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.storage.base import WriteBusy
@@ -63,9 +63,10 @@ class Transactions:
                     await self._tried(session, body, until)
                 return
             except PyMongoError as error:
-                if not error.has_error_label(_TRANSIENT):
+                over = loop.time() > until
+                if not error.has_error_label(_TRANSIENT) or (over and isinstance(error, ConnectionFailure)):
                     raise
-                if loop.time() > until:
+                if over:
                     raise WriteBusy("the turn to write did not come") from error
             if loop.time() > look:
                 look = loop.time() + self._lease / _PARTS
