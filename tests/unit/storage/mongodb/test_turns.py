@@ -20,14 +20,14 @@ A, B = ResourceKey("Patient", "a"), ResourceKey("Patient", "b")
 
 
 async def opened(database: str, **settings: object) -> MongoStore:
-    made = Settings.model_validate({"mongodb_url": mongodb_url(), "mongodb_lease": 3, "durable": False} | settings)
+    made = Settings.model_validate({"mongodb_url": mongodb_url(), "mongodb_lease": 2, "durable": False} | settings)
     return await open_alone(database, made, lambda: START)
 
 
 async def killed(database: str, first: int, after: float) -> int:
     """Let a process write for a while, kill it, and return the number of the last commit that it was answered."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.unit.storage.mongodb.writes", mongodb_url(), database, str(first), "3",
+        sys.executable, "-m", "tests.unit.storage.mongodb.writes", mongodb_url(), database, str(first), "2",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -49,7 +49,7 @@ async def number_of(store: MongoStore, key: ResourceKey) -> int:
 async def test_what_was_answered_is_there_and_what_was_not_is_there_whole_or_not_at_all() -> None:
     database, next_, seed = f"t_{token_hex(6)}", 1, random.Random(7)
     store = await opened(database)
-    for _ in range(5):
+    for _ in range(3):
         answered = await killed(database, next_, seed.uniform(0, 0.05))
         # The first write takes the turn over and mends what the killed one left.
         await store.commit([change(patient("c", name=[{"family": f"c{next_}"}]))])
