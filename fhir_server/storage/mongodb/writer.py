@@ -206,10 +206,10 @@ class Writer:
                     raise
                 if loop.time() > until or self.guard.breaker.state != "closed":
                     raise self.guard.given_up() from error
-            # Half of it, for it may have been too much for one lease; the rest is the next group.
-            half = (len(group) + 1) // 2
-            self._queue[:0] = group[half:]
-            del group[half:]
+            # A quarter of it, for it may have been too much for one lease; the rest is the next group.
+            kept = max(1, len(group) // 4)
+            self._queue[:0] = group[kept:]
+            del group[kept:]
             await asyncio.sleep(next(waits))
         with suppress(StoreError):  # what cannot be removed now is swept later
             await self._remove_released(group)
