@@ -66,6 +66,7 @@ kind = "webhook"
 url = "{collector.url}/hook"
 secret = "0123456789abcdef0123456789"
 types = ["Patient"]
+start = "beginning"
 """)
     return path
 
