@@ -91,7 +91,8 @@ def _text(name: str, lineage: dict[str, Any]) -> str:
 def _archive(settings: Settings, flags: argparse.Namespace) -> Path:
     archive: Path | None = flags.archive or settings.backup_archive
     if archive is None or not archived(archive):
-        raise CommandFailed(f"{archive or 'the settings name none, and'} is no archive: --archive DIR (docs/backup.md)")
+        said = f"{archive} is no archive" if archive else "the settings name no archive"
+        raise CommandFailed(f"{said}: --archive DIR (docs/backup.md)")
     return archive
 
 

@@ -129,6 +129,8 @@ class Archiving:
         StoreError, OSError."""
         async with self._base_turn:
             await self.round()  # begins a lineage where there is none
+            if "archive" in self._failing:
+                raise BackupRefused(self._failing["archive"])
             folder, target = self._settings.data_dir / "tenants" / tenant, tenant_folder(self._archive, tenant)
             made = await asyncio.to_thread(make_base, folder, target, self._settings, progress)
             self._bases[tenant], self._facts[tenant], self._since[tenant] = made.facts.made / 1000, made.facts, 0
@@ -172,7 +174,7 @@ class Archiving:
         if self._basing is not None and not self._basing.done():
             return
         due = [name for name in self._rounds if self._due(name)]
-        if due and time.monotonic() >= self._not_before:
+        if due and "archive" not in self._failing and time.monotonic() >= self._not_before:
             self._basing = asyncio.create_task(self._make_base(due[0]))
 
     def _due(self, name: str) -> bool:

@@ -14,6 +14,7 @@ from fhir_server.serving.archiving import Archiving, BackupState, read_state
 from fhir_server.serving.maintenance import Maintenance
 from fhir_server.serving.recovery import instant_of
 from fhir_server.settings import Settings
+from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import basing, segments
 from fhir_server.storage.sqlite.archive.verify import verify
 from fhir_server.storage.sqlite.store import SqliteStore
@@ -118,6 +119,21 @@ async def test_two_servers_do_not_keep_one_archive(tmp_path: Path) -> None:
         assert "another server keeps the archive" in (await archive_of(other).round()).failing
         assert (await archive_of(one).round()).failing == ""
     assert len(list(one.tenant.glob("2*"))) == 1
+
+
+async def test_a_server_whose_archive_another_one_took_writes_no_base_backups_into_it(tmp_path: Path) -> None:
+    at = place(tmp_path)
+    keeper = archive_of(at)
+    async with at.opened() as store:
+        await write(store, "a")
+        assert (await keeper.round()).complete_until == 0  # there is no base backup yet
+        alive = at.settings.backup_archive / "alive.json"
+        alive.write_text(json.dumps({"by": "vm:/elsewhere", "at": time.time()}))
+        with pytest.raises(BackupRefused, match="another server keeps the archive"):
+            await keeper.base("default")
+        keeper._begin_base()
+        assert keeper._basing is None
+    assert not list(at.tenant.glob("2*/bases/0*"))
 
 
 async def test_a_new_base_is_made_on_the_clock_and_after_much_was_written(
