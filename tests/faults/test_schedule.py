@@ -16,7 +16,10 @@ from tests.faults.load import Load, check, in_order, log
 from tests.faults.world import LEASE, World, world
 from tests.servers.mongodb import is_built
 
-pytestmark = pytest.mark.skipif(not is_built(), reason="FerretDB was not built (Go is not installed)")
+pytestmark = [
+    pytest.mark.skipif(not is_built(), reason="FerretDB was not built (Go is not installed)"),
+    pytest.mark.xdist_group("faults"),
+]
 _WRITES = ("insert", "update", "delete")
 _RECOVERED_WITHIN = LEASE + 8
 """Seconds after the end of a fault in which a write comes through again."""

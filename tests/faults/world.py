@@ -122,5 +122,5 @@ def world(folder: Path) -> Iterator[World]:
             yield World(ferret, proxy, server, folder)
             proxy.heal()
     finally:
-        del os.environ["NOTES_OUT"]
+        os.environ.pop("NOTES_OUT", None)
         ferret.close()
