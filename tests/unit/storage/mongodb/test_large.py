@@ -63,7 +63,7 @@ async def test_reindexing_keeps_what_is_too_large_findable(world: World, monkeyp
 
 @pytest.mark.long
 async def test_a_group_of_400_000_members_is_stored_found_and_read(tmp_path: Path) -> None:
-    world = await open_world("mongodb", tmp_path)
+    world = await open_world("mongodb", tmp_path, store_deadline=300, lock_timeout=250, mongodb_lease=300)
     made = change(group("many", 400_000))
     await world.store.commit([made])
     version = await world.store.read(made.key)

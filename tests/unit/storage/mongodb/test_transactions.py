@@ -27,6 +27,8 @@ from tests.servers.played import replica_set
 from tests.servers.replica_set import Fault, Kind, ReplicaSet
 from tests.unit.storage.mongodb.writes import COUNTS
 
+pytestmark = pytest.mark.xdist_group("played")  # one server for all of them
+
 A, B = ResourceKey("Patient", "a"), ResourceKey("Patient", "b")
 STABLE = {
     "abortTransaction", "aggregate", "commitTransaction", "create", "createIndexes", "delete", "dropDatabase",
