@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,17 +19,3 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         yield made
     finally:
         made.stop()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have these tests run in one process: the nodes are started once.
-
-    pytest-xdist 3.8 names the group of a test in an attribute that pytest 9.2 no longer has.
-    """
-    if not getattr(config.option, "loadgroup", False):
-        return
-    for item in items:
-        known = getattr(item, "_id", None)
-        if known is not None and item.path.parent == Path(__file__).parent and "nodes" in item.fixturenames:  # type: ignore[attr-defined]
-            item._id = type(known).parse(f"{item.nodeid}@nodes")  # type: ignore[attr-defined]
