@@ -33,7 +33,7 @@ from fhir_server.interactions.tenant_administration import TenantAdministration
 from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreError
+from fhir_server.storage.base import StoreError, StoreUnavailable
 from fhir_server.telemetry import tracing
 from fhir_server.telemetry.health import Check, Checks, Finding, Report
 from fhir_server.telemetry.process import Process, built
@@ -227,6 +227,8 @@ def make_application(
             application.door = Cors(application.edge, Origins(application.authorization))
         beside = authorization_routes(application.authorization)
     application.origins = Origins(application.authorization, parts.settings)
+    # Of routes beside FHIR: who signs in while the database is away is told so, as everybody else is.
+    application.add_exception_handler(StoreUnavailable, lambda request, error: refused(error))
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
     application.router.routes.extend(beside)  # it has all else below /auth
     application.router.routes.extend(plugins)

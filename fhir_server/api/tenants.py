@@ -15,9 +15,10 @@ from fhir_server.api.headers import Scope, client_address, mapping
 from fhir_server.audit.events import SECURITY, Agent, Event
 from fhir_server.auth.access import stranger
 from fhir_server.errors import Busy, FhirError, Forbidden, UnknownPath
+from fhir_server.interactions.store_errors import unavailable
 from fhir_server.interactions.tenant_administration import TenantAdministration, TenantAsked
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreError
+from fhir_server.storage.base import StoreError, StoreUnavailable
 
 Answer = tuple[int, Mapping[str, Any]]
 Handler = Callable[[TenantAdministration, Request], Awaitable[Answer]]
@@ -141,7 +142,9 @@ async def _recorded(service: Service, request: Request, status: int, what: str) 
 
 def refused(error: Exception) -> Response:
     """Return the answer to what cannot be done."""
-    if not isinstance(error, FhirError):
+    if isinstance(error, StoreUnavailable):
+        error = unavailable(error)
+    elif not isinstance(error, FhirError):
         error = Busy("the store cannot do this now")
     outcome = {"resourceType": "OperationOutcome", "issue": [issue.as_json() for issue in error.issues]}
     return JSONResponse(outcome, error.status, {**_NO_STORE, **error.headers})

@@ -13,6 +13,7 @@ from typing import Final
 
 from fhir_server.audit.events import REFUSED, SIGN_IN, Agent, Event, agent_text, row_of
 from fhir_server.errors import Busy
+from fhir_server.resilience import Complaint
 from fhir_server.storage.audit import AuditLog, AuditRow
 from fhir_server.storage.base import StoreError
 from fhir_server.telemetry.numbers import AUDIT_FAILURES, AUDIT_ROWS, AUDIT_WAITING
@@ -50,6 +51,7 @@ class Book:
     summing: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
+    complaint: Complaint = field(default_factory=Complaint)
 
 
 class Recorder:
@@ -170,8 +172,10 @@ class Recorder:
             except StoreError as error:
                 AUDIT_FAILURES.add("write")
                 book.rows.extendleft(reversed(batch))
-                _log.error("%d audit events of tenant %s cannot be written: %s", len(book.rows), book.tenant, error)
+                if book.complaint.is_new():
+                    _log.error("%d audit events of tenant %s cannot be written: %s", len(book.rows), book.tenant, error)
                 return False
+            book.complaint.well()
         return True
 
 
