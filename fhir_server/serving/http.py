@@ -40,6 +40,18 @@ class _Lines(NamedTuple):
     found: dict[str, Any]
 
 
+_OK: Final = STATUS_LINE[200]
+_lately: tuple[Sequence[tuple[bytes, bytes]], bytes] = ((), b"")
+
+
+def _joined(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as bytes; uvicorn makes the list that all answers have anew once a second."""
+    global _lately
+    if _lately[0] is not fields:
+        _lately = fields, b"".join([b"%b: %b\r\n" % field for field in fields])
+    return _lately[1]
+
+
 class WholeCycle(RequestResponseCycle):
     """One request and its answer."""
 
@@ -64,11 +76,12 @@ class WholeCycle(RequestResponseCycle):
         """Write a complete answer, head and all; tell whether that was possible."""
         if self.response_started or self.disconnected or self.flow.write_paused or not self.keep_alive:
             return False
-        if self.default_headers:
+        if CLOSE in self.default_headers or not data.startswith(_OK):
             return False
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        self.transport.write(data)
+        fields = _joined(self.default_headers)  # the date, for one
+        self.transport.write(b"".join((_OK, fields, memoryview(data)[len(_OK) :])) if fields else data)
         self.message_event.set()
         self.on_response()
         return True

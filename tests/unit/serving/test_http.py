@@ -217,3 +217,30 @@ class Waiting(Echo):
             if scope["path"].endswith("/slow"):
                 await self.slow.wait()
             await super().__call__(scope, receive, send)
+
+
+async def test_an_answer_that_is_ready_goes_out_with_the_headers_of_all_answers() -> None:
+    ready = b"HTTP/1.1 200 OK\r\netag: 1\r\ncontent-length: 2\r\n\r\nok"
+    sent: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sent.append(send.__self__.send_bytes(ready))
+
+    config = uvicorn.Config(app, http=WholeProtocol, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: WholeProtocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        for day in (b"Mon", b"Tue"):  # uvicorn makes the list anew each second
+            state.default_headers = [(b"date", day), (b"x", b"y")]
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            told = await reader.readuntil(b"ok")
+            assert told == ready.replace(b"OK\r\n", b"OK\r\ndate: " + day + b"\r\nx: y\r\n")
+    finally:
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        while state.connections:
+            await asyncio.sleep(0.01)
+    assert sent == [True, True]
