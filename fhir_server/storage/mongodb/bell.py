@@ -50,6 +50,7 @@ class Bell:
         self._ringing: set[asyncio.Task[None]] = set()
         self._seen: dict[str, dict[str, Any]] = {}
         self._token: Any = None
+        self._lost = False
 
     def ring(self, tenant: str, *, told: bool) -> None:
         """Have whoever listens look at a tenant; `told`: the head of the tenant has moved, so others know already."""
@@ -93,8 +94,7 @@ class Bell:
                     await self._look()
             except (PyMongoError, StoreError) as error:
                 if isinstance(error, OperationFailure) and error.code in _LOST:
-                    self._token = None
-                    self._tell_all()
+                    self._token, self._lost = None, True
                 await asyncio.sleep(_AGAIN)
 
     async def _stream(self) -> None:
@@ -105,6 +105,9 @@ class Bell:
         tenants = {database: tenant for tenant, database in self._names().items()}
         match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": _FOLLOWED}}}]
         async with await self._client.watch(match, resume_after=self._token, max_await_time_ms=5_000) as changes:
+            if self._lost:  # only now, for what happens before it is followed is not seen either
+                self._lost = False
+                self._tell_all()
             while changes.alive:
                 change = await changes.try_next()
                 self._token = changes.resume_token
