@@ -54,7 +54,8 @@ def end_of(text: str, settings: Settings) -> End:
     if parts.scheme == "sqlite":
         return End(_changed(settings, storage="sqlite", data_dir=_folder(parts.netloc + parts.path)))
     if parts.scheme not in _MONGODB:
-        raise BadEnd(f"{text[:80]!r}: name a store as sqlite:///path/to/data, mongodb://host/prefix or settings")
+        said = parts.scheme or text[:80]  # the rest of an address may hold a password
+        raise BadEnd(f"{said!r}: name a store as sqlite:///path/to/data, mongodb://host/prefix or settings")
     prefix = parts.path.strip("/") or settings.mongodb_database
     address = urlunsplit((parts.scheme, parts.netloc, "/", parts.query, ""))
     return End(_changed(settings, storage="mongodb", mongodb_url=address, mongodb_database=prefix, encryption="off"))

@@ -11,6 +11,7 @@ from bson.errors import InvalidDocument
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
@@ -61,7 +62,7 @@ class Server:
 
 
 def client_of(settings: Settings) -> AsyncMongoClient[Document]:
-    """Return the client; nothing is connected yet."""
+    """Return the client; nothing is connected yet. Raises StorageFault for an address that is none."""
     options = dict[str, Any](
         appname="fhir-server",
         serverSelectionTimeoutMS=settings.mongodb_timeout * 1000,
@@ -74,7 +75,10 @@ def client_of(settings: Settings) -> AsyncMongoClient[Document]:
     said = {name.lower() for name, _ in parse_qsl(urlsplit(settings.mongodb_url).query)}
     options = {name: value for name, value in options.items() if name.lower() not in said}
     options["event_listeners"] = [PoolNumbers()]
-    return AsyncMongoClient(settings.mongodb_url, tz_aware=True, uuidRepresentation="standard", **options)
+    try:
+        return AsyncMongoClient(settings.mongodb_url, tz_aware=True, uuidRepresentation="standard", **options)
+    except (ConfigurationError, ValueError) as error:
+        raise StorageFault(f"mongodb_url: {error}") from None
 
 
 def concerns(settings: Settings, server: Server) -> dict[str, Any]:
