@@ -12,6 +12,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from fhir_server.resilience import Breaker, BreakerOpen, policy_of
 from fhir_server.settings import Settings
+from fhir_server.storage.base import StorageFault
 
 _REFUSED: Final = frozenset({400, 404, 413})
 _NAME: Final = "Elasticsearch"
@@ -88,7 +89,7 @@ def _drop(call: Awaitable[Any]) -> None:
 
 
 def client_of(settings: Settings) -> AsyncElasticsearch:
-    """Return a client; it connects when it is first used."""
+    """Return a client; it connects when it is first used. Raises StorageFault for an address that is none."""
     options: dict[str, Any] = {"request_timeout": settings.elasticsearch_timeout, "retry_on_timeout": False}
     if settings.elasticsearch_api_key:
         options["api_key"] = settings.elasticsearch_api_key
@@ -98,4 +99,7 @@ def client_of(settings: Settings) -> AsyncElasticsearch:
         options["ca_certs"] = str(settings.elasticsearch_ca)
     logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it tells of each call
     hosts = [each.strip() for each in settings.elasticsearch_url.split(",") if each.strip()]
-    return AsyncElasticsearch(hosts, max_retries=0, **options)
+    try:
+        return AsyncElasticsearch(hosts, max_retries=0, **options)
+    except ValueError as error:
+        raise StorageFault(f"elasticsearch_url: {error}") from None

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Store, StoreUnavailable
+from fhir_server.storage.base import StorageFault, Store, StoreUnavailable
+from fhir_server.storage.elasticsearch.connection import Connection
 from fhir_server.storage.elasticsearch.feeding import Extract
 from fhir_server.storage.elasticsearch.provider import IndexedProvider
 from fhir_server.storage.memory import MemoryProvider
@@ -103,3 +104,8 @@ async def test_while_it_does_not_answer_health_says_so_no_tenant_is_removed_and_
                 return (await check.probe()).state == "ok"
 
             await _until(fed)
+
+
+def test_an_address_that_is_none_is_told_in_a_sentence() -> None:
+    with pytest.raises(StorageFault, match="elasticsearch_url: URL must include a 'scheme'"):
+        Connection(Settings(elasticsearch_url="search1:9200"))
