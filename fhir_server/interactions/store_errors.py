@@ -19,6 +19,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.resilience import retry_after
 from fhir_server.storage.base import (
     ConditionChanged,
+    IndexUnavailable,
     MissingTargets,
     RecordChanged,
     SearchTooCostly,
@@ -78,7 +79,8 @@ def unavailable(error: StoreUnavailable) -> FhirError:
     """Say whether to send the request again as it is, and when. Spec: RFC 9110, section 10.2.3"""
     seconds = retry_after(error.after)
     said = _UNCERTAIN if error.stored == "unknown" else f"nothing was stored: send it again in {seconds} s"
-    busy = Busy(f"the database does not answer; {said}")
+    index = isinstance(error, IndexUnavailable)
+    busy = Busy(f"{error}; send it again in {seconds} s" if index else f"the database does not answer; {said}")
     busy.headers["Retry-After"] = str(seconds)
     return busy
 

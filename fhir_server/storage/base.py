@@ -282,6 +282,10 @@ class StoreUnavailable(StoreError):
         self.stored, self.after = stored, after
 
 
+class IndexUnavailable(StoreUnavailable):
+    """The search index does not answer; the text says what that means for what was asked."""
+
+
 class SearchTooCostly(StoreError):
     """A search took longer than its limit and was cut off."""
 

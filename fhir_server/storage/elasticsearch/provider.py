@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from fhir_server.settings import Settings
-from fhir_server.storage.base import Lead, StoreProvider, StoreUnavailable
+from fhir_server.storage.base import IndexUnavailable, Lead, StoreProvider
 from fhir_server.storage.elasticsearch import state
 from fhir_server.storage.elasticsearch.connection import Connection, IndexDown
 from fhir_server.storage.elasticsearch.feeder import ExtractOf, Feeder, Host
@@ -63,13 +63,13 @@ class IndexedProvider:
         """Remove a tenant's index, then its store, so that nothing is left of it.
 
         Raises:
-            StoreUnavailable: the index does not answer; nothing was removed.
+            IndexUnavailable: the index does not answer; nothing was removed.
         """
         if tenant in self.inner.tenants():
             try:
                 await TenantIndex(self.connection, tenant).remove()
             except IndexDown as error:
-                raise StoreUnavailable("the search index does not answer: the tenant was not removed") from error
+                raise IndexUnavailable("the search index does not answer: the tenant was not removed") from error
         self._open.pop(tenant, None)
         await self.inner.remove(tenant)
 

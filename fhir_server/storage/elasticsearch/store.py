@@ -14,7 +14,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import instant
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import Cursor, Search
-from fhir_server.storage.base import Capabilities, Page, SnapshotGone, Store, StoreUnavailable
+from fhir_server.storage.base import Capabilities, IndexUnavailable, Page, SnapshotGone, Store
 from fhir_server.storage.elasticsearch import mapping, state
 from fhir_server.storage.elasticsearch.choosing import is_for_index
 from fhir_server.storage.elasticsearch.compile import query_of
@@ -132,13 +132,13 @@ class IndexedStore:
         return meta
 
     async def purge(self, key: ResourceKey, *, history_only: bool) -> int:
-        """Erase a resource's superseded versions, or all of it, in store and index. Raises StoreUnavailable."""
+        """Erase a resource's superseded versions, or all of it, in store and index. Raises IndexUnavailable."""
         current = await self.inner.read(key)
         upto = 0 if current is None else current.version - history_only
         return await self._erased([(name_of(key), upto)], partial(self.inner.purge, key, history_only=history_only))
 
     async def purge_history(self, keys: Sequence[ResourceKey]) -> int:
-        """Erase the superseded versions of many resources, in store and index. Raises StoreUnavailable."""
+        """Erase the superseded versions of many resources, in store and index. Raises IndexUnavailable."""
         current = await self.inner.read_many(keys)
         wanted = [(name_of(key), version.version - 1) for key, version in current.items()]
         return await self._erased(wanted, partial(self.inner.purge_history, keys))
@@ -149,13 +149,13 @@ class IndexedStore:
         if not wanted:
             return int(await purge())
         if not await is_there(self.index.connection):
-            raise StoreUnavailable("the search index does not answer: nothing was erased")
+            raise IndexUnavailable("the search index does not answer: nothing was erased")
         key = await state.note_erasing(self.inner, wanted)
         number = int(await purge())
         try:
             await take_out(self.inner, self.index, wanted)
         except IndexDown as error:
-            raise StoreUnavailable("erased in the store; in the search index as soon as it answers") from error
+            raise IndexUnavailable("erased in the store; in the search index as soon as it answers") from error
         await state.note_erased(self.inner, key)
         self._ring()
         return number
@@ -166,7 +166,7 @@ class IndexedStore:
         try:
             beside = await residue(self.index, probes)
         except IndexDown as error:
-            raise StoreUnavailable("the search index does not answer: it is unknown what is left in it") from error
+            raise IndexUnavailable("the search index does not answer: it is unknown what is left in it") from error
         return tuple(one + other for one, other in zip(found, beside, strict=True))
 
     async def compact(self) -> None:
@@ -176,7 +176,7 @@ class IndexedStore:
         try:
             await expunge(self.index)
         except IndexDown as error:
-            raise StoreUnavailable("the search index does not answer: its files are as they were") from error
+            raise IndexUnavailable("the search index does not answer: its files are as they were") from error
 
     async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
         """Make the index rows of these types anew, in store and index; where the index does not answer it is built
