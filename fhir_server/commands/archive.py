@@ -60,6 +60,12 @@ def prune(settings: Settings, flags: argparse.Namespace) -> int:
 def restore(settings: Settings, flags: argparse.Namespace) -> None:
     """Restore an archive to the instant of the flags. Raises BackupRefused, EncryptionFault, ValueError."""
     until = Until(instant_of(flags.to) if flags.to else None, flags.to_txid or None)
+    reached = complete_until(flags.source)
+    if flags.to and instant_of(flags.to) > reached * 1000:
+        known = (
+            f"is complete until {instant(int(reached * 1000))}" if reached else "does not say until when it is complete"
+        )
+        _say(f"the archive {known}: what was committed between that and {flags.to} is not in it")
     recovery = RecoveryKey.read(flags.recovery_file.read_text()) if flags.recovery_file else None
     for name, done in restore_archive(flags.source, settings, Wish(until, flags.tenant, recovery), _say).items():
         _say(f"{name}: of {instant(done.last_updated)}, txid {done.txid}, {done.entries} entries after the base backup")

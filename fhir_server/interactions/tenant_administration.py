@@ -18,7 +18,7 @@ from fhir_server.interactions.tenants import Tenants
 from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Store, StoreProvider
-from fhir_server.tenancy.erasures import note_tenant, place_of
+from fhir_server.tenancy.erasures import bring, note_tenant, place_of
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration
 
@@ -119,6 +119,7 @@ class TenantAdministration:
         if known.state in ("active", "suspended"):
             await self._need_no_holds(name)
         await asyncio.to_thread(note_tenant, place_of(self.settings), name, self.now(), {})
+        await bring(self.settings)
         before = known.certificate or (await self._weight(name) if known.state != "creating" else {})
         nothing: dict[str, Any] = {"display": "", "reason": "", "hosts": (), "settings": {}}
         await self.register.change(name, state="erased", certificate=before, **nothing)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from fhir_server.context import Context
 from fhir_server.storage.base import Collection, RecordChange, RecordField
 from fhir_server.tenancy.erasures import Erasures as Register
-from fhir_server.tenancy.erasures import note, open_register, place_of
+from fhir_server.tenancy.erasures import bring, note, open_register, place_of
 
 __all__ = ["ERASURES", "Register", "enter", "open_register", "path_of"]
 
@@ -30,6 +30,7 @@ async def enter(ctx: Context, subject: str, counts: Mapping[str, int]) -> str:
     path = path_of(ctx)
     if path is not None:
         note(path, line)
+        await bring(ctx.settings)
     await ctx.store.declare(ERASURES)
     value: dict[str, Any] = {**line, "by": ctx.caller.name}
     await ctx.store.commit((), (RecordChange(ERASURES.name, id_, value),))

@@ -25,18 +25,18 @@ from fhir_server.storage.sqlite.archive.basing import make_base
 from fhir_server.storage.sqlite.archive.catalog import Base, Facts
 from fhir_server.storage.sqlite.archive.pruning import Pruned, prune
 from fhir_server.storage.sqlite.archive.shipping import Round, Shipper
-from fhir_server.tenancy.erasures import place_of
+from fhir_server.tenancy.erasures import NAME, place_of
 
 _log: Final = logging.getLogger(__name__)
 STATE: Final = "backup.json"
 ALIVE: Final = "alive.json"
-ERASURES: Final = "erasures.ndjson"
 _PATIENCE: Final = 30.0  # seconds after which an archive that does not answer is told of
 _MUCH: Final = (
     256_000_000  # bytes since the last base that are worth another, if they are more than it: RTO grows by them
 )
 _RESTS: Final = 600.0  # seconds between two such
 _AGAIN: Final = 60.0  # seconds until a base that failed is tried again
+_SETTLED: Final = 1.0  # seconds in which a claim of an archive shows to whoever claims it too
 _HOUR: Final = 3600.0
 _FAILS: Final = (StoreError, BackupRefused, OSError)
 
@@ -88,6 +88,7 @@ class Archiving:
         self._failing: dict[str, str] = {}
         self._complete = 0.0
         self._registered: object = None
+        self._claimed = False
         self._turn, self._base_turn = asyncio.Lock(), asyncio.Lock()
         self._me = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
 
@@ -220,7 +221,7 @@ class Archiving:
         except FileNotFoundError:
             return
         if seen != self._registered:
-            segments.replace(self._archive / ERASURES, path.read_bytes())
+            segments.replace(self._archive / NAME, path.read_bytes())
             self._registered = seen
 
     def _state(self) -> BackupState:
@@ -232,10 +233,20 @@ class Archiving:
     def _claim(self) -> None:
         """Refuse an archive that another server keeps at the moment."""
         self._archive.mkdir(parents=True, exist_ok=True, mode=0o700)
+        said = self._unclaimed()
+        if not self._claimed:  # of two that begin at the same moment, the one that wrote last keeps it
+            _replace(self._archive / ALIVE, {**said, "by": self._me, "at": time.time()})
+            time.sleep(min(_SETTLED, self._settings.backup_every))
+            self._unclaimed()
+            self._claimed = True
+
+    def _unclaimed(self) -> dict[str, Any]:
         said = _alive(self._archive)
         other = said.get("by", self._me)
         if other != self._me and time.time() - float(said.get("at", 0)) < 10 * self._settings.backup_every:
+            self._claimed = False
             raise OSError(f"another server keeps the archive {self._archive}: {other}")
+        return said
 
     def _tell(self, state: BackupState) -> None:
         """Say in the archive that it is kept, by whom, and until when it is complete."""

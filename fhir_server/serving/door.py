@@ -1,10 +1,11 @@
 """The local door: how a command speaks to the process that owns the data folder, or becomes its owner for a while."""
 
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -62,11 +63,15 @@ def _wait_until_ready(folder: Path, process: subprocess.Popen[bytes] | None = No
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             raise CommandFailed(f"the store in {folder} could not be opened")
-        try:
-            with client(folder / CONTROL_SOCKET) as door:
+        if _listens(folder / CONTROL_SOCKET):
+            with suppress(httpx.TransportError), client(folder / CONTROL_SOCKET) as door:
                 if door.get("/status").status_code == httpx.codes.OK:
                     return
-        except httpx.TransportError:
-            pass  # it is not there yet
         time.sleep(0.05)
     raise CommandFailed(f"the store in {folder} did not open within {_START_WITHIN:.0f} s")
+
+
+def _listens(path: Path) -> bool:
+    """Tell whether somebody is there; httpx leaves a socket open when nobody is."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0

@@ -10,7 +10,7 @@ from typing import Final
 
 from fhir_server.encryption import rotation
 from fhir_server.encryption.recovery import RecoveryKey
-from fhir_server.serving.archiving import ERASURES, archived, tenant_folder
+from fhir_server.serving.archiving import archived, tenant_folder
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog
@@ -19,7 +19,7 @@ from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
 from fhir_server.storage.sqlite.backup import read_manifest
 from fhir_server.storage.sqlite.envelope_keys import place_keys
 from fhir_server.storage.sqlite.ownership import own
-from fhir_server.tenancy.erasures import place_of
+from fhir_server.tenancy.erasures import NAME, place_of
 from fhir_server.tenancy.registration import DEFAULT
 
 __all__ = ["Restored", "Until", "Wish", "instant_of", "is_archive", "register_of", "restore_archive"]
@@ -82,7 +82,7 @@ def restore_archive(
 def register_of(archive: Path, settings: Settings) -> Path | None:
     """Return the register of erasures that is to be followed after a restore: that of the settings, where it survived,
     else the copy in the archive."""
-    copy = archive / ERASURES
+    copy = archive / NAME
     return None if place_of(settings).exists() or not copy.exists() else copy
 
 

@@ -3,6 +3,7 @@
 A restore reads it: a backup is older than the erasures that came after it.
 """
 
+import asyncio
 import hmac
 import json
 import os
@@ -18,6 +19,7 @@ from fhir_server.settings import Settings
 
 NAME: Final = "erasures.ndjson"
 _SALT: Final = 32
+_PATIENCE: Final = 5.0  # seconds in which the archive of backups has an erasure, or has it with its next round
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,26 @@ def note_tenant(path: Path, name: str, time: int, counts: Mapping[str, object]) 
     register = open_register(path)
     if register.tenant(name) not in register.subjects:
         note(path, {"subject": register.tenant(name), "time": time, "counts": dict(counts)})
+
+
+async def bring(settings: Settings) -> None:
+    """Bring the register to the archive of backups, if there is one, now: its next round may never come.
+
+    An archive that does not answer keeps nobody waiting: its rounds raise the alarm and try again.
+    """
+    if settings.backup_archive is None:
+        return
+    bringing = asyncio.to_thread(_complete, settings.backup_archive / NAME, place_of(settings))
+    with suppress(OSError, TimeoutError):
+        await asyncio.wait_for(bringing, _PATIENCE)
+
+
+def _complete(copy: Path, register: Path) -> None:
+    """Add to a copy what it lacks; one of another installation is left alone."""
+    lines = register.read_bytes().splitlines(keepends=True)
+    known = copy.read_bytes().splitlines(keepends=True) if copy.exists() else []
+    if copy.parent.is_dir() and known[:1] in ([], lines[:1]) and len(known) < len(lines):
+        _append(copy, b"".join(lines[len(known) :]))
 
 
 def new_salt() -> bytes:

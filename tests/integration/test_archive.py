@@ -94,6 +94,23 @@ def test_a_restore_to_an_instant_has_nothing_of_later_and_erases_again_who_was_e
     assert found[3].json()["total"] == 1
 
 
+def test_a_restore_to_an_instant_that_the_archive_does_not_reach_says_so(
+    archive: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "restore",
+        str(archive[0]),
+        "--to",
+        "2999-01-01T00:00:00Z",
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--auth",
+        "none",
+    ]
+    assert main(asked) == 0
+    assert "what was committed between that and 2999-01-01T00:00:00Z is not in it" in capsys.readouterr().err
+
+
 def test_a_drill_measures_leaves_nothing_behind_and_tells_by_its_status(
     archive: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

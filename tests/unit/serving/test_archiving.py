@@ -22,6 +22,11 @@ from tests.unit.storage.sqlite.archive.kit import Place, place
 from tests.unit.storage.sqlite.kit import put
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiving, "_SETTLED", 0.02)
+
+
 def archive_of(at: Place) -> Archiving:
     return Archiving(at.settings, lambda: ["default"])
 
@@ -118,6 +123,18 @@ async def test_two_servers_do_not_keep_one_archive(tmp_path: Path) -> None:
         assert (await rounds(archive_of(one))).failing == ""
         assert "another server keeps the archive" in (await archive_of(other).round()).failing
         assert (await archive_of(one).round()).failing == ""
+    assert len(list(one.tenant.glob("2*"))) == 1
+
+
+async def test_of_two_servers_that_begin_at_the_same_moment_one_keeps_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "_SETTLED", 0.5)
+    one, other = place(tmp_path), place(tmp_path / "other")
+    other.settings = other.settings.model_copy(update={"backup_archive": one.settings.backup_archive})
+    async with one.opened(), other.opened():
+        states = await asyncio.gather(archive_of(one).round(), archive_of(other).round())
+    assert sorted("another server keeps the archive" in state.failing for state in states) == [False, True]
     assert len(list(one.tenant.glob("2*"))) == 1
 
 
