@@ -207,7 +207,9 @@ class Breaker:
             return
         self.state, self._since = "open", time.monotonic()
         self.counts["opened"] += 1
-        _log.error("%s does not answer (%s): requests that need it get 503 until it does", self.name, reason)
+        _log.error(
+            "%s does not answer (%s): what needs it is refused, or done without, until it does", self.name, reason
+        )
         self._probing = asyncio.create_task(self._watch())
         self._tell(True)
 

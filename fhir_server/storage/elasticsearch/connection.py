@@ -100,6 +100,8 @@ def client_of(settings: Settings) -> AsyncElasticsearch:
     logging.getLogger("elastic_transport").setLevel(logging.WARNING)  # it tells of each call
     hosts = [each.strip() for each in settings.elasticsearch_url.split(",") if each.strip()]
     try:
+        if wrong := [each for each in hosts if not each.startswith(("http://", "https://"))]:
+            raise ValueError(f"{wrong[0].partition('://')[0][:20]!r} is neither http nor https")
         return AsyncElasticsearch(hosts, max_retries=0, **options)
     except ValueError as error:
         raise StorageFault(f"elasticsearch_url: {error}") from None

@@ -29,7 +29,8 @@ class Lags:
         try:
             found = await asyncio.gather(*(self.of(store) for store in tuple(self._stores.values())))
         except (IndexDown, Refused) as error:
-            return Finding("degraded", f"Elasticsearch does not answer: {error}", {"engine": "elasticsearch"})
+            reason = {"engine": "elasticsearch", "reason": str(error)}
+            return Finding("degraded", "Elasticsearch does not answer: the database searches alone", reason)
         lags = [lag for lag in found if lag is not None]
         seconds = max((lag.seconds for lag in lags), default=0.0)
         details = {

@@ -95,7 +95,7 @@ async def test_while_it_does_not_answer_health_says_so_no_tenant_is_removed_and_
             proxy.cut()
             await store.commit([change(named("a", "Schreiber"))])
             finding = await check.probe()
-            assert finding.state == "degraded" and "does not answer" in finding.said
+            assert finding.state == "degraded" and "Elasticsearch does not answer" in finding.said
             with pytest.raises(StoreUnavailable, match="was not removed"):
                 await stores.remove("default")
             proxy.accept()
@@ -107,5 +107,6 @@ async def test_while_it_does_not_answer_health_says_so_no_tenant_is_removed_and_
 
 
 def test_an_address_that_is_none_is_told_in_a_sentence() -> None:
-    with pytest.raises(StorageFault, match="elasticsearch_url: URL must include a 'scheme'"):
-        Connection(Settings(elasticsearch_url="search1:9200"))
+    for url in ("search1:9200", "ftp://search1:9200"):
+        with pytest.raises(StorageFault, match=r"elasticsearch_url: '(search1|ftp)\S*' is neither http nor https"):
+            Connection(Settings(elasticsearch_url=url))
