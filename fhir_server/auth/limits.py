@@ -50,6 +50,7 @@ def rules_of(settings: Settings) -> Mapping[str, tuple[RateLimitItem, ...]]:
 class _Lease:
     window: int
     left: int
+    spent: int = 0  # of a limit of so many nothing is left, so the place of the counts needs not be asked again
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -93,15 +94,14 @@ class Limits:
             self._leases.move_to_end(name)
             if len(self._leases) > _MOST:
                 self._leases.popitem(last=False)
-        if lease.left == 0:
+        if lease.left == 0 and lease.spent < most:
             async with lease.turn:  # who comes meanwhile waits for what is taken, and takes more if it is not enough
-                if lease.left == 0:
+                if lease.left == 0 and lease.spent < most:
                     wanted = 1 if most <= _EXACT else most // _PARTS
                     lease.left = await self._counts.take("|".join(map(str, name)), window, most, wanted)
-                if lease.left == 0:
-                    return False
-                lease.left -= 1
-                return True
+                    lease.spent = 0 if lease.left else most
+        if lease.left == 0:
+            return False
         lease.left -= 1
         return True
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.alerts import Alert, raise_alert
+from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused, StoreError
 from fhir_server.storage.sqlite.archive import catalog, segments
@@ -38,7 +39,7 @@ _RESTS: Final = 600.0  # seconds between two such
 _AGAIN: Final = 60.0  # seconds until a base that failed is tried again
 _SETTLED: Final = 1.0  # seconds in which a claim of an archive shows to whoever claims it too
 _HOUR: Final = 3600.0
-_FAILS: Final = (StoreError, BackupRefused, OSError)
+_FAILS: Final = (StoreError, BackupRefused, EncryptionFault, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +150,21 @@ class Archiving:
         if shipper.idle() and done:
             return
         working = asyncio.ensure_future(asyncio.to_thread(shipper.round))
-        while not (await asyncio.wait([working], timeout=_PATIENCE))[0]:
-            self._fail(name, "it does not answer")
-            self._bound(name, shipper)
+        try:
+            while not (await asyncio.wait([working], timeout=_PATIENCE))[0]:
+                self._fail(name, "it does not answer")
+                self._bound(name, shipper)
+        except asyncio.CancelledError:
+            await asyncio.wait([working], timeout=_PATIENCE)  # the last round must not run beside this one
+            raise
         try:
             self._rounds[name] = working.result()
             self._since[name] += self._rounds[name].shipped
             self._failing.pop(name, None)
-        except _FAILS as error:
-            self._fail(name, str(error))
+        except Exception as error:  # whatever is wrong with one tenant, the others are looked after
+            if not isinstance(error, _FAILS):
+                _log.exception("tenant %s cannot be archived", name)
+            self._fail(name, _said(error))
             self._bound(name, shipper)
 
     def _bound(self, name: str, shipper: Shipper) -> None:
@@ -202,9 +209,11 @@ class Archiving:
         try:
             made = await self.base(name)
             _log.info("the base backup of tenant %s took %.1f s", name, made.facts.seconds)
-        except _FAILS as error:
+        except Exception as error:  # of any kind: it must not be tried again at once
+            if not isinstance(error, _FAILS):
+                _log.exception("the base backup of tenant %s failed", name)
             self._not_before = time.monotonic() + _AGAIN
-            self._fail(f"base of {name}", str(error))
+            self._fail(f"base of {name}", _said(error))
 
     async def _guarded(self, what: str, run: Callable[[], None]) -> None:
         try:
@@ -221,7 +230,12 @@ class Archiving:
         except FileNotFoundError:
             return
         if seen != self._registered:
-            segments.replace(self._archive / NAME, path.read_bytes())
+            copy, data = self._archive / NAME, path.read_bytes()
+            if copy.exists() and copy.read_bytes().splitlines()[:1] != data.splitlines()[:1]:
+                raise OSError(
+                    f"{copy} is of another data folder, and is left alone: restore that, or begin a new archive"
+                )
+            segments.replace(copy, data)
             self._registered = seen
 
     def _state(self) -> BackupState:
@@ -275,6 +289,10 @@ def archived(archive: Path) -> list[str]:
     """Return the tenants that an archive has something of."""
     folders = (archive / "tenants").glob("[a-z0-9]*")
     return sorted(folder.name for folder in folders if catalog.lineages(folder))
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, _FAILS) else type(error).__name__
 
 
 def _alive(archive: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Maintenance:
         """Do what one node does for all, whenever it is this one, for as long as this runs."""
         while True:
             async with self.alone(_UPKEEP) as lead:
-                tasks = [asyncio.create_task(work()) for work in works]
+                tasks = [asyncio.create_task(_kept_on(work)) for work in works]
                 try:
                     await lead.lost.wait()
                 finally:
@@ -164,7 +164,10 @@ class Maintenance:
         """Make a base backup of every tenant, or one, in the archive now. Raises BackupRefused."""
         if self._archiving is None:
             raise BackupRefused("the server that owns the folder keeps no archive: set backup_archive (docs/backup.md)")
-        names = [tenant] if tenant else self._provider.tenants()
+        names = self._provider.tenants()
+        if tenant and tenant not in names:
+            raise KeyError(tenant)
+        names = [tenant] if tenant else names
         return {name: asdict((await self._archiving.base(name, progress)).facts) for name in names}
 
     async def upgrade(self, action: str) -> dict[str, dict[str, Any]]:
@@ -244,10 +247,10 @@ class Maintenance:
             work = [("send", keeper.look)] + ([("sign", keeper.sign)] if number % SIGNED_EVERY == 0 else [])
             for tenant in self._provider.tenants():
                 for name, step in work:
-                    changed = self._provider.written(tenant)
-                    if seen.get((tenant, name)) == changed:
-                        continue
                     try:
+                        changed = self._provider.written(tenant)
+                        if seen.get((tenant, name)) == changed:
+                            continue
                         async with self._lent(tenant) as store:
                             await step(tenant, store)
                         seen[tenant, name] = changed
@@ -269,6 +272,16 @@ class Maintenance:
                 self._working[name] -= 1
                 if name != DEFAULT and not self._working[name]:
                     await self._provider.shut(name)
+
+
+async def _kept_on(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin work again where it fails as a whole, such as while there is no list of tenants."""
+    while True:
+        try:
+            return await work()
+        except Exception:  # as in upkeep
+            logger.exception("what this node does for all failed; it begins again")
+            await asyncio.sleep(_SWEEP_EVERY)
 
 
 def restore(source: Path, data_dir: Path) -> list[str]:

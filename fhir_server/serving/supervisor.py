@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -107,16 +107,18 @@ class Supervisor:
         led = maintenance.led(maintenance.upkeep, partial(maintenance.keep_audit, self._settings))
         apart = Apart(self._settings, self._settings.plugins_apart).run()
         archive = maintenance.archive()
-        upkeep = asyncio.gather(led, follow, make_terminology(self._settings.data_dir), apart, archive)
+        works = (led, follow, make_terminology(self._settings.data_dir), apart, archive)
+        upkeep = [asyncio.create_task(_told(work)) for work in works]
         try:
             if self._workers is None:
                 await self._serve_here(sockets)
             else:
                 await self._serve_with_workers(self._workers, sockets)
         finally:
-            upkeep.cancel()
+            for each in upkeep:
+                each.cancel()
             server.should_exit = True
-            await asyncio.gather(control_task, upkeep, return_exceptions=True)
+            await asyncio.gather(control_task, *upkeep, return_exceptions=True)
 
     async def _serve_here(self, sockets: list[socket.socket]) -> None:
         announced = asyncio.create_task(self._announce(sockets))
@@ -201,6 +203,14 @@ def warmed(app: Application, settings: Settings) -> Application:
         step()
     gc.freeze()  # the collector would touch, and so copy, what the forks share
     return app
+
+
+async def _told(work: Awaitable[object]) -> None:
+    """Do what the owner does beside requests; where it fails, say so now, and go on without it."""
+    try:
+        await work
+    except Exception:
+        logger.exception("something that the owner of the data folder does has ended")
 
 
 def as_operator(app: ASGIApp) -> ASGIApp:

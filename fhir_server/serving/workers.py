@@ -96,15 +96,16 @@ class Workers:
         """Put a new process in the place of each worker, one after the other. The sockets stay open all the time, and a
         worker leaves when the one that takes its place listens."""
         for worker in self._running:
-            before, (ready, told) = worker.process, os.pipe()
+            ready, told = os.pipe()
             fresh = self._spawn(worker, told)
             os.close(told)
             listens = await asyncio.to_thread(_told, ready)
             os.close(ready)
             if not listens or self._stopping:
-                logger.error("worker %d did not start; worker %d stays", fresh.pid, before.pid)
+                logger.error("worker %d did not start; worker %d stays", fresh.pid, worker.process.pid)
                 await asyncio.to_thread(_end, fresh, 0.0)
                 return
+            before = worker.process  # not the one from before the wait, should that have died and been replaced
             worker.process, worker.started = fresh, time.monotonic()
             _signal(before, signal.SIGUSR1)
             await asyncio.to_thread(_end, before, LEAVE + self._settings.stop_grace + _END_WITHIN)

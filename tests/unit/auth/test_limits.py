@@ -88,6 +88,35 @@ async def test_nodes_whose_shared_counts_do_not_answer_count_for_themselves(
     assert len(caplog.records) == 2, "each node says so once"
 
 
+class _Asked:
+    """Counts that note how often they are asked."""
+
+    asked, left = 0, 5
+
+    async def take(self, name: str, window: Window, most: int, wanted: int) -> int:
+        self.asked += 1
+        await asyncio.sleep(0)
+        given = min(wanted, max(0, self.left))
+        self.left -= given
+        return given
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_flood_of_what_is_refused_does_not_reach_the_place_of_the_counts(tmp_path: Path) -> None:
+    counts, clock = _Asked(), Clock()
+    limits = Limits(Settings(data_dir=tmp_path, rate_user="5/minute"), clock, counts)
+    assert sum(await asyncio.gather(*(_let_through(limits, "user", "ann", 10) for _ in range(10)))) == 5
+    assert counts.asked == 6, "the last answer said that nothing is left"
+    counts.left = 5
+    assert await _let_through(limits.under(Settings(rate_user="9/minute")), "user", "ann", 9) == 5, (
+        "the limit was raised"
+    )
+    counts.left, clock.now = 5, START + 60_000
+    assert await _let_through(limits, "user", "ann", 9) == 5
+
+
 async def test_the_store_counts_for_several_nodes_and_keeps_no_name() -> None:
     clock, provider = Clock(), MemoryProvider(Settings(), lambda: START)
     settings, home = Settings(rate_user="50/minute"), partial(provider.open, "default")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fhir_server.alerts import Alert, listening
+from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.serving import archiving
 from fhir_server.serving.archiving import Archiving, BackupState, read_state
 from fhir_server.serving.maintenance import Maintenance
@@ -16,6 +17,7 @@ from fhir_server.serving.recovery import instant_of
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import basing, segments
+from fhir_server.storage.sqlite.archive.shipping import Round, Shipper
 from fhir_server.storage.sqlite.archive.verify import verify
 from fhir_server.storage.sqlite.store import SqliteStore
 from tests.unit.storage.sqlite.archive.kit import Place, place
@@ -151,6 +153,55 @@ async def test_a_server_whose_archive_another_one_took_writes_no_base_backups_in
         keeper._begin_base()
         assert keeper._basing is None
     assert not list(at.tenant.glob("2*/bases/0*"))
+
+
+async def test_one_tenant_that_cannot_be_archived_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, ship = place(tmp_path), archiving.Shipper.round
+    keeper = Archiving(at.settings, lambda: ["broken", "default"])
+
+    def broken(shipper: Shipper) -> Round:
+        if shipper._folder.name == "broken":
+            raise EncryptionFault("the key is not there")
+        return ship(shipper)
+
+    monkeypatch.setattr(archiving.Shipper, "round", broken)
+    async with at.opened() as store:
+        await write(store, "a")
+        state = await rounds(keeper)
+    assert state.failing == "broken: the key is not there" and state.complete_until == 0
+    async with at.restored("again") as store:
+        assert await store.statistics() == {"Patient": 1}
+
+
+async def test_a_base_backup_that_fails_in_whatever_way_is_not_tried_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = place(tmp_path)
+    keeper = archive_of(at)
+
+    def fails(*arguments: object) -> None:
+        raise ValueError("with something of a patient")
+
+    monkeypatch.setattr(archiving, "make_base", fails)
+    async with at.opened():
+        assert (await rounds(keeper)).failing == "base of default: ValueError"
+        before = keeper._basing
+        keeper._begin_base()
+        assert keeper._basing is before
+
+
+async def test_an_empty_server_on_an_old_archive_leaves_the_register_of_who_was_erased_alone(tmp_path: Path) -> None:
+    at = place(tmp_path)
+    assert at.settings.backup_archive is not None
+    async with at.opened():
+        (at.settings.data_dir / "erasures.ndjson").write_text('{"salt": "aa"}\n{"subject": "s", "time": 1}\n')
+        assert (await rounds(archive_of(at))).failing == ""
+        (at.settings.data_dir / "erasures.ndjson").write_text('{"salt": "bb"}\n')
+        assert "is of another data folder" in (await archive_of(at).round()).failing
+    kept = (at.settings.backup_archive / "erasures.ndjson").read_text()
+    assert kept == '{"salt": "aa"}\n{"subject": "s", "time": 1}\n'
 
 
 async def test_a_new_base_is_made_on_the_clock_and_after_much_was_written(

@@ -1,11 +1,14 @@
 """The door of the commands."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from fhir_server.serving import maintenance as maintenance_module
 from fhir_server.serving.control import control_app
 from fhir_server.serving.maintenance import Maintenance
 from fhir_server.settings import Settings
@@ -40,6 +43,33 @@ async def test_a_backup_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "copy/tenants/default/other").write_text("x")
     answer = await _asked(tmp_path / "data", "POST", "/backup", json={"target": str(tmp_path / "copy")})
     assert "not an empty folder" in json.loads(answer.text.splitlines()[-1])["error"]
+
+
+async def test_a_base_backup_of_a_tenant_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", backup_archive=tmp_path / "archive", durable=False, reserve_bytes=0)
+    async with Maintenance.opened(settings) as maintenance:
+        with pytest.raises(KeyError):
+            await maintenance.base(lambda done, of: None, "../elsewhere")
+    assert not (tmp_path / "archive").exists()
+
+
+async def test_what_one_node_does_for_all_begins_again_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance_module, "_SWEEP_EVERY", 0)
+    tries = asyncio.Queue[None]()
+
+    async def fails() -> None:
+        tries.put_nowait(None)
+        raise OSError("there is no list of tenants")
+
+    async with Maintenance.opened(Settings(data_dir=tmp_path, durable=False, reserve_bytes=0)) as maintenance:
+        leading = asyncio.create_task(maintenance.led(fails))
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                await tries.get()
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
 
 
 async def test_an_export_is_of_the_instant_that_is_asked_for(tmp_path: Path) -> None:
