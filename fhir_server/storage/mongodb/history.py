@@ -16,7 +16,7 @@ from fhir_server.search.query import Node
 from fhir_server.storage.base import HistoryPage, HistoryQuery
 from fhir_server.storage.mongodb.document import BODY_ALONE, WITH_ENTRIES, Document, entries_of, version_of
 from fhir_server.storage.mongodb.resolve import resolve
-from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter
+from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter, names_filter
 
 SCAN: Final = 5_000
 """Versions that one page of a restricted history looks at; the page is short then and says `next`."""
@@ -144,11 +144,11 @@ async def revived(snapshot: Snapshot, versions: Sequence[Version]) -> frozenset[
     later = [each for each in versions if each.version > 1 and not each.deleted]
     if not later:
         return frozenset()
-    match: Document = {"$or": [{**name_filter(each.key), "v": each.version - 1} for each in later], "gone": True}
+    match: Document = {**names_filter([each.key for each in later]), "gone": True}
     before = {(each.key, each.version - 1): each.pid for each in later}
     async with aclosing(snapshot.documents(match)) as found:
         ended = [(ResourceKey(each["t"], each["i"]), each["v"]) async for each in found]
-    return frozenset(before[place] for place in ended)
+    return frozenset(before[place] for place in ended if place in before)
 
 
 def _place(version: Version) -> tuple[int, int]:

@@ -137,15 +137,25 @@ class Snapshot:
         """Return the current resources with these names."""
         found: dict[ResourceKey, Row] = {}
         for start in range(0, len(keys), _KEYS):
-            match = {"$or": [name_filter(key) for key in keys[start : start + _KEYS]]}
-            async for row in self.rows(match):
-                found[row.key] = row
+            some = frozenset(keys[start : start + _KEYS])
+            async for row in self.rows(names_filter(some)):
+                if row.key in some:
+                    found[row.key] = row
         return found
 
 
 def name_filter(key: ResourceKey) -> Document:
     """Return the filter for all versions of a resource."""
     return {"h": shard_of(key), "t": key.type, "i": key.id}
+
+
+def names_filter(keys: Iterable[ResourceKey]) -> Document:
+    """Return the filter for all versions of several resources, and of any other that shares a hash with one of them.
+
+    An `$or` of names would leave MongoDB to choose an index for each of them: it tries a few of all combinations, of
+    which most walk whole types. Only one index begins with the hash.
+    """
+    return {"h": {"$in": sorted({shard_of(key) for key in keys})}}
 
 
 def part_id(pid: int, name: str, number: int) -> str:

@@ -45,7 +45,7 @@ from fhir_server.storage.mongodb.keys import Keys
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
 from fhir_server.storage.mongodb.resilience import Guard, once, reading
-from fhir_server.storage.mongodb.rows import Snapshot, name_filter
+from fhir_server.storage.mongodb.rows import Snapshot, name_filter, names_filter
 from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
 from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
 from fhir_server.storage.mongodb.turns import Turns
@@ -148,13 +148,13 @@ class MongoStore:
         with faults():
             snapshot = await self._now()
             for start in range(0, len(keys), _NAMED_AT_ONCE):
-                named = [name_filter(key) for key in keys[start : start + _NAMED_AT_ONCE]]
+                some = frozenset(keys[start : start + _NAMED_AT_ONCE])
                 live: Document = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
-                match = {"$and": [live, named[0] if len(named) == 1 else {"$or": named}]}
-                async with aclosing(snapshot.documents(match, fields=BODY_ALONE)) as documents:
+                async with aclosing(snapshot.documents(names_filter(some) | live, fields=BODY_ALONE)) as documents:
                     async for each in documents:
                         version = version_of(each)
-                        found[version.key] = version
+                        if version.key in some:
+                            found[version.key] = version
         return found
 
     @reading

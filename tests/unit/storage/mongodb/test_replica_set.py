@@ -35,6 +35,9 @@ pytestmark = [needs_mongodb, pytest.mark.asyncio(loop_scope="module")]
 A = ResourceKey("Patient", "a")
 PATIENTS, EACH = 200, 20
 BLOCKING, WHOLE = "SORT", "COLLSCAN"
+KEYS = {"keys", "any_keys"}
+"""Either finds what one type alone has; which of two equal plans wins is the server's secret."""
+_ASIDE = {"slotBasedPlan", "rejectedPlans"}
 
 
 def family(number: int) -> str:
@@ -89,13 +92,13 @@ async def opened(database: str = "", **settings: object) -> MongoStore:
 
 
 def stages(plan: Any) -> set[str]:
-    """Return the stages of a plan, and the names of the indexes that it walks."""
+    """Return the stages of a plan, and the names of the indexes that it walks; a router tells what it rejected too."""
     if isinstance(plan, list):
         return {stage for each in plan for stage in stages(each)}
     if not isinstance(plan, dict):
         return set()
     own = {plan[name] for name in ("stage", "indexName") if isinstance(plan.get(name), str)}
-    return own.union(*(stages(value) for name, value in plan.items() if name != "slotBasedPlan"))
+    return own.union(*(stages(value) for name, value in plan.items() if name not in _ASIDE))
 
 
 async def planned(world: World, url: str, **changes: Any) -> set[str]:
@@ -106,19 +109,19 @@ async def planned(world: World, url: str, **changes: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("url", "indexes"),
     [
-        ("Patient?identifier=urn:mrn|17", {"keys"}),
+        ("Patient?identifier=urn:mrn|17", KEYS),
         ("Patient?_id=p17", {"ids"}),
         ("Patient?family=f0017", {"strings"}),
-        ("Observation?patient=Patient/p17", {"keys"}),
-        ("Observation?patient=Patient/p17&code=http://loinc.org|c1", {"keys"}),
-        ("Observation?patient=Patient/p17&code=http://loinc.org|c1&date=ge2005", {"keys", "dates"}),
-        ("Observation?patient=Patient/p17&_sort=-date", {"keys", "sort_-date"}),
+        ("Observation?patient=Patient/p17", KEYS),
+        ("Observation?patient=Patient/p17&code=http://loinc.org|c1", KEYS),
+        ("Observation?patient=Patient/p17&code=http://loinc.org|c1&date=ge2005", KEYS | {"dates"}),
+        ("Observation?patient=Patient/p17&_sort=-date", KEYS | {"sort_-date"}),
         ("Observation?date=ge2020-09", {"dates_high"}),
         ("Observation?value-quantity=gt198.5", {"some_quantities_high"}),
         ("Observation?value-quantity=lt1", {"some_quantities"}),
         ("Patient?_lastUpdated=gt9999", {"updates"}),
-        ("Patient/p17/Observation?", {"keys"}),
-        ("Patient/p17/*?", {"keys"}),
+        ("Patient/p17/Observation?", KEYS),
+        ("Patient/p17/*?", KEYS),
     ],
 )
 async def test_a_search_walks_an_index(world: World, url: str, indexes: set[str]) -> None:
@@ -128,27 +131,27 @@ async def test_a_search_walks_an_index(world: World, url: str, indexes: set[str]
 
 
 @pytest.mark.parametrize(
-    ("url", "index"),
+    ("url", "indexes"),
     [
-        ("Patient?", "types"),
-        ("Patient?_sort=_lastUpdated", "updates"),
-        ("Patient?_sort=-_lastUpdated", "updates"),
-        ("Patient?_sort=_id", "ids"),
-        ("Patient?_sort=family", "sort_family"),
-        ("Observation?_sort=-date", "sort_-date"),
-        ("Observation?_sort=date", "sort_date"),
-        ("Patient?identifier=urn:mrn|17", "keys"),
-        ("Observation?patient=Patient/p17", "keys"),
+        ("Patient?", {"types"}),
+        ("Patient?_sort=_lastUpdated", {"updates"}),
+        ("Patient?_sort=-_lastUpdated", {"updates"}),
+        ("Patient?_sort=_id", {"ids"}),
+        ("Patient?_sort=family", {"sort_family"}),
+        ("Observation?_sort=-date", {"sort_-date"}),
+        ("Observation?_sort=date", {"sort_date"}),
+        ("Patient?identifier=urn:mrn|17", KEYS),
+        ("Observation?patient=Patient/p17", KEYS),
     ],
 )
-async def test_a_page_and_the_next_come_in_the_order_of_an_index(world: World, url: str, index: str) -> None:
+async def test_a_page_and_the_next_come_in_the_order_of_an_index(world: World, url: str, indexes: set[str]) -> None:
     first = await world.search(url, count=5)
     found = await planned(world, url, count=5)
-    assert index in found
+    assert indexes & found, found
     assert not {WHOLE, BLOCKING} & found
     if first.next is not None:
         second = await planned(world, url, count=5, after=first.next)
-        assert index in second
+        assert indexes & second, second
         assert not {WHOLE, BLOCKING} & second
 
 
@@ -178,7 +181,7 @@ async def test_reads_by_name_the_log_and_the_sweep_walk_indexes(world: World) ->
     for match, order, index in (
         ({"x": {"$gt": 5, "$lte": snapshot.txid}}, [("x", 1), ("_id", 1)], "log"),
         ({"end": {"$lt": START, "$exists": True}, "k": {"$exists": True}}, [("end", 1)], "sweepable"),
-        ({"w": True, "t": "Group"}, [("_id", -1)], "wide"),
+        ({"w": True, "t": "Observation"}, [("_id", -1)], "wide"),
         ({"c": {"$exists": True, "$in": ["Patient"]}}, [("c", 1)], "containers"),
     ):
         told = stages((await versions.find(match).sort(order).explain())["queryPlanner"]["winningPlan"])
