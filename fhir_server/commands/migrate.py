@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from fhir_server.commands.progress import progress
@@ -44,12 +45,10 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         source, target = end_of(flags.source, settings), end_of(flags.target, settings)
         wishes = Wishes(tuple(flags.tenant), flags.while_serving, not flags.quick, flags.to_plain, flags.afresh)
         report = asyncio.run(_move(source, target, wishes, dry=flags.dry_run))
-    except (BadEnd, MoveRefused, StoreError) as error:
+    except (BadEnd, MoveRefused, StoreError, OSError) as error:
         raise CommandFailed(str(error)) from None
     if report is None:
         return 0
-    if report.finished and report.same:
-        _files(source, target)
     _show(report, as_json=flags.json)
     return 0 if report.same else 1
 
@@ -77,7 +76,7 @@ async def _move(source: End, target: End, wishes: Wishes, *, dry: bool) -> Repor
                 return None
             total = sum(sum(size.values()) for size in sizes.values())
             bar.total = total if wishes.ahead else 2 * total
-            report = await move.run()
+            report = await move.run(partial(_files, source, target))
     seconds = max(time.monotonic() - began, 0.001)
     _say(f"{copied} versions copied in {seconds:.1f} s, {copied / seconds:.0f}/s, the comparison included")
     return report
@@ -108,10 +107,13 @@ def _files(source: End, target: End) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
+    draft = target.with_name(f".{target.name}.moving")  # so that half of it never looks like all of it
     if source.is_dir():
-        shutil.copytree(source, target)
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(source, draft)
     else:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, draft)
+    draft.rename(target)
 
 
 def _show(report: Report, *, as_json: bool) -> None:

@@ -15,6 +15,8 @@ _log = logging.getLogger("fhir_server.privacy")
 SALT: Final = Collection("privacy.salt")
 _KEY: Final = "salt"
 _PAGE: Final = 500
+_LATE: Final = 600_000
+"""Milliseconds for which an erasure may come to the store after its own time, or clocks of nodes may differ."""
 
 
 async def agree(home: Store, path: Path) -> bool:
@@ -41,7 +43,7 @@ async def note_others(store: Store, path: Path, since: int) -> int:
     await store.declare(ERASURES)
     known, newest, offset = _ids(path), since, 0
     while page := await store.records.find(
-        ERASURES.name, (Where("time", ">=", since),), order="time", limit=_PAGE, offset=offset
+        ERASURES.name, (Where("time", ">=", since - _LATE),), order="time", limit=_PAGE, offset=offset
     ):
         for record in page:
             newest = max(newest, int(str(record.value["time"])))

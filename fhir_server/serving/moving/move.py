@@ -143,8 +143,11 @@ class Move:
                 await kept.close()
         return found
 
-    async def run(self) -> Report:
+    async def run(self, beside: Callable[[], None] | None = None) -> Report:
         """Copy, compare, and let servers open the result; where something differs, it stays closed to them.
+
+        Args:
+            beside: brings what lies beside the stores, before any server may open them.
 
         Raises:
             MoveRefused: the target holds something else, or the source was written to meanwhile.
@@ -162,6 +165,8 @@ class Move:
                     audits.append(await _proved(tenant, kept, door))
         report = Report(self._source.label, self._target.label, not self._wishes.ahead, tuple(parts), tuple(audits))
         if report.finished and report.same:
+            if beside is not None:
+                await asyncio.to_thread(beside)
             await self._finish()
         return report
 

@@ -22,6 +22,9 @@ def test_the_command_says_what_it_will_do_does_it_and_refuses_to_do_it_twice(
     line += ["--data-dir", str(target.settings.data_dir), "--mongodb-lease", "1"]
     assert main([*line, "--dry-run"]) == 0
     assert "default: 43 versions, 600 audit rows" in capsys.readouterr().err
+    (target.settings.data_dir / ".erasures.ndjson.moving").mkdir(parents=True)
+    assert main(line) == 1, "no register, no move"
+    (target.settings.data_dir / ".erasures.ndjson.moving").rmdir()
     assert main([*line, "--json"]) == 0
     told = capsys.readouterr()
     report = json.loads(told.out)

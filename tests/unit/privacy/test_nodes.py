@@ -47,6 +47,15 @@ async def test_an_erasure_of_one_node_stands_once_in_the_registers_of_all(home: 
     assert "by" not in json.loads(a.read_text().splitlines()[1]), "the register names nobody"
 
 
+async def test_an_erasure_that_is_stored_after_a_newer_one_is_noted_too(home: Store, tmp_path: Path) -> None:
+    assert await agree(home, tmp_path / "a")
+    await _erased(home, "of a clock that is ahead", 90_000)
+    since = await note_others(home, tmp_path / "a", 0)
+    await _erased(home, "late", 85_000)
+    assert await note_others(home, tmp_path / "a", since) == 90_000
+    assert open_register(tmp_path / "a").subjects == {"hash of of a clock that is ahead", "hash of late"}
+
+
 async def test_nodes_that_begin_at_the_same_time_have_one_salt(home: Store, tmp_path: Path) -> None:
     paths = [tmp_path / str(number) for number in range(5)]
     assert all(await asyncio.gather(*(agree(home, path) for path in paths)))
