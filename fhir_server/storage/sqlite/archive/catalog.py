@@ -5,7 +5,9 @@ after, `.../keys/` each state of `keys.json`; `ARCHIVE/tenants/NAME/blobs/` the 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -81,17 +83,48 @@ def write_facts(folder: Path, facts: Facts) -> None:
 def plan(tenant: Path, until: Until = NEWEST) -> Plan:
     """Return what leads to an instant: of the newest lineage that has a base from before it, the newest such base.
 
+    A lineage that was begun after the instant, by a restore of something older, does not hide what there was then.
+
     Raises:
         BackupRefused: there is none, or segments are missing.
     """
-    for lineage in reversed(lineages(tenant)):
-        fitting = [base for base in bases(lineage) if until.holds(base.facts)]
-        if fitting:
-            return Plan(lineage, fitting[-1], following(lineage, fitting[-1], until))
+    found = [(lineage, base) for lineage in reversed(lineages(tenant)) for base in _fitting(lineage, until)[-1:]]
+    if found:
+        lineage, base = found[0]
+        return _fuller(found[1:], until, base) or Plan(lineage, base, following(lineage, base, until))
     oldest = [base.facts for lineage in lineages(tenant) for base in bases(lineage)][:1]
     reach = f"the oldest that can be restored is of {instant(oldest[0].as_of)}, txid {oldest[0].txid}" if oldest else (
         "it holds no complete base backup")  # fmt: skip
     raise BackupRefused(f"{tenant} does not lead to that: {reach}")
+
+
+def _fitting(lineage: Path, until: Until) -> list[Base]:
+    return [base for base in bases(lineage) if until.holds(base.facts)]
+
+
+def _fuller(older: Sequence[tuple[Path, Base]], until: Until, base: Base) -> Plan | None:
+    """Return the way of the lineage that was written at an instant, if it has commits that the base of one begun later
+    has not."""
+    if until.time is None or begun(base.folder.parent.parent) <= until.time:
+        return None
+    lineage, first = next((each for each in older if begun(each[0]) <= until.time), (None, base))
+    if lineage is None:
+        return None
+    try:
+        segments = following(lineage, first, until)
+        entries = segments[-1].read()[1] if segments else []
+    except BackupRefused:  # nobody can tell, and the later one is whole
+        return None
+    reached = [first.facts.txid, *(segment.head().txid for segment in segments[:-1])]
+    reached += [entry.txid for entry in entries if entry.time <= until.time]
+    return Plan(lineage, first, segments) if max(reached) > base.facts.txid else None
+
+
+def begun(lineage: Path) -> int:
+    """Return when a lineage was begun, by its name, in milliseconds."""
+    text = lineage.name.partition("-")[0]
+    second = datetime.strptime(text[:-3], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return int(second.timestamp()) * 1000 + int(text[-3:])
 
 
 def following(lineage: Path, base: Base, until: Until = NEWEST) -> tuple[Segment, ...]:

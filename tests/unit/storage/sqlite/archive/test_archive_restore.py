@@ -185,6 +185,36 @@ async def test_what_is_restored_begins_an_archive_of_its_own(tmp_path: Path) -> 
         assert await store.statistics() == {"Patient": 4}
 
 
+async def test_after_a_restore_what_it_left_out_can_still_be_restored(tmp_path: Path) -> None:
+    """A restore to the wrong instant must not be the end of what came after it."""
+    at = place(tmp_path)
+    async with at.opened() as store:
+        at.shipper().round()
+        at.clock.now = early = int(time.time() * 1000) + 1
+        await store.commit([change(patient("a"))])
+        at.shipper().round()
+        at.base()
+        time.sleep(0.01)
+        at.clock.now = late = int(time.time() * 1000)
+        await store.commit([change(patient("b"))])
+        at.shipper().round()
+    time.sleep(0.01)
+    at.restore("back", Until(time=early))
+    at.live.rename(tmp_path / "away")
+    at.folder("back").rename(at.live)
+    async with at.opened() as store:
+        assert await store.statistics() == {"Patient": 1}
+        at.shipper().round()
+        at.base()
+        at.clock.now = int(time.time() * 1000) + 1
+        await store.commit([change(patient("c")), change(patient("d"))])
+        at.shipper().round()
+    assert len(catalog.lineages(at.tenant)) == 2
+    for name, until, patients in (("late", late, 2), ("early", early, 1), ("now", at.clock.now, 3)):
+        async with at.restored(name, Until(time=until)) as store:
+            assert await store.statistics() == {"Patient": patients}
+
+
 async def test_tables_that_an_upgrade_changes_while_it_serves_begin_an_archive_of_their_own(tmp_path: Path) -> None:
     at = place(tmp_path)
     async with at.opened() as store, at.opened() as other:
