@@ -73,6 +73,22 @@ def _either(matches: Sequence[dict[str, Any]], *, exact: bool) -> Filter:
     return Filter(matches[0] if len(matches) == 1 else {"$or": list(matches)}, exact) if matches else NONE
 
 
+def keys_of_any(matches: Sequence[dict[str, Any]]) -> list[int]:
+    """Return keys of which whatever one of some filters finds has one; none where a filter asks for no key."""
+    each = [_keys_of(match) for match in matches]
+    found = sorted({key for keys in each for key in keys})
+    return found if all(each) and len(found) <= _MANY else []
+
+
+def _keys_of(match: dict[str, Any]) -> Sequence[int]:
+    asked = match.get("k")
+    if isinstance(asked, int):
+        return (asked,)
+    if isinstance(asked, dict):
+        return tuple(asked.get("$in", ()))
+    return next(filter(None, map(_keys_of, match.get("$and", ()))), ())
+
+
 def _and(compiler: Compiler, node: q.And) -> Filter:
     parts = [compiler.compile(each) for each in node.nodes]
     matches = [part.match for part in parts if part.match]
@@ -85,6 +101,9 @@ def _or(compiler: Compiler, node: q.Or) -> Filter:
     exact = all(part.exact for part in parts)
     if any(not part.match for part in parts):
         return Filter({}, exact)
+    keys = keys_of_any([part.match for part in parts])
+    if keys and all(len(part.match) == 1 and "k" in part.match for part in parts):
+        return Filter({"k": {"$in": keys}}, exact)
     return _either([part.match for part in parts], exact=exact)
 
 

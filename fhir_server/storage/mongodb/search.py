@@ -9,7 +9,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.search.match import matches, matching_contained
 from fhir_server.search.query import Contained, Cursor, Node, Or, Search, SortKey
 from fhir_server.storage.base import SearchTooCostly
-from fhir_server.storage.mongodb.compile import Filter
+from fhir_server.storage.mongodb.compile import Filter, keys_of_any
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.storage.mongodb.resolve import resolve
 from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot
@@ -98,7 +98,19 @@ def filter_of(snapshot: Snapshot, search: Search) -> Filter:
         parts.append(part.match)
     if not parts:
         return Filter({"_id": {"$in": []}})
+    parts = _gathered(parts)
     return Filter(parts[0] if len(parts) == 1 else {"$or": parts}, exact)
+
+
+def _gathered(parts: Sequence[Document]) -> list[Document]:
+    """Put those that ask for keys behind all of their keys: of an `$or` of many parts, as for a compartment, MongoDB
+    tries few of all combinations of indexes, and most of them walk whole types."""
+    keyed = [part for part in parts if keys_of_any([part])]
+    keys = keys_of_any(keyed)
+    if len(keyed) < 2 or not keys:
+        return list(parts)
+    others = [part for part in parts if part not in keyed]
+    return [{"$and": [{"k": {"$in": keys}}, {"$or": keyed}]}, *others]
 
 
 def cursor_of(txid: int, match: Match, search: Search) -> Cursor:
