@@ -13,6 +13,7 @@ from fhir_server.auth.records import COLLECTIONS
 from fhir_server.auth.user_administration import ADMIN, UserAsked, add_user, found_user, set_password
 from fhir_server.errors import BadValue, Conflict, NotFound
 from fhir_server.interactions.legal_holds import LEGAL_HOLDS, held_patients
+from fhir_server.interactions.tenant import Elsewhere
 from fhir_server.interactions.tenant_keeper import LOOK_EVERY
 from fhir_server.interactions.tenants import Tenants
 from fhir_server.search.query import EVERYTHING, Search
@@ -60,6 +61,13 @@ class TenantAdministration:
         found = await self.register.find(name)
         if found is None:
             raise NotFound(f"there is no tenant {name[:80]!r}")
+        return found
+
+    async def here(self, name: str) -> Registration:
+        """Return a tenant whose data this server may show. Raises NotFound, Elsewhere."""
+        found = await self.one(name)
+        if found.region not in ("", self.settings.region):
+            raise Elsewhere(found, self.settings)
         return found
 
     async def create(self, asked: TenantAsked) -> tuple[Registration, str]:

@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from fhir_server.interactions.tenant import Elsewhere
 from tests.conformance.tenants.conftest import House, house
 
 PATIENT = {"resourceType": "Patient", "name": [{"family": "Able"}]}
@@ -31,6 +34,9 @@ async def test_a_tenant_that_moved_answers_421_with_its_place_and_others_go_on(t
         assert (await one.http.post("/t/a/fhir/Patient", json=PATIENT)).status_code == 421
         assert one.app.running is not None
         assert one.app.running.tenants.tenants.house.get("a") is None, "its store is closed"
+        with pytest.raises(Elsewhere):
+            await one.app.running.tenants.here("a")
+        assert "Able" in (await one.operator.get(f"{ADMIN}/a/export")).text, "the operator brings it to where it moved"
         assert (await one.http.get("/t/b/fhir/Patient")).status_code == 200
         await moved(one, "eu")
         assert (await one.http.get("/t/a/fhir/Patient?_summary=count")).json()["total"] == 1
