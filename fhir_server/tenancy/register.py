@@ -49,9 +49,9 @@ class Register:
         return changed
 
     async def find(self, name: str) -> Registration | None:
-        """Return a registration, one that another process made, or finished, a moment ago too."""
+        """Return a registration, one that another process made, finished or resumed a moment ago too."""
         known = self.known.get(name)
-        if known is None or known.state == "creating":
+        if known is None or known.state in ("creating", "suspended"):
             await self.refresh()
         return self.known.get(name)
 

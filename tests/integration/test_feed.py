@@ -215,8 +215,10 @@ def test_a_tenant_that_is_suspended_or_erased_is_let_go(out: Path) -> None:
         assert done.returncode == 0, done.stderr
 
     tenants("create", "clinic")
-    with running(out / "data", *PLUGINS, "--workers", "2", "--feed-linger", "600", "--auth", "smart") as server:
-        base = httpx.Client(transport=httpx.HTTPTransport(uds=str(out / "data/fhir.sock")), base_url="http://local")
+    with (
+        running(out / "data", *PLUGINS, "--workers", "2", "--feed-linger", "600", "--auth", "smart") as server,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(out / "data/fhir.sock")), base_url="http://local") as base,
+    ):
         body = {"resourceType": "Patient", "id": "one"}
         base.put("/t/clinic/fhir/Patient/one", json=body, timeout=30).raise_for_status()
         _until(lambda: any("clinic Patient/one" in line for line in _lines(out, "notes")))
@@ -232,4 +234,3 @@ def test_a_tenant_that_is_suspended_or_erased_is_let_go(out: Path) -> None:
         _until(lambda: not [each for each in leader.open_files() if "tenants/clinic" in each.path], 60)
         assert not (out / "data/tenants/clinic").exists()
         assert server.process.poll() is None
-        base.close()

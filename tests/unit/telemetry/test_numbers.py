@@ -21,7 +21,8 @@ ALL = (*COUNTERS, *GAUGES, *HISTOGRAMS)
 
 
 @pytest.fixture(autouse=True)
-def _anew() -> None:
+def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_samplers", [])  # servers of other tests of this process have theirs
     sharing.reset()
 
 

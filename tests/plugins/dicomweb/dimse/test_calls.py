@@ -13,7 +13,7 @@ from pynetdicom.sop_class import CTImageStorage, Verification
 from tests.plugins.dicomweb.dimse.conftest import TITLE, Site, ae, eventually, listening
 
 pytestmark = pytest.mark.usefixtures("dcmtk")
-LIMITS = {"dimse_greeting": 1, "dimse_stalled": 1, "dimse_idle": 1.5, "dimse_associations_each": 3}
+LIMITS = {"dimse_greeting": 1, "dimse_stalled": 1, "dimse_idle": 1.5}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,15 @@ def test_an_ae_may_do_only_what_the_table_says(site: Site) -> None:
     found.release()
 
 
-def test_a_flood_of_associations_of_one_ae_is_refused_and_then_let_in(site: Site) -> None:
-    user = AE("CT1")
+@pytest.fixture
+def patient_site(tmp_path: Path) -> Iterator[Site]:
+    """A site that waits for callers as long as by default."""
+    with listening(tmp_path, ae("CT1"), dicom={"dimse_associations_each": 3}) as found:
+        yield found
+
+
+def test_a_flood_of_associations_of_one_ae_is_refused_and_then_let_in(patient_site: Site) -> None:
+    site, user = patient_site, AE("CT1")
     user.add_requested_context(Verification)
     held = [user.associate("127.0.0.1", site.port, ae_title=TITLE) for _ in range(5)]
     assert sum(each.is_established for each in held) == 3
