@@ -13,6 +13,7 @@ class BuildWithData(build_py):
     """Copies the data folders beside the modules; an editable install reads them where they are."""
 
     def run(self) -> None:
+        """Copy the folders after the modules; an editable install has nothing to copy."""
         super().run()
         if self.editable_mode:
             return

@@ -92,15 +92,24 @@ class Route(Protocol):
     """What a path below the base names; see api/routes.py."""
 
     @property
-    def type(self) -> str | None: ...
+    def type(self) -> str | None:
+        """The resource type, if it names one."""
+
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """The logical id, if it names one."""
+
     @property
-    def vid(self) -> str | None: ...
+    def vid(self) -> str | None:
+        """The version id, if it names one."""
+
     @property
-    def operation(self) -> str | None: ...
+    def operation(self) -> str | None:
+        """The name of the operation, without `$`."""
+
     @property
-    def compartment(self) -> ResourceKey | None: ...
+    def compartment(self) -> ResourceKey | None:
+        """The resource in whose compartment is searched."""
 
     def interaction(self, method: str) -> str:
         """Return the interaction that a method means here; raises MethodNotAllowed."""
@@ -152,7 +161,8 @@ class Commit(Protocol):
 
     def __call__(
         self, changes: Sequence[Change], records: Sequence[RecordChange] = (), blobs: Sequence[BlobChange] = (), /
-    ) -> Awaitable[CommitResult]: ...
+    ) -> Awaitable[CommitResult]:
+        """Write all or nothing. Raises what `Store.commit` does."""
 
 
 class Deciders(Protocol):

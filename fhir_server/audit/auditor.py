@@ -217,7 +217,8 @@ class CommitAudited(Protocol):
         /,
         *,
         audit: Audit,
-    ) -> Awaitable[CommitResult]: ...
+    ) -> Awaitable[CommitResult]:
+        """Write all or nothing, with the rows that `audit` makes of what it came to."""
 
 
 def _own() -> _Trail:

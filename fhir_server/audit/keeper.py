@@ -24,7 +24,8 @@ class Sink(Protocol):
     """A place that events are sent to, by plugins; its methods may block. Its name is that of its place in the log."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the place; how far it has come is kept under it."""
 
     def send(self, tenant: str, entries: Sequence[AuditEntry]) -> None:
         """Take rows; they count as sent once it returns. Raises OSError."""

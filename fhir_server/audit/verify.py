@@ -19,9 +19,12 @@ class Kept(Protocol):
     """What is verified: a store, or the file of one."""
 
     @property
-    def audit(self) -> AuditLog: ...
+    def audit(self) -> AuditLog:
+        """The log that is verified."""
+
     @property
-    def records(self) -> Records: ...
+    def records(self) -> Records:
+        """Where its signed heads are."""
 
 
 @dataclass(slots=True)

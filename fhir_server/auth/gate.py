@@ -33,15 +33,24 @@ class Housed(Protocol):
     """What the gate has to know of a tenant."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the tenant, as it stands in URLs."""
+
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Store:
+        """Its store, of which users, clients, masks and consents are read."""
+
     @property
-    def settings(self) -> Settings: ...
+    def settings(self) -> Settings:
+        """The server's settings, with those of the tenant over them."""
+
     @property
-    def parameters(self) -> ParameterRegistry: ...
+    def parameters(self) -> ParameterRegistry:
+        """The search parameters that the tenant has now."""
+
     @property
-    def terminology(self) -> CodeExpander: ...
+    def terminology(self) -> CodeExpander:
+        """What widens a code in a criterion of a scope or consent to those that it subsumes."""
 
 
 @dataclass(slots=True)

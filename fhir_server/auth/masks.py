@@ -99,6 +99,7 @@ async def save_masks(desk: Desk, role: str, rules: Sequence[Rule]) -> None:
 
 @lru_cache(1_000)
 def compiled(path: str) -> Expression:
+    """Return the path of a rule as an expression, compiled once."""
     return compile_expression(path)
 
 

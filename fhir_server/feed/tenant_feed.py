@@ -35,9 +35,12 @@ class Held(Protocol):
     """A tenant that is kept open: its store, and when it was made (milliseconds since 1970 UTC)."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Store:
+        """Its store."""
+
     @property
-    def created(self) -> int: ...
+    def created(self) -> int:
+        """When it was made, in milliseconds since 1970."""
 
 
 ContextOf = Callable[[str, str], Awaitable[Any]]

@@ -49,7 +49,8 @@ class HasStore(Protocol):
     """A tenant that is kept open."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Store:
+        """Its store, which has its jobs."""
 
 
 @dataclass(frozen=True, slots=True)

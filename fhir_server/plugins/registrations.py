@@ -18,32 +18,43 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class RouteRequest(Protocol):
-    """An HTTP request to a route of a plugin, known to no web framework.
-
-    path: the parts of the path that the route names. url: the whole URL as the client knows it, without its query.
-    root: the URL below which the routes of the tenant lie, without a final slash; base: that of its FHIR endpoint.
-    headers: names in lower case.
-    """
+    """An HTTP request to a route of a plugin, known to no web framework."""
 
     @property
-    def tenant(self) -> str: ...
-    @property
-    def base(self) -> str: ...
+    def tenant(self) -> str:
+        """Name of the tenant."""
 
     @property
-    def method(self) -> str: ...
+    def base(self) -> str:
+        """URL of the tenant's FHIR endpoint, without a final slash."""
+
     @property
-    def path(self) -> Mapping[str, str]: ...
+    def method(self) -> str:
+        """HTTP method, in capitals."""
+
     @property
-    def url(self) -> str: ...
+    def path(self) -> Mapping[str, str]:
+        """The parts of the path that the route names, decoded."""
+
     @property
-    def root(self) -> str: ...
+    def url(self) -> str:
+        """The whole URL as the client knows it, without its query."""
+
     @property
-    def query(self) -> Pairs: ...
+    def root(self) -> str:
+        """URL below which the routes of the tenant lie, without a final slash."""
+
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def query(self) -> Pairs:
+        """Names and values of the query, decoded, in their order."""
+
     @property
-    def address(self) -> str: ...
+    def headers(self) -> Mapping[str, str]:
+        """Headers; their names are in lower case."""
+
+    @property
+    def address(self) -> str:
+        """IP address of the client."""
 
     async def body(self) -> bytes:
         """Return the whole body. Raises TooLarge beyond `max_body`."""

@@ -32,16 +32,22 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
+    """All of `parts` are in the text."""
+
     parts: tuple["TextQuery", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
+    """Any of `parts` is in the text."""
+
     parts: tuple["TextQuery", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NoneOf:
+    """`part` is not in the text."""
+
     part: "TextQuery"
 
 

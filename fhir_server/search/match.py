@@ -18,10 +18,12 @@ class VersionLike(Protocol):
     """What the matcher needs of a version: its key and the milliseconds of its last update."""
 
     @property
-    def key(self) -> ResourceKey: ...
+    def key(self) -> ResourceKey:
+        """Type and logical id."""
 
     @property
-    def last_updated(self) -> int: ...
+    def last_updated(self) -> int:
+        """Milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

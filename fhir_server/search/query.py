@@ -133,18 +133,24 @@ class Uri:
 
 @dataclass(frozen=True, slots=True)
 class Date:
+    """Any of `values`."""
+
     param: str
     values: tuple[DateValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """Any of `values`."""
+
     param: str
     values: tuple[NumberValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
+    """Any of `values`, each in its own unit."""
+
     param: str
     values: tuple[QuantityValue, ...]
 
@@ -272,6 +278,8 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """All that `node` does not match."""
+
     node: "Node"
 
 

@@ -34,10 +34,17 @@ class Process(Protocol):
     pid: int
 
     @property
-    def returncode(self) -> int | None: ...
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def kill(self) -> None: ...
+    def returncode(self) -> int | None:
+        """Its exit code once it has ended and was waited for; negative: the signal that ended it."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return the exit code. Raises TimeoutExpired."""
+
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
 
 
 @dataclass(slots=True)

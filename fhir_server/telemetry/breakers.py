@@ -15,9 +15,12 @@ class Breaker(Protocol):
     name: str
 
     @property
-    def state(self) -> str: ...
+    def state(self) -> str:
+        """`closed`, `half-open` or `open`."""
+
     @property
-    def counts(self) -> Mapping[str, int]: ...
+    def counts(self) -> Mapping[str, int]:
+        """How often it `opened`, how many calls it `refused`, how many `failed`."""
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ class Writer(Protocol):
     """Writes one file: each call returns the bytes that are ready. What is heavy is done on a thread."""
 
     @property
-    def heavy(self) -> bool: ...
+    def heavy(self) -> bool:
+        """Whether a call takes so long that it belongs on a thread."""
 
     def add(self, lines: bytes) -> bytes:
         """Take in NDJSON lines."""

@@ -40,28 +40,39 @@ class File:
 
 
 class Bulk(Protocol):
-    """A record of bulk work. Times are milliseconds since 1970.
-
-    token: whether its files need an access token. revision: of its record as it was read.
-    blobs: all large objects that are its own. files: those that clients may fetch.
-    """
+    """A record of bulk work. Times are milliseconds since 1970."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Random id, which is in its URLs."""
+
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> str:
+        """Who asked for it."""
+
     @property
-    def created(self) -> int: ...
+    def created(self) -> int:
+        """When it was asked for."""
+
     @property
-    def expires(self) -> int: ...
+    def expires(self) -> int:
+        """When its files go."""
+
     @property
-    def token(self) -> bool: ...
+    def token(self) -> bool:
+        """Whether its files need an access token."""
+
     @property
-    def revision(self) -> int: ...
+    def revision(self) -> int:
+        """Revision of its record as it was read."""
+
     @property
-    def files(self) -> tuple[File, ...]: ...
+    def files(self) -> tuple[File, ...]:
+        """The files that clients may fetch."""
+
     @property
-    def blobs(self) -> tuple[str, ...]: ...
+    def blobs(self) -> tuple[str, ...]:
+        """Ids of all large objects that are its own."""
 
     def change(self) -> RecordChange:
         """Return the change that writes it, if nobody else has meanwhile."""

@@ -37,7 +37,8 @@ Handler = Callable[[HookCall], Awaitable[Answer]]
 class FeedbackHandler(Protocol):
     """Is told what users did with the cards of a service."""
 
-    async def __call__(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> None: ...
+    async def __call__(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Take the items of one call of the feedback endpoint."""
 
 
 @dataclass(frozen=True, slots=True)

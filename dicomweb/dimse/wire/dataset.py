@@ -112,6 +112,11 @@ class _Reader:
 
 
 def vr_of(tag: int) -> str:
+    """Return the VR of a tag where the transfer syntax is implicit: UL of a group's length, LO of a private creator, UN
+    of what the dictionary lacks.
+
+    Spec: https://dicom.nema.org/medical/dicom/current/output/chtml/part05/chapter_7.html
+    """
     if tag & 0xFFFF == 0:
         return "UL"
     try:

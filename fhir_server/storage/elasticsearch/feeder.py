@@ -31,7 +31,8 @@ class Held(Protocol):
     """A tenant that is kept open."""
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Store:
+        """Its store, the engine's own."""
 
 
 class Host(Protocol):

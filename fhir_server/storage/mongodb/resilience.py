@@ -183,7 +183,8 @@ class HasGuard(Protocol):
     """What makes guarded calls."""
 
     @property
-    def guard(self) -> Guard | None: ...
+    def guard(self) -> Guard | None:
+        """What its calls go through; None: nothing is repeated."""
 
 
 S = TypeVar("S", bound=HasGuard)

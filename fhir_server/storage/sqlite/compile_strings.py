@@ -35,6 +35,7 @@ SELECT text FROM d WHERE text IS NOT NULL LIMIT ?3
 
 
 def shown(values: Iterable[str]) -> str:
+    """Return values as an explained plan shows them: the first five, and how many there are."""
     texts = list(values)
     return ",".join(texts[:5]) + (f",... ({len(texts)} values)" if len(texts) > 5 else "")
 

@@ -74,6 +74,7 @@ def find_records(
     after: str | None,
     page: tuple[int, int],
 ) -> list[Record]:
+    """Do `Records.find` on a connection; page: (limit, offset)."""
     down, field = order.startswith("-"), order.removeprefix("-")
     conditions, values = _conditions(declared, where)
     if after is not None:

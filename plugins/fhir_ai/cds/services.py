@@ -44,13 +44,20 @@ class Call(Protocol):
     """One call of a service, as `cds-services` gives it."""
 
     @property
-    def tenant(self) -> str: ...
+    def tenant(self) -> str:
+        """Name of the tenant."""
+
     @property
-    def context(self) -> Mapping[str, Any]: ...
+    def context(self) -> Mapping[str, Any]:
+        """The `context` of the call, checked by its hook."""
+
     @property
-    def prefetch(self) -> Mapping[str, Any]: ...
+    def prefetch(self) -> Mapping[str, Any]:
+        """The resources of the prefetch by key."""
+
     @property
-    def client(self) -> Any: ...
+    def client(self) -> Any:
+        """FHIR as the caller of the service."""
 
 
 Handler = Callable[[Call], Awaitable[Sequence[dict[str, Any]]]]

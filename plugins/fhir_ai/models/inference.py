@@ -25,7 +25,8 @@ class Output:
 class Run(Protocol):
     """Something that computes the graph for one row."""
 
-    def __call__(self, columns: Sequence[float]) -> Output: ...
+    def __call__(self, columns: Sequence[float]) -> Output:
+        """Compute one row; `columns` are in the order of the model's inputs."""
 
 
 class Graph:
@@ -51,6 +52,7 @@ class Graph:
             raise ModelUnavailable(f"the graph of the model {name!r} does not take `values` and give `probabilities`")
 
     def __call__(self, columns: Sequence[float]) -> Output:
+        """Compute one row."""
         row = self._numpy.asarray([columns], dtype=self._numpy.float64)
         probabilities, *terms = self._session.run(self._outputs, {"values": row})
         return Output(float(probabilities[0][1]), tuple(float(each) for each in terms[0].ravel()) if terms else ())

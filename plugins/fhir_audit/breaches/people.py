@@ -21,8 +21,11 @@ Resource = Mapping[str, Any]
 class Record(Protocol):
     """The record of a tenant, all of it: what consents and labels hide from others too."""
 
-    async def find(self, type_: str, id_: str, /) -> Resource | None: ...
-    def each(self, type_: str, criteria: Sequence[tuple[str, str]], /) -> AsyncIterator[Resource]: ...
+    async def find(self, type_: str, id_: str, /) -> Resource | None:
+        """Return a current resource, or None."""
+
+    def each(self, type_: str, criteria: Sequence[tuple[str, str]], /) -> AsyncIterator[Resource]:
+        """Yield the current resources that match the search criteria."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class Queries:
 
 
 def needs() -> None:
+    """Check that what SQL runs on is installed. Raises BadRequest: it is not."""
     missing = [name for name in _ONLY if find_spec(name) is None]
     if missing:
         raise BadRequest(f"SQL needs {' and '.join(missing)}: pip install 'fhir-server[views]'", expression="query")
