@@ -14,6 +14,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -65,7 +66,8 @@ def ferretdb() -> str:
 
 def _await(url: str) -> None:
     until = time.monotonic() + _PATIENCE
-    with MongoClient(url, serverSelectionTimeoutMS=_PATIENCE * 1000) as client:
+    client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=_PATIENCE * 1000)
+    with client:
         client.admin.command("hello")
         build = client.admin.command("buildInfo")
     assert time.monotonic() < until
