@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from fhir_server.settings import Settings
+from pydantic import BaseModel
+
+from fhir_server.settings import SECTIONS
 
 _PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 _HEAD = """# Settings
@@ -10,19 +12,21 @@ _HEAD = """# Settings
 Each can stand in a TOML file (`--config FILE`), in a variable `FHIR_SERVER_<NAME>` in capitals, or be a flag
 `--<name-with-dashes>`; flags win over variables, variables over the file. Lists are comma-separated. Sizes are bytes,
 times seconds. This page is made from the code by `scripts/generate_settings.py`, and a test holds it to it.
-
-| setting | default | meaning |
-|---|---|---|
 """
 
 
 def page() -> str:
     """Return the page as it should be."""
+    return "\n".join([_HEAD, *(_section(each) for each in SECTIONS)])
+
+
+def _section(section: type[BaseModel]) -> str:
     rows = [
-        f"| `{name}` | `{_default(field.default)}` | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| `{name}` | `{_default(field.default)}` | {field.description} |\n"
+        for name, field in section.model_fields.items()
     ]
-    return _HEAD + "\n".join(rows) + "\n"
+    title = (section.__doc__ or "").rstrip(".")
+    return f"## {title}\n| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
 
 
 def _default(value: object) -> str:
