@@ -1,8 +1,9 @@
 """What plugins decide within requests: checks of writes, and changes to what is shown."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from msgspec import structs
@@ -12,7 +13,7 @@ from fhir_server.errors import FhirError, InvalidResource, Issue
 from fhir_server.interactions.prepare import prepare_now
 from fhir_server.interactions.stored_body import stored_body
 from fhir_server.model.exchange import FhirResponse
-from fhir_server.model.json import JsonError, decode, encode
+from fhir_server.model.json import JsonError, decode, decode_stored, encode
 from fhir_server.model.version import Version
 from fhir_server.plugin_host.context import Host
 from fhir_server.plugin_host.faults import Faults
@@ -21,6 +22,7 @@ from fhir_server.plugins.registrations import Finding, Interceptor, Verdict, Wri
 from fhir_server.storage.base import Change
 
 logger = logging.getLogger(__name__)
+Parsed = Callable[[], dict[str, Any]]
 _REFUSING = frozenset(("error", "fatal"))
 
 
@@ -67,18 +69,16 @@ class PluginDeciders:
         ]
         if not looking:
             return change
-        current = await ctx.store.read(change.key)
-        before = _as_sent(current.body.data) if current is not None and not current.deleted else None
-        resource = _as_sent(change.body.data) if change.method != "DELETE" else None
+        before, after = await _before(ctx, change), _after(change)
         for host, check in looking:
-            verdict = await self._verdict(host, check, ctx, Write(*change.key, change.method, resource, before))
+            verdict = await self._verdict(host, check, ctx, Write(change.key, change.method, after, before))
             issues = [_issue(found, change.key.type) for found in verdict.findings if found.severity in _REFUSING]
             if issues:
                 raise InvalidResource(issues[0].diagnostics, issues=issues)
-            if verdict.resource is not None and resource is not None:
+            if verdict.resource is not None and change.method != "DELETE":
                 prepared = prepare_now(ctx, encode(dict(verdict.resource)), change.key, same_id=True)
                 change = replace(change, body=prepared.body, entries=prepared.entries, requires=prepared.requires)
-                resource = _as_sent(prepared.body.data)
+                after = _after(change)
         return change
 
     async def _verdict(self, host: Host, check: Any, ctx: Context, write: Write) -> Verdict:
@@ -148,9 +148,21 @@ class PluginDeciders:
         return resource
 
 
+async def _before(ctx: Context, change: Change) -> Parsed | None:
+    """Return what gives the current version; none is looked for where the commit will only write a new resource."""
+    if change.method == "POST" and change.expected == 0:
+        return None
+    current = await ctx.store.read(change.key)
+    return cache(partial(_as_sent, current.body.data)) if current is not None and not current.deleted else None
+
+
+def _after(change: Change) -> Parsed | None:
+    return cache(partial(_as_sent, change.body.data)) if change.method != "DELETE" else None
+
+
 def _as_sent(data: bytes) -> dict[str, Any]:
     """Return a stored body without the empty `meta` that makes room for what the server owns of it."""
-    resource: dict[str, Any] = decode(data)
+    resource: dict[str, Any] = decode_stored(data)
     if not resource.get("meta"):
         resource.pop("meta", None)
     return resource

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from fhir_server.model.keys import ResourceKey
     from fhir_server.plugin_host.context import Host, PluginContext
 
 Pairs = tuple[tuple[str, str], ...]
@@ -139,18 +140,36 @@ class Page:
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Write:
-    """A resource about to be written.
+    """A resource about to be written. Most checks look at few of them, so what they do not look at is not parsed.
 
-    resource: as it will be stored; None for a deletion. before: the current version, None where there is none.
+    Args:
+        resource: what gives it as it will be stored; None for a deletion. before: what gives the current version; None
+            where there is none.
     """
 
-    type: str
-    id: str
-    method: Literal["POST", "PUT", "PATCH", "DELETE"]
-    resource: Mapping[str, Any] | None
-    before: Mapping[str, Any] | None
+    __slots__ = ("_before", "_resource", "id", "method", "type")
+
+    def __init__(
+        self,
+        key: ResourceKey,
+        method: Literal["POST", "PUT", "PATCH", "DELETE"],
+        resource: Callable[[], Mapping[str, Any]] | None,
+        before: Callable[[], Mapping[str, Any]] | None,
+    ) -> None:
+        self.type, self.id = key
+        self.method = method
+        self._resource, self._before = resource, before
+
+    @property
+    def resource(self) -> Mapping[str, Any] | None:
+        """The resource as it will be stored; None for a deletion."""
+        return None if self._resource is None else self._resource()
+
+    @property
+    def before(self) -> Mapping[str, Any] | None:
+        """The current version; None where there is none."""
+        return None if self._before is None else self._before()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from fhir_server.model.version import Version, instant
         (b'{"a":"\\ud800"}', "not valid JSON"),
         (b"[" * 300 + b"]" * 300, "nested deeper"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'["]",' * 300 + b"1" + b',"["]' * 300, "nested deeper"),
+        (b'{"}":' * 300 + b"1" + b"}" * 300, "nested deeper"),
+        (b'["\\"]",' * 300 + b"1" + b"]" * 300, "nested deeper"),
         (b"", "truncated"),
         (b"{} {}", "trailing"),
     ],
@@ -27,6 +30,14 @@ from fhir_server.model.version import Version, instant
 def test_broken_text_is_refused_with_its_place(raw: bytes, part: str) -> None:
     with pytest.raises(JsonError, match=part):
         decode(raw)
+
+
+def test_many_brackets_on_few_levels_are_taken() -> None:
+    raw = b"[" + b",".join([b'{"a":["[{",{}]}'] * 200) + b"]"
+    assert encode(decode(raw)) == raw
+    assert decode(b"[" * 101 + b"]" * 101)
+    with pytest.raises(JsonError, match="nested deeper"):
+        decode(b"[" * 102 + b"]" * 102)
 
 
 @pytest.mark.parametrize(
