@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from fhir_server.settings import SECTIONS
+from fhir_server.settings.kinds import Section
 
 _PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 _HEAD = """# Settings
@@ -20,7 +19,7 @@ def page() -> str:
     return "\n".join([_HEAD, *(_section(each) for each in SECTIONS)])
 
 
-def _section(section: type[BaseModel]) -> str:
+def _section(section: type[Section]) -> str:
     rows = [
         f"| `{name}` | `{_default(field.default)}` | {field.description} |\n"
         for name, field in section.model_fields.items()

@@ -7,11 +7,12 @@ environment. docs/settings.md is held to this package by a test.
 from importlib.util import find_spec
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
 from fhir_server.settings.authority import Authority
 from fhir_server.settings.background import Background
 from fhir_server.settings.backups import Backups
+from fhir_server.settings.kinds import Section
 from fhir_server.settings.limits import Limits
 from fhir_server.settings.mongodb import MongoDb
 from fhir_server.settings.network import Network
@@ -43,7 +44,7 @@ class Settings(
 ):  # the fields of the last come first
     """The server's settings. Sizes are bytes, times are seconds unless the name says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=False)
 
     def __hash__(self) -> int:
         """Some are mappings, which have no hash; those that tell tenants and servers apart are enough for one."""
@@ -83,5 +84,5 @@ class Settings(
         return self.audit == "on" or (self.audit == "auto" and self.auth != "none")
 
 
-SECTIONS: tuple[type[BaseModel], ...] = Settings.__bases__[::-1]
+SECTIONS: tuple[type[Section], ...] = Settings.__bases__[::-1]
 """The sections in the order in which people read them."""

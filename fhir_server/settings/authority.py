@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Authority(BaseModel):
+class Authority(Section):
     """Who may sign in, and for how long."""
 
     auth: Literal["smart", "none"] = Field(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Backups(BaseModel):
+class Backups(Section):
     """Archive of backups, and its goals."""
 
     backup_archive: Path | None = Field(

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Limits(BaseModel):
+class Limits(Section):
     """Limits of a request."""
 
     max_body: Positive = Field(100_000_000, description="Largest request body, after decompression.")

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class MongoDb(BaseModel):
+class MongoDb(Section):
     """The engine MongoDB."""
 
     mongodb_url: str = Field(

@@ -1,11 +1,11 @@
 """Settings: servers across the network that do not answer."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Network(BaseModel):
+class Network(Section):
     """Servers across the network that do not answer."""
 
     store_deadline: Positive = Field(

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from fhir_server.settings.kinds import Section
 
 
-class Observing(BaseModel):
+class Observing(Section):
     """Numbers, logs, traces."""
 
     metrics: Literal["open", "local", "off"] = Field(

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Plugins(BaseModel):
+class Plugins(Section):
     """Plugins."""
 
     plugins_dir: Path | None = Field(None, description="Folder of plugins, each a package with a MANIFEST.")

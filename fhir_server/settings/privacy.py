@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Count
+from fhir_server.settings.kinds import Count, Section
 
 
-class Privacy(BaseModel):
+class Privacy(Section):
     """What is recorded, and what is hidden from whom."""
 
     audit: Literal["auto", "on", "off"] = Field(

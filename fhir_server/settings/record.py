@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from fhir_server.settings.kinds import Section
 
 
-class RecordRules(BaseModel):
+class RecordRules(Section):
     """Rules of the record."""
 
     validation: Literal["off", "structure", "full"] = Field(

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Count, Positive
+from fhir_server.settings.kinds import Count, Positive, Section
 
 
-class SearchIndex(BaseModel):
+class SearchIndex(Section):
     """A search index beside the store."""
 
     search_index: Literal["none", "elasticsearch"] = Field(

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Count, Positive
+from fhir_server.settings.kinds import Count, Positive, Section
 
 
-class Serving(BaseModel):
+class Serving(Section):
     """Where and how it serves."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Count, Positive
+from fhir_server.settings.kinds import Count, Positive, Section
 
 
-class Storage(BaseModel):
+class Storage(Section):
     """The store, and the embedded engine."""
 
     storage: Literal["sqlite", "mongodb"] = Field("sqlite", description="Engine that keeps the record.")

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fhir_server.settings.kinds import Positive
+from fhir_server.settings.kinds import Positive, Section
 
 
-class Tenancy(BaseModel):
+class Tenancy(Section):
     """Tenants and regions."""
 
     tenant_hosts: tuple[Annotated[str, Field(pattern=r"^[^=\s:]+=[a-z0-9][a-z0-9_-]{0,62}$")], ...] = Field(
