@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Final
 
 from fhir_server.errors import FhirError
+from fhir_server.jobs.endings import broken, forget
 from fhir_server.jobs.job import JOBS, OPEN, Job, read_job
 from fhir_server.jobs.marks import HOME, marked, unmark
-from fhir_server.jobs.runner import RING, Runner, broken, forget
+from fhir_server.jobs.runner import RING, Runner
 from fhir_server.jobs.running import Lost, claim
 from fhir_server.resilience import Complaint
 from fhir_server.storage.base import Record, Store, StoreError, StoreProvider, StoreUnavailable, Where

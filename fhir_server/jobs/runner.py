@@ -14,28 +14,18 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from fhir_server.context import Context, Level, Operation, Operations
-from fhir_server.errors import FhirError, Issue
-from fhir_server.interactions.outcome import outcome
+from fhir_server.errors import FhirError
 from fhir_server.jobs.answers import accepted, finished
+from fhir_server.jobs.endings import ending, failed, refused
 from fhir_server.jobs.job import JOBS, Job
 from fhir_server.jobs.marks import mark
 from fhir_server.jobs.running import Lost, Running
 from fhir_server.model.exchange import FhirRequest, FhirResponse
-from fhir_server.resilience import pauses
 from fhir_server.settings import Settings
-from fhir_server.storage.base import (
-    BlobChange,
-    BlobRef,
-    RecordChange,
-    RecordChanged,
-    Store,
-    StoreError,
-    StoreUnavailable,
-)
+from fhir_server.storage.base import BlobChange, Store, StoreError, StoreUnavailable
 from fhir_server.telemetry.numbers import JOB_SECONDS, JOBS_ENDED
 
 logger = logging.getLogger(__name__)
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 RING = "+"
 """Ends the ring that says that a tenant has a job to run."""
 
@@ -181,12 +171,12 @@ class Runner:
         except KeyError:
             logger.info("job %s: its tenant is gone", job.id)
         except FhirError as error:
-            response, said = _refused(error)
+            response, said = refused(error)
             with suppress(Lost, StoreError):
                 await self._finish(running, response, said)
         except StoreError as error:
             logger.warning("job %s waits: %s", job.id, error)
-            await _release_at_last(running)
+            await running.release_at_last()
 
     async def _in_turn(self, running: Running, ctx: Context) -> None:
         await self._work(running, ctx, self._turn)
@@ -204,7 +194,7 @@ class Runner:
         except Lost:
             logger.info("job %s is no longer ours", running.job.id)
         except asyncio.CancelledError:
-            await _release(running)
+            await running.release()
             raise
         finally:
             beat.cancel()
@@ -217,17 +207,17 @@ class Runner:
         except FhirError as error:
             if running.job.background and isinstance(error.__cause__, StoreUnavailable):
                 raise error.__cause__ from None  # it goes on when the store is back
-            return _refused(error)
+            return refused(error)
         except Lost:
             raise
         except StoreUnavailable:
             if running.job.background:
                 raise
             logger.exception("job %s failed", running.job.id)
-            return _broken(running.job)
+            return failed(running.job)
         except Exception:  # whatever it is, the job must end, and its client be told
             logger.exception("job %s failed", running.job.id)
-            return _broken(running.job)
+            return failed(running.job)
 
     async def give_up(self, running: Running, response: FhirResponse, error: str) -> None:
         """End a job that is not run again. Raises Lost."""
@@ -245,64 +235,11 @@ class Runner:
             if response.stream is None:
                 raise
             logger.exception("job %s failed while it was answered", running.job.id)
-            response, error = _broken(running.job)
+            response, error = failed(running.job)
             blob = await running.store.blobs.stage(finished(running.job, response))
-        ending = _ending(running.job, response, error, blob)
-        await running.put((BlobChange(blob.id, attach=True),) if blob.size else (), **ending, ended=self.now())
-        JOBS_ENDED.add(running.job.kind, ending["state"])
-
-
-def _ending(job: Job, response: FhirResponse, error: str, blob: BlobRef) -> dict[str, Any]:
-    """Return the fields of a job that has ended."""
-    return {
-        "state": "failed" if response.status >= 500 or (error and job.background) else "done",
-        "status": response.status,
-        "blob": blob.id if blob.size else "",
-        "headers": dict(response.headers) if job.background else {},
-        "media_type": (response.media_type or "") if job.background else "",
-        "error": error,
-    }
-
-
-def _refused(error: FhirError) -> tuple[FhirResponse, str]:
-    return FhirResponse(error.status, (outcome(error.issues),), headers=error.headers), str(error)
-
-
-def _broken(job: Job) -> tuple[FhirResponse, str]:
-    return broken(job, f"the server failed at this; job {job.id} in its log")
-
-
-def broken(job: Job, text: str) -> tuple[FhirResponse, str]:
-    """Return what a job that is given up ends in."""
-    return FhirResponse(500, (outcome([Issue(text, "exception")]),)), text
-
-
-async def forget(store: Store, job: Job, revision: int) -> None:
-    """Delete a job, its result and its files."""
-    blobs = [BlobChange(id_, attach=False) for id_ in (job.blob, *(file.blob for file in job.files)) if id_]
-    with suppress(RecordChanged):
-        await store.commit((), (RecordChange(JOBS.name, job.id, None, expected=revision),), blobs)
-
-
-async def _release(running: Running) -> None:
-    """Leave the job for another process: without a sign of life it is stalled at once."""
-    with suppress(Lost, StoreError):
-        if running.job.background:
-            await running.put(state="queued", owner="", tries=max(0, running.job.tries - 1))
-        else:
-            await running.put(state="stalled", owner="")
-
-
-async def _release_at_last(running: Running) -> None:
-    """Leave the job for another try as soon as the store takes it; meanwhile it counts as running here."""
-    for pause in pauses(_FIRST_PAUSE, _LONGEST_PAUSE, even=True):
-        with suppress(Lost):
-            try:
-                await running.put(state="queued", owner="", tries=max(0, running.job.tries - 1))
-            except StoreUnavailable:
-                await asyncio.sleep(pause)
-                continue
-        return
+        fields = ending(running.job, response, error, blob)
+        await running.put((BlobChange(blob.id, attach=True),) if blob.size else (), **fields, ended=self.now())
+        JOBS_ENDED.add(running.job.kind, fields["state"])
 
 
 def _alone(request: FhirRequest) -> FhirRequest:

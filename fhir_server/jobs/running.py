@@ -2,15 +2,27 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from fhir_server.context import JobFile
 from fhir_server.jobs.job import JOBS, Job, read_job
-from fhir_server.storage.base import BlobChange, Record, RecordChange, RecordChanged, Store, StoreError
+from fhir_server.resilience import pauses
+from fhir_server.storage.base import (
+    BlobChange,
+    Record,
+    RecordChange,
+    RecordChanged,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 
 BEAT = 1.0
 """Seconds between signs of life."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class Lost(Exception):
@@ -80,6 +92,28 @@ class Running:
                 return
             except StoreError:  # a busy or full store: the next beat may get through
                 continue
+
+    async def release(self) -> None:
+        """Leave the job for another process: without a sign of life it is stalled at once."""
+        with suppress(Lost, StoreError):
+            if self.job.background:
+                await self._queue()
+            else:
+                await self.put(state="stalled", owner="")
+
+    async def release_at_last(self) -> None:
+        """Leave the job for another try as soon as the store takes it; meanwhile it counts as running here."""
+        for pause in pauses(_FIRST_PAUSE, _LONGEST_PAUSE, even=True):
+            with suppress(Lost):
+                try:
+                    await self._queue()
+                except StoreUnavailable:
+                    await asyncio.sleep(pause)
+                    continue
+            return
+
+    async def _queue(self) -> None:
+        await self.put(state="queued", owner="", tries=max(0, self.job.tries - 1))
 
 
 async def claim(store: Store, record: Record, owner: str, now: Any) -> Running | None:

@@ -10,8 +10,8 @@ from fhir_server.context import Caller, Context
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.interactions.outcome import success
 from fhir_server.jobs.answers import told
+from fhir_server.jobs.endings import forget
 from fhir_server.jobs.job import JOBS, OPEN, Job, read_job
-from fhir_server.jobs.runner import forget
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.storage.base import Record, RecordChange, RecordChanged
 
