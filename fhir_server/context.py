@@ -53,6 +53,13 @@ class Restriction(Protocol):
     def mask(self) -> Mask | None:
         """What of each resource is hidden from the caller; None for nothing."""
 
+    @property
+    def bound(self) -> bool:
+        """Whether all of it is about certain patients: the app of one, or a user who is or represents them."""
+
+    def shows_all(self, type_: str) -> bool:
+        """Tell whether what was granted shows each resource of a type, and all of it, but for consent and labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

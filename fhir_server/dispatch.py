@@ -34,7 +34,7 @@ from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.evening import SEARCHES, even_out, found_nothing
 from fhir_server.interactions.history import history
-from fhir_server.interactions.masking import store_of, written
+from fhir_server.interactions.masking import answered, store_of, written
 from fhir_server.interactions.packages import TenantPackages
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
@@ -374,7 +374,7 @@ async def operate(ctx: Context, request: FhirRequest) -> FhirResponse:
         said = f"${request.operation} changes {what}, and your access allows no change of it"
         raise Forbidden(f"{said}: ask for a token with a scope that writes", expression="http.url")
     with OPERATION_SECONDS.timed(f"${operation.facts.code}"):
-        return await operation.run(ctx, request)
+        return answered(ctx.restriction.mask, await operation.run(ctx, request))
 
 
 def _may_change(ctx: Context, type_: str) -> bool:

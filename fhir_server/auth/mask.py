@@ -52,6 +52,13 @@ class Mask:
         resource = decode(body.data, max_depth=1_000_000)
         return make_body(encode(resource), key) if self.apply(resource) else body
 
+    def answer(self, data: bytes) -> bytes:
+        """Return the JSON of an answer as the caller sees it, whoever read what is in it."""
+        if not any(mark in data for mark in self._marks):
+            return data
+        resource = decode(data, max_depth=1_000_000)
+        return encode(resource) if isinstance(resource, dict) and self.apply(resource) else data
+
     def apply(self, resource: Json) -> bool:
         """Hide in place what is hidden of a resource and of those within it; tell whether something was."""
         inner = [self._inside(value) for value in resource.values()]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fhir_server.auth.clients import Client, Kind, save_client
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.errors import OAuthError
-from fhir_server.auth.scopes import INTROSPECT, LAUNCH, parse_scopes
+from fhir_server.auth.scopes import offered, parse_scopes
 from fhir_server.auth.secrets import digest, new_handle
 
 _KINDS: dict[str, Kind] = {
@@ -43,8 +43,8 @@ async def register(desk: Desk, asked: Any) -> dict[str, Any]:
     scopes = parse_scopes(client.scopes)
     if "client_credentials" in client.grant_types or any(scope.level == "system" for scope in scopes.resources):
         raise _bad("only administrators let a client act for itself (client_credentials, system scopes)")
-    if not scopes.others.isdisjoint((LAUNCH, INTROSPECT)):
-        raise _bad("scopes that begin with __ are given by administrators only")
+    if any(name.startswith("__") or name in offered() for name in scopes.others):
+        raise _bad("scopes that begin with __, and those of plugins, are given by administrators only")
     client, secret = with_secret(client)
     await save_client(desk, client)
     return {

@@ -122,6 +122,16 @@ class Granted:
             for scope in self.reach.scopes.resources
         )
 
+    @property
+    def bound(self) -> bool:
+        """Whether all of it is about certain patients: the one of a launch, or those whom the user is or represents."""
+        return bool(self.reach.patients) or self.reach.represented is not None
+
+    def shows_all(self, type_: str) -> bool:
+        """Tell whether what was granted shows each resource of a type, and all of it, but for consent and labels."""
+        hidden = self.mask is not None and type_ in self.mask.rules
+        return not hidden and self._scoped("s", type_) == EVERYTHING
+
     def may(self, interaction: str, type_: str | None) -> bool:
         """Tell whether the interaction is allowed on some resources of the type."""
         asked = interaction, type_

@@ -11,6 +11,11 @@ class Open:
 
     visibility: Visibility = field(default_factory=Visibility)
     mask: None = None
+    bound: bool = False
+
+    def shows_all(self, type_: str) -> bool:
+        """Everything is shown."""
+        return True
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Allow it."""
@@ -36,6 +41,11 @@ class Public:
 
     visibility: Visibility = field(default_factory=lambda: Visibility(NOTHING))
     mask: None = None
+    bound: bool = False
+
+    def shows_all(self, type_: str) -> bool:
+        """Nothing is shown."""
+        return False
 
     def may(self, interaction: str, type_: str | None) -> bool:
         """Allow nothing but the statement."""

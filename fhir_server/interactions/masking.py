@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import structs
+
 from fhir_server.auth.mask import LABELS, SYSTEM, Mask
 from fhir_server.errors import Forbidden
+from fhir_server.model.exchange import FhirResponse
 from fhir_server.model.json import decode, encode, make_body
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
@@ -107,6 +110,15 @@ def written(mask: Mask | None, result: CommitResult) -> CommitResult:
         return result
     seen = [replace(each, version=masked(mask, each.version) if each.version else None) for each in result.written]
     return replace(result, written=tuple(seen))
+
+
+def answered(mask: Mask | None, response: FhirResponse) -> FhirResponse:
+    """Return the answer of an operation as the caller sees it: a plugin may have read with an authority of its own."""
+    if mask is None or not response.body or response.media_type is not None:
+        return response
+    data = b"".join(response.body)
+    shown = mask.answer(data)
+    return response if shown is data else structs.replace(response, body=(shown,))
 
 
 def keeping_hidden(ctx: "Context", mask: Mask, change: Change, current: Version) -> Change:

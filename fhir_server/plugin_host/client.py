@@ -15,7 +15,7 @@ from fhir_server.model.json import decode, encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
 from fhir_server.plugin_host.several import Put, Referrers, put_all, referring
-from fhir_server.search.query import EVERYTHING
+from fhir_server.search.query import EVERYTHING, And, Ids, Search
 from fhir_server.storage.base import BlobChange, Change, CommitResult, RecordChange
 
 Criteria = str | Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
@@ -206,6 +206,21 @@ class Client:
         """Tell whether nothing of a type is hidden from this client."""
         restriction = (await self._made()).restriction
         return restriction.may("read", type_) and restriction.visibility.read.of(type_) == EVERYTHING
+
+    async def permitted(self, keys: Iterable[ResourceKey]) -> set[ResourceKey]:
+        """Return the keys less those that consent or labels keep from this client, whatever its scopes show."""
+        ctx, wanted = await self._made(), set(keys)
+        for type_ in sorted({key.type for key in wanted}):
+            permitted = ctx.restriction.permitted(type_)
+            if permitted == EVERYTHING:
+                continue
+            ids = sorted(key.id for key in wanted if key.type == type_)
+            for start in range(0, len(ids), _PAGE):
+                some = tuple(ids[start : start + _PAGE])
+                page = await ctx.store.search(Search({type_: And((Ids(some), permitted))}, count=_PAGE))
+                seen = {version.key.id for version in page.versions}
+                wanted -= {ResourceKey(type_, id_) for id_ in some if id_ not in seen}
+        return wanted
 
     async def readable(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that are there and may be read by id; nothing is parsed or recorded."""

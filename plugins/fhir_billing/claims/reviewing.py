@@ -19,7 +19,7 @@ async def decided_by_person(ctx: PluginContext, desk: Desk, call: Call) -> dict[
         Conflict: the claim does not wait for a person. BadValue: there is no such line or reason.
     """
     claim = await ctx.client.read("Claim", call.request.id or "")
-    if ctx.caller.patients or not ctx.core.restriction.may("create", "ClaimResponse"):
+    if ctx.core.restriction.bound or not ctx.core.restriction.may("create", "ClaimResponse"):
         raise Forbidden(
             "who decides claims has a token of their own for it: ClaimResponse.c", expression="ClaimResponse"
         )

@@ -38,7 +38,7 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     """Answer a call."""
     inputs, id_ = call.inputs, str(call.request.id)
     await ctx.client.read("Invoice", id_)
-    if ctx.caller.patients and inputs.one("method") in ("cash", "bank"):
+    if ctx.core.restriction.bound and inputs.one("method") in ("cash", "bank"):
         raise Forbidden("cash is taken by a cashier", expression="http.method")
     texts = {name: str(inputs.one(name, "")) for name in ("currency", "country", "shift", "phone", "email")}
     back = str(inputs.one("return-url", ""))

@@ -29,8 +29,10 @@ async def run(ctx: PluginContext, call: Call) -> Outputs:
     inputs = call.inputs
     if inputs.one("end"):
         id_ = str(inputs.one("end"))
-        if not await end(ctx, id_):
+        record = await ctx.store.get(SUBSCRIPTIONS.name, id_)
+        if record is None or await ctx.client.find(*str(record.value["patient"]).split("/")) is None:
             raise NotFound("there is no such subscription", expression="http.end")
+        await end(ctx, id_)
         return await _answer(ctx, id_)
     patient = await seen(ctx, inputs, "patient", ("Patient",))
     party = await seen(ctx, inputs, "party", ("Patient", "Organization", "RelatedPerson")) or patient

@@ -30,7 +30,7 @@ async def report(ctx: PluginContext, call: Call) -> Outputs:
         Forbidden: the caller may not see all claims.
     """
     restriction = ctx.core.restriction
-    if ctx.caller.patients or not restriction.may("search-type", "Claim") or not restriction.visibility.unrestricted:
+    if restriction.bound or not restriction.may("search-type", "Claim") or not restriction.visibility.unrestricted:
         raise Forbidden("a report of activity needs a token that sees all claims", expression="Claim")
     since, until = _instant(call.inputs.one("start")), _instant(call.inputs.one("end")) + _DAY
     payor = str(call.inputs.one("payor", {}).get("reference", ""))

@@ -54,6 +54,7 @@ async def test_an_app_registers_and_gets_a_name(open_ehr: Ehr, more: dict[str, A
         {"redirect_uris": ["blob:https://x"]}, {"redirect_uris": "https://new.example/cb"}, {"redirect_uris": [1]},
         {"redirect_uris": ["https://[bad/"]}, {"redirect_uris": ["intent://x#Intent"]},
         {"scope": "system/*.rs"}, {"scope": "__launch"}, {"scope": "__introspect"}, {"grant_types": ["password"]},
+        {"scope": "openid __ai-models.manage"},
         {"grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_basic"},
         {"grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt",
          "jwks": public_keys(EC)},

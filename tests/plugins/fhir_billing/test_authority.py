@@ -1,5 +1,6 @@
 """Operations of billing go no further than the caller may see and write; what is done is in the audit."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from fhir_server.auth.mask_administration import set_rules
 from fhir_server.auth.users import new_user, save_user
 from tests.conformance.smart.conftest import SERVICE, Ehr, record, started
 from tests.plugins.only import but
@@ -97,6 +99,52 @@ async def test_a_patients_app_may_pay_but_not_act_as_cashier(ehr: Ehr) -> None:
         assert await asked(ehr, "patient/*.cruds", operation, body, **mine) == 403
 
 
+async def test_users_who_are_patients_see_no_books_whatever_the_app(ehr: Ehr) -> None:
+    mother = new_user("mother", subject="RelatedPerson/none")
+    await save_user(ehr.desk, mother)
+    for user in (ehr.ann, mother):
+        for path in ("Invoice/$ledger", "MeasureReport/$receivables"):
+            assert await asked(ehr, "user/*.cruds", path, None, user=user) == 403
+    assert await asked(ehr, "user/*.rs", "Patient/ann/$statement", None, user=ehr.ann) == 200
+
+
+async def test_the_books_are_for_who_may_see_all_of_what_they_are_shown_in(ehr: Ehr) -> None:
+    part = "user/Account.rs user/PaymentReconciliation.rs user/Invoice.rs"
+    assert await asked(ehr, part, "Invoice/$ledger", None, user=ehr.doctor) == 200
+    assert await asked(ehr, f"{part}?status=draft", "Invoice/$ledger", None, user=ehr.doctor) == 403
+
+
+async def test_who_opted_out_is_named_in_no_books(ehr: Ehr) -> None:
+    token, whole = await ehr.bearer("user/*.rs", user=ehr.doctor), await ehr.bearer("system/*.cruds", client=WHOLE)
+    before = (await ehr.fhir("Invoice/$ledger?lines=all", token)).text
+    assert "Patient.ann" in before
+    opted = record(
+        "Consent", "out", status="active", patient={"reference": "Patient/ann"},
+        scope={"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        category=[{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        policyRule={"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+    )  # fmt: skip
+    assert (await ehr.fhir("Consent/out", whole, "PUT", opted)).is_success
+    try:
+        await _until(ehr, whole, 404)
+        after = (await ehr.fhir("Invoice/$ledger?lines=all", token)).text
+        assert "ann" not in after
+        assert "receivable/withheld" in after
+        below = (await ehr.fhir("Invoice/$ledger?account=receivable/Patient.ann", token)).text
+        assert "withheld" not in below
+    finally:
+        own = await ehr.bearer("user/*.cruds", user=ehr.ann)
+        assert (await ehr.fhir("Consent/out", own, "PUT", opted | {"status": "rejected"})).is_success
+        await _until(ehr, whole, 200)
+
+
+async def _until(ehr: Ehr, token: str, status: int) -> None:
+    """Wait until the Consent is in force, or is not any more."""
+    async with asyncio.timeout(20):
+        while (await ehr.fhir("Patient/ann", token)).status_code != status:
+            await asyncio.sleep(0.05)
+
+
 async def test_derived_fields_are_guarded_whatever_the_scopes(ehr: Ehr) -> None:
     token = await ehr.bearer("system/*.cruds", client=WHOLE)
     path = f"Invoice/{ehr.invoice}"  # type: ignore[attr-defined]
@@ -147,3 +195,25 @@ async def test_a_refund_is_approved_by_somebody_else_than_who_asked_for_it(ehr: 
     assert "somebody else" in own.text
     other = await call("Invoice/$refund", whole, **decide)
     assert (other.status_code, other.json()["parameter"][1]["valueCode"]) == (200, "paid"), other.text
+
+
+async def test_what_the_books_make_is_masked_for_who_asked_for_it(ehr: Ehr) -> None:
+    """The operation reads it with the authority of the plugin; what is shown is what the caller's role sees."""
+    whole = await ehr.bearer("system/*.cruds", client=WHOLE)
+    item = record("ChargeItem", "c9", status="planned", code=CODE, subject={"reference": "Patient/bob"},
+                  occurrenceDateTime="2025-06-15")  # fmt: skip
+    assert (await ehr.fhir("ChargeItem/c9", whole, "PUT", item)).is_success
+    assert ehr.app.running is not None
+    await ehr.app.running.settled("default")
+    user = new_user("biller", roles=("billing",))
+    await save_user(ehr.desk, user)
+    await set_rules(ehr.desk, "billing", [{"path": "Invoice.totalNet"}])
+    token = await ehr.bearer("user/*.cruds", user=user)
+    async with asyncio.timeout(20):
+        while "totalNet" in (await ehr.fhir(f"Invoice/{ehr.invoice}", token)).text:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.05)
+    made = await ehr.fhir("Invoice/$invoice", token, "POST", parameters(Reference__patient="Patient/bob"))
+    (invoice,) = [each["resource"] for each in made.json()["parameter"]]
+    assert "totalNet" not in invoice
+    assert "totalGross" in invoice
+    assert await asked(ehr, "user/*.rs", "Invoice/$ledger", None, user=user) == 403
