@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import apsw
@@ -44,11 +45,16 @@ def _several(value: Any) -> Sequence[Any]:
 def load(connection: apsw.Connection, name: str) -> Declared:
     """Return a declared collection. Raises KeyError if it is not declared."""
     for id_, text in fetch(connection, "SELECT collection, declared FROM collection WHERE name=?", (name,)):
-        stored = json.loads(text)
-        fields = tuple(RecordField(field["name"], field["kind"], field["unique"]) for field in stored["fields"])
-        collection = Collection(name, fields, stored["patient"], stored["version"])
-        return Declared(id_, collection, {field["name"]: field["number"] for field in stored["fields"]})
+        return _declared(id_, name, text)
     raise KeyError(f"record collection {name!r} is not declared")
+
+
+@lru_cache(1024)
+def _declared(id_: int, name: str, text: str) -> Declared:
+    stored = json.loads(text)
+    fields = tuple(RecordField(field["name"], field["kind"], field["unique"]) for field in stored["fields"])
+    collection = Collection(name, fields, stored["patient"], stored["version"])
+    return Declared(id_, collection, {field["name"]: field["number"] for field in stored["fields"]})
 
 
 def declare(connection: apsw.Connection, collection: Collection) -> None:

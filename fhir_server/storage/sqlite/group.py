@@ -11,7 +11,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.query import Search
 from fhir_server.storage.base import Audit, BlobChange, Change, CommitResult, RecordChange, StoreError, Written
-from fhir_server.storage.sqlite import blob_rows, record_rows
+from fhir_server.storage.sqlite import blob_rows
 from fhir_server.storage.sqlite.audit_rows import AuditRows
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.heads import Heads
@@ -19,6 +19,7 @@ from fhir_server.storage.sqlite.health import ClockWatch
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
 from fhir_server.storage.sqlite.preconditions import check
+from fhir_server.storage.sqlite.record_rows import RecordRows
 from fhir_server.storage.sqlite.sealer import Sealer
 
 SearchKeys = Callable[[apsw.Connection, Search], set[ResourceKey]]
@@ -62,14 +63,17 @@ class Group:
         self._connection, self._around, self._watch = connection, around, watch
         self._pending = Pending(connection, interning, around.sealer)
         self._heads = Heads(connection, interning)
+        self._records = RecordRows(connection)
         self._audit = AuditRows(connection)
 
     def run(self, works: Sequence[Work], now: int) -> list[Outcome]:
         """Evaluate and write all, inside the open transaction; `now` is the clock in milliseconds."""
         self._watch.look(now, self._pending.begin(now))
         self._heads.learn([change.key for work in works for change in work.changes])
+        self._records.learn([change for work in works for change in work.records])
         outcomes = [self._one(work) for work in works]
         self._pending.finish()
+        self._records.flush()
         self._audit.write()
         return outcomes
 
@@ -80,7 +84,7 @@ class Group:
             return Outcome(refusal)
         self._pending.begin_request()
         written = tuple(self._write(change) for change in work.changes)
-        record_rows.write(self._connection, work.records)
+        self._records.write(work.records)
         attached, released = blob_rows.write(self._connection, self._around.files, self._around.sealer, work.blobs)
         if work.records or work.blobs:
             self._pending.begin_tx()
@@ -91,7 +95,7 @@ class Group:
         if any(change.conditions or change.keep_referenced for change in work.changes):
             self._pending.flush()  # these are evaluated in SQL, which must see the requests before
         check(self._connection, self._heads, work.changes, self._around.search_keys)
-        record_rows.check(self._connection, work.records)
+        self._records.check(work.records)
         blob_rows.check(self._connection, self._around.files, work.blobs)
 
     def _write(self, change: Change) -> Written:
