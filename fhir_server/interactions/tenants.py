@@ -6,11 +6,9 @@ commit that touches one changes a record, by which other workers notice, at most
 read them again.
 """
 
-import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -18,23 +16,21 @@ from fhir_server.definitions import Definitions, load
 from fhir_server.interactions.conformance import Conformance
 from fhir_server.interactions.house import House
 from fhir_server.interactions.legal_holds import LEGAL_HOLDS, keep_held
+from fhir_server.interactions.link_secret import link_secret
+from fhir_server.interactions.marks import DEFINITIONS, PACKAGES, STATE, TERMS, is_of, mark, marks_of, read_mark, token
+from fhir_server.interactions.parameters_in_force import custom_parameters, registry_of
 from fhir_server.interactions.tenant import Tenant, keep_to_limits, refused
-from fhir_server.model.json import decode
-from fhir_server.packages import CANONICAL_TYPES, Library, installed, load_library
+from fhir_server.packages import Library, installed, load_library
 from fhir_server.search.indexing import Extractor
 from fhir_server.search.parameters import ParameterRegistry
-from fhir_server.search.query import EVERYTHING, Search
 from fhir_server.settings import Settings
 from fhir_server.storage.base import (
     Audit,
     BlobChange,
     Change,
-    Collection,
     CommitResult,
     Record,
     RecordChange,
-    RecordChanged,
-    StorageFull,
     Store,
     StoreProvider,
     StoreUnavailable,
@@ -42,21 +38,8 @@ from fhir_server.storage.base import (
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import DEFAULT, Registration
 
-_log = logging.getLogger("fhir_server.definitions")
-
 CHECK_EVERY = 1_000
 """Milliseconds after which a worker looks whether another one changed the definitions."""
-
-_STATE = Collection("server.state")
-_DEFINITIONS = "definitions"
-_SECRET = "page-links"  # noqa: S105  # the name of the record, not the secret
-_TERMS = "terminology"
-_PACKAGES = "packages"
-_DEFINING = "SearchParameter"
-_PAGE = 1_000
-
-_MARKED = {_DEFINITIONS: (_DEFINING,), _TERMS: CANONICAL_TYPES}
-"""The record that a commit changes, and the types that make it do so."""
 
 Changed = Callable[[Tenant, ParameterRegistry, ParameterRegistry], None]
 
@@ -185,16 +168,14 @@ class Tenants:
         await keep_held(tenant.store, changes)
         if tenant.registration is not None:
             await keep_to_limits(tenant, changes, self._stores.size, self._now())
-        types = {change.key.type for change in changes}
-        names = [name for name, marking in _MARKED.items() if not types.isdisjoint(marking)]
-        if not names:
+        marks = marks_of(change.key.type for change in changes)
+        if not marks:
             return await tenant.store.commit(changes, records, blobs, audit=audit)
-        token = secrets.token_hex(8)
-        marks = [RecordChange(_STATE.name, name, {"token": token}) for name in names]
         result = await tenant.store.commit(changes, [*records, *marks], blobs, audit=audit)
         with suppress(StoreUnavailable):  # it is stored; what is known of it here is read by who comes next
-            if _TERMS in names:
-                await self._take_terms(tenant, changes, token)
+            for change in marks:
+                if change.key == TERMS:
+                    await self._take_terms(tenant, changes, change)
             tenant.checked = 0
             await self._refresh(tenant)
         return result
@@ -207,14 +188,14 @@ class Tenants:
             AlreadyInstalled: this name and version with other content, and it is not to be replaced.
         """
         package = await installed.read(data, self.conformance.limits)
-        result = await installed.install(tenant.store, package, data, _mark(_PACKAGES), replace=replace)
+        result = await installed.install(tenant.store, package, data, mark(PACKAGES), replace=replace)
         tenant.checked = 0
         await self._refresh(tenant)
         return result
 
     async def uninstall(self, tenant: Tenant, name: str) -> bool:
         """Remove the package `name#version`; tell whether it was installed."""
-        found = await installed.remove(tenant.store, name, _mark(_PACKAGES))
+        found = await installed.remove(tenant.store, name, mark(PACKAGES))
         tenant.checked = 0
         await self._refresh(tenant)
         return found
@@ -224,7 +205,7 @@ class Tenants:
         if registration is not None:
             await self.house.make_room()
         store = await self._stores.open(name)
-        await store.declare(_STATE)
+        await store.declare(STATE)
         await store.declare(LEGAL_HOLDS)
         await store.declare(installed.PACKAGES)
         await self._added.ready(name, store)
@@ -233,11 +214,11 @@ class Tenants:
         extractor = self._extractor(standard, settings)
         base = self.conformance.base
         tenant = Tenant(
-            name, store, settings, await _secret(store), standard, extractor, base, *self.conformance.made_of(base),
+            name, store, settings, await link_secret(store), standard, extractor, base, *self.conformance.made_of(base),
             registration=registration, used=self._now(),
         )  # fmt: skip
         await self._load_library(tenant, always=True)
-        await self._load(tenant, await store.records.get(_STATE.name, _DEFINITIONS))
+        await self._load(tenant, await read_mark(store, DEFINITIONS))
         self.house.add(tenant)
         return tenant
 
@@ -260,8 +241,8 @@ class Tenants:
             if self._now() - tenant.checked < CHECK_EVERY:
                 return
             await self._load_library(tenant)
-            record = await tenant.store.records.get(_STATE.name, _DEFINITIONS)
-            if _token(record) == tenant.token:
+            record = await read_mark(tenant.store, DEFINITIONS)
+            if token(record) == tenant.token:
                 tenant.checked = self._now()
                 return
             before = tenant.parameters
@@ -271,21 +252,20 @@ class Tenants:
 
     async def _load(self, tenant: Tenant, record: Record | None) -> None:
         if record is not None:
-            custom = await _custom(tenant.store)
+            custom = await custom_parameters(tenant.store)
             tenant.parameters = registry_of(self._facts, [*self._added.parameters, *custom])
             tenant.extractor = self._extractor(tenant.parameters, tenant.settings)
-        tenant.token, tenant.checked = _token(record), self._now()
+        tenant.token, tenant.checked = token(record), self._now()
 
     async def _load_library(self, tenant: Tenant, *, always: bool = False) -> None:
         """Read again what others have changed of packages and conformance resources."""
-        records = tenant.store.records
-        terms, packages = await records.get(_STATE.name, _TERMS), await records.get(_STATE.name, _PACKAGES)
-        of_packages = always or _token(packages) != tenant.packages_token
-        of_terms = always or _token(terms) != tenant.terms_token
+        terms, packages = await read_mark(tenant.store, TERMS), await read_mark(tenant.store, PACKAGES)
+        of_packages = always or token(packages) != tenant.packages_token
+        of_terms = always or token(terms) != tenant.terms_token
         generation = self.conformance.generation
         if of_packages:
             tenant.packages = await installed.load_packages(tenant.store, self.conformance.limits)
-            tenant.packages_token = _token(packages)
+            tenant.packages_token = token(packages)
         if of_packages or of_terms:
             below = self.conformance.over_packages(tenant.packages) if of_packages else tenant.library.below
             library = await load_library(tenant.store, below) if of_terms else tenant.library.over(below)
@@ -294,11 +274,11 @@ class Tenants:
             self._keep(tenant, tenant.library, None)
         tenant.generation = generation
 
-    async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], token: str) -> None:
+    async def _take_terms(self, tenant: Tenant, changes: Sequence[Change], marked: RecordChange) -> None:
         """Take over one's own changes without reading all again, if nobody else's came before or after them."""
         async with tenant.turn:
-            record = await tenant.store.records.get(_STATE.name, _TERMS)
-            if record is not None and _token(record) == token and record.revision == tenant.terms_revision + 1:
+            record = await read_mark(tenant.store, TERMS)
+            if record is not None and is_of(record, marked) and record.revision == tenant.terms_revision + 1:
                 written = ((change.key, change.body.data) for change in changes)
                 self._keep(tenant, tenant.library.changed(written), record)
 
@@ -306,57 +286,4 @@ class Tenants:
         tenant.library = library
         tenant.terminology, tenant.validator = self.conformance.made_of(library)
         if record is not None:
-            tenant.terms_token, tenant.terms_revision = _token(record), record.revision
-
-
-def _mark(name: str) -> RecordChange:
-    """Return the change by which other workers notice that something changed."""
-    return RecordChange(_STATE.name, name, {"token": secrets.token_hex(8)})
-
-
-def registry_of(standard: ParameterRegistry, custom: Sequence[Mapping[str, object]]) -> ParameterRegistry:
-    """Return the parameters in force. A definition that an older release took and this one does not is left out and
-    named in the log, so that the server starts all the same."""
-    try:
-        return standard.with_custom(custom)
-    except ValueError as error:
-        _log.error("a SearchParameter is not in force: %s", error)
-    sound: list[Mapping[str, object]] = []
-    for resource in custom:
-        with suppress(ValueError):
-            standard.with_custom([*sound, resource])
-            sound.append(resource)
-    return standard.with_custom(sound)
-
-
-def _token(record: Record | None) -> str:
-    return "" if record is None else str(record.value["token"])
-
-
-async def _custom(store: Store) -> list[dict[str, object]]:
-    """Return all SearchParameters of the store, read in pages."""
-    search = Search({_DEFINING: EVERYTHING}, count=_PAGE)
-    found: list[dict[str, object]] = []
-    while True:
-        page = await store.search(search)
-        found += [decode(version.body.data) for version in page.versions]
-        if page.next is None:
-            return found
-        search = replace(search, after=page.next)
-
-
-async def _secret(store: Store) -> bytes:
-    """Return the secret of page links, made by whoever comes first."""
-    record = await store.records.get(_STATE.name, _SECRET)
-    if record is None:
-        fresh = RecordChange(_STATE.name, _SECRET, {"key": secrets.token_hex(32)}, expected=0)
-        try:
-            await store.commit((), (fresh,))
-        except StorageFull:  # a new store on a full disk answers all the same; its links live as long as this process
-            return secrets.token_bytes(32)
-        except RecordChanged:
-            pass
-        record = await store.records.get(_STATE.name, _SECRET)
-    if record is None:
-        raise AssertionError("the record was written")
-    return bytes.fromhex(str(record.value["key"]))
+            tenant.terms_token, tenant.terms_revision = token(record), record.revision

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.app import definitions_of
 from fhir_server.audit.events import keys_of
-from fhir_server.interactions.tenants import registry_of
+from fhir_server.interactions.parameters_in_force import registry_of
 from fhir_server.model.json import decode
 from fhir_server.plugins import load_plugins
 from fhir_server.search.entries import IndexEntries
