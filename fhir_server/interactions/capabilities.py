@@ -255,7 +255,7 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iter
 
 
 def _reference_policy(settings: Settings) -> list[str]:
-    return ["literal", "logical", "local", *(["enforced"] if settings.integrity_on_write else [])]
+    return ["literal", "logical", *(["enforced"] if settings.integrity_on_write else [])]
 
 
 def _search_parameters(parameters: Mapping[str, Parameter]) -> list[dict[str, str]]:

@@ -5,12 +5,13 @@ Spec: https://hl7.org/fhir/R4/json.html#primitive
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
 from fhir_server.fhirpath import Node
+from fhir_server.interactions.patching.parts import Parts, shaped, type_of
 
 Holder = dict[str, Any]
 
@@ -37,30 +38,23 @@ class Value:
         return cls(deepcopy(part.get(name)), part.get("_" + name), name.removeprefix("value"))
 
 
-def _anonymous(parts: list[Mapping[str, Any]]) -> Holder:
-    found: Holder = {}
+def _anonymous(parts: list[Mapping[str, Any]]) -> Parts:
+    found = Parts()
     for part in parts:
         name, value = str(part.get("name")), Value.of(part)
         if value.data is not None:
-            _collect(found, name, value.data)
+            found.collect(name, value.data, value.type)
         if value.extra is not None:
+            found.types[name] = value.type
             found["_" + name] = dict(value.extra)
     return found
-
-
-def _collect(found: Holder, name: str, data: Any) -> None:
-    if name not in found:
-        found[name] = data
-    elif isinstance(found[name], list):
-        found[name].append(data)
-    else:
-        found[name] = [found[name], data]
 
 
 class Elements:
     """Changes to elements, with the cardinalities and choices of the definitions."""
 
     def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
         self._types = definitions.types
 
     def holder(self, node: Node) -> Holder:
@@ -84,14 +78,20 @@ class Elements:
         if found is None:
             return f"{node.type} has no element {name!r} of this type"
         key, many = found
+        value = self._shaped(value, node.type, key)
         if many:
             self.insert(owner, key, self.length(owner, key), value)
         elif key in owner or "_" + key in owner:
             return f"{name!r} is there already and does not repeat"
         else:
             self._set(owner, key, value)
-        self._shape(owner, key, node.type)
         return ""
+
+    def insert_beside(self, node: Node, index: int, value: Value) -> None:
+        """Put an item into the list that a node is in."""
+        parent = node.parent
+        shape = self._shaped(value, parent.type if parent else None, node.key)
+        self.insert(self.holder(node), node.key, index, shape)
 
     def insert(self, holder: Holder, key: str, index: int, value: Value) -> None:
         """Put an item into a list."""
@@ -121,6 +121,7 @@ class Elements:
     def replace(self, node: Node, value: Value) -> None:
         """Put another value in an element's place; a choice may change its type."""
         holder, key = self.holder(node), node.key
+        value = self._shaped(value, node.parent.type if node.parent else None, key)
         if node.index is not None:
             self.remove_item_and_insert(holder, key, node.index, value)
             return
@@ -184,15 +185,10 @@ class Elements:
         element = definition.by_name.get(key) if definition else None
         return element.name.removesuffix("[x]") if element is not None and element.choice else ""
 
-    def _shape(self, holder: Holder, key: str, type_name: str | None) -> None:
-        """Give the repeating elements of an anonymous value their lists."""
+    def _shaped(self, value: Value, type_name: str | None, key: str) -> Value:
+        """Return a value that is spelled out in parts as JSON of the element that it is for."""
+        if not isinstance(value.data, Parts):
+            return value
         definition = self._types.get(type_name or "")
         element = definition.by_name.get(key) if definition else None
-        nested = self._types.get(element.type_key) if element is not None and element.type_key else None
-        if nested is None:
-            return
-        items = holder[key] if isinstance(holder[key], list) else [holder[key]]
-        for item in items:
-            for name, child in nested.by_name.items():
-                if name in item and (child.max is None or child.max > 1) and not isinstance(item[name], list):
-                    item[name] = [item[name]]
+        return replace(value, data=shaped(value.data, type_of(element), self._definitions))

@@ -104,15 +104,15 @@ def _single(resource: dict[str, Any], operation: _Operation) -> Node:
     return nodes[0]
 
 
-def _list(elements: Elements, resource: dict[str, Any], operation: _Operation) -> "tuple[dict[str, Any], str]":
-    """Return the object that holds the one list that the path selects, and its property."""
+def _item(resource: dict[str, Any], operation: _Operation) -> Node:
+    """Return an item of the one list that the path selects."""
     nodes = _nodes(resource, operation)
     holders = {(id(node.parent), node.key) for node in nodes}
     if not nodes:
         raise operation.fail(f"No content found at {operation.path}")
     if len(holders) != 1 or nodes[0].parent is None or nodes[0].index is None:
         raise operation.fail(f"{operation.path} is not one list")
-    return elements.holder(nodes[0]), nodes[0].key
+    return nodes[0]
 
 
 def _add(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:
@@ -125,10 +125,10 @@ def _add(elements: Elements, resource: dict[str, Any], operation: _Operation) ->
 
 def _insert(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:
     assert operation.value is not None and operation.index is not None
-    holder, key = _list(elements, resource, operation)
-    if operation.index > elements.length(holder, key):
+    item = _item(resource, operation)
+    if operation.index > elements.length(elements.holder(item), item.key):
         raise operation.fail(f"index {operation.index} is beyond the end of {operation.path}")
-    elements.insert(holder, key, operation.index, operation.value)
+    elements.insert_beside(item, operation.index, operation.value)
 
 
 def _delete(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:
@@ -151,7 +151,8 @@ def _replace(elements: Elements, resource: dict[str, Any], operation: _Operation
 
 def _move(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:
     assert operation.source is not None and operation.destination is not None
-    holder, key = _list(elements, resource, operation)
+    item = _item(resource, operation)
+    holder, key = elements.holder(item), item.key
     if max(operation.source, operation.destination) >= elements.length(holder, key):
         raise operation.fail(f"an index is beyond the end of {operation.path}")
     elements.move(holder, key, operation.source, operation.destination)

@@ -211,3 +211,42 @@ def test_a_json_patch_that_fails_says_nothing_of_the_content(path: str) -> None:
     with pytest.raises(InvalidResource, match="cannot be applied") as refused:
         apply_patch("json", patient, patch, FACTS)
     assert "Unspoken" not in str(refused.value)
+
+
+def _in_parts(name: str = "value") -> dict[str, Any]:
+    return {
+        "name": name,
+        "part": [
+            {"name": "code", "valueCodeableConcept": {"text": "mean"}},
+            {"name": "value", "valueQuantity": {"value": 5}},
+            {"name": "interpretation", "valueCodeableConcept": {"text": "high"}},
+            {"name": "referenceRange", "part": [{"name": "appliesTo", "valueCodeableConcept": {"text": "all"}}]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"type": "add", "path": "Observation", "name": "component"},
+        {"type": "insert", "path": "Observation.component", "index": 1},
+        {"type": "replace", "path": "Observation.component[0]"},
+    ],
+)
+def test_what_is_spelled_out_in_parts_gets_the_names_and_lists_of_its_type(of: dict[str, Any]) -> None:
+    before = {"resourceType": "Observation", "component": [{"code": {"text": "old"}}]}
+    patch = _operation(**of, value=_in_parts())
+    assert apply_patch("fhirpath", before, patch, FACTS)["component"][-1] == {
+        "code": {"text": "mean"},
+        "valueQuantity": {"value": 5},
+        "interpretation": [{"text": "high"}],
+        "referenceRange": [{"appliesTo": [{"text": "all"}]}],
+    }
+
+
+def test_an_extension_is_added_in_parts() -> None:
+    parts = [{"name": "url", "valueUri": "http://example.org/e"}, {"name": "value", "valueString": "y"}]
+    patch = _operation(type="add", path="Patient", name="extension", value={"name": "value", "part": parts})
+    assert apply_patch("fhirpath", PATIENT, patch, FACTS)["extension"] == [
+        {"url": "http://example.org/e", "valueString": "y"}
+    ]
