@@ -2,22 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
-from zlib import crc32
 
 from fhir_server.alerts import Alert, raise_alert
 from fhir_server.feed.backoff import delay
 from fhir_server.feed.change import FeedChange
 from fhir_server.feed.delivery import Delivery
-from fhir_server.feed.log import LogReader, change_of
+from fhir_server.feed.ground import Ground, partition
+from fhir_server.feed.log import change_of
 from fhir_server.feed.records import LaneState, Letter, Outage, Position, letter_of
 from fhir_server.feed.waiting import Waiting
 from fhir_server.model.keys import ResourceKey
 from fhir_server.resilience import Complaint
-from fhir_server.settings import Settings
-from fhir_server.storage.base import Store, StoreError
+from fhir_server.storage.base import StoreError
 
 _log = logging.getLogger("fhir_server.feed")
 PROBES: Final = 3
@@ -25,22 +23,6 @@ PROBES: Final = 3
 
 _LETTERS_AT_ONCE: Final = 20
 _AFTER_FAULT: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What the lanes of one tenant share.
-
-    Args:
-        saved: writes how far all came, if that is due; returns once it is written or need not be yet.
-    """
-
-    tenant: str
-    store: Store
-    log: LogReader
-    settings: Settings
-    now: Callable[[], int]
-    saved: Callable[[], Awaitable[None]]
 
 
 class Lane:
@@ -317,11 +299,6 @@ class Lane:
     def _alarm(self, what: str, reason: str) -> None:
         said = f"{what} ({reason.partition(':')[0]}); see `fhir-server feed dead`"
         raise_alert(Alert("feed-dead-letter", self._ground.tenant, said, self._consumer.name))
-
-
-def partition(key: ResourceKey, of: int) -> int:
-    """Return the partition of a resource, the same in all processes."""
-    return crc32(f"{key.type}/{key.id}".encode()) % of
 
 
 def _spread(changes: Sequence[FeedChange]) -> list[FeedChange]:

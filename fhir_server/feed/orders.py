@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fhir_server.feed.lane import Lane, partition
+from fhir_server.feed.ground import partition
+from fhir_server.feed.lane import Lane
 from fhir_server.feed.records import LETTERS, Letter, Order, Position, letters, orders, read_letter
 from fhir_server.storage.base import Store
 

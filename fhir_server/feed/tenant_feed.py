@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol
 
 from fhir_server.feed.consumer import Consumer
 from fhir_server.feed.delivery import Delivery
-from fhir_server.feed.lane import Ground, Lane, partition
+from fhir_server.feed.ground import Ground, partition
+from fhir_server.feed.lane import Lane
 from fhir_server.feed.log import LogReader
 from fhir_server.feed.orders import obey
 from fhir_server.feed.records import (
