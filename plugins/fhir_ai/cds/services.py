@@ -15,7 +15,7 @@ from fhir_ai.findings.gathering import Facts
 from fhir_ai.inputs.times import millis
 from fhir_ai.inputs.units import UCUM
 from fhir_ai.settings import AiSettings
-from fhir_server.plugin_api import Host
+from fhir_server.plugin_api import Host, ResourceKey
 
 SERVICE: Final = "cds-services"
 _DAY: Final = 86_400_000
@@ -161,10 +161,16 @@ def _handler(host: Host, hook: Hook) -> Handler:
         else:
             made = discharge(known, sent)
         shown = in_order([*made, *left_out(wrong + unread)], settings.cds_cards)
-        await remember(ctx, hook, patient if call.client is not None else "", shown)
+        await remember(ctx, hook, patient if await _sees(call, patient) else "", shown)
         return [each.card for each in shown]
 
     return answer
+
+
+async def _sees(call: Call, patient: str) -> bool:
+    """Tell whether the token that came with a call sees its patient: what is said of cards is written about no other."""
+    key = ResourceKey("Patient", patient)
+    return call.client is not None and bool(patient) and key in await call.client.readable([key])
 
 
 def _listener(host: Host, hook: str) -> Callable[[str, Sequence[Mapping[str, Any]]], Awaitable[None]]:

@@ -150,3 +150,29 @@ async def test_growth_over_visits_is_for_who_may_see_them(ehr: Ehr) -> None:
     found = await _called(ehr, "$maternal-assess", "user/Patient.rs user/EpisodeOfCare.rs")
     assert "172" not in str(found)
     assert "alert" not in found
+
+
+async def test_what_users_say_of_cards_is_written_about_nobody_whom_the_call_could_not_see(tmp_path: Path) -> None:
+    settings = {"fhir_cds_hooks": {"authentication": "none"}}
+    async with started(tmp_path, validation="off", plugins_disabled=but("fhir_ai", "fhir_cds_hooks"),
+                       plugins=settings) as ehr:  # fmt: skip
+        people = [record("Patient", name, birthDate="1940-01-01", gender="female") for name in ("eve", "far")]
+        await _put(ehr, record("Practitioner", "doc"), *people)
+        token = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="eve")
+        for about in people:
+            whose = about["id"]
+            ill = {**condition(f"Patient/{whose}", ICD10, "I48.0", 3000), "id": "af"}
+            known = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": ill}]}
+            sent = {"patient": about, "conditions": known, "medicines": None, "observations": None}
+            body = {
+                "hook": "patient-view", "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea", "prefetch": sent,
+                "context": {"userId": "Practitioner/doc", "patientId": whose}, "fhirServer": "http://ehr.example/fhir",
+                "fhirAuthorization": {"access_token": token, "token_type": "Bearer"},
+            }  # fmt: skip
+            service = "/cds-services/fhir-ai-patient-view"
+            card, *_ = (await ehr.http.post(service, json=body)).json()["cards"]
+            given = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-22T10:00:00Z"}
+            assert (await ehr.http.post(f"{service}/feedback", json={"feedback": [given]})).status_code == 200
+        all_ = await ehr.bearer("user/*.rs", user=ehr.doctor)
+        tasks = (await ehr.fhir("Task", all_)).json()["entry"]
+        assert [each["resource"]["for"]["reference"] for each in tasks] == ["Patient/eve"]
