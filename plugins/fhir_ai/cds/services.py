@@ -168,7 +168,7 @@ def _handler(host: Host, hook: Hook) -> Handler:
 
 
 async def _sees(call: Call, patient: str) -> bool:
-    """Tell whether the token that came with a call sees its patient: what is said of cards is written about no other."""
+    """Tell whether the token that came with a call sees its patient: what is said of cards is written of no other."""
     key = ResourceKey("Patient", patient)
     return call.client is not None and bool(patient) and key in await call.client.readable([key])
 
