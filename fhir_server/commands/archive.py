@@ -1,15 +1,20 @@
-"""What `backup` and `restore` do with an archive: show it, verify it, prune it, restore it to an instant."""
+"""What `backup` and `restore` do with an archive: show, verify, prune it, set it aside, restore it to an instant."""
 
 import argparse
 import json
+import os
+import socket
 import sys
+import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.model.version import instant
-from fhir_server.serving.archiving import archived, complete_until, prune_all, tenant_folder
+from fhir_server.serving.archiving import archived, prune_all, tenant_folder
+from fhir_server.serving.archiving_claim import ALIVE, complete_until, held
 from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.maintenance import owner_of
 from fhir_server.serving.recovery import Until, Wish, instant_of, restore_archive
@@ -17,6 +22,8 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog, segments
 from fhir_server.storage.sqlite.archive.verify import verify as verify_tenant
+from fhir_server.storage.sqlite.durable import copy, make_folder
+from fhir_server.tenancy.erasures import NAME
 
 
 def show(settings: Settings, flags: argparse.Namespace) -> int:
@@ -52,8 +59,32 @@ def prune(settings: Settings, flags: argparse.Namespace) -> int:
     if owner_of(settings.data_dir) is not None and settings.backup_archive is not None:
         raise CommandFailed("the server prunes its archive by itself; `backup base` makes it do so now")
     archive = _archive(settings, flags)
-    for name, pruned in prune_all(archive, settings.backup_keep, archived(archive)).items():
+    try:
+        with _held(archive, settings, "prune"):
+            gone = prune_all(archive, settings.backup_keep, archived(archive))
+    except (BackupRefused, OSError) as error:
+        raise CommandFailed(str(error)) from None
+    for name, pruned in gone.items():
         print(f"{name}: {pruned.bases} bases, {pruned.segments} segments, {pruned.blobs} large objects went")  # noqa: T201
+    return 0
+
+
+def anew(settings: Settings, flags: argparse.Namespace) -> int:
+    """Set all that an archive holds aside, within it, so that another data folder may begin there."""
+    archive = _archive(settings, flags)
+    aside = archive / time.strftime("before-%Y%m%dT%H%M%SZ", time.gmtime())
+    try:
+        with _held(archive, settings, "anew"):
+            register = archive / NAME
+            if register.exists():  # a copy first: a restore of either must find who was erased
+                copy(register, aside / NAME)
+            make_folder(aside)
+            (archive / "tenants").rename(aside / "tenants")
+            register.unlink(missing_ok=True)
+        (archive / ALIVE).unlink(missing_ok=True)  # it was complete; what begins here is not yet
+    except (BackupRefused, OSError) as error:
+        raise CommandFailed(str(error)) from None
+    _say(f"what {archive} held is in {aside}, an archive of its own: it can be restored, nothing prunes it")
     return 0
 
 
@@ -69,6 +100,8 @@ def restore(settings: Settings, flags: argparse.Namespace) -> None:
     recovery = RecoveryKey.read(flags.recovery_file.read_text()) if flags.recovery_file else None
     for name, done in restore_archive(flags.source, settings, Wish(until, flags.tenant, recovery), _say).items():
         _say(f"{name}: of {instant(done.last_updated)}, txid {done.txid}, {done.entries} entries after the base backup")
+        if until.txid is not None and done.txid < until.txid:
+            _say(f"{name}: that line of the archive ends there, before txid {until.txid}")
         if done.lost_blobs:
             _say(f"{name}: {len(done.lost_blobs)} large objects were removed before the archive had them")
 
@@ -94,6 +127,11 @@ def _text(name: str, lineage: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _held(archive: Path, settings: Settings, action: str) -> AbstractContextManager[None]:
+    me = f"{socket.gethostname()}: backup {action} (process {os.getpid()})"
+    return held(archive, me, settings.backup_every)
+
+
 def _archive(settings: Settings, flags: argparse.Namespace) -> Path:
     archive: Path | None = flags.archive or settings.backup_archive
     if archive is None or not archived(archive):
@@ -103,7 +141,10 @@ def _archive(settings: Settings, flags: argparse.Namespace) -> Path:
 
 
 def _names(archive: Path, flags: argparse.Namespace) -> list[str]:
-    return [flags.tenant] if flags.tenant else archived(archive)
+    held = archived(archive)
+    if flags.tenant and flags.tenant not in held:
+        raise CommandFailed(f"{archive} holds nothing of the tenant {flags.tenant[:80]!r}")
+    return [flags.tenant] if flags.tenant else held
 
 
 def _say(text: str) -> None:

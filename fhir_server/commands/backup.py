@@ -21,7 +21,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 
 HELP = "Copy the store, consistently, while it serves; or look after the archive."
-_OF_THE_ARCHIVE = {"list": archive.show, "verify": archive.verify, "prune": archive.prune}
+_OF_THE_ARCHIVE = {"list": archive.show, "verify": archive.verify, "prune": archive.prune, "anew": archive.anew}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         help="new or empty folder for the copy; or `base` (a base backup into the archive, now), `list`, `verify`, "
-        "`prune` (a folder of such a name is ./NAME)",
+        "`prune`, `anew` (set aside what it holds; a folder of such a name is ./NAME)",
     )
     parser.add_argument("--tenant", default="", help="this tenant alone; without it, all")
     parser.add_argument("--archive", type=Path, default=None, help="the archive; else that of the setting")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 from fhir_server.commands.administration import out, say
 from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, open_door
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.durable import copy
 from fhir_server.tenancy.erasures import open_register
 
 HELP = "Erase or export a patient, place legal holds, follow retention policies, replay erasures."
@@ -56,8 +56,7 @@ def replay(settings: Settings, register: Path | None) -> None:
     if register is not None and register.resolve() != kept.resolve():
         if kept.exists():
             raise CommandFailed(f"there is a register already: {kept}")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(register, kept)
+        copy(register, kept)
     if not kept.exists():
         say(
             f"there is no register of erasures at {kept}: who was erased after the backup may be back (--erasures FILE)"

@@ -8,7 +8,7 @@ from fhir_server.auth.limits import BadLimit
 from fhir_server.auth.providers import BadProviders
 from fhir_server.auth.roles import BadRoles
 from fhir_server.serving.door import CommandFailed
-from fhir_server.serving.maintenance import AlreadyOwned
+from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused
 from fhir_server.serving.sockets import CannotListen, is_loopback
 from fhir_server.serving.supervisor import serve
 from fhir_server.serving.tls import BadCertificate
@@ -17,6 +17,9 @@ from fhir_server.storage.base import StoreError
 from fhir_server.telemetry.logs import configure
 
 HELP = "Serve FHIR R4 over HTTP."
+_REFUSALS = (
+    AlreadyOwned, BackupRefused, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders, BadBrands,
+)  # fmt: skip
 _RED, _PLAIN = "\033[31;1m", "\033[0m"
 
 
@@ -37,7 +40,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         _say("Set base_url: nodes that share a record have to call it by one name, in tokens, links and notifications.")
     try:
         serve(settings, say=_say)
-    except (AlreadyOwned, CannotListen, BadCertificate, BadLimit, BadRoles, BadProviders, BadBrands) as error:
+    except _REFUSALS as error:
         raise CommandFailed(str(error)) from None
     except StoreError as error:
         raise CommandFailed(f"the store in {settings.data_dir} cannot be opened: {error}") from None

@@ -5,67 +5,45 @@ is raised, and it is tried again. docs/backup.md
 """
 
 import asyncio
-import json
 import logging
-import os
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fhir_server.alerts import Alert, raise_alert
+from fhir_server.aside import aside
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.serving.archiving_claim import Claim
+from fhir_server.serving.archiving_state import BackupState, write_state
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused, StoreError
 from fhir_server.storage.sqlite.archive import catalog, segments
 from fhir_server.storage.sqlite.archive.basing import make_base
 from fhir_server.storage.sqlite.archive.catalog import Base, Facts
+from fhir_server.storage.sqlite.archive.kinship import WAY_OUT
 from fhir_server.storage.sqlite.archive.pruning import Pruned, prune
 from fhir_server.storage.sqlite.archive.shipping import Round, Shipper
+from fhir_server.storage.sqlite.backup import RECORD
+from fhir_server.storage.sqlite.durable import replace
 from fhir_server.tenancy.erasures import NAME, place_of
+from fhir_server.tenancy.registration import DEFAULT, is_name
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
-STATE: Final = "backup.json"
-ALIVE: Final = "alive.json"
 _PATIENCE: Final = 30.0  # seconds after which an archive that does not answer is told of
 _MUCH: Final = (
     256_000_000  # bytes since the last base that are worth another, if they are more than it: RTO grows by them
 )
 _RESTS: Final = 600.0  # seconds between two such
 _AGAIN: Final = 60.0  # seconds until a base that failed is tried again
-_SETTLED: Final = 1.0  # seconds in which a claim of an archive shows to whoever claims it too
+_LOOK: Final = 5.0  # seconds that a start waits for an archive to tell whether it has what the data folder lacks
 _HOUR: Final = 3600.0
 _FAILS: Final = (StoreError, BackupRefused, EncryptionFault, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class BackupState:
-    """How the archive is, for health and metrics; times in seconds since 1970.
-
-    at: the last round. complete_until: all that was committed by then is in the archive (0: nothing yet). last_base:
-    when the oldest of the newest base backups of all tenants was made (0: one has none). waiting_bytes: what waits on
-    the local disk. failing: why it is behind; empty while all is well.
-    """
-
-    at: float
-    complete_until: float = 0.0
-    last_base: float = 0.0
-    waiting_bytes: int = 0
-    failing: str = ""
-
-
-def read_state(settings: Settings) -> BackupState | None:
-    """Return how the archive is, None where there is none or its first round is not done."""
-    if settings.backup_archive is None:
-        return None
-    try:
-        return BackupState(**json.loads((settings.data_dir / STATE).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def tenant_folder(archive: Path, tenant: str) -> Path:
@@ -89,9 +67,10 @@ class Archiving:
         self._failing: dict[str, str] = {}
         self._complete = 0.0
         self._registered: object = None
-        self._claimed = False
         self._turn, self._base_turn = asyncio.Lock(), asyncio.Lock()
-        self._me = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
+        me = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
+        self._claim = Claim(self._archive, me, settings.backup_every)
 
     async def run(self) -> None:
         """Keep the archive for as long as this runs, and bring the last of it there at the end."""
@@ -105,15 +84,30 @@ class Archiving:
                     self._fail("round", repr(error))
                 await asyncio.sleep(self._settings.backup_every)
         finally:
-            if self._basing is not None:
-                await asyncio.wait([self._basing], timeout=_PATIENCE)
-            await self.round()
+            await self._end()
+
+    async def _end(self) -> None:
+        """Bring the last of it there, for as long as a stop may take: what is not there then waits on this disk."""
+        last = asyncio.create_task(self._last())
+        if not (await asyncio.wait([last], timeout=self._settings.backup_stop_grace))[0]:
+            waits = sum(shipper.waiting() for shipper in self._shippers.values())
+            _log.warning("the archive of backups does not answer; %d bytes wait for the next start", waits)
+        tasks = [task for task in (last, self._basing) if task is not None]
+        for task in tasks:
+            task.cancel()  # its thread ends with the process
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _last(self) -> None:
+        await self.round()
+        if self._basing is not None:
+            await asyncio.wait([self._basing])
+        await self._guarded("archive", self._claim.release)
 
     async def round(self) -> BackupState:
         """Bring what every tenant has committed to the archive; return how it is then."""
         async with self._turn:
             begun = time.time()
-            await self._guarded("archive", self._claim)
+            await self._guarded("archive", self._claim.take)
             if "archive" not in self._failing:
                 for name in self._tenants():
                     await self._ship(name)
@@ -122,8 +116,9 @@ class Archiving:
                 self._complete = begun
             state = self._state()
             if "archive" not in self._failing:
-                await self._guarded("state", partial(self._tell, state))
-            _replace(self._settings.data_dir / STATE, asdict(state))
+                said = {"complete_until": state.complete_until, "failing": state.failing}
+                await self._guarded("state", partial(self._claim.tell, said))
+            write_state(self._settings, state)
             return state
 
     async def base(self, tenant: str, progress: Callable[[int, int], None] = lambda done, of: None) -> Base:
@@ -131,41 +126,54 @@ class Archiving:
         StoreError, OSError."""
         async with self._base_turn:
             await self.round()  # begins a lineage where there is none
-            if "archive" in self._failing:
-                raise BackupRefused(self._failing["archive"])
+            refused = self._failing.get("archive") or (tenant not in self._rounds and self._failing.get(tenant))
+            if refused:
+                raise BackupRefused(refused)
             folder, target = self._settings.data_dir / "tenants" / tenant, tenant_folder(self._archive, tenant)
-            made = await asyncio.to_thread(make_base, folder, target, self._settings, progress)
+            made = await aside(partial(make_base, folder, target, self._settings, progress))
             self._bases[tenant], self._facts[tenant], self._since[tenant] = made.facts.made / 1000, made.facts, 0
             self._shipper(tenant).based()
             for what in (f"base of {tenant}", f"spool of {tenant}"):
                 self._failing.pop(what, None)
             async with self._turn:  # what a round takes into the archive must not look unused meanwhile
-                await asyncio.to_thread(prune_all, self._archive, self._settings.backup_keep, set(self._tenants()))
+                await aside(partial(prune_all, self._archive, self._settings.backup_keep, set(self._tenants())))
             return made
 
     async def _ship(self, name: str) -> None:
         shipper = self._shipper(name)
         before = self._rounds.get(name)
-        done = before is not None and not before.waiting and not before.needs_base and name not in self._failing
-        if shipper.idle() and done:
+        whole = before is not None and not before.waiting and not before.needs_base and name not in self._failing
+        if shipper.idle() and whole:
             return
-        working = asyncio.ensure_future(asyncio.to_thread(shipper.round))
         try:
-            while not (await asyncio.wait([working], timeout=_PATIENCE))[0]:
-                self._fail(name, "it does not answer")
-                self._bound(name, shipper)
-        except asyncio.CancelledError:
-            await asyncio.wait([working], timeout=_PATIENCE)  # the last round must not run beside this one
-            raise
-        try:
-            self._rounds[name] = working.result()
-            self._since[name] += self._rounds[name].shipped
+            done = await self._answer(name, shipper.round)
+            if name not in self._bases:
+                await self._answer(name, partial(self._learn, name))
+            self._rounds[name] = done
+            self._since[name] += done.shipped
             self._failing.pop(name, None)
         except Exception as error:  # whatever is wrong with one tenant, the others are looked after
             if not isinstance(error, _FAILS):
                 _log.exception("tenant %s cannot be archived", name)
             self._fail(name, _said(error))
             self._bound(name, shipper)
+
+    async def _answer(self, what: str, run: Callable[[], T]) -> T:
+        """Do one thing with the archive on a thread, and wait for its end, however long that takes; nothing of a name
+        runs beside what was begun before under it."""
+        if what in self._under_way:
+            await self._wait_for(what)
+        self._under_way[what] = work = asyncio.ensure_future(aside(run))
+        await self._wait_for(what)
+        return work.result()
+
+    async def _wait_for(self, what: str) -> None:
+        while not (await asyncio.wait([self._under_way[what]], timeout=_PATIENCE))[0]:
+            self._fail(what, "it does not answer")
+            for name, shipper in self._shippers.items():
+                self._bound(name, shipper)
+            write_state(self._settings, self._state())
+        self._under_way.pop(what).exception()  # seen, whether anybody asks for it or not
 
     def _bound(self, name: str, shipper: Shipper) -> None:
         """Let what waits not fill the disk."""
@@ -186,8 +194,6 @@ class Archiving:
             self._basing = asyncio.create_task(self._make_base(due[0]))
 
     def _due(self, name: str) -> bool:
-        if name not in self._bases:
-            self._learn(name)
         if self._rounds[name].needs_base or not self._bases[name]:
             return True
         age, facts = time.time() - self._bases[name], self._facts[name]
@@ -217,7 +223,7 @@ class Archiving:
 
     async def _guarded(self, what: str, run: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(run)
+            await self._answer(what, run)
             self._failing.pop(what, None)
         except OSError as error:
             self._fail(what, str(error))
@@ -235,7 +241,7 @@ class Archiving:
                 raise OSError(
                     f"{copy} is of another data folder, and is left alone: restore that, or begin a new archive"
                 )
-            segments.replace(copy, data)
+            replace(copy, data)
             self._registered = seen
 
     def _state(self) -> BackupState:
@@ -244,29 +250,6 @@ class Archiving:
         oldest = min((self._bases.get(name, 0.0) for name in self._rounds), default=0.0)
         return BackupState(time.time(), self._complete, oldest, waiting, failing)
 
-    def _claim(self) -> None:
-        """Refuse an archive that another server keeps at the moment."""
-        self._archive.mkdir(parents=True, exist_ok=True, mode=0o700)
-        said = self._unclaimed()
-        if not self._claimed:  # of two that begin at the same moment, the one that wrote last keeps it
-            _replace(self._archive / ALIVE, {**said, "by": self._me, "at": time.time()})
-            time.sleep(min(_SETTLED, self._settings.backup_every))
-            self._unclaimed()
-            self._claimed = True
-
-    def _unclaimed(self) -> dict[str, Any]:
-        said = _alive(self._archive)
-        other = said.get("by", self._me)
-        if other != self._me and time.time() - float(said.get("at", 0)) < 10 * self._settings.backup_every:
-            self._claimed = False
-            raise OSError(f"another server keeps the archive {self._archive}: {other}")
-        return said
-
-    def _tell(self, state: BackupState) -> None:
-        """Say in the archive that it is kept, by whom, and until when it is complete."""
-        said = {"complete_until": state.complete_until, "failing": state.failing, "at": state.at, "by": self._me}
-        _replace(self._archive / ALIVE, said)
-
     def _shipper(self, name: str) -> Shipper:
         if name not in self._shippers:
             folder, target = self._settings.data_dir / "tenants" / name, tenant_folder(self._archive, name)
@@ -274,9 +257,32 @@ class Archiving:
         return self._shippers[name]
 
 
-def complete_until(archive: Path) -> float:
-    """Return until when an archive says that it is complete, in seconds since 1970; 0 where it does not say."""
-    return float(_alive(archive).get("complete_until", 0.0))
+async def need_restored(settings: Settings) -> None:
+    """See that an empty data folder is not served where its archive has what it lacks: whoever reads would be told that
+    there is nothing, and what is written would be lost by the restore.
+
+    Raises:
+        BackupRefused: it must be restored first. An archive that does not answer now keeps nobody from serving.
+    """
+    archive = settings.backup_archive
+    if settings.storage != "sqlite" or archive is None:
+        return
+    if (settings.data_dir / "tenants" / DEFAULT / RECORD).exists():
+        return
+    try:
+        lost = await asyncio.wait_for(aside(partial(_restorable, archive)), _LOOK)
+    except (OSError, TimeoutError) as error:
+        _log.warning("whether %s has what %s lacks cannot be told: %r", archive, settings.data_dir, error)
+        return
+    if lost:
+        raise BackupRefused(f"{settings.data_dir} is empty, and {archive} holds {', '.join(lost)[:200]}: {WAY_OUT}")
+
+
+def _restorable(archive: Path) -> list[str]:
+    """Return the tenants of which there is a base backup."""
+    return [
+        name for name in archived(archive) if any(map(catalog.bases, catalog.lineages(tenant_folder(archive, name))))
+    ]
 
 
 def prune_all(archive: Path, days: int, there: Collection[str]) -> dict[str, Pruned]:
@@ -288,22 +294,8 @@ def prune_all(archive: Path, days: int, there: Collection[str]) -> dict[str, Pru
 def archived(archive: Path) -> list[str]:
     """Return the tenants that an archive has something of."""
     folders = (archive / "tenants").glob("[a-z0-9]*")
-    return sorted(folder.name for folder in folders if catalog.lineages(folder))
+    return sorted(folder.name for folder in folders if is_name(folder.name) and catalog.lineages(folder))
 
 
 def _said(error: Exception) -> str:
     return str(error) if isinstance(error, _FAILS) else type(error).__name__
-
-
-def _alive(archive: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((archive / ALIVE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
-def _replace(path: Path, value: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(value))
-    draft.replace(path)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from fhir_server.api.application import Application
-from fhir_server.serving.archiving import read_state
+from fhir_server.serving.archiving_state import read_state
 from fhir_server.settings import Settings
 from fhir_server.telemetry.health import Check, Finding
 from fhir_server.telemetry.numbers import BACKUP_AGE, BACKUP_FAILING, BACKUP_LAG, BACKUP_WAITING

@@ -17,10 +17,12 @@ import httpx
 from fhir_server.app import create_app
 from fhir_server.audit.verify import verify as verify_audit
 from fhir_server.encryption.masters.chosen import encrypted, name_of
-from fhir_server.serving.archiving import complete_until
+from fhir_server.serving.archiving import tenant_folder
+from fhir_server.serving.archiving_claim import complete_until
 from fhir_server.serving.recovery import Restored, Wish, restore_archive
 from fhir_server.serving.supervisor import as_operator
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.archive.kinship import overshadowed
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.check import check_blobs, check_record
@@ -74,6 +76,9 @@ def drill(archive: Path, settings: Settings, scratch: Path, say: Callable[[str],
             found.serve = round(found.rto - found.restore, 3)
             say(f"the restored server answered after {found.rto:.1f} s in all")
             for name, each in restored.items():
+                tenant = tenant_folder(archive, name)
+                if said := overshadowed(tenant, tenant / each.lineage):
+                    found.problems.append(f"{name}: {said}")
                 found.tenants[name] = {**asdict(each), "lost_blobs": len(each.lost_blobs)}
                 _check(beside, name, each, found, thorough=thorough)
             found.size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
@@ -184,5 +189,7 @@ def _compare(found: Drill, settings: Settings) -> None:
 
 def _record(archive: Path, found: Drill) -> None:
     """Note the drill in the archive, where that can be written."""
-    with suppress(OSError), (archive / DRILLS).open("a") as file:
-        file.write(json.dumps(asdict(found)) + "\n")
+    with suppress(OSError):
+        descriptor = os.open(archive / DRILLS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "a") as file:
+            file.write(json.dumps(asdict(found)) + "\n")

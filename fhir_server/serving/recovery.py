@@ -11,12 +11,15 @@ from typing import Final
 from fhir_server.encryption import rotation
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.serving.archiving import archived, tenant_folder
+from fhir_server.serving.recovery_register import need_not_erased, register
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog
 from fhir_server.storage.sqlite.archive.catalog import NEWEST, Until, plan
+from fhir_server.storage.sqlite.archive.kinship import overshadowed
 from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
 from fhir_server.storage.sqlite.backup import read_manifest
+from fhir_server.storage.sqlite.durable import make_folder
 from fhir_server.storage.sqlite.envelope_keys import place_keys
 from fhir_server.storage.sqlite.ownership import own
 from fhir_server.tenancy.erasures import NAME, place_of
@@ -58,15 +61,16 @@ def restore_archive(
     A tenant that there was not yet at the instant is left out, and told.
 
     Raises:
-        BackupRefused: the archive does not lead there, is damaged, or the folder holds something.
+        BackupRefused: the archive does not lead there, is damaged, or the folder holds something; or the one tenant is
+            not in it, or was erased.
         AlreadyOwned, EncryptionFault, StoreError: as for a backup.
     """
-    names, until = [wish.tenant] if wish.tenant else archived(archive), wish.until
+    names, until = _names(archive, wish), wish.until
     recover = partial(rotation.recover, settings, wish.recovery) if wish.recovery else int
-    if not wish.tenant and DEFAULT not in names:
-        raise BackupRefused(f"{archive} holds {', '.join(names)[:200] or 'no tenant'}: restore with --tenant")
     done: dict[str, Restored] = {}
     with own(settings.data_dir, "a restore"):
+        if wish.tenant:
+            need_not_erased(settings, wish.tenant)
         for name in names:
             source, folder = tenant_folder(archive, name), settings.data_dir / "tenants" / name
             if name != DEFAULT and not wish.tenant and _later(source, until):
@@ -74,9 +78,25 @@ def restore_archive(
                 continue
             needed = read_manifest(plan(source, until).base.folder).patient_keys
             place_keys(settings, name, needed, settings.patient_keys_copy)
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder.parent)
             done[name] = restore_to(source, folder, settings, until, recover)
+            if until == NEWEST and (told := overshadowed(source, source / done[name].lineage)):
+                say(f"{name}: {told}")
+        if wish.tenant and wish.tenant != DEFAULT and (told := register(archive, settings, wish.tenant)):
+            say(told)
     return done
+
+
+def _names(archive: Path, wish: Wish) -> list[str]:
+    """Return the tenants that are to be restored. Raises BackupRefused."""
+    held = archived(archive)
+    if wish.tenant:
+        if wish.tenant not in held:
+            raise BackupRefused(f"{archive} holds nothing of the tenant {wish.tenant[:80]!r}")
+        return [wish.tenant]
+    if DEFAULT not in held:
+        raise BackupRefused(f"{archive} holds {', '.join(held)[:200] or 'no tenant'}: restore with --tenant")
+    return held
 
 
 def register_of(archive: Path, settings: Settings) -> Path | None:

@@ -22,6 +22,7 @@ from fhir_server.app import create_app
 from fhir_server.auth.desk import Desk
 from fhir_server.auth.first_steps import Greeting, first_steps
 from fhir_server.serving.apart import Apart
+from fhir_server.serving.archiving import need_restored
 from fhir_server.serving.control import control_app
 from fhir_server.serving.demo import DEMO_PATIENT, DemoUnavailable, demo_bundles
 from fhir_server.serving.door import BACKGROUND_SOCKET, CONTROL_SOCKET, FHIR_SOCKET
@@ -35,7 +36,7 @@ from fhir_server.serving.warmth import steps
 from fhir_server.serving.worker import WorkerServer, make_server, quiet, serve_until, watchdog_of
 from fhir_server.serving.workers import Workers, has_own_background, roles
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreError
+from fhir_server.storage.base import BackupRefused, StoreError
 from fhir_server.telemetry.process import Process
 from fhir_server.telemetry.sharing import Board
 
@@ -70,6 +71,7 @@ class Supervisor:
 
         Raises:
             AlreadyOwned: another process holds the data folder; the message has its address.
+            BackupRefused: the folder is empty, and its archive is not.
             CannotListen: the address is taken.
         """
         settings = self._settings
@@ -80,6 +82,7 @@ class Supervisor:
             public = listen_tcp(settings.host, settings.port) if self._public else None
             address = address_of(public, tls=settings.tls_cert is not None) if public else "local commands only"
             stack.enter_context(own(settings.data_dir, address, str(settings.data_dir / CONTROL_SOCKET)))
+            await need_restored(settings)
             shutil.rmtree(settings.data_dir / NUMBERS, ignore_errors=True)  # counts begin anew, as counters do
             maintenance = await stack.enter_async_context(Maintenance.opened(settings))
             following = Following(maintenance, settings) if settings.shared else None
@@ -264,7 +267,7 @@ def main() -> int:
     """Run as `python -m fhir_server.serving.supervisor` for one local command; the settings come as a line on stdin."""
     try:
         serve(Settings.model_validate_json(sys.stdin.readline()), public=False, until_eof=True)
-    except (AlreadyOwned, CannotListen, StoreError) as error:
+    except (AlreadyOwned, BackupRefused, CannotListen, StoreError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0

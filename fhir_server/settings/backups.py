@@ -23,5 +23,10 @@ class Backups(Section):
         description="Bytes that wait on the local disk, by tenant, for an archive that cannot be written; beyond, they "
         "are dropped, and the next thing that the archive gets is a new base backup.",
     )
+    backup_stop_grace: Positive = Field(
+        10,
+        description="Seconds that a stop waits for the archive to have the last; what it has not got by then waits on "
+        "the local disk for the next start.",
+    )
     recovery_point_goal: Positive = Field(3_600, description="Seconds of writes that a restore may lack (RPO).")
     recovery_time_goal: Positive = Field(900, description="Seconds until a restored server answers (RTO).")

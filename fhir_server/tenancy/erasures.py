@@ -11,10 +11,12 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fhir_server.aside import aside
 from fhir_server.settings import Settings
 
 NAME: Final = "erasures.ndjson"
@@ -87,7 +89,7 @@ async def bring(settings: Settings) -> None:
     """
     if settings.backup_archive is None:
         return
-    bringing = asyncio.to_thread(_complete, settings.backup_archive / NAME, place_of(settings))
+    bringing = aside(partial(_complete, settings.backup_archive / NAME, place_of(settings)))
     with suppress(OSError, TimeoutError):
         await asyncio.wait_for(bringing, _PATIENCE)
 

@@ -6,12 +6,9 @@ unless it too holds a read transaction, and took twice the time (220 MB: 0.6 s a
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
-from hashlib import file_digest
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +18,10 @@ from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.bare_copy import copy_bare
-from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
+from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.durable import copy, digest, make_folder, sync, write
 from fhir_server.storage.sqlite.envelope_keys import copy_keys
 from fhir_server.storage.sqlite.rekey_live import reading_whole
 from fhir_server.storage.sqlite.schema import FORMAT
@@ -76,10 +74,10 @@ def backup(
     with faults(), ExitStack() as kept:
         known = _patient_keys(folder, settings)
         _need_place(known, patient_keys, target)
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(target)
         kept.enter_context(reading_whole(folder))
         if (folder / KEYS).exists():  # first: a copy of the record is under the same key
-            _copy(folder / KEYS, target / KEYS)
+            copy(folder / KEYS, target / KEYS)
         _copy_record(folder / RECORD, target / RECORD, settings, progress if not known else None)
         connection = _open_copy(target / RECORD, settings)
         try:
@@ -88,14 +86,14 @@ def backup(
                 raise BackupRefused(f"the copy is not sound: {'; '.join(problems[:5])}")
             _copy_blobs(connection, folder, take or _into(target), progress)
             if (folder / KEYS).exists():  # again: blobs may have come under a new key meanwhile
-                _copy(folder / KEYS, target / KEYS)
+                copy(folder / KEYS, target / KEYS)
             manifest = replace(_manifest(connection, target, _key(target, settings)), patient_keys=known)
             if patient_keys is not None and known:  # last: it has the keys of all that the copy holds
                 copy_keys(folder, settings, patient_keys)
         finally:
             connection.close()
-        _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
-        sync_folder(target)
+        write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+        sync(target)
     return manifest
 
 
@@ -110,13 +108,13 @@ def restore(source: Path, folder: Path) -> Manifest:
     if manifest.format > FORMAT:
         raise BackupRefused(f"the backup has format {manifest.format}, this server knows up to {FORMAT}")
     with faults():
-        for name, digest in manifest.files.items():
-            if _digest(source / name) != digest:
+        for name, wanted in manifest.files.items():
+            if digest(source / name) != wanted:
                 raise BackupRefused(f"{source / name} is not what the backup wrote")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         for name in sorted(manifest.files, key=lambda name: name == RECORD):  # the record last: it makes the store
-            _copy(source / name, folder / name)
-        sync_folder(folder)
+            copy(source / name, folder / name)
+        sync(folder)
     return manifest
 
 
@@ -135,14 +133,14 @@ def whole_copy(folder: Path, target: Path, settings: Settings) -> Manifest:
     """Copy a record with its index, before its format changes; it stays beside the record, and so do its keys."""
     need_empty(target)
     with faults():
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(target)
         if (folder / KEYS).exists():
-            _copy(folder / KEYS, target / KEYS)
+            copy(folder / KEYS, target / KEYS)
         _copy_record(folder / RECORD, target / RECORD, settings, lambda done, of: None)
         with closing(_open_copy(target / RECORD, settings)) as connection:
             manifest = _manifest(connection, target, _key(target, settings))
-        _write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
-        sync_folder(target)
+        write(target / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+        sync(target)
     return manifest
 
 
@@ -168,7 +166,7 @@ def _copy_record(record: Path, target: Path, settings: Settings, progress: Progr
         keys = keys_of(record.parent, settings)()
         assert keys is not None
         copy_bare(record, target, settings, keys)
-        _sync(target)
+        sync(target)
         return
     source = connect(record, settings, writer=False)
     try:
@@ -184,7 +182,7 @@ def _copy_record(record: Path, target: Path, settings: Settings, progress: Progr
         progress(pages * size, pages * size)
     finally:
         source.close()
-    _sync(target)
+    sync(target)
 
 
 def _open_copy(path: Path, settings: Settings) -> apsw.Connection:
@@ -196,7 +194,7 @@ def _open_copy(path: Path, settings: Settings) -> apsw.Connection:
 
 def _into(target: Path) -> Take:
     copies = BlobFiles(target / "blobs", durable=True)
-    return lambda id_, source: _copy(source, copies.path(id_))
+    return lambda id_, source: copy(source, copies.path(id_))
 
 
 def _copy_blobs(connection: apsw.Connection, folder: Path, take: Take, progress: Progress) -> None:
@@ -223,7 +221,7 @@ def _manifest(connection: apsw.Connection, target: Path, key: str) -> Manifest:
     log = fetch(connection, "SELECT txid, last_updated FROM tx ORDER BY txid DESC LIMIT 1")
     txid, last_updated = log[0] if log else (0, 0)
     paths = sorted(path for path in target.rglob("*") if path.is_file())
-    files = {str(path.relative_to(target)): _digest(path) for path in _settled(paths)}
+    files = {str(path.relative_to(target)): digest(path) for path in _settled(paths)}
     return Manifest(meta["format"], meta["store"], txid, last_updated, files, key)
 
 
@@ -237,33 +235,5 @@ def need_empty(folder: Path) -> None:
         raise BackupRefused(f"{folder} is not an empty folder")
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.copyfile(source, target)
-    target.chmod(0o600)
-    _sync(target)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""

@@ -17,6 +17,7 @@ from fhir_server.encryption.blob_keys import BlobKeys
 from fhir_server.encryption.chunks import SealedReader, SealedWriter, hand_over, plain_size
 from fhir_server.storage.base import BlobRef
 from fhir_server.storage.sqlite.bodies import Bodies
+from fhir_server.storage.sqlite.durable import sync
 from fhir_server.storage.sqlite.sealing import Keys, no_keys
 
 STAGED_LIFE: Final = 3_600
@@ -89,7 +90,7 @@ class BlobFiles:
             file.finish()
         if not self._durable:
             return
-        beside = [_syncing().submit(sync_folder, each) for each in (self._marks, self.path(blob_id).parent)]
+        beside = [_syncing().submit(sync, each) for each in (self._marks, self.path(blob_id).parent)]
         try:
             os.fsync(file.fileno())
         finally:
@@ -162,7 +163,7 @@ class BlobFiles:
 
     def _sync(self, folder: Path) -> None:
         if self._durable:
-            sync_folder(folder)
+            sync(folder)
 
 
 def _syncing() -> ThreadPoolExecutor:
@@ -182,12 +183,3 @@ class PlainReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,8 +8,8 @@ import apsw
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
 from fhir_server.storage.moving import HALF_MOVED
-from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.durable import sync
 from fhir_server.storage.sqlite.envelope_keys import prepare_keys
 from fhir_server.storage.sqlite.log_check import need_whole_log
 from fhir_server.storage.sqlite.migrations import migrate
@@ -40,7 +40,7 @@ def prepare(folder: Path, settings: Settings, *, moving: bool = False) -> None:
             finally:
                 connection.close()
         Reserve(folder, settings.reserve_bytes).lay_by()
-        sync_folder(folder)
+        sync(folder)
     finally:
         turn.close()
 

@@ -24,9 +24,10 @@ from fhir_server.encryption.keyring import Keyring, read_keyring
 from fhir_server.encryption.unlocked import Unlocked
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
-from fhir_server.storage.sqlite.blob_files import BlobReader, PlainReader, sync_folder
+from fhir_server.storage.sqlite.blob_files import BlobReader, PlainReader
 from fhir_server.storage.sqlite.check import damage
 from fhir_server.storage.sqlite.connection import faults, fetch
+from fhir_server.storage.sqlite.durable import sync
 from fhir_server.storage.sqlite.sealing import CIPHER, give_key, keys_of, purpose
 from fhir_server.storage.sqlite.turn import Turn
 
@@ -133,7 +134,7 @@ def _copy(folder: Path, keys: Unlocked, *, settle: bool) -> None:
             if problems or _counts(source) != _counts(copy):
                 raise StorageFault(f"the copy of {folder / RECORD} is not sound: {problems or 'rows are missing'}")
             fetch(copy, "PRAGMA journal_mode = wal")  # as those expect who open it while others have it open
-    _sync(draft)
+    sync(draft)
 
 
 def _opened(folder: Path, keys: Unlocked, name: str, file: str) -> apsw.Connection:
@@ -229,7 +230,7 @@ def _put(draft: Path, path: Path, *, scrub: bool) -> None:
     """Put one file in the place of another, whose bytes are overwritten where they were plain."""
     with _scrubbed(path, scrub=scrub):
         draft.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def _remove(path: Path, *, scrub: bool) -> None:
@@ -245,14 +246,6 @@ def _scrubbed(path: Path, *, scrub: bool) -> Iterator[None]:
         left = os.fstat(descriptor).st_size if scrub else 0
         while left > 0:
             left -= os.write(descriptor, _ZEROS[:left])
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

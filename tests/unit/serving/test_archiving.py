@@ -10,8 +10,9 @@ import pytest
 
 from fhir_server.alerts import Alert, listening
 from fhir_server.encryption.faults import EncryptionFault
-from fhir_server.serving import archiving
-from fhir_server.serving.archiving import Archiving, BackupState, read_state
+from fhir_server.serving import archiving, archiving_claim
+from fhir_server.serving.archiving import Archiving
+from fhir_server.serving.archiving_state import BackupState, read_state
 from fhir_server.serving.maintenance import Maintenance
 from fhir_server.serving.recovery import instant_of
 from fhir_server.settings import Settings
@@ -26,7 +27,7 @@ from tests.unit.storage.sqlite.kit import put
 
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archiving, "_SETTLED", 0.02)
+    monkeypatch.setattr(archiving_claim, "_SETTLED", 0.02)
 
 
 def archive_of(at: Place) -> Archiving:
@@ -131,7 +132,7 @@ async def test_two_servers_do_not_keep_one_archive(tmp_path: Path) -> None:
 async def test_of_two_servers_that_begin_at_the_same_moment_one_keeps_the_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "_SETTLED", 0.5)
+    monkeypatch.setattr(archiving_claim, "_SETTLED", 0.5)
     one, other = place(tmp_path), place(tmp_path / "other")
     other.settings = other.settings.model_copy(update={"backup_archive": one.settings.backup_archive})
     async with one.opened(), other.opened():

@@ -103,8 +103,8 @@ spec:
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
-  # draining, what is under way, and ten seconds to close the store
-  terminationGracePeriodSeconds: {{ add .Values.drain .Values.stopGrace 10 }}
+  # draining, what is under way, ten seconds for the archive to have the last, and ten to close the store
+  terminationGracePeriodSeconds: {{ add .Values.drain .Values.stopGrace 20 }}
   {{- if eq .Values.storage "mongodb" }}
   topologySpreadConstraints:
     {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}

@@ -12,10 +12,11 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import lineage
 from fhir_server.storage.sqlite.archive.catalog import BLOBS, Base, Facts, write_facts
+from fhir_server.storage.sqlite.archive.kinship import need_kin
 from fhir_server.storage.sqlite.archive.pool import Pool
 from fhir_server.storage.sqlite.backup import RECORD, Progress, backup
-from fhir_server.storage.sqlite.blob_files import sync_folder
 from fhir_server.storage.sqlite.connection import fetch
+from fhir_server.storage.sqlite.durable import make_folder, sync, write
 from fhir_server.storage.sqlite.sealing import unlock
 
 _DRAFT: Final = ".new"
@@ -25,7 +26,8 @@ def make_base(folder: Path, tenant: Path, settings: Settings, progress: Progress
     """Copy the record in `folder` into the archive of its tenant; it appears under its name once it is whole.
 
     Raises:
-        BackupRefused: the copy is not sound, there is no place for patient keys, or the record has no lineage.
+        BackupRefused: the copy is not sound, there is no place for patient keys, the record has no lineage, or the
+            archive is that of another record.
         StorageFull, StorageFault, OSError: the archive cannot be written.
     """
     begun = time.time()
@@ -37,19 +39,20 @@ def make_base(folder: Path, tenant: Path, settings: Settings, progress: Progress
         pool.take(blob, source)
         taken.append(blob)
 
-    backup(folder, draft, settings, progress, settings.patient_keys_copy, take)
+    manifest = backup(folder, draft, settings, progress, settings.patient_keys_copy, take)
     with closing(apsw.Connection(str(draft / RECORD))) as copy:
         unlock(copy, draft / RECORD, settings)
         name, facts = _facts(copy, draft, begun)
     if not name:
         raise BackupRefused(f"{folder} has no lineage: is the archive switched on for the server that owns it?")
-    (draft / BLOBS).write_text("".join(f"{blob}\n" for blob in taken))
+    need_kin(tenant, manifest.store)
+    write(draft / BLOBS, "".join(f"{blob}\n" for blob in taken).encode())
     write_facts(draft, facts)
     target = tenant / name / "bases" / f"{facts.number:012d}"
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(target.parent)
     shutil.rmtree(target, ignore_errors=True)  # the same state, made before
     draft.rename(target)
-    sync_folder(target.parent)
+    sync(target.parent)
     return Base(target, facts)
 
 

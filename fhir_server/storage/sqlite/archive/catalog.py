@@ -14,6 +14,7 @@ from typing import Final
 from fhir_server.model.version import instant
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive.segments import Segment, listed
+from fhir_server.storage.sqlite.durable import write
 
 BASE: Final = "base.json"
 BLOBS: Final = "blobs.txt"
@@ -77,7 +78,7 @@ def bases(lineage: Path) -> list[Base]:
 
 def write_facts(folder: Path, facts: Facts) -> None:
     """Say what a base is."""
-    (folder / BASE).write_text(json.dumps(asdict(facts)))
+    write(folder / BASE, json.dumps(asdict(facts)).encode())
 
 
 def plan(tenant: Path, until: Until = NEWEST) -> Plan:

@@ -1,11 +1,9 @@
 """The large objects of a tenant in its archive: each once, for all base backups and segments."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Final
 
-from fhir_server.storage.sqlite.blob_files import sync_folder
+from fhir_server.storage.sqlite.durable import copy, sync
 
 _HEAD: Final = 128  # bytes at the beginning of a file that tell under whose key it is
 
@@ -30,13 +28,10 @@ class Pool:
         size = source.stat().st_size
         if _start(target) == _start(source) and target.stat().st_size == size:
             return 0
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = target.with_name(f".{blob}.new")
-        shutil.copyfile(source, draft)
-        draft.chmod(0o600)
-        _sync(draft)
+        copy(source, draft)
         draft.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
         return size
 
     def keep(self, blobs: set[str]) -> int:
@@ -53,11 +48,3 @@ def _start(path: Path) -> bytes | None:
             return file.read(_HEAD)
     except FileNotFoundError:
         return None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

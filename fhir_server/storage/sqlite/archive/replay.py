@@ -26,8 +26,9 @@ from fhir_server.storage.sqlite.archive.segments import Segment
 from fhir_server.storage.sqlite.backup import RECORD, need_empty
 from fhir_server.storage.sqlite.backup import restore as restore_base
 from fhir_server.storage.sqlite.bare_copy import INDEX, MISSING
-from fhir_server.storage.sqlite.blob_files import BlobFiles, sync_folder
+from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import faults, fetch
+from fhir_server.storage.sqlite.durable import make_folder, sync
 from fhir_server.storage.sqlite.erase import drop_orphans
 from fhir_server.storage.sqlite.schema import CURRENT
 from fhir_server.storage.sqlite.sealing import keys_of, unlock
@@ -73,11 +74,11 @@ def restore_to(
         unlock_keys()
         restored = _Replay(way, draft, settings).run(until)
         lost = _bring_blobs(draft, tenant, settings)
-        sync_folder(draft)
+        sync(draft)
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
-        sync_folder(folder.parent)
+        sync(folder.parent)
     return replace(restored, lost_blobs=tuple(lost))
 
 
@@ -240,7 +241,7 @@ def _bring_blobs(draft: Path, tenant: Path, settings: Settings) -> list[str]:
         rows = fetch(connection, "SELECT id, size FROM blob")
         for blob, size in rows:
             target = files.path(blob)
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(target.parent)
             try:
                 shutil.copyfile(pool.path(blob), target)
             except FileNotFoundError:

@@ -6,7 +6,6 @@ one that was renamed or put in another's place is told from what it says it is.
 """
 
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Final
 
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive.entries import Entry, unpacked
-from fhir_server.storage.sqlite.blob_files import sync_folder
+from fhir_server.storage.sqlite.durable import make_folder, replace
 
 _MAGIC: Final = b"FHIRSEG1"
 _LENGTH: Final = 4
@@ -87,7 +86,7 @@ def write(lineage: Path, entries: Sequence[Entry], blobs: Sequence[str], *, pack
     body = b"".join(entry.packed() for entry in entries)
     data = _MAGIC + len(text).to_bytes(_LENGTH, "big") + text + (zlib.compress(body, _LEVEL) if packed else body)
     folder = lineage / "segments" / f"{first.number // 100_000:08d}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     path = folder / f"{first.number:012d}-{last.number:012d}{SUFFIX}"
     replace(path, data + sha256(data).digest())
     return Segment(path, first.number, last.number)
@@ -101,21 +100,6 @@ def listed(lineage: Path) -> list[Segment]:
         if first.isdecimal() and last.isdecimal():
             found.append(Segment(path, int(first), int(last)))
     return sorted(found, key=lambda segment: (segment.first, segment.last))
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or not there. Raises OSError."""
-    draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(path)
-    sync_folder(path.parent)
 
 
 def _lineage(path: Path) -> str:

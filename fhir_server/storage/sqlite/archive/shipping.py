@@ -16,11 +16,13 @@ from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog, lineage, segments
 from fhir_server.storage.sqlite.archive.entries import BLOBS, Entry
 from fhir_server.storage.sqlite.archive.entries import KEYS as PATIENTS
+from fhir_server.storage.sqlite.archive.kinship import need_kin
 from fhir_server.storage.sqlite.archive.pool import Pool
 from fhir_server.storage.sqlite.archive.seals import Seals
 from fhir_server.storage.sqlite.archive.spool import Spool
 from fhir_server.storage.sqlite.blob_files import BlobFiles
-from fhir_server.storage.sqlite.connection import connect, faults
+from fhir_server.storage.sqlite.connection import connect, faults, fetch
+from fhir_server.storage.sqlite.durable import make_folder, replace
 from fhir_server.storage.sqlite.envelope_keys import copy_keys
 from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.turn import Turn
@@ -46,13 +48,13 @@ class Shipper:
         self._folder, self._tenant, self._settings = folder, tenant, settings
         self._spool, self._pool = Spool(folder), Pool(tenant / "blobs")
         self._keys = keys_of(folder, settings)
-        self._name, self._shipped, self._txid = "", 0, -1
+        self._name, self._shipped, self._txid, self._store = "", 0, -1, ""
         self._saved_keys = ""
         self._lost = ""
         self._seen: tuple[object, ...] = ()
 
     def round(self) -> Round:
-        """Bring all that is committed by now to the archive. Raises OSError, StoreError."""
+        """Bring all that is committed by now to the archive. Raises BackupRefused, OSError, StoreError."""
         with faults(self._folder.name):
             name, count = self._state()
             if name != self._name:
@@ -87,6 +89,7 @@ class Shipper:
     def _state(self) -> tuple[str, int]:
         with closing(connect(self._folder / "record.db", self._settings, writer=False)) as connection:
             name, count = lineage.state(connection)
+            self._store = fetch(connection, "SELECT value FROM meta WHERE key='store'")[0][0]
         return (name, count) if name else self._settled()
 
     def _settled(self) -> tuple[str, int]:
@@ -111,9 +114,11 @@ class Shipper:
             return lineage.state(connection)
 
     def _learn(self, name: str) -> None:
-        """See how far the archive of a lineage is."""
+        """See how far the archive of a lineage is. Raises BackupRefused: it must not be begun there."""
         folder = self._tenant / name
-        (folder / "bases").mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / "bases").is_dir():
+            need_kin(self._tenant, self._store)
+        make_folder(folder / "bases")
         known = segments.listed(folder)
         self._name, self._shipped, self._txid = name, known[-1].last if known else 0, -1
         self._lost = ""
@@ -152,8 +157,8 @@ class Shipper:
             digest = sha256(data).hexdigest()[:16]
             if digest != self._saved_keys:
                 target = self._tenant / self._name / "keys"
-                target.mkdir(exist_ok=True, mode=0o700)
-                segments.replace(target / f"{int(time.time())}-{digest}.json", data)
+                make_folder(target)
+                replace(target / f"{int(time.time())}-{digest}.json", data)
                 self._saved_keys = digest
         if self._settings.patient_keys_copy is not None and any(each.flags & PATIENTS for each in entries):
             copy_keys(self._folder, self._settings, self._settings.patient_keys_copy, new=True)

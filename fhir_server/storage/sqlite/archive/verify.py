@@ -1,12 +1,12 @@
 """Looking through an archive without restoring it: every sum, every number, and that nothing is missing between."""
 
-from hashlib import file_digest
 from pathlib import Path
 
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive.catalog import BLOBS, Base, bases, following, lineages
 from fhir_server.storage.sqlite.archive.pool import Pool
 from fhir_server.storage.sqlite.backup import read_manifest
+from fhir_server.storage.sqlite.durable import digest
 
 
 def verify(tenant: Path) -> list[str]:
@@ -28,7 +28,7 @@ def _verify_base(base: Base, pool: Pool) -> list[str]:
         manifest = read_manifest(base.folder)
     except BackupRefused as error:
         return [str(error)]
-    wrong = [name for name, digest in manifest.files.items() if _digest(base.folder / name) != digest]
+    wrong = [name for name, wanted in manifest.files.items() if digest(base.folder / name) != wanted]
     listed = base.folder / BLOBS
     blobs = listed.read_text().split() if listed.exists() else []
     missing = [str(pool.path(blob)) for blob in blobs if not pool.path(blob).exists()]
@@ -61,11 +61,3 @@ def _verify_segments(lineage: Path, first: Base) -> list[str]:
                 problems.append(f"{segment.path}: entry {entry.number} does not follow the one before it")
             number, txid = entry.number, entry.txid
     return problems
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""

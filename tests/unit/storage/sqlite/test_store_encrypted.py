@@ -343,7 +343,7 @@ async def test_an_encryption_stopped_at_any_step_goes_on(tmp_path: Path, monkeyp
 
         return run
 
-    real = {name: getattr(rekey, name) for name in ("_put", "_remove", "_sync", "retire", "_copy", "sync_folder")}
+    real = {name: getattr(rekey, name) for name in ("_put", "_remove", "sync", "retire", "_copy")}
     saved = type(read_keyring(tmp_path) or rotation.Keyring("", "", "", "", {})).save
     while True:
         left = [steps]
