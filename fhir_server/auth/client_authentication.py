@@ -61,7 +61,8 @@ async def _bearing(desk: Desk, form: Form) -> Client | None:
 
 async def _by_assertion(desk: Desk, form: Form, audiences: Iterable[str], fetcher: JwksFetcher) -> Client:
     if form.get("client_assertion_type") != assertions.TYPE:
-        raise invalid_client(f"client_assertion_type must be {assertions.TYPE}")
+        # Nothing was tried that 401 could refuse; conformance suites ask for 400 here.
+        raise OAuthError("invalid_client", f"client_assertion_type must be {assertions.TYPE}")
     client_id = assertions.client_id_of(form["client_assertion"])
     if form.get("client_id", client_id) != client_id:
         raise invalid_client("client_id differs from sub of client_assertion")
