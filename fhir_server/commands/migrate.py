@@ -6,15 +6,24 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from fhir_server.commands.progress import progress
 from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.moving.ends import BadEnd, End, end_of
-from fhir_server.serving.moving.move import Move, MoveRefused, Report, Wishes
+from fhir_server.serving.moving.erasures import OtherRegister, bring_register
+from fhir_server.serving.moving.move import Move, MoveRefused, Wishes
+from fhir_server.serving.moving.report import Report
+from fhir_server.serving.moving.systems import bring_systems
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.storage.moving import Installation
+from fhir_server.storage.sqlite.durable import copy, make_folder
+from fhir_server.storage.sqlite.store import milliseconds
+from fhir_server.tenancy.erasures import place_of
+from fhir_server.terminology.systems.installed import FOLDER
 
 HELP = "Move all that is stored to another engine or place; stopped, it goes on when run again."
 _FILES = ("erasures.ndjson", "terminology")
@@ -76,7 +85,7 @@ async def _move(source: End, target: End, wishes: Wishes, *, dry: bool) -> Repor
                 return None
             total = sum(sum(size.values()) for size in sizes.values())
             bar.total = total if wishes.ahead else 2 * total
-            report = await move.run(partial(_files, source, target))
+            report = await move.run(partial(_beside, source, target, move.tenants))
     seconds = max(time.monotonic() - began, 0.001)
     _say(f"{copied} versions copied in {seconds:.1f} s, {copied / seconds:.0f}/s, the comparison included")
     return report
@@ -94,14 +103,29 @@ def _notes(source: End, target: End, wishes: Wishes) -> list[str]:
     return notes
 
 
+async def _beside(source: End, target: End, tenants: Sequence[str], left: Installation) -> None:
+    """Bring what lies beside the stores. Raises MoveRefused."""
+    if source.settings.shared and not target.settings.shared:
+        try:
+            found = await bring_register(left, tenants, place_of(target.settings), milliseconds())
+        except OtherRegister as error:
+            raise MoveRefused(str(error)) from None
+        if found is not None:
+            _say(f"{found} erasures noted in {place_of(target.settings)}")
+        systems = await bring_systems(left, target.settings.data_dir / FOLDER)
+        _say(f"{len(systems)} files of code systems brought to {target.settings.data_dir}")
+    elif not source.settings.shared:
+        await asyncio.to_thread(_files, source, target)
+
+
 def _files(source: End, target: End) -> None:
     """Copy what lies beside the stores to the data folder of the target; what is there already stays."""
     here, there = source.settings.data_dir, target.settings.data_dir
-    if source.engine != "sqlite" or here.resolve() == there.resolve():
+    if here.resolve() == there.resolve():
         return
     for name in _FILES:
         if (here / name).exists() and not (there / name).exists():
-            there.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(there)
             _copy(here / name, there / name)
             _say(f"{name} copied to {there}; on other nodes copy it to their data folders")
 
@@ -112,7 +136,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(source, draft)
     else:
-        shutil.copyfile(source, draft)
+        copy(source, draft)
     draft.rename(target)
 
 

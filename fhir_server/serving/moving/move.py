@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from fhir_server.serving.moving.copying import Copying
 from fhir_server.serving.moving.digests import Digest, Proved, digests_of, grown_by
 from fhir_server.serving.moving.ends import End, same
 from fhir_server.serving.moving.entries import indexing_of
+from fhir_server.serving.moving.report import Audit, Part, Report
 from fhir_server.storage.moving import Door, Installation, Kept, LogEnd, Served
 from fhir_server.storage.sqlite.store import milliseconds
 from fhir_server.tenancy.register import TENANTS, Register
@@ -46,54 +47,6 @@ class Wishes:
     afresh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of one tenant at both ends."""
-
-    tenant: str
-    part: str
-    source: Digest
-    target: Digest
-
-    @property
-    def same(self) -> bool:
-        """Whether both ends have the same."""
-        return self.source == self.target
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What the verification of an audit log says at the target: its signed heads, how many rows they vouch for, what
-    is wrong; and whether that was so at the source."""
-
-    tenant: str
-    heads: int
-    covered: int
-    problems: tuple[str, ...]
-    as_before: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of a move."""
-
-    source: str
-    target: str
-    finished: bool
-    parts: tuple[Part, ...] = ()
-    audits: tuple[Audit, ...] = ()
-
-    @property
-    def same(self) -> bool:
-        """Whether nothing differs."""
-        return all(part.same for part in self.parts) and all(audit.as_before for audit in self.audits)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it for programs."""
-        parts = [{**asdict(part), "same": part.same} for part in self.parts]
-        return {**asdict(self), "same": self.same, "parts": parts}
-
-
 class Move:
     """From one end to the other."""
 
@@ -102,6 +55,7 @@ class Move:
         self._source: Installation = source.open()
         self._target: Installation = target.open()
         self.tenants: list[str] = []
+        self._arrived: dict[str, LogEnd] = {}
 
     @classmethod
     @asynccontextmanager
@@ -143,11 +97,11 @@ class Move:
                 await kept.close()
         return found
 
-    async def run(self, beside: Callable[[], None] | None = None) -> Report:
+    async def run(self, beside: Callable[[Installation], Awaitable[None]] | None = None) -> Report:
         """Copy, compare, and let servers open the result; where something differs, it stays closed to them.
 
         Args:
-            beside: brings what lies beside the stores, before any server may open them.
+            beside: brings what lies beside the stores of the source, before any server may open them.
 
         Raises:
             MoveRefused: the target holds something else, or the source was written to meanwhile.
@@ -156,7 +110,7 @@ class Move:
         await self._check_target()
         parts: list[Part] = []
         audits: list[Audit] = []
-        for tenant in self.tenants:
+        for tenant in self._under_way():
             async with self._both(tenant) as (kept, door):
                 end = await self._copied(tenant, kept, door)
                 parts += await self._grown(tenant, kept, door, end)
@@ -166,7 +120,7 @@ class Move:
         report = Report(self._source.label, self._target.label, not self._wishes.ahead, tuple(parts), tuple(audits))
         if report.finished and report.same:
             if beside is not None:
-                await asyncio.to_thread(beside)
+                await beside(self._source)
             await self._finish()
         return report
 
@@ -179,19 +133,48 @@ class Move:
             stack.push_async_callback(door.close)
             yield kept, door
 
+    def _under_way(self) -> list[str]:
+        return [tenant for tenant in self.tenants if tenant not in self._arrived]
+
     async def _check_target(self) -> None:
         """See that what is there already is of this move, before anything is written."""
-        for tenant in set(await self._target.tenants()) & set(self.tenants):
+        whole, removed = set[str](), set[str]()
+        for tenant in sorted(set(await self._target.tenants()) & set(self.tenants)):
             async with self._both(tenant) as (kept, door):
                 mark, empty = _read_mark(await door.mark()), await door.empty()
-                mine = not mark or mark["source"] == await kept.identity()
-            if not mark and not empty:
-                raise MoveRefused(f"{self._target.label}: tenant {tenant!r} is there and is no half-done move")
+                mine = bool(mark) and mark["source"] == await kept.identity()
             if mark and self._wishes.afresh:
                 await self._target.remove(tenant)
-            elif not mine:
+                removed.add(tenant)
+            elif mark and not mine:
                 told = f"{self._target.label}: tenant {tenant!r} is a half-done move of {mark['label']}"
                 raise MoveRefused(f"{told}; finish that one, or remove it with --afresh")
+            elif not mark and not empty:
+                whole.add(tenant)
+            self._arrived |= msgspec.convert(mark.get("arrived", {}), dict[str, LogEnd])
+        await self._check_arrived(whole, removed)
+
+    async def _check_arrived(self, whole: set[str], removed: set[str]) -> None:
+        """See that those without a mark are what an earlier run had finished with when it was killed."""
+        self._arrived = {name: end for name, end in self._arrived.items() if name in whole}
+        if foreign := sorted(whole - set(self._arrived)):
+            told = "is no half-done move: it is of another origin, or its move was finished and it may be served"
+            raise MoveRefused(f"{self._target.label}: tenant {foreign[0]!r} is there and {told}")
+        if DEFAULT in removed:  # it was closed, so nobody served the others
+            for tenant in self._arrived:
+                await self._target.remove(tenant)
+            self._arrived = {}
+        for tenant, end in self._arrived.items():
+            if await self._end(tenant) != end:
+                told = f"tenant {tenant!r} was written to after a killed run had finished with it"
+                raise MoveRefused(f"{self._source.label}: {told}; begin anew with --afresh, or with an empty target")
+
+    async def _end(self, tenant: str) -> LogEnd:
+        kept = await self._source.kept(tenant)
+        try:
+            return await kept.end()
+        finally:
+            await kept.close()
 
     async def _copied(self, tenant: str, kept: Kept, door: Door) -> LogEnd:
         end = await kept.end()
@@ -229,15 +212,28 @@ class Move:
         return [numbers, *parts, Part(tenant, "end", _end(end), _end(await door.end()))]
 
     async def _finish(self) -> None:
-        """Let servers open what arrived, the default tenant last: without it nobody serves the others."""
+        """Let servers open what arrived, the default tenant last: without it nobody serves the others.
+
+        All marks say first which tenants have arrived, so that a run that is killed between two of them can be told.
+        """
         if self._wishes.tenants and DEFAULT not in self._wishes.tenants:
             await self._register()
-        for tenant in sorted(self.tenants, key=lambda name: name == DEFAULT):
-            door = await self._target.door(tenant)
-            try:
+        last = sorted(self._under_way(), key=lambda name: name == DEFAULT)
+        arrived = {tenant: asdict(await self._end(tenant)) for tenant in self.tenants}
+        for tenant in last:
+            async with self._door(tenant) as door:
+                await door.put_mark(json.dumps({**_read_mark(await door.mark()), "arrived": arrived}))
+        for tenant in last:
+            async with self._door(tenant) as door:
                 await door.put_mark("")
-            finally:
-                await door.close()
+
+    @asynccontextmanager
+    async def _door(self, tenant: str) -> AsyncIterator[Door]:
+        door = await self._target.door(tenant)
+        try:
+            yield door
+        finally:
+            await door.close()
 
     async def _register(self) -> None:
         """Have the target know the tenants that came alone, as the source knew them."""

@@ -9,7 +9,8 @@ from fhir_server.audit.events import Agent, Event, agent_text, row_of
 from fhir_server.audit.ledger import Ledger
 from fhir_server.model.keys import ResourceKey
 from fhir_server.serving.moving.ends import End
-from fhir_server.serving.moving.move import Move, Report, Wishes
+from fhir_server.serving.moving.move import Move, Wishes
+from fhir_server.serving.moving.report import Report
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BlobChange, Collection, RecordChange, RecordField, Store
 from fhir_server.storage.mongodb.store import open_alone
