@@ -2,6 +2,7 @@
 
 from fhir_server.operations.audit_proofs import AUDIT_OPERATIONS
 from fhir_server.operations.consent_decision import consent_decision
+from fhir_server.operations.count_by import count_by
 from fhir_server.operations.deidentify import deidentify
 from fhir_server.operations.diff import diff, diff_resources
 from fhir_server.operations.document import document
@@ -43,6 +44,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         document,
         lastn,
         stats,
+        count_by,
         consent_decision,
         install_package,
         uninstall_package,

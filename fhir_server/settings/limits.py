@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fhir_server.settings.kinds import Positive, Section
+from fhir_server.settings.kinds import Count, Positive, Section
 
 
 class Limits(Section):
@@ -37,6 +37,13 @@ class Limits(Section):
     read_timeout: Positive = Field(30, description="Seconds in which a client must have sent its request body.")
     send_timeout: Positive = Field(60, description="Seconds after which a client that stops reading is cut off.")
     search_timeout: Positive = Field(30, description="Seconds after which a search is cut off as too costly.")
+    count_by_read: Positive = Field(
+        100_000, description="Most resources that $count-by reads where the database cannot count them itself."
+    )
+    count_by_groups: Positive = Field(10_000, description="Most groups that $count-by counts.")
+    count_by_least: Count = Field(
+        0, description="Smallest number that $count-by tells of a group; 0 or 1: all are told. Totals go with them."
+    )
     conditional_retries: Positive = Field(
         20, description="Times that a conditional write is planned again after a conflict."
     )

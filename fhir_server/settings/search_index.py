@@ -47,6 +47,9 @@ class SearchIndex(Section):
     elasticsearch_counted: Positive = Field(
         100_000, description="Candidates looked at for a total; of more the database counts alone."
     )
+    elasticsearch_counts_wait: float = Field(
+        2, ge=0, description="Seconds that $count-by waits for the index to have all; then it counts without it."
+    )
     elasticsearch_sorts: bool = Field(
         True, description="Whether the index gives those orders of `_sort` that the database has no index for."
     )

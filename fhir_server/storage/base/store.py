@@ -23,7 +23,7 @@ class Capabilities:
     full_text: `_text` and `_content` have an index; else every resource that else would match is looked at.
 
     search_index: what searches are helped by beside the engine itself, if anything. orders: those of `_sort` that the
-    engine need not sort by hand; None: it wants no help with any.
+    engine need not sort by hand; None: it wants no help with any. counts: it counts by groups itself (`base/counting`).
     """
 
     engine: str
@@ -33,6 +33,7 @@ class Capabilities:
     durable: bool = True
     search_index: str = ""
     orders: frozenset[str] | None = frozenset()
+    counts: bool = False
 
 
 class Store(Protocol):

@@ -5,6 +5,7 @@ Only searches, erasure and what makes index rows anew are different; all else is
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,10 +16,12 @@ from fhir_server.model.version import instant
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.query import Cursor, Search
 from fhir_server.storage.base import Capabilities, IndexUnavailable, Page, SnapshotGone, Store
+from fhir_server.storage.base.counting import By, Counted, Counts
 from fhir_server.storage.elasticsearch import mapping, state
 from fhir_server.storage.elasticsearch.choosing import is_for_index
 from fhir_server.storage.elasticsearch.compile import query_of
 from fhir_server.storage.elasticsearch.connection import IndexDown, Refused
+from fhir_server.storage.elasticsearch.counting import counted
 from fhir_server.storage.elasticsearch.erasing import expunge, is_there, residue, take_out
 from fhir_server.storage.elasticsearch.feeding import refill
 from fhir_server.storage.elasticsearch.index import Meta, TenantIndex
@@ -31,6 +34,9 @@ _log: Final = logging.getLogger("fhir_server.search_index")
 DOWN: Final = "The search index does not answer: the database searched alone."
 BEHIND: Final = "The search index lags far behind: the database searched alone."
 BUILDING: Final = "The search index is being built: the database searched alone."
+
+_LOOK: Final = 0.1
+"""Seconds between two looks whether the index has caught up."""
 
 Extract = Callable[[str, bytes], IndexEntries]
 
@@ -56,7 +62,7 @@ class IndexedStore:
     @property
     def capabilities(self) -> Capabilities:
         """What the engine can do, and the index with it."""
-        return replace(self.inner.capabilities, full_text=True, near=True, search_index="elasticsearch")
+        return replace(self.inner.capabilities, full_text=True, near=True, search_index="elasticsearch", counts=True)
 
     def asks(self, search: Search) -> bool:
         """Tell whether the index is asked."""
@@ -82,6 +88,32 @@ class IndexedStore:
             return await self.inner.count(search) if notes else await asking.count()
         except (IndexDown, Refused, TooMany, Unused):
             return await self.inner.count(search)
+
+    async def counted(self, search: Search, by: Sequence[By], most: int) -> Counted | None:
+        """Return the counts of what a search finds, by group: by the index, where it has all and the caller may see
+        all; else by the engine, if it can."""
+        alone = self.inner if self.inner.capabilities.counts and isinstance(self.inner, Counts) else None
+        if search.visible.unrestricted:
+            try:
+                txid = await self._caught_up(0 if alone else self._settings.elasticsearch_counts_wait)
+                found = await counted(self.index, search, by, (txid, most))
+                if found is not None:
+                    return found
+            except (IndexDown, Refused, Unused):
+                pass
+        return await alone.counted(search, by, most) if alone else None
+
+    async def _caught_up(self, seconds: float) -> int:
+        """Return the commit up to which the index has all, which is the newest. Raises Unused: not in time."""
+        until = time.monotonic() + seconds
+        while True:
+            head = await self.inner.last_txid()
+            meta = await self._usable(head)
+            if head >= meta.floor and not await self.inner.count_changes(meta.applied):
+                return head
+            if time.monotonic() > until:
+                raise Unused(BEHIND)
+            await asyncio.sleep(_LOOK)
 
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the engine's plan, and what the index is asked."""

@@ -11,6 +11,8 @@ MARK: Final = "\x1f"
 LONGEST: Final = 1_000
 """Letters of a string that its beginning is looked up by; Lucene takes no term above 32,766 bytes."""
 _PLAIN: Final = 200
+_KEPT: Final = 100
+_DIGEST: Final = 32
 
 
 def term(*parts: str) -> str:
@@ -18,8 +20,13 @@ def term(*parts: str) -> str:
     text = MARK.join(parts)
     if len(text) <= _PLAIN:
         return text
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{text[:100]}{MARK}{digest}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST // 2).hexdigest()
+    return f"{text[:_KEPT]}{MARK}{digest}"
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a term is perhaps one of which only the beginning is left."""
+    return len(text) == _KEPT + 1 + _DIGEST and text[_KEPT] == MARK
 
 
 def name_of(key: ResourceKey) -> str:

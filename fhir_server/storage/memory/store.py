@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from fhir_server.model.keys import ResourceKey
@@ -23,6 +24,7 @@ from fhir_server.storage.base import (
     RecordChange,
     SnapshotGone,
 )
+from fhir_server.storage.base.counting import By, Counted, TooManyGroups, labels_of
 from fhir_server.storage.memory.audit import MemoryAudit
 from fhir_server.storage.memory.blobs import MemoryBlobs
 from fhir_server.storage.memory.commit import plan_changes
@@ -40,7 +42,7 @@ class MemoryStore:
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], int], changed: Callable[[], None] | None = None) -> None:
-        self.capabilities = Capabilities("memory", durable=False)
+        self.capabilities = Capabilities("memory", durable=False, counts=True)
         self.records = MemoryRecords()
         self.blobs = MemoryBlobs(clock)
         self.audit = MemoryAudit()
@@ -123,6 +125,15 @@ class MemoryStore:
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
         return len(find(self._log.at(self._log.last_txid), search))
+
+    async def counted(self, search: Search, by: Sequence[By], most: int) -> Counted | None:
+        """Return the counts of what a search finds, by group."""
+        found = Counted()
+        for match in find(self._log.at(self._log.last_txid), replace(search, sort=())):
+            found.add([labels_of(each, match.row.version, match.entries) for each in by])
+        if len(found.groups) > most:
+            raise TooManyGroups(f"there are more than {most} groups")
+        return found
 
     async def explain(self, search: Search) -> dict[str, object]:
         """Return what each part of the tree matches by itself."""

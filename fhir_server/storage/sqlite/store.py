@@ -29,6 +29,7 @@ from fhir_server.storage.base import (
     SnapshotGone,
     StoreError,
 )
+from fhir_server.storage.base.counting import By, Counted
 from fhir_server.storage.sqlite import collections, history, migrations, reads
 from fhir_server.storage.sqlite.audit import SqliteAudit
 from fhir_server.storage.sqlite.backup import Manifest, backup
@@ -38,6 +39,7 @@ from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.check import check_blobs, check_record
 from fhir_server.storage.sqlite.connection import faults, fetch
 from fhir_server.storage.sqlite.connections import Connections, in_snapshot
+from fhir_server.storage.sqlite.counting import counted
 from fhir_server.storage.sqlite.create import prepare
 from fhir_server.storage.sqlite.files import residue
 from fhir_server.storage.sqlite.group import Around, Outcome, Work
@@ -73,7 +75,7 @@ class SqliteStore:
         changed: called after each commit of versions.
     """
 
-    capabilities = Capabilities("sqlite", orders=None)
+    capabilities = Capabilities("sqlite", orders=None, counts=True)
 
     def __init__(
         self, folder: Path, settings: Settings, clock: Callable[[], int], extract: Extract | None = None
@@ -149,6 +151,12 @@ class SqliteStore:
         """Return the exact number of matches."""
         with READ_SECONDS.timed("count"):
             return await self._read(lambda connection: count(connection, search, self._text))
+
+    async def counted(self, search: Search, by: Sequence[By], most: int) -> Counted | None:
+        """Return the counts of what a search finds, by group."""
+        around = self._settings, self._text
+        with READ_SECONDS.timed("count"):
+            return await self._read(lambda connection: counted(connection, search, by, most, around))
 
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the plan and what each step matched, for people."""
