@@ -36,7 +36,7 @@ from fhir_server.interactions.tenants import Added, Tenants
 from fhir_server.jobs.indexing import IndexKeeper
 from fhir_server.jobs.queue import JobQueue
 from fhir_server.jobs.runner import Host, Runner
-from fhir_server.model.json import decode
+from fhir_server.model.json import decode_stored
 from fhir_server.operations.core import core_operations
 from fhir_server.operations.registry import Registry
 from fhir_server.plugin_host.assembly import Assembly, definitions_with
@@ -268,6 +268,6 @@ def extract_by(settings: Settings, definitions: Definitions | None = None) -> Ca
     extractor = Extractor(ParameterRegistry.of_definitions(facts), zone=zone)
 
     def extract(type_: str, data: bytes) -> IndexEntries:
-        return extractor.extract(type_, decode(data))
+        return extractor.extract(type_, decode_stored(data))
 
     return extract

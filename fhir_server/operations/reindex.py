@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fhir_server.context import Context
 from fhir_server.errors import BadValue, Forbidden
 from fhir_server.model.exchange import FhirResponse
-from fhir_server.model.json import decode
+from fhir_server.model.json import decode_stored
 from fhir_server.operations.facts import own
 from fhir_server.operations.operation import Call, CoreOperation
 from fhir_server.operations.outputs import Outputs
@@ -32,7 +32,7 @@ async def reindexed(ctx: Context, types: Sequence[str]) -> int:
     extractor, base = ctx.extractor, ctx.base
 
     def extract(type_: str, data: bytes) -> IndexEntries:
-        return extractor.extract(type_, decode(data), own_base=base)
+        return extractor.extract(type_, decode_stored(data), own_base=base)
 
     return await ctx.store.reindex(_marked(ctx, types), extract, ctx.progress)
 

@@ -7,7 +7,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import audit, billing, claims, clinical, dicomweb, dimse, growth, load, read, search, start
+from scripts.benchmarks import (
+    audit,
+    billing,
+    claims,
+    clinical,
+    dicomweb,
+    dimse,
+    growth,
+    load,
+    mongodb,
+    read,
+    reindex,
+    search,
+    start,
+)
 
 _ALL = {
     "start": start,
@@ -21,6 +35,8 @@ _ALL = {
     "clinical": clinical,
     "dicomweb": dicomweb,
     "dimse": dimse,
+    "mongodb": mongodb,
+    "reindex": reindex,
 }
 
 
@@ -32,6 +48,8 @@ def main() -> None:
         "--data", type=Path, help="folder of transaction Bundles (.json, .bz2 ...); default: demo patients"
     )
     parser.add_argument("--size", type=int, default=100_000, help="resources in the store for load and search")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 4_000, 16_000], help="those of mongodb")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each operation of mongodb")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="data folder to use and keep (its store is reused if it is there)")
     parser.add_argument("--picture", type=Path, default=Path("docs/growth.png"), help="where growth draws its curve")

@@ -1,6 +1,7 @@
 """What a commit group is about to write, gathered over its requests and written table by table."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -18,11 +19,21 @@ from fhir_server.storage.sqlite.versions import NUMBERS
 
 
 class Pending:
-    """Rows of one group. Each request that writes has a txid; all share one `last_updated`."""
+    """Rows of one group. Each request that writes has a txid; all share one `last_updated`.
 
-    def __init__(self, connection: apsw.Connection, interning: Interning, sealer: Sealer | None = None) -> None:
+    Args:
+        index: makes what takes the index rows, of the interning and what gives out ids.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        interning: Interning,
+        sealer: Sealer | None = None,
+        index: Callable[[Interning, Callable[[], int]], IndexRows] = IndexRows,
+    ) -> None:
         self._connection, self._intern, self._sealer = connection, interning, sealer
-        self._index = IndexRows(interning, self.next_id)
+        self._index = index(interning, self.next_id)
         self._tx: list[Any] = []
         self._versions: list[Any] = []
         self._bodies: list[Waiting] = []

@@ -7,6 +7,8 @@ from fhir_server.storage.sqlite.bare_copy import MISSING
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.connection import fetch
+from fhir_server.storage.sqlite.erase import drop_index_rows
+from fhir_server.storage.sqlite.rows import WIDTHS
 from fhir_server.storage.sqlite.schema import CURRENT
 
 _OF_PATIENT = "SELECT id FROM blob WHERE patient=?"
@@ -35,6 +37,7 @@ def bury(connection: apsw.Connection, numbers: list[int], after: int) -> int | N
         f"WHERE v.pid=? AND NOT v.deleted AND v.to_txid={CURRENT})",
         dead,
     )
+    drop_index_rows(connection, [pid for (pid,) in dead])  # a run that was stopped may have made some
     connection.executemany("UPDATE version SET deleted=1, method=4 WHERE pid=?", dead)
     connection.executemany("DELETE FROM body WHERE pid=?", dead)
     return rows[-1][0] if rows else None
@@ -52,3 +55,9 @@ def forget_keys(connection: apsw.Connection, files: BlobFiles, gone: list[tuple[
 def done(connection: apsw.Connection) -> None:
     """Note that the index is there."""
     connection.execute("DELETE FROM meta WHERE key='index'")
+
+
+def clear(connection: apsw.Connection) -> None:
+    """Take all index rows away."""
+    for table in WIDTHS:
+        connection.execute(f"DELETE FROM {table}")

@@ -36,9 +36,10 @@ class IndexRows:
         local = {"": rid}
         self._owners.append((type_, pid, entries, local))
         for inner_type, inner_id, inner in entries.contained:
-            cid = self._next_id()
+            number = self._intern.type(inner_type)
+            cid = self._cid(pid, number, inner_id)
             local[inner_id] = -cid
-            self.tables["contained"] += (cid, pid, self._intern.type(inner_type), inner_id)
+            self.tables["contained"] += (cid, pid, number, inner_id)
             self._owners.append(("#" + inner_type, cid, inner, local))
 
     def write(self, connection: apsw.Connection) -> None:
@@ -47,9 +48,15 @@ class IndexRows:
         for type_, owner, entries, local in self._owners:
             self._rows(type_, owner, entries, local)
         for table, flat in self.tables.items():
-            bulk.insert_or_ignore(connection, table, WIDTHS[table], flat)
+            self._put(connection, table, flat)
             flat.clear()
         self._owners.clear()
+
+    def _cid(self, pid: int, type_: int, inner_id: str) -> int:
+        return self._next_id()
+
+    def _put(self, connection: apsw.Connection, table: str, flat: Flat) -> None:
+        bulk.insert_or_ignore(connection, table, WIDTHS[table], flat)
 
     def _learn(self) -> None:
         self._learn_tokens()

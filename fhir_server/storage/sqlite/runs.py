@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.model.keys import ResourceKey
+from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite import enveloping, erase, revival, shredding, upkeep
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.holds import oldest_held
+from fhir_server.storage.sqlite.rebuilding import Rebuild
 from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.text import TextIndex
 from fhir_server.storage.sqlite.writer import Writer
@@ -21,6 +23,10 @@ from fhir_server.storage.sqlite.writer import Writer
 _KEYS: Final = 100  # resources in one transaction of purge_history
 
 Progress = Callable[[int, int], None]
+
+
+def _unseen(done: int, of: int) -> None:
+    """Nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +89,23 @@ class Runs:
     async def reindex(
         self, types: Sequence[str], extract: Callable[[str, bytes], IndexEntries], progress: Progress
     ) -> int:
-        """Make the index rows of current versions anew; a run that was stopped goes on where it came to."""
+        """Make the index rows of current versions what they have to be; a run that was stopped goes on where it came
+        to. What comes next is read while this is written."""
         pid, done = await self._read(lambda connection: upkeep.reindex_start(connection, types))
         total: int = await self._read(lambda connection: upkeep.reindex_total(connection, types))
-        while rows := await self._read(lambda connection, after=pid: upkeep.reindex_read(connection, types, after)):
-            made = await asyncio.to_thread(_extract, extract, rows)
-            pid, done = rows[-1][0], done + len(rows)
-            marker = upkeep.reindex_marker(types, pid, done)
-            await self._writer.submit(self._reindex(rows, made, marker))
-            progress(done, max(done, total))
+        read = partial(upkeep.reindex_read, types=types, extract=extract, most=upkeep.SLICE)
+        ahead = asyncio.ensure_future(self._read(partial(read, after=pid)))
+        try:
+            while made := await ahead:
+                pid, done = made[-1][0], done + len(made)
+                ahead = asyncio.ensure_future(self._read(partial(read, after=pid)))
+                marker = upkeep.reindex_marker(types, pid, done)
+                write = partial(upkeep.reindex_write, interning=self._writer.interning, made=made, marker=marker)
+                await self._writer.submit(write)
+                progress(done, max(done, total))
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
         await self._writer.submit(upkeep.reindex_end)
         return int(done)
 
@@ -124,13 +138,12 @@ class Runs:
             if found is None:
                 break
             last, done = found, done + len(versions)
-            rows = [(version.pid, 0, version.key.type, version.body.data) for version in versions]
-            made = await asyncio.to_thread(_extract, extract, rows)
+            made = await asyncio.to_thread(_extract, extract, versions)
             write = partial(enveloping.write, sealer=sealer, versions=versions, made=made, last=last)
             await self._writer.submit(write)
         return done
 
-    async def revive(self, extract: Callable[[str, bytes], IndexEntries]) -> int:
+    async def revive(self, extract: Callable[[str, bytes], IndexEntries], progress: Progress = _unseen) -> int:
         """Make the index of a restored record, and deletions of what was erased after the backup; goes on where it
         was stopped."""
         if not await self._read(revival.lacks_index):
@@ -141,14 +154,8 @@ class Runs:
         while after is not None:
             after = await self._writer.submit(partial(revival.bury, numbers=numbers, after=after))
         await self._writer.submit(lambda connection: revival.forget_keys(connection, self._beside.files, gone))
-        count = await self.reindex((), extract, lambda done, of: None)
-        await self._writer.submit(revival.done)
-        return count
-
-    def _reindex(self, rows: upkeep.Read, made: Sequence[IndexEntries], marker: str) -> Callable[[Any], None]:
-        interning = self._writer.interning
-        return lambda connection: upkeep.reindex_write(connection, interning, rows, made, marker)
+        return await Rebuild(self._writer, self._read, extract).run(progress)
 
 
-def _extract(extract: Callable[[str, bytes], IndexEntries], rows: upkeep.Read) -> list[IndexEntries]:
-    return [extract(type_, body) for _, _, type_, body in rows]
+def _extract(extract: Callable[[str, bytes], IndexEntries], versions: Sequence[Version]) -> list[IndexEntries]:
+    return [extract(version.key.type, version.body.data) for version in versions]

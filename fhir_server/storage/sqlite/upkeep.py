@@ -2,23 +2,32 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import apsw
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
+from fhir_server.storage.sqlite import bulk
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import body_of, fetch
+from fhir_server.storage.sqlite.differences import ChangedRows
 from fhir_server.storage.sqlite.erase import drop_index_rows
 from fhir_server.storage.sqlite.interning import Interning
 from fhir_server.storage.sqlite.pending import Pending
 from fhir_server.storage.sqlite.schema import CURRENT
 
 SLICE: Final = 500  # versions in one transaction
+_NEXT: Final = (
+    "SELECT v.pid, v.rid, t.name, b.data, r.id, v.version FROM version v CROSS JOIN type t ON t.type=v.type "
+    "CROSS JOIN body b ON b.pid=v.pid CROSS JOIN resource r ON r.rid=v.rid WHERE v.pid > ?1 "
+    f"AND v.to_txid={CURRENT} AND (?2 OR t.name IN (SELECT value FROM json_each(?3))) ORDER BY v.pid LIMIT ?4"
+)
 
 Extract = Callable[[str, bytes], IndexEntries]
-Read = list[tuple[int, int, str, bytes]]
+Made = tuple[int, int, str, IndexEntries]
+"""(pid, rid, type, index entries) of a current version."""
 
 
 def sweepable(connection: apsw.Connection, time: int) -> int:
@@ -65,37 +74,41 @@ def reindex_total(connection: apsw.Connection, types: Sequence[str]) -> int:
     return sum(total for name, total in rows if not types or name in types)
 
 
-def reindex_read(connection: apsw.Connection, types: Sequence[str], after: int) -> Read:
-    """Return (pid, rid, type, body) of the next current versions."""
-    sql = (
-        "SELECT v.pid, v.rid, t.name, b.data, r.id, v.version FROM version v CROSS JOIN type t ON t.type=v.type "
-        f"CROSS JOIN body b ON b.pid=v.pid CROSS JOIN resource r ON r.rid=v.rid WHERE v.pid > ? "
-        f"AND v.to_txid={CURRENT} AND (?2 OR t.name IN (SELECT value FROM json_each(?3))) ORDER BY v.pid LIMIT ?4"
-    )
-    rows = fetch(connection, sql, (after, not types, json.dumps(list(types)), SLICE))
-    return [
-        (pid, rid, type_, body_of(connection, ResourceKey(type_, id_), version, data))
-        for pid, rid, type_, data, id_, version in rows
-    ]
+def reindex_read(
+    connection: apsw.Connection, types: Sequence[str], after: int, extract: Extract, most: int
+) -> list[Made]:
+    """Return what the index has to hold of the next current versions; nothing of those whose key was destroyed."""
+    rows = fetch(connection, _NEXT, (after, not types, json.dumps(list(types)), most))
+    made = list[Made]()
+    for pid, rid, type_, data, id_, version in rows:
+        body = body_of(connection, ResourceKey(type_, id_), version, data)
+        made.append((pid, rid, type_, extract(type_, body) if body else IndexEntries()))
+    return made
 
 
-def reindex_write(
-    connection: apsw.Connection, interning: Interning, rows: Read, made: Sequence[IndexEntries], marker: str
-) -> None:
-    """Replace the index rows of those versions that are still current, and note how far the run came."""
-    pids = [row[0] for row in rows]
-    current = {
-        row[0]
-        for pid in pids
-        for row in fetch(connection, "SELECT pid FROM version WHERE pid=? AND to_txid=?", (pid, CURRENT))
-    }
-    drop_index_rows(connection, sorted(current))
-    pending = Pending(connection, interning)
+def reindex_write(connection: apsw.Connection, interning: Interning, made: Sequence[Made], marker: str) -> None:
+    """Make the index rows of those versions that are still current what they have to be, and note how far the run
+    came."""
+    current = still_current(connection, [row[0] for row in made])
+    changed = partial(ChangedRows, connection=connection, pids=current)
+    pending = Pending(connection, interning, index=changed)
     pending.begin(0)
-    for (pid, rid, type_, _), entries in zip(rows, made, strict=True):
-        if pid in current:
+    known = frozenset(current)
+    for pid, rid, type_, entries in made:
+        if pid in known:
             pending.index(type_, rid, pid, entries)
     pending.finish()
+    put_marker(connection, marker)
+
+
+def still_current(connection: apsw.Connection, pids: Sequence[int]) -> list[int]:
+    """Return those of these versions that are current."""
+    joins = f"CROSS JOIN version v ON v.pid=k.column1 AND v.to_txid={CURRENT}"
+    return [row[0] for row in bulk.select(connection, "v.pid", joins, pids)]
+
+
+def put_marker(connection: apsw.Connection, marker: str) -> None:
+    """Note how far a run came, in the transaction that brought it there."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES('reindex', ?)", (marker,))
 
 
