@@ -162,6 +162,7 @@ def _need_place(known: str, place: Path | None, target: Path) -> None:
 
 
 def _copy_record(record: Path, target: Path, settings: Settings, progress: Progress | None) -> None:
+    target.touch(mode=0o600)  # SQLite would let others read it
     if progress is None:
         keys = keys_of(record.parent, settings)()
         assert keys is not None

@@ -28,7 +28,7 @@ def need_kin(tenant: Path, store: str) -> None:
     known = dict(_stores(tenant))
     if known and store not in known.values():
         raise BackupRefused(
-            f"{tenant} holds another record than this data folder, {_reach(list(known)[-1])}: {WAY_OUT}"
+            f"{tenant} holds another record than this data folder, with {_reach(list(known)[-1])}: {WAY_OUT}"
         )
 
 

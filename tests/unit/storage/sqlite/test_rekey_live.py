@@ -186,7 +186,7 @@ async def test_a_copy_for_which_there_is_no_room_leaves_all_as_it_was(
         await put(stores[0], "a")
         rotation.rotate(settings)
         with monkeypatch.context() as patched:
-            patched.setattr(rekey, "_sync", full)
+            patched.setattr(rekey, "sync", full)
             with pytest.raises(StorageFull):
                 rekey_live.rekey_live(folder, settings)
         await put(stores[0], "b")
