@@ -52,6 +52,8 @@ _DECLARED = {
     ],
     "instantiates": ["http://hl7.org/fhir/CapabilityStatement/terminology-server"],
 }
+# What guides ask of servers that this one meets once they are installed; a test compares them.
+_MET = {"hl7.fhir.us.core": "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"}
 _DOCUMENTATION = (
     "Reads, writes and searches of FHIR R4. `_summary` and `_elements` are honoured on every read and search, "
     "`_format` and `_pretty` on every request; unknown search parameters are refused unless the client sends "
@@ -134,6 +136,7 @@ def statement(parts: Parts, base: str, mode: str) -> Stated:
     types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
     made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types, base)
     made["software"] |= {"releaseDate": _DATE}
+    made["instantiates"] = [*made["instantiates"], *_met(parts.guides)]
     if parts.deciders is not None and mode == "full":
         made = parts.deciders.amend(made)
     return _stated(made)
@@ -252,6 +255,12 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iter
     if type_ == "AuditEvent" and parts.audited:
         resource |= _OF_THE_AUDIT
     return {name: value for name, value in resource.items() if value != []}
+
+
+def _met(guides: Iterable[str]) -> list[str]:
+    """Return the CapabilityStatements of installed guides (`.../hl7.fhir.us.core|6.1.0`) that this server meets."""
+    names = {guide.partition("|")[0].rpartition("/")[2] for guide in guides}
+    return [url for name, url in _MET.items() if name in names]
 
 
 def _reference_policy(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ from fhir_server.operations.consent_decision import consent_decision
 from fhir_server.operations.count_by import count_by
 from fhir_server.operations.deidentify import deidentify
 from fhir_server.operations.diff import diff, diff_resources
+from fhir_server.operations.docref import docref
 from fhir_server.operations.document import document
 from fhir_server.operations.encounter_everything import encounter_everything
 from fhir_server.operations.erase import erase_operation, legal_hold, replay_erasures
@@ -42,6 +43,7 @@ def core_operations() -> tuple[CoreOperation, ...]:
         diff_resources,
         purge,
         document,
+        docref,
         lastn,
         stats,
         count_by,

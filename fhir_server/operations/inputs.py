@@ -228,6 +228,9 @@ def _of_text(parameter: OperationParameter, text: str) -> dict[str, Any]:
     place = f"http.{parameter.name}"
     if type_ == "Reference":
         return {"valueReference": {"reference": text}}
+    if type_ == "Coding":
+        system, bar, code = text.rpartition("|")
+        return {"valueCoding": ({"system": system} if bar else {}) | {"code": code}}
     if parameter.parts or not (type_[:1].islower() or type_ in _ANYTHING):
         raise BadValue(f"{parameter.name} is of type {type_ or 'parts'} and needs a POST", expression=place)
     try:
