@@ -27,6 +27,7 @@ _NUMBERS = {
 }
 _BOOLEANS = {"true": True, "false": False}
 _SPACE = " \t\r\n"
+_MOST_ATTRIBUTES = 50
 
 Members = dict[str, Any]
 
@@ -71,6 +72,8 @@ class _Reader:
         return found
 
     def _attributes(self, element: "etree._Element", shape: Mapping[str, Field], found: Members) -> None:
+        if len(element.attrib) > _MOST_ATTRIBUTES:  # each is looked for among all: many would take hours
+            raise self._error(element, f"{len(element.attrib)} attributes, and no element of FHIR has many")
         for key, value in element.attrib.items():
             name = str(key)
             field = shape.get(name)

@@ -1,5 +1,6 @@
 """XML Patch on the XML form of a resource. Spec: RFC 5261, https://hl7.org/fhir/R4/http.html#patch"""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -9,6 +10,16 @@ from fhir_server.errors import BadRequest, InvalidResource
 
 _FHIR = "http://hl7.org/fhir"
 _XHTML = "http://www.w3.org/1999/xhtml"
+_NAME = r"(?:[^\W\d][\w.\-]*:)?(?:[^\W\d][\w.\-]*|\*)"
+_TEXT = r"""(?:'[^']*'|"[^"]*")"""
+_TEST = rf"(?:\.|(?:{_NAME}/)*(?:@?{_NAME}|text\(\)))\s*=\s*{_TEXT}"
+_CHOICE = rf"\[\s*(?:\d{{1,9}}|last\(\)|{_TEST}(?:\s+and\s+{_TEST})*)\s*\]"
+_NODE = rf"(?:{_NAME}|\.|text\(\)|comment\(\)|processing-instruction\((?:{_TEXT})?\))(?:{_CHOICE})*"
+_STEP = rf"(?:{_NODE}|@{_NAME}|id\({_TEXT}\))"
+_SELECTOR = re.compile(rf"\s*/?{_STEP}(?:/{_STEP})*\s*")
+"""The paths of RFC 5261, section 4.1. All of XPath would be another thing: it has functions, and can take for ever."""
+
+_LONGEST = 1_000
 _MATH = {"f": _FHIR, "h": _XHTML, "xhtml": _XHTML, "html": _XHTML}
 
 
@@ -52,6 +63,9 @@ def _select(tree: Any, operation: Any) -> Any:
     sel = operation.get("sel")
     if not sel:
         raise BadRequest("every XML Patch operation needs 'sel'", expression="http.body")
+    if len(sel) > _LONGEST or not _SELECTOR.fullmatch(sel):
+        said = "is no path as XML Patch has them: f:Patient/f:name[1]/f:family/@value, f:name[f:use/@value='old']"
+        raise BadRequest(f"'sel' {sel[:200]!r} {said}", expression="http.body")
     names = {**_MATH, **{prefix: uri for prefix, uri in operation.nsmap.items() if prefix}}
     try:
         found = tree.xpath(sel if sel.startswith("/") else f"/{sel}", namespaces=names)

@@ -11,6 +11,7 @@ _XHTML = "{http://www.w3.org/1999/xhtml}"
 _XML = "{http://www.w3.org/XML/1998/namespace}"
 _REMEMBERED = 256
 _LONGEST_REMEMBERED = 4096
+_MOST_ATTRIBUTES = 100
 
 
 def _words(text: str) -> frozenset[str]:
@@ -101,6 +102,8 @@ def _element_fault(node: etree._Element) -> str | None:
     name = str(node.tag).removeprefix(_XHTML)
     if name not in _ELEMENTS:
         return f"the element <{name[:40]}> is not one that a narrative may have"
+    if len(node.attrib) > _MOST_ATTRIBUTES:  # each is looked for among all: many would take hours
+        return f"<{name}> has more attributes than there are"
     for attribute, value in node.attrib.items():
         wrong = _attribute_fault(name, str(attribute), str(value))
         if wrong:

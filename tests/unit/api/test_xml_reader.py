@@ -264,3 +264,10 @@ def test_many_elements_take_time_in_proportion() -> None:
     started = time.perf_counter()
     assert len(patient(names)["name"]) == 50_000  # type: ignore[arg-type]
     assert time.perf_counter() - started < 5
+
+
+def test_an_element_with_very_many_attributes_is_refused_at_once() -> None:
+    many = " ".join(f'a{number}="x"' for number in range(100_000))
+    for text in (f"<Patient {NS} {many}/>", f"<Patient {NS}><active {many}/></Patient>"):
+        with pytest.raises(BadXml, match="100000 attributes"):
+            read(text)

@@ -250,3 +250,23 @@ def test_an_extension_is_added_in_parts() -> None:
     assert apply_patch("fhirpath", PATIENT, patch, FACTS)["extension"] == [
         {"url": "http://example.org/e", "valueString": "y"}
     ]
+
+
+@pytest.mark.parametrize(
+    "sel",
+    [
+        "f:Patient/f:name[re:test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!', '(a+)+$')]",
+        "//*[count(//*[count(//*) = 3]) = 3]", "f:Patient/f:name/..", "f:Patient/f:name[../f:birthDate='1']",
+        "f:Patient/descendant::f:given", "./" * 400 + "..", "f:Patient" + "[1]" * 400,
+    ],
+)  # fmt: skip
+def test_an_xml_patch_selects_by_plain_paths_for_xpath_could_go_on_for_ever(sel: str) -> None:
+    given = f'<diff xmlns:f="http://hl7.org/fhir" xmlns:re="http://exslt.org/regular-expressions"><remove sel="{sel}"/>'
+    with pytest.raises(BadRequest, match="no path as XML Patch has them"):
+        apply_patch("xml", PATIENT, f"{given}</diff>".encode(), FACTS)
+
+
+def test_an_xml_patch_selects_by_place_and_by_content() -> None:
+    for sel in ("f:Patient/f:name[1]/f:given[last()]", "/f:Patient/f:name[f:given/@value='A']/f:given[@value='B']"):
+        patch = f'<diff xmlns:f="http://hl7.org/fhir"><remove sel="{sel}"/></diff>'
+        assert apply_patch("xml", PATIENT, patch.encode(), FACTS)["name"][0]["given"] == ["A"]

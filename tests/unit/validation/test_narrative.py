@@ -124,3 +124,8 @@ def test_deep_and_large_narratives_take_little_time() -> None:
     assert fault(DIV.format(f"<p style='{'/*' * 100_000}'>a</p>")) is None
     assert fault(DIV.format(f"<a href='{' ' * 1_000_000}javascript:x'>a</a>"))
     assert time.perf_counter() - start < 3
+
+
+def test_an_element_with_very_many_attributes_is_refused_at_once() -> None:
+    many = " ".join(f'a{number}="x"' for number in range(100_000))
+    assert "more attributes than there are" in str(fault(f'<div xmlns="http://www.w3.org/1999/xhtml" {many}>x</div>'))
