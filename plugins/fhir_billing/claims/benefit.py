@@ -4,11 +4,12 @@ Spec: https://hl7.org/fhir/us/carin-bb/artifacts.html
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 from fhir_billing.adjudication.results import LineResult, Result
 from fhir_billing.claims.codes import C4BB_DISCRIMINATOR, C4BB_STATUS, PAYEE, category
-from fhir_billing.claims.response import Heading, adjudications, money, totals
+from fhir_billing.claims.response import Heading, money
 
 _PROFILE: Final = "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-"
 _IDENTIFIER: Final = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBIdentifierType"
@@ -30,12 +31,12 @@ _OF_ITEM: Final = (
 
 
 def explanation(
-    claim: Mapping[str, Any], heading: Heading, result: Result, *, response: str, in_network: bool
+    claim: Mapping[str, Any], heading: Heading, result: Result, *, response: Mapping[str, Any], in_network: bool
 ) -> dict[str, Any]:
     """Return the explanation for the patient of a claim that was decided.
 
     Args:
-        response: id of the ClaimResponse. in_network: whether the provider is in the payer's network.
+        response: the ClaimResponse, whose figures it has. in_network: whether the provider is in the payer's network.
     """
     found: dict[str, Any] = {"resourceType": "ExplanationOfBenefit", "id": heading.id}
     if profile := profile_of(claim):
@@ -47,13 +48,13 @@ def explanation(
         "created": heading.created,
         "insurer": dict(heading.insurer),
         "claim": {"reference": f"Claim/{claim['id']}"},
-        "claimResponse": {"reference": f"ClaimResponse/{response}"},
+        "claimResponse": {"reference": f"ClaimResponse/{response['id']}"},
         "outcome": "complete",
         "supportingInfo": _received(claim),
         "insurance": [_insurance(each) for each in claim.get("insurance", ())],
-        "item": list(_items(claim, result)),
+        "item": list(_items(claim, result, response)),
         "adjudication": [_status("billingnetworkstatus", "innetwork" if in_network else "outofnetwork")],
-        "total": list(totals(result)),
+        "total": response["total"],
     }
     found.setdefault("payee", {"type": _coded(PAYEE, "provider")})
     found.setdefault("billablePeriod", _period(claim))
@@ -71,22 +72,25 @@ def profile_of(claim: Mapping[str, Any]) -> str:
     return next((f"{_PROFILE}{_BY_TYPE[code]}" for code in codes if code in _BY_TYPE), "")
 
 
-def _items(claim: Mapping[str, Any], result: Result) -> Iterator[dict[str, Any]]:
+def _items(claim: Mapping[str, Any], result: Result, response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     lines = {line.sequence: line for line in result.lines}
+    answered = {each["itemSequence"]: each["adjudication"] for each in response["item"]}
     for item in claim.get("item", ()):
         line = lines[item["sequence"]]
         kept = {name: item[name] for name in _OF_ITEM if name in item}
         if "servicedDate" not in kept and "servicedPeriod" not in kept and "billablePeriod" in claim:
             kept["servicedPeriod"] = claim["billablePeriod"]
-        yield {"sequence": line.sequence, **kept, "adjudication": [*_of(line, result.currency)]}
+        parts = [*answered[line.sequence], *_beyond(line, result.currency)]
+        yield {"sequence": line.sequence, **kept, "adjudication": parts}
 
 
-def _of(line: LineResult, currency: str) -> Iterator[dict[str, Any]]:
-    yield from adjudications(line, currency)
-    yield {"category": category("patient"), "amount": money(line.patient, currency)}
-    yield _status("benefitpaymentstatus", "other" if line.denied else "innetwork")
+def _beyond(line: LineResult, currency: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what an explanation says of a line beyond the answer: what the patient owes, and whether it was paid."""
+    owed = {"category": category("patient"), "amount": money(line.patient, currency)}
+    return owed, _status("benefitpaymentstatus", "other" if line.denied else "innetwork")
 
 
+@cache
 def _status(discriminator: str, status: str) -> dict[str, Any]:
     return {"category": _coded(C4BB_DISCRIMINATOR, discriminator), "reason": _coded(C4BB_STATUS, status)}
 

@@ -4,10 +4,10 @@ A denial is not written off by itself: it lies in `receivable/PAYER/CLAIM.denied
 or gives it up.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
-from fhir_billing.adjudication.results import Adjustment, Result
+from fhir_billing.adjudication.results import ZERO, Adjustment, Result
 from fhir_billing.ledger import Entry, Posting, accounts, credit, debit, reversal
 from fhir_billing.money import Money
 
@@ -49,15 +49,16 @@ def billed(parties: Parties, amount: Money, sources: list[Posting]) -> Entry:
 
 def decided(parties: Parties, result: Result, about: str) -> Entry | None:
     """Return the entry of a decision: what the payer does not pay leaves what it owes. None: it pays all."""
-    postings: list[Posting] = []
+    sums: dict[str, Decimal] = {}
     for line in result.lines:
         for each in line.adjustments:
             if each.category != "prior-payer" and each.amount:
-                amount = Money(each.amount, result.currency)
-                postings += [debit(account_of(parties, each), amount), credit(parties.owed, amount)]
+                for account, amount in ((account_of(parties, each), each.amount), (parties.owed, -each.amount)):
+                    sums[account] = sums.get(account, ZERO) + amount
+    postings = tuple(Posting(account, Money(amount, result.currency)) for account, amount in sums.items() if amount)
     if not postings:
         return None
-    return Entry(f"adjudication|{parties.claim}|{parties.number}", "adjudication", tuple(merged(postings)), about=about)
+    return Entry(f"adjudication|{parties.claim}|{parties.number}", "adjudication", postings, about=about)
 
 
 def account_of(parties: Parties, one: Adjustment) -> str:
@@ -69,15 +70,6 @@ def account_of(parties: Parties, one: Adjustment) -> str:
     if one.reason == "18":
         return accounts.writeoff("duplicate")
     return parties.denied
-
-
-def merged(postings: list[Posting]) -> Iterator[Posting]:
-    """Yield one posting for each account and currency."""
-    sums: dict[tuple[str, str], Money] = {}
-    for each in postings:
-        key = (each.account, each.amount.currency)
-        sums[key] = sums[key] + each.amount if key in sums else each.amount
-    return (Posting(account, amount) for (account, _), amount in sums.items() if amount)
 
 
 def undone(entries: list[Entry], why: str) -> list[Entry]:

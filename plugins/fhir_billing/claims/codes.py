@@ -1,5 +1,6 @@
 """Code systems of answers."""
 
+from functools import cache
 from typing import Any, Final
 
 ADJUDICATION: Final = "http://terminology.hl7.org/CodeSystem/adjudication"
@@ -32,7 +33,8 @@ OF_CODE: Final = {
 }  # fmt: skip
 
 
+@cache
 def category(name: str) -> dict[str, Any]:
-    """Return the CodeableConcept of a name of ours."""
+    """Return the CodeableConcept of a name of ours: always the same one, which nobody changes."""
     system, code = CATEGORY[name]
     return {"coding": [{"system": system, "code": code}]}

@@ -55,7 +55,8 @@ async def gather(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> Ga
         raise _unfit("the coverage is another patient's", place)
     prior, earlier = await _prior(ctx, first)
     plan = next((each for each in desk.plans if each.plan == cover.plan), None)
-    taken = take(claim, prior, plan.currency if plan else ctx.settings.currency)
+    usual = plan.currency if plan else ctx.settings.currency
+    taken = first if not prior and usual == ctx.settings.currency else take(claim, prior, usual)
     provider = str(claim.get("provider", {}).get("reference", ""))
     identifiers = await _identifiers(ctx, cover.payor)
     payer = desk.payer_of(cover, identifiers)

@@ -29,13 +29,15 @@ def digest(claim: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     """Return content without what clients may change of it: the order of members, and zeros at the end of decimals."""
-    if isinstance(value, Mapping):
-        return {name: _plain(value[name]) for name in sorted(value)}
+    if isinstance(value, str):  # what most is: looked at first
+        return value
+    if isinstance(value, dict):
+        return {name: each if type(each) is str else _plain(each) for name, each in sorted(value.items())}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Decimal | int) and not isinstance(value, bool):
         return format(Decimal(value).normalize(), "f")
-    return value
+    return _plain(dict(value)) if isinstance(value, Mapping) else value
 
 
 def identity_change(key: str, claim: str, content: str, revision: int) -> RecordChange:

@@ -6,6 +6,7 @@ Spec: https://hl7.org/fhir/R4/claimresponse.html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from fhir_billing.adjudication.results import Adjustment, LineResult, Result
@@ -53,8 +54,7 @@ def response(claim: Mapping[str, Any], heading: Heading, result: Result) -> dict
     """Return the answer to a claim that was decided."""
     found = head(claim, heading, "complete", disposition(result))
     found["item"] = [
-        {"itemSequence": line.sequence, "adjudication": list(adjudications(line, result.currency))}
-        for line in result.lines
+        {"itemSequence": line.sequence, "adjudication": adjudications(line, result.currency)} for line in result.lines
     ]
     found["total"] = list(totals(result))
     if claim.get("use") == "claim" and result.paid:
@@ -68,20 +68,25 @@ def response(claim: Mapping[str, Any], heading: Heading, result: Result) -> dict
     return found
 
 
-def adjudications(line: LineResult, currency: str) -> Iterator[dict[str, Any]]:
-    """Yield what was submitted, allowed and paid of a line, and each adjustment."""
-    for name, amount in (("submitted", line.submitted), ("allowed", line.allowed), ("paid", line.paid)):
-        yield {"category": category(name), "amount": money(amount, currency)}
-    for each in line.adjustments:
-        yield {"category": category(each.category), "reason": reason(each), "amount": money(each.amount, currency)}
+def adjudications(line: LineResult, currency: str) -> list[dict[str, Any]]:
+    """Return what was submitted, allowed and paid of a line, and each adjustment."""
+    figures = (("submitted", line.submitted), ("allowed", line.allowed), ("paid", line.paid))
+    found = [{"category": category(name), "amount": money(amount, currency)} for name, amount in figures]
+    found += [
+        {"category": category(each.category), "reason": reason(each), "amount": money(each.amount, currency)}
+        for each in line.adjustments
+    ]
+    return found
 
 
 def reason(one: Adjustment) -> dict[str, Any]:
     """Return why, as codes of reason and group and in words."""
-    return {
-        "coding": [{"system": CARC, "code": one.reason}, {"system": GROUP, "code": one.group}],
-        "text": one.words,
-    }
+    return _reason(one.reason, one.group, one.words)
+
+
+@lru_cache(4096)
+def _reason(reason: str, group: str, words: str) -> dict[str, Any]:
+    return {"coding": [{"system": CARC, "code": reason}, {"system": GROUP, "code": group}], "text": words}
 
 
 def totals(result: Result) -> Iterator[dict[str, Any]]:

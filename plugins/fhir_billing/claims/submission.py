@@ -91,7 +91,7 @@ class Submission:
     async def plan(self) -> Booking:
         """Return all that is written. Raises Known, Conflict, InvalidResource."""
         ctx, taken = self.ctx, self.gathered.taken
-        record = claim_record(self.at[0], await ctx.store.get(CLAIMS.name, self.at[0]))
+        record = claim_record(self.at[0], None if self._is_new else await ctx.store.get(CLAIMS.name, self.at[0]))
         draft = Draft()
         if not self.reviewed:
             await self._identify(draft, record)
@@ -124,7 +124,7 @@ class Submission:
         """Return what makes the Claim a document of the books; what is noted of it already stays."""
         name, cover = f"Claim/{self.at[0]}", self.gathered.cover
         facts = {"at": self.ctx.now(), "party": cover.payor, "patient": cover.patient}
-        noted = await owned(self.ctx.store, name) or {}
+        noted = (None if self._is_new else await owned(self.ctx.store, name)) or {}
         kind = str(noted.pop("kind", "claim"))
         return owner_change(name, kind, **(facts | noted))
 
@@ -174,6 +174,11 @@ class Submission:
     def _waits(self, previous: ClaimRecord) -> bool:
         """Tell whether what is replaced stays in force until there is an answer."""
         return bool(self.gathered.payer) or (self._is_appeal and not self.reviewed)
+
+    @property
+    def _is_new(self) -> bool:
+        """Tell whether its id is one that was made for it now, so that nothing can be known of it."""
+        return self.at[1] == 0
 
     @property
     def _is_appeal(self) -> bool:

@@ -65,7 +65,7 @@ async def bill(
     parties = matter.parties
     if matter.use != "claim" or not amount:
         return []
-    if await entry_of(ctx.store, f"claim|{parties.claim}") is not None:
+    if matter.version and await entry_of(ctx.store, f"claim|{parties.claim}") is not None:
         return [f"claim|{parties.claim}"]
     sources, rest = await _as_before(ctx, matter, amount)
     for answer, claim in earlier:
@@ -85,7 +85,8 @@ async def bill(
 
 async def _as_before(ctx: PluginContext, matter: Matter, amount: Money) -> tuple[list[Posting], Money]:
     """Return what a claim that takes the place of another is credited to as that one was, and what is left to book."""
-    before = await entry_of(ctx.store, f"claim|{matter.record.value.get('replacing', '')}")
+    replacing = matter.record.value.get("replacing", "")
+    before = await entry_of(ctx.store, f"claim|{replacing}") if replacing else None
     sources, rest = list[Posting](), amount
     for each in before.postings if before is not None else ():
         taken = min(-each.amount, rest) if each.amount.amount < 0 else rest - rest
@@ -118,7 +119,7 @@ def decide(
     }  # fmt: skip
     if matter.use == "claim":
         eob = explanation(
-            matter.claim, Heading(eob_id, created, matter.insurer), result, response=answer_id, in_network=in_network
+            matter.claim, Heading(eob_id, created, matter.insurer), result, response=answer, in_network=in_network
         )
         draft.puts.append(put(eob, int(record.value.get("eob_version", 0))))
         notes |= {"eob": eob_id, "eob_version": int(record.value.get("eob_version", 0)) + 1}

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from fhir_billing.ledger.entry import Entry
-from fhir_billing.ledger.posting import SHARDS, Overdrawn, post
+from fhir_billing.ledger.posting import SHARDS, Bounds, Overdrawn, post
 from fhir_server.plugin_api import (
     Beside,
     Busy,
@@ -72,7 +72,7 @@ async def book(ctx: PluginContext, plan: Callable[[], Awaitable[Booking]]) -> tu
     for attempt in range(_TRIES):
         booking = await plan()
         try:
-            return await _write(ctx, booking)
+            return await _write(ctx, booking, look=attempt > 0)
         except Overdrawn:
             if attempt >= _SURE:
                 raise  # it is not that somebody was faster
@@ -81,11 +81,11 @@ async def book(ctx: PluginContext, plan: Callable[[], Awaitable[Booking]]) -> tu
     raise Busy("others book on the same accounts; try again")
 
 
-async def _write(ctx: PluginContext, booking: Booking) -> tuple[Version, ...]:
+async def _write(ctx: PluginContext, booking: Booking, *, look: bool) -> tuple[Version, ...]:
+    """Write a booking. look: whether its entries may be there; at first the commit itself would find that."""
     shard = random.randrange(SHARDS)  # noqa: S311
-    records = await post(
-        ctx.store, booking.entries, at=ctx.now(), shard=shard, floors=booking.floors, ceilings=booking.ceilings
-    )
+    bounds = Bounds(booking.floors, booking.ceilings)
+    records = await post(ctx.store, booking.entries, at=ctx.now(), shard=shard, bounds=bounds, look=look)
     records += booking.records
     if not booking.puts:
         await ctx.store.put(*records)

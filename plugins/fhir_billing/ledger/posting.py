@@ -1,16 +1,27 @@
 """`post`: entries as records, with the balances they bring about; `Beside` writes them with their documents."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from fhir_billing.ledger.accounts import is_sharded
 from fhir_billing.ledger.entry import Entry, netted
 from fhir_billing.ledger.records import BALANCES, ENTRIES
-from fhir_server.plugin_api import Conflict, PluginStore, Record, RecordChange
+from fhir_billing.money import Money
+from fhir_server.plugin_api import Conflict, PluginStore, Record, RecordChange, Where
 
+_PAGE = 500
 SHARDS = 128
 """Of an account that everybody uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Accounts that may not fall below zero (floors), or rise above it (what a party has to its credit is below)."""
+
+    floors: Sequence[str] = ()
+    ceilings: Sequence[str] = ()
 
 
 class AlreadyBooked(Exception):
@@ -27,8 +38,8 @@ async def post(
     *,
     at: int,
     shard: int = 0,
-    floors: Sequence[str] = (),
-    ceilings: Sequence[str] = (),
+    bounds: Bounds | None = None,
+    look: bool = True,
 ) -> list[RecordChange]:
     """Return the records that book entries; written in one commit with anything else, or not at all.
 
@@ -37,23 +48,38 @@ async def post(
 
     Args:
         at: milliseconds since 1970 UTC. shard: of the accounts that everybody uses, 0 to SHARDS - 1.
-        floors: accounts that may not fall below zero by this; ceilings: those that may not rise above it (what a party
-            has to its credit is below zero).
+        look: whether to look first if they are booked; else the commit finds it, as RecordChanged.
 
     Raises:
         AlreadyBooked: one of them is there.
         Overdrawn: an account would pass its floor or ceiling.
     """
-    for entry in entries:
-        if await store.get(ENTRIES.name, entry.key) is not None:
-            raise AlreadyBooked(entry.key)
+    if look:
+        await _new(store, entries)
     changes = [RecordChange(ENTRIES.name, each.key, each.value(at), expected=0) for each in entries]
-    for (account, currency), amount in netted(entries).items():
-        if amount:
-            changes.append(
-                await _moved(store, account, currency, amount, shard, (account in floors, account in ceilings))
-            )
+    moved = {key: amount for key, amount in netted(entries).items() if amount}
+    keys = {key: balance_key(*key, shard) for key in moved}
+    found = await _read(store, BALANCES.name, list(keys.values()))
+    for (account, currency), amount in moved.items():
+        key = keys[account, currency]
+        changes.append(_moved(found.get(key), key, Money(amount, currency), account, bounds or Bounds()))
     return changes
+
+
+async def _new(store: PluginStore, entries: Sequence[Entry]) -> None:
+    """Hold that none of these entries is there. Raises AlreadyBooked."""
+    found = await _read(store, ENTRIES.name, [each.key for each in entries])
+    for key in found:
+        raise AlreadyBooked(key)
+
+
+async def _read(store: PluginStore, collection: str, keys: list[str]) -> dict[str, Record]:
+    """Return those records that are there, read at once."""
+    found: list[Record] = []
+    for start in range(0, len(keys), _PAGE):
+        part = keys[start : start + _PAGE]
+        found += await store.find(collection, (Where("key", "in", part),), limit=len(part))
+    return {each.key: each for each in found}
 
 
 class Overdrawn(Conflict):
@@ -69,15 +95,11 @@ def balance_key(account: str, currency: str, shard: int) -> str:
     return f"{account}|{currency}|{shard if is_sharded(account) else 0:02d}"
 
 
-async def _moved(
-    store: PluginStore, account: str, currency: str, amount: Decimal, shard: int, bounds: tuple[bool, bool]
-) -> RecordChange:
-    key = balance_key(account, currency, shard)
-    record = await store.get(BALANCES.name, key)
-    balance = amount_of(record) + amount
-    if (bounds[0] and balance < 0) or (bounds[1] and balance > 0):
+def _moved(record: Record | None, key: str, amount: Money, account: str, bounds: Bounds) -> RecordChange:
+    balance = amount_of(record) + amount.amount
+    if (account in bounds.floors and balance < 0) or (account in bounds.ceilings and balance > 0):
         raise Overdrawn(account)
-    value = {"account": account, "currency": currency, "amount": str(balance), "open": int(bool(balance))}
+    value = {"account": account, "currency": amount.currency, "amount": str(balance), "open": int(bool(balance))}
     return RecordChange(BALANCES.name, key, value, expected=record.revision if record else 0)
 
 
