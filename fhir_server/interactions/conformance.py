@@ -10,6 +10,8 @@ from fhir_server.packages import Entry, Library, Limits, Package, core_library, 
 from fhir_server.settings import Settings
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.kept_expansions import KeptExpansions
+from fhir_server.terminology.large_systems import LargeSystems
+from fhir_server.terminology.sources import Sources
 from fhir_server.terminology.systems import installed_systems
 from fhir_server.validation import Validator
 
@@ -37,6 +39,7 @@ class Conformance:
         self.base = _with(added, shared_library(settings))
         self._definitions = definitions or load()
         self._systems = installed_systems(settings.data_dir)
+        self._large = LargeSystems(settings.terminology_held)
         self._most_codes = settings.max_or_values
         self._most_expanded = settings.max_expansion
         self._expansions = KeptExpansions(settings.data_dir / "expansions")
@@ -52,7 +55,8 @@ class Conformance:
 
     def made_of(self, library: Library) -> tuple[Terminology, Validator]:
         """Return what answers and checks by a library; neither reads of it what nobody asks for."""
-        terminology = Terminology(library, self._most_codes, self._systems, self._most_expanded, self._expansions)
+        sources = Sources(library, self._systems, large=self._large)
+        terminology = Terminology(library, self._most_codes, sources, self._most_expanded, self._expansions)
         return terminology, Validator(self._definitions, library, terminology)
 
 

@@ -16,6 +16,11 @@ class Limits(Section):
     max_entries: Positive = Field(50_000, description="Most entries in a batch or transaction.")
     max_or_values: Positive = Field(5_000, description="Most comma-separated values of one search parameter.")
     max_expansion: Positive = Field(1_000, description="Most codes that one answer of $expand holds; more take pages.")
+    terminology_held: Positive = Field(
+        500_000,
+        description="Concepts of large stored code systems that a worker holds with an index of their words; the one "
+        "used last always is.",
+    )
     max_ranges: Positive = Field(
         200, description="Most values of one parameter where each is a look-up: quantities, composites, trees, texts."
     )

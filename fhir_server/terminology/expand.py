@@ -38,8 +38,8 @@ def expand(terminology: "Terminology", request: ExpandRequest) -> dict[str, Any]
     terminology = terminology.with_resources(common.resources)
     composition = value_set_of(terminology, common)
     request = request.with_defaults(composition.parameters)
-    found, page = Finder(terminology, composition, request).find()
     languages = languages_for(common, composition)
+    found, page = Finder(terminology, composition, request, languages or ANY).find()
     view = View(request, languages or ANY, found.versioned)
     whole = not request.offset and len(page) == found.total
     if whole and not request.exclude_nested and not request.filter and _hierarchical(composition):

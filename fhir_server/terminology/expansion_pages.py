@@ -12,10 +12,11 @@ from fhir_server.terminology.displays import displays_of
 from fhir_server.terminology.expansion import Expansion, Item
 from fhir_server.terminology.expansion_cache import Expanded
 from fhir_server.terminology.expansion_stream import LARGE, Stream
+from fhir_server.terminology.languages import Languages
 from fhir_server.terminology.outcomes import too_costly
 from fhir_server.terminology.requests import ExpandRequest
 from fhir_server.terminology.scope import Scope
-from fhir_server.terminology.text_search import rank_of, texts_of, words_of, worst
+from fhir_server.terminology.text_search import Rank, rank_of, texts_of, words_of, worst
 
 if TYPE_CHECKING:
     from fhir_server.terminology.service import Terminology
@@ -24,11 +25,17 @@ _DEEPEST_STREAM = 20_000
 """Codes that a stream may pass over to come to a page; further on, holding them all is cheaper."""
 
 
+_RANKED = 2_000
+"""Codes that are ranked again by the language that is asked for."""
+
+
 class Finder:
     """Finds the codes of one request."""
 
-    def __init__(self, terminology: "Terminology", composition: Composition, request: ExpandRequest) -> None:
-        self._terminology = terminology
+    def __init__(
+        self, terminology: "Terminology", composition: Composition, request: ExpandRequest, languages: Languages
+    ) -> None:
+        self._terminology, self._languages = terminology, languages
         self._composition = composition
         self._request = request
         supplements = [*composition.supplements, *request.common.supplements]
@@ -46,7 +53,8 @@ class Finder:
         if found.items is None:
             return found, found.page
         start, count = self._request.offset or 0, self._request.count
-        page = found.items[start : None if count is None else start + count]
+        items = self._in_language(found.items)
+        page = items[start : None if count is None else start + count]
         self._limit(len(page))
         return found, page
 
@@ -91,7 +99,23 @@ class Finder:
         if shown == total:
             return None
         items = self._expansion.part(part, composition, words=request.filter)
+        if request.filter and self._languages and total <= _RANKED:
+            items = iter(self._in_language(list(items)))
         return self._expanded(None, total, list(islice(items, start, start + shown)))
+
+    def _in_language(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return the codes first whose display, in the language that is asked for, has the text; in their order."""
+        words = words_of(self._request.filter)
+        if not words or not self._languages or len(items) > _RANKED:
+            return items
+        return sorted(items, key=lambda item: rank_of(words, self._shown(item))[0])
+
+    def _shown(self, item: Item) -> Sequence[str]:
+        concept = _concept(item)
+        if concept is None or item.system is None:
+            return (item.code or "",)
+        shown = displays_of(concept, item.system.header.language, item.listed).best(self._languages)
+        return shown, concept.code
 
     def _streamed(self) -> Expanded | None:
         """Return a page of a very large value set; None where it is not large, or the page is far from the start."""
@@ -144,7 +168,7 @@ def _concept(item: Item) -> Concept | None:
 def _searched(items: Sequence[Item], text: str) -> list[Item]:
     """Return the items that hold the text, best first."""
     words = words_of(text)
-    ranked: list[tuple[int, int, Item]] = []
+    ranked: list[tuple[Rank, int, Item]] = []
     for place, item in enumerate(items):
         concept = _concept(item)
         texts = list(texts_of(concept)) if concept is not None else [item.code or ""]

@@ -13,6 +13,9 @@ _CODE = frozenset(("concept", "code"))
 _LINKS = frozenset(("parent", "child"))
 _BUILT_IN = frozenset(("display", "definition", "designation"))
 
+_FEW = 2_000
+"""Codes that are tested one by one, rather than listing all that the filters select."""
+
 Listing = Callable[[CodeSystem, str], Iterable[str]]
 Looking = Callable[[CodeSystem, str, str], bool]
 
@@ -40,6 +43,19 @@ def selected(system: CodeSystem, filters: Sequence[Filter]) -> Iterator[str]:
 def matches(system: CodeSystem, code: str, filter_: Filter) -> bool:
     """Tell whether a filter holds for one code. Raises as `selected`."""
     return _test(system, filter_)(code)
+
+
+def holding(system: CodeSystem, codes: Sequence[str], filters: Sequence[Filter]) -> Sequence[str]:
+    """Return those of some codes that all filters hold for, in their order. Raises as `selected`."""
+    if not filters:
+        return codes
+    if len(codes) > _FEW:
+        others = frozenset(selected(system, filters))
+        return [code for code in codes if code in others]
+    for filter_ in filters:
+        verify(system, filter_)
+    tests = [_test(system, filter_) for filter_ in filters]
+    return [code for code in codes if all(test(code) for test in tests)]
 
 
 def verify(system: CodeSystem, filter_: Filter) -> None:

@@ -1,12 +1,14 @@
 """A code system held in memory, as a CodeSystem resource says it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 
 from fhir_server.terminology import filters
 from fhir_server.terminology.code_system import Concept, Filter, Header, Json
 from fhir_server.terminology.concepts import closure, read_concepts, read_header
-from fhir_server.terminology.text_search import found
+from fhir_server.terminology.text_search import found, words_of
+from fhir_server.terminology.word_index import WordIndex
 
 _NONE: Sequence[str] = ()
 
@@ -16,10 +18,13 @@ class ResourceSystem:
 
     Args:
         data: the bytes of the resource, by which a changed one is told.
+        index: gives the index of the words of a large system; without it, texts are looked for in every concept.
     """
 
-    def __init__(self, resource: Json, data: bytes = b"") -> None:
-        self._data = data
+    def __init__(
+        self, resource: Json, data: bytes = b"", index: "Callable[[ResourceSystem], WordIndex] | None" = None
+    ) -> None:
+        self._data, self._index = data, index
         self.header: Header = read_header(resource)
         read = read_concepts(resource)
         self._concepts = read.concepts
@@ -27,10 +32,19 @@ class ResourceSystem:
         self._children = read.children
         self._folded = {} if self.header.case_sensitive else {code.casefold(): code for code in self._concepts}
 
-    @property
+    @cached_property
     def stamp(self) -> str:
         """Return what changes when the resource does."""
         return hashlib.sha256(self._data).hexdigest() if self._data else ""
+
+    @property
+    def size(self) -> int:
+        """Return how many concepts there are."""
+        return len(self._concepts)
+
+    def concepts(self) -> Iterable[Concept]:
+        """Return all concepts in the order of definition."""
+        return self._concepts.values()
 
     def concept(self, code: str, /) -> Concept | None:
         """Return a concept, whatever case its code is written in where the system does not mind."""
@@ -45,6 +59,8 @@ class ResourceSystem:
 
     def count(self, filters: Sequence[Filter] = (), text: str = "", /) -> int | None:
         """Return how many codes there are; None where they would have to be looked through."""
+        if text and self._index is not None:
+            return len(self._by_index(filters, text, self._index))
         return None if filters or text else len(self._concepts)
 
     def parents(self, code: str, /) -> Sequence[str]:
@@ -76,8 +92,21 @@ class ResourceSystem:
 
     def select(self, filters_: Sequence[Filter], text: str = "", /) -> Iterator[str]:
         """Yield the codes that all filters hold for."""
+        if text and self._index is not None:
+            return iter(self._by_index(filters_, text, self._index))
         selected = filters.selected(self, filters_) if filters_ else iter(self._concepts)
         return found(self, selected, text) if text else selected
+
+    def _by_index(
+        self, filters_: Sequence[Filter], text: str, index: "Callable[[ResourceSystem], WordIndex]"
+    ) -> Sequence[str]:
+        words = words_of(text)
+        places = index(self).find(words) if words else range(len(self._codes))
+        return filters.holding(self, [self._codes[place] for place in places], filters_)
+
+    @cached_property
+    def _codes(self) -> Sequence[str]:
+        return list(self._concepts)
 
     def matches(self, code: str, filter_: Filter, /) -> bool:
         """Tell whether a filter holds for a code."""

@@ -9,6 +9,7 @@ from fhir_server.packages import Entry, Library, entry_of
 from fhir_server.packages.core import CORE
 from fhir_server.terminology.code_system import CodeSystem, Json, SystemProvider
 from fhir_server.terminology.composition import Composition, read_composition
+from fhir_server.terminology.large_systems import LARGE, LargeSystems
 from fhir_server.terminology.members import text
 from fhir_server.terminology.resource_system import ResourceSystem
 from fhir_server.terminology.versions import fits, is_pattern, latest
@@ -32,10 +33,18 @@ class Sources:
 
     Args:
         below: the sources that these lie over; what they have read is shared.
+        large: where large resources are read; without it they are read as all others.
     """
 
-    def __init__(self, library: Library, provider: SystemProvider, below: "Sources | None" = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        provider: SystemProvider,
+        below: "Sources | None" = None,
+        large: LargeSystems | None = None,
+    ) -> None:
         self.library = library
+        self._large = large
         self.provider = provider
         self._below = below
         self._read: dict[str, ResourceSystem] = {}
@@ -93,6 +102,9 @@ class Sources:
             return self._below.read(entry)
         kept = _core if entry.source == CORE else self._read
         if entry.name not in kept:
+            if self._large is not None and entry.source != CORE and len(entry.data) >= LARGE:
+                kept[entry.name] = self._large.read(entry.data, entry.parse)
+                return kept[entry.name]
             resource = entry.parse()
             if entry.url in _GROWING and entry.source == CORE:
                 resource = {**resource, "content": "fragment"}

@@ -5,19 +5,34 @@ Spec: https://hl7.org/fhir/R4/valueset-operation-expand.html (parameter `filter`
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from fhir_server.terminology.code_system import CodeSystem, Concept
 
-_WORST = 9
+WHOLE: Final = 0
+"""The text is what was asked for."""
+BEGUN: Final = 1
+"""The text begins with it."""
+WHOLE_WORDS: Final = 2
+"""All words asked for are words of the text."""
+STARTS: Final = 3
+"""They are starts of words."""
+INSIDE: Final = 4
+"""They stand inside of words."""
+_WORST: Final = 9
+_NOTHING: Final = (_WORST, 0)
+
+Rank = tuple[int, int]
+"""How good a text is, and its length: of two that are as good the shorter one is better."""
 
 
 def found(system: CodeSystem, codes: Iterable[str], text: str) -> Iterator[str]:
     """Yield those of the codes whose concept holds the text, best first."""
     words = words_of(text)
-    ranked: list[tuple[int, int, str]] = []
+    ranked: list[tuple[Rank, int, str]] = []
     for place, code in enumerate(codes):
         concept = system.concept(code)
-        if concept is not None and (rank := rank_of(words, texts_of(concept))) < _WORST:
+        if concept is not None and not worst(rank := rank_of(words, texts_of(concept))):
             ranked.append((rank, place, code))
     return (code for _, _, code in sorted(ranked))
 
@@ -35,24 +50,14 @@ def texts_of(concept: Concept) -> Iterator[str]:
         yield each.value
 
 
-def rank_of(words: Sequence[str], texts: Iterable[str]) -> int:
-    """Return how good the best text is: 0 the whole, 1 its start, 2 starts of words, 3 inside of words; else 9."""
-    best = _WORST
-    for text in texts:
-        if best == 0:
-            break
-        best = min(best, _rank(words, folded(text)))
-    return best
+def rank_of(words: Sequence[str], texts: Iterable[str]) -> Rank:
+    """Return how good the best text is."""
+    return min((_rank(words, folded(text)) for text in texts), default=_NOTHING)
 
 
-def worst(rank: int) -> bool:
+def worst(rank: Rank) -> bool:
     """Tell whether a rank means that nothing was found."""
-    return rank >= _WORST
-
-
-def matches(words: Sequence[str], texts: Iterable[str]) -> bool:
-    """Tell whether one of the texts holds all words."""
-    return rank_of(words, texts) < _WORST
+    return rank[0] >= _WORST
 
 
 def folded(text: str) -> str:
@@ -62,12 +67,19 @@ def folded(text: str) -> str:
     return "".join(each for each in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(each))
 
 
-def _rank(words: Sequence[str], text: str) -> int:
+def rank_in_full(asked: str, text: str) -> int:
+    """Return the rank of a text that begins with all that was asked."""
+    return WHOLE if text == asked else BEGUN
+
+
+def _rank(words: Sequence[str], text: str) -> Rank:
     if not all(word in text for word in words):
-        return _WORST
+        return _NOTHING
     asked = " ".join(words)
-    if text == asked:
-        return 0
     if text.startswith(asked):
-        return 1
-    return 2 if all(f" {word}" in f" {text}" for word in words) else 3
+        return rank_in_full(asked, text), len(text)
+    own = text.split()
+    if all(word in own for word in words):
+        return WHOLE_WORDS, len(text)
+    starts = all(any(each.startswith(word) for each in own) for word in words)
+    return STARTS if starts else INSIDE, len(text)
