@@ -106,18 +106,18 @@ class Archiving:
     async def round(self) -> BackupState:
         """Bring what every tenant has committed to the archive; return how it is then."""
         async with self._turn:
-            begun = time.time()
+            begun, shippers = time.time(), {name: self._shipper(name) for name in self._tenants()}
             await self._guarded("archive", self._claim.take)
             if "archive" not in self._failing:
-                for name in self._tenants():
-                    await self._ship(name)
+                for name, shipper in shippers.items():
+                    await self._ship(name, shipper)
                 await self._guarded("register of erasures", self._copy_register)
             if not self._failing and not any(each.needs_base for each in self._rounds.values()):
                 self._complete = begun
             state = self._state()
             if "archive" not in self._failing:
-                said = {"complete_until": state.complete_until, "failing": state.failing}
-                await self._guarded("state", partial(self._claim.tell, said))
+                complete = {"complete_until": self._complete} if self._complete else {}  # else what was said stays true
+                await self._guarded("state", partial(self._claim.tell, {**complete, "failing": state.failing}))
             write_state(self._settings, state)
             return state
 
@@ -139,8 +139,7 @@ class Archiving:
                 await aside(partial(prune_all, self._archive, self._settings.backup_keep, set(self._tenants())))
             return made
 
-    async def _ship(self, name: str) -> None:
-        shipper = self._shipper(name)
+    async def _ship(self, name: str, shipper: Shipper) -> None:
         before = self._rounds.get(name)
         whole = before is not None and not before.waiting and not before.needs_base and name not in self._failing
         if shipper.idle() and whole:

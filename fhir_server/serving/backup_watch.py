@@ -38,6 +38,8 @@ class BackupWatch:
         state = read_state(self._settings)
         if state is None:
             return Finding(details={"archive": "nothing yet"})
+        if not state.complete_until:
+            return Finding("degraded", state.failing or "the archive is not complete yet")
         lag = round(max(0.0, time.time() - state.complete_until), 1)
         if state.failing or lag > _BEHIND:
             return Finding("degraded", state.failing or "the archive is behind", {"lag_seconds": lag})

@@ -41,7 +41,7 @@ async def lost(folder: Path) -> Place:
         await rounds(archive_of(at))
     assert at.settings.backup_archive is not None
     (at.settings.backup_archive / "erasures.ndjson").write_text('{"salt": "aa"}\n')
-    (at.settings.backup_archive / "alive.json").write_text("{}")
+    (at.settings.backup_archive / "alive.json").write_text('{"complete_until": 5.0}')
     other = place(folder / "new")
     other.settings = other.settings.model_copy(update={"backup_archive": at.settings.backup_archive})
     return other
@@ -58,6 +58,8 @@ async def test_an_empty_data_folder_takes_no_place_beside_the_record_that_was_lo
         state = await rounds(keeper)
         assert "holds another record than this data folder, with commits up to txid 2" in state.failing
         assert state.complete_until == 0 and state == read_state(at.settings)
+        assert at.settings.backup_archive is not None
+        assert alive(at.settings.backup_archive)["complete_until"] == 5.0, "of the record that was lost"
         with pytest.raises(BackupRefused, match="holds another record"):
             await keeper.base("default")
         with pytest.raises(BackupRefused, match="holds another record"):
