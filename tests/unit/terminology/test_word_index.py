@@ -10,7 +10,7 @@ from fhir_server.packages import Library, entry_of
 from fhir_server.terminology import Terminology
 from fhir_server.terminology.code_system import Filter, NoSystems
 from fhir_server.terminology.expand import expand
-from fhir_server.terminology.large_systems import LARGE, LargeSystems
+from fhir_server.terminology.large_systems import LARGE, MAKER, LargeSystems
 from fhir_server.terminology.requests import ExpandRequest
 from fhir_server.terminology.resource_system import ResourceSystem
 from fhir_server.terminology.sources import Sources
@@ -108,6 +108,16 @@ def test_more_than_may_be_held_is_made_again_and_answers_all_the_same() -> None:
     one, other = service(grown("Asthma"), large), service(grown("Fracture"), large)
     for _ in range(2):
         assert (codes(one, "asthm"), codes(other, "fractu")) == (["x"], ["x"])
+
+
+def test_what_was_asked_for_is_made_again_before_anybody_asks() -> None:
+    large = LargeSystems(1_000_000)
+    assert codes(service(grown("Asthma"), large), "asthm") == ["x"]
+    after = entry_of("CodeSystem/s", "CodeSystem", grown("Fracture"))
+    large.renew([after])
+    MAKER.submit(lambda: None).result()
+    made = large.read(after.data, lambda: pytest.fail("it was not read before"))
+    assert list(made.select((), "fractu")) == ["x"]
 
 
 def test_what_is_shown_in_the_language_that_is_asked_for_comes_first() -> None:
