@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-import fhir_server.dispatch
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
 from tests.conformance.http.operated import operated, parameters
@@ -243,7 +243,7 @@ async def test_what_the_caller_may_not_see_is_as_if_it_were_not_there(
 ) -> None:
     entries = [ref("Patient/other"), ref("Patient/never")]
     await put(http, composition("shown", section=[{"title": "s", "entry": entries}]))
-    monkeypatch.setattr(fhir_server.dispatch, "authorize", lambda *_: (Caller("nurse"), Nurse()))
+    monkeypatch.setattr(entrance, "authorize", lambda *_: (Caller("nurse"), Nurse()))
     response = await http.get("Composition/shown/$document")
     assert missing(response) == ["Encounter/e", "Patient/other", "Patient/never"]
     assert not {"Encounter/e", "Patient/other"} & set(names(response))

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-import fhir_server.dispatch
+from fhir_server.dispatch import entrance
 from tests.builders import identifier, observation, patient, resource
 from tests.conformance.http.operated import operated, parameters, parts_of, said, value_of
 from tests.conformance.http.over_http import BASE
@@ -119,8 +119,7 @@ async def test_copies_of_the_patient_within_others_go(http: httpx.AsyncClient) -
 
 
 async def test_others_may_not_erase(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = fhir_server.dispatch
-    monkeypatch.setattr(server, "_EVERYBODY", replace(server._EVERYBODY, admin=False))
+    monkeypatch.setattr(entrance, "_EVERYBODY", replace(entrance._EVERYBODY, admin=False))
     http.base_url = httpx.URL("http://other.example/fhir/")  # contexts are kept by base
     for path in ("Patient/a/$erase", "Patient/a/$legal-hold", "$replay-erasures", "$retention"):
         assert (await http.post(path)).status_code == 403, path

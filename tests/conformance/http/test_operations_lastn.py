@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server import dispatch as dispatching
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
 from tests.conformance.http.operated import operated, parameters
@@ -45,7 +45,7 @@ class OnlyFinal:
 
 
 def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:
-    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))
+    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))
 
 
 @pytest.fixture

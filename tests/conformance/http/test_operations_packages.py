@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-import fhir_server.dispatch
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from tests.conformance.http.operated import operated, parameters, parts_of
 from tests.conformance.http.over_http import issue
 from tests.unit.packages.builders import manifest, package, profile, tgz, value_set
@@ -142,13 +142,13 @@ async def test_packages_are_listed_with_what_they_miss(http: httpx.AsyncClient) 
 
 
 async def test_only_administrators_may(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    everybody = fhir_server.dispatch.authorize
+    everybody = entrance.authorize
 
     def as_nobody(*of: Any) -> Any:
         _, restriction = everybody(*of)
         return Caller("nobody"), replace(restriction)
 
-    monkeypatch.setattr(fhir_server.dispatch, "authorize", as_nobody)
+    monkeypatch.setattr(entrance, "authorize", as_nobody)
     assert (await http.post(INSTALL, content=A, headers=GZIP)).status_code == 403
     body = parameters(name__string="a", version__string="1.0.0")
     assert (await http.post("$uninstall-package", json=body)).status_code == 403

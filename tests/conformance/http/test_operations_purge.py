@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-import fhir_server.dispatch
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from tests.builders import identifier, observation, patient
 from tests.conformance.http.operated import operated, parameters
 from tests.conformance.http.over_http import issue
@@ -117,13 +117,13 @@ async def test_if_match_is_held_to(http: httpx.AsyncClient) -> None:
 
 
 async def test_only_administrators_may(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    everybody = fhir_server.dispatch.authorize
+    everybody = entrance.authorize
 
     def as_nobody(*of: Any) -> Any:
         _, restriction = everybody(*of)
         return Caller("nobody"), replace(restriction)
 
-    monkeypatch.setattr(fhir_server.dispatch, "authorize", as_nobody)
+    monkeypatch.setattr(entrance, "authorize", as_nobody)
     refused = await http.post("Patient/a/$purge")
     assert (refused.status_code, issue(refused)["code"]) == (403, "forbidden")
     monkeypatch.undo()

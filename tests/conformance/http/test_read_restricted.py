@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from fhir_server import dispatch as dispatching
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import bundle, entry, identifier, json_patch, observation, patient
 from tests.conformance.http.fhir import Fhir
@@ -47,7 +47,7 @@ async def restricted(fhir: Fhir, monkeypatch: pytest.MonkeyPatch) -> Fhir:
         patient("unseen-gone", active=False),
     )
     await fhir.delete("Patient/unseen-gone")
-    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller("nurse"), OnlyActive()))
+    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller("nurse"), OnlyActive()))
     return fhir
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_server import dispatch as dispatching
 from fhir_server.context import Caller
+from fhir_server.dispatch import entrance
 from tests.builders import identifier, observation, patient, resource
 from tests.conformance.http.fhir import BASE, Fhir, Serve
 
@@ -48,6 +48,15 @@ async def test_a_post_search_means_the_same_and_its_self_link_is_for_get(fhir: F
     answer = await fhir("POST", f"{url}{'&' if '?' in url else '?'}active=true&_sort=family")
     assert answer.ids == ["a", "b"]
     assert (answer.link("self") or "").startswith(f"{BASE}/Patient?active=true")
+
+
+async def test_a_search_by_get_may_name_search_in_its_path(fhir: Fhir) -> None:
+    await _grow(fhir)
+    answer = await fhir.get("Patient/_search?active=true&_sort=family")
+    assert answer.ids == ["a", "b"]
+    assert (answer.link("self") or "").startswith(f"{BASE}/Patient?active=true")
+    assert sorted((await fhir.get("_search?_type=Patient,Observation&_id=a,o1")).ids) == ["a", "o1"]
+    assert sorted((await fhir.get("Patient/a/Observation/_search?status=final")).ids) == ["o1", "o2"]
 
 
 async def test_system_search_takes_types(fhir: Fhir) -> None:
@@ -234,7 +243,7 @@ async def test_explain_is_for_administrators(fhir: Fhir, monkeypatch: pytest.Mon
     plan = await fhir.get("Patient?active=true&__explain=true")
     assert plan.status == 200
     assert plan.json
-    monkeypatch.setattr(dispatching, "authorize", lambda server, request: (Caller(), dispatching.Open()))
+    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller(), entrance.Open()))
     assert (await fhir.get("Patient?active=true&__explain=true")).status == 403
 
 
