@@ -40,12 +40,16 @@ _ENDING: Final = re.compile(r"[^a-z0-9_-]*\Z")
 
 
 class Bell:
-    """`names` gives the databases of all tenants by their names."""
+    """`names` gives the databases of all known tenants by their names; `prefix` is what all of them begin with."""
 
     def __init__(
-        self, client: AsyncMongoClient[Document], names: Callable[[], dict[str, str]], streams: Callable[[], bool]
+        self,
+        client: AsyncMongoClient[Document],
+        prefix: str,
+        names: Callable[[], dict[str, str]],
+        streams: Callable[[], bool],
     ) -> None:
-        self._client, self._names, self._streams = client, names, streams
+        self._client, self._prefix, self._names, self._streams = client, prefix, names, streams
         self._heard: list[Callable[[str], None]] = []
         self._ringing: set[asyncio.Task[None]] = set()
         self._seen: dict[str, dict[str, Any]] = {}
@@ -102,7 +106,6 @@ class Bell:
 
         Manual: https://www.mongodb.com/docs/manual/changeStreams/#resume-a-change-stream
         """
-        tenants = {database: tenant for tenant, database in self._names().items()}
         match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": _FOLLOWED}}}]
         async with await self._client.watch(match, resume_after=self._token, max_await_time_ms=5_000) as changes:
             if self._lost:  # only now, for what happens before it is followed is not seen either
@@ -113,11 +116,10 @@ class Bell:
                 self._token = changes.resume_token
                 if change is None:
                     continue
-                database = change["ns"]["db"]
-                if database not in tenants:
-                    tenants = {name: tenant for tenant, name in self._names().items()}
-                if database in tenants:
-                    self._tell(tenants[database], change["documentKey"]["_id"])
+                # By its name, for a tenant that another node has just made is not known here yet.
+                database: str = change["ns"]["db"]
+                if database.startswith(self._prefix):
+                    self._tell(database.removeprefix(self._prefix), change["documentKey"]["_id"])
 
     def _tell_all(self) -> None:
         """What happened since is not known, so everybody looks."""
@@ -127,11 +129,13 @@ class Bell:
     async def _look(self) -> None:
         seen = self._seen
         while not self._streams():
+            first = not seen
             for tenant, database in self._names().items():
                 with pymongo.timeout(_WITHIN):
                     found = self._client[database]["meta"].find({"_id": {"$regex": _FOLLOWED}}, {"txid": 1, "rings": 1})
                     now = {each["_id"]: (each.get("txid"), each.get("rings")) async for each in found}
-                before = seen.setdefault(tenant, now)
+                # What a tenant has that was made since is new, whenever it is seen first.
+                before = seen.get(tenant, now if first else {})
                 seen[tenant] = now
                 for name in (name for name, state in now.items() if before.get(name) != state):
                     self._tell(tenant, name)

@@ -54,7 +54,8 @@ class MongoProvider:
         self._server: Server | None = None
         self._listed: tuple[float, list[str]] = (0.0, [])
         self._listing: asyncio.Task[None] | None = None
-        self._bell = Bell(self._client, self._databases, lambda: self._server is not None and self._server.streams)
+        streams = lambda: self._server is not None and self._server.streams  # noqa: E731
+        self._bell = Bell(self._client, self._prefix, self._databases, streams)
 
     def _databases(self) -> dict[str, str]:
         return {tenant: f"{self._prefix}{tenant}" for tenant in self.tenants()}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
@@ -16,7 +17,7 @@ from fhir_server.storage.mongodb.compile import prefix
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.storage.mongodb.resilience import Guard, reading
-from fhir_server.storage.mongodb.schema import made
+from fhir_server.storage.mongodb.schema import build, made
 
 _OPERATORS: Final = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 
@@ -130,8 +131,8 @@ class MongoRecords:
     async def _indexed(self, collection: Collection) -> None:
         """Uniqueness is held by the turn to write, so the index need not be unique."""
         await made(self._database, name_of(collection.name))
-        for each in collection.fields:
-            await self._database[name_of(collection.name)].create_index([(f"f.{each.name}", 1), ("_id", 1)])
+        if indexes := [IndexModel([(f"f.{each.name}", 1), ("_id", 1)]) for each in collection.fields]:
+            await build(self._database[name_of(collection.name)], indexes)
 
     async def _refill(self, collection: Collection) -> None:
         rows = self._database[name_of(collection.name)]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bson import Binary
 from pymongo import IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -71,6 +72,9 @@ AUDIT: Final = (IndexModel([("k", 1), ("_id", -1)], name="keys"), IndexModel([("
 BLOBS: Final = (IndexModel([("patient", 1)], name="patient"), IndexModel([("staged", 1)], name="staged"))
 
 _UNAUTHORIZED: Final = 13
+_REPLICATED: Final = ("ReplicaSetWithPrimary", "Sharded")
+_QUORUM_UNKNOWN: Final = (2, 72, 323, 40415)
+"""BadValue, InvalidOptions, APIStrictError, and a field that the server does not know."""
 _SHARDED: Final[dict[str, dict[str, Any]]] = {
     "versions": {"h": 1, "t": 1, "i": 1}, "parts": {"_id": "hashed"}, "chunks": {"_id": "hashed"},
 }  # fmt: skip
@@ -132,7 +136,7 @@ async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence
     if not missing:
         return
     try:
-        await database[name].create_indexes(missing)
+        await build(database[name], missing)
     except OperationFailure as error:
         if error.code == _LATER[1]:
             whole = [_whole(index) for index in missing]
@@ -140,6 +144,23 @@ async def _index(database: AsyncDatabase[Document], name: str, indexes: Sequence
             await _index(database, name, [each for each in whole if list(each.document["key"].items()) not in alike])
         elif not await _are_there(database, name, missing):  # another process may have made them meanwhile
             raise
+
+
+async def build(collection: AsyncCollection[Document], indexes: Sequence[IndexModel]) -> None:
+    """Build indexes, done once a majority has them.
+
+    By default MongoDB waits for all members that vote: without end, while one of them is down and there are documents.
+    Manual: https://www.mongodb.com/docs/manual/reference/command/createIndexes/#commit-quorum-vs-write-concern
+    """
+    if collection.database.client.topology_description.topology_type_name in _REPLICATED:
+        try:
+            await collection.create_indexes(indexes, commitQuorum="majority")
+        except OperationFailure as error:
+            if error.code not in _QUORUM_UNKNOWN:
+                raise
+        else:
+            return
+    await collection.create_indexes(indexes)
 
 
 async def format_of(database: AsyncDatabase[Document]) -> int:

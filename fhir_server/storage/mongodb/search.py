@@ -98,8 +98,11 @@ def filter_of(snapshot: Snapshot, search: Search) -> Filter:
         parts.append(part.match)
     if not parts:
         return Filter({"_id": {"$in": []}})
+    if len(parts) == 1:
+        return Filter(parts[0], exact)
     parts = _gathered(parts)
-    return Filter(parts[0] if len(parts) == 1 else {"$or": parts}, exact)
+    # The types in so many words: what walks them in order must not depend on what MongoDB makes of an `$or`.
+    return Filter({"$and": [{"t": {"$in": list(search.branches)}}, *([{"$or": parts}] if parts[1:] else parts)]}, exact)
 
 
 def _gathered(parts: Sequence[Document]) -> list[Document]:

@@ -16,6 +16,7 @@ from fhir_server.storage.mongodb.rows import Order, Row
 MOST_KEYS: Final = 3
 """Keys that may be without a value, up to which a search is sorted by the server."""
 _ALWAYS: Final = {"_id": "i", "_lastUpdated": "u"}
+_VALUES: Final = "z."
 
 SortValue = str | float | int | None
 
@@ -60,7 +61,7 @@ def _value(row: Row, values: Document, key: SortKey) -> SortValue:
 
 
 def _field(key: SortKey) -> str:
-    return _ALWAYS.get(key.param) or f"z.{sort_name(key.param)}.{'d' if key.descending else 'a'}"
+    return _ALWAYS.get(key.param) or f"{_VALUES}{sort_name(key.param)}.{'d' if key.descending else 'a'}"
 
 
 def _step(search: Search, present: Sequence[bool], after: Cursor | None) -> Step:
@@ -84,7 +85,22 @@ def _bound(key: SortKey, value: SortValue) -> Any:
 
 def _from(field: str, direction: int, bound: Any) -> Document:
     """Return where an index begins to be walked; `_behind` alone may be read as a filter of all of it."""
-    return {field: {"$gte" if direction > 0 else "$lte": bound}}
+    return _beyond(field, direction, bound, equal=True)
+
+
+def _beyond(field: str, direction: int, bound: Any, *, equal: bool = False) -> Document:
+    """Return the filter for what is greater than a value, or less.
+
+    Comparisons find values of one kind alone, but a parameter may have numbers in some resources and texts, which come
+    behind them, in others: what is not before a number is behind it, whatever it is.
+    Manual: https://www.mongodb.com/docs/manual/reference/method/db.collection.find/#type-bracketing
+    """
+    up = direction > 0
+    if field.startswith(_VALUES) and isinstance(bound, str) is not up:
+        before = ("$lt" if up else "$gt") if equal else ("$lte" if up else "$gte")
+        return {field: {"$not": {before: bound}}}
+    behind = ("$gte" if up else "$lte") if equal else ("$gt" if up else "$lt")
+    return {field: {behind: bound}}
 
 
 def _behind(order: Order, bounds: Sequence[Any]) -> Document:
@@ -92,5 +108,5 @@ def _behind(order: Order, bounds: Sequence[Any]) -> Document:
     cases: list[Document] = []
     for number, (field, direction) in enumerate(order):
         equal = {name: bounds[at] for at, (name, _) in enumerate(order[:number])}
-        cases.append({**equal, field: {"$gt" if direction > 0 else "$lt": bounds[number]}})
+        cases.append(equal | _beyond(field, direction, bounds[number]))
     return {"$or": cases}
