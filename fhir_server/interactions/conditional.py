@@ -33,11 +33,14 @@ def header_criteria(request: FhirRequest) -> Query | None:
     """Return the criteria of If-None-Exist; a URL before the `?` is let pass.
 
     `POST [base]/Patient?identifier=...`, as some clients write it, means the same: to leave criteria unheard would
-    make duplicates.
+    make duplicates. Of a Binary nobody searches by content; its URL may say what clients tell their own servers
+    (`_filename=`).
 
     Spec: https://hl7.org/fhir/R4/http.html#ccreate
     """
     header = request.headers.get("if-none-exist")
+    if header is None and request.type == "Binary":
+        return None
     if header is None:
         return request.query if any(not is_control(name) for name, _ in request.query) else None
     return tuple(parse_qsl(header.strip().rpartition("?")[2], keep_blank_values=True))

@@ -71,8 +71,10 @@ def _labels_removed(ctx: Context, old: Mapping[str, Any], new: Mapping[str, Any]
 
 
 def _with_meta(data: bytes, meta: Mapping[str, Any]) -> bytes:
-    """Put another meta into stored bytes; all other members keep their bytes."""
+    """Put another meta into stored bytes, or none if nothing is left of it; all other members keep their bytes."""
     parts = {**members(data), "meta": encode(meta)}
+    if not meta:
+        del parts["meta"]
     return b"{" + b",".join([encode(name) + b":" + value for name, value in parts.items()]) + b"}"
 
 

@@ -17,6 +17,7 @@ _NEEDS = {
     "copy": ("from",),
     "remove": (),
 }
+_TAKES = {"remove": "path", "move": "from"}
 
 
 def json_patch(resource: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -38,7 +39,23 @@ def json_patch(resource: dict[str, Any], body: bytes) -> dict[str, Any]:
         raise InvalidResource("the patch cannot be applied: a path goes through a value of another kind") from None
     if not isinstance(patched, dict):
         raise InvalidResource("the patch leaves no resource")
+    for operation in operations:
+        if operation["op"] in _TAKES:
+            _drop_emptied(patched, jsonpointer.JsonPointer(operation[_TAKES[operation["op"]]]).parts[:-1])
     return patched
+
+
+def _drop_emptied(resource: dict[str, Any], parts: list[str]) -> None:
+    """Take away what a patch took the last item from: FHIR has no empty arrays and objects.
+
+    Spec: https://hl7.org/fhir/R4/json.html#null
+    """
+    for end in range(len(parts), 0, -1):
+        pointer = jsonpointer.JsonPointer.from_parts(parts[:end])
+        if pointer.resolve(resource, None) not in ([], {}):
+            return
+        holder, key = pointer.to_last(resource)
+        del holder[key]
 
 
 def _read(body: bytes) -> list[dict[str, Any]]:

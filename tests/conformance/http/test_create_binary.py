@@ -91,3 +91,8 @@ async def test_a_binary_that_is_no_base64_is_refused(fhir: Fhir) -> None:
 async def test_conditional_reads_of_content(fhir: Fhir) -> None:
     answer = await fhir.get(f"Binary/{await _stored(fhir)}", if_none_match='W/"1"')
     assert (answer.status, answer.body) == (304, b"")
+
+
+async def test_what_a_client_tells_its_own_server_in_the_url_of_a_binary_is_let_pass(fhir: Fhir) -> None:
+    answer = await fhir("POST", "Binary?_filename=scan.pdf", CONTENT, content_type="application/pdf")
+    assert answer.status == 201

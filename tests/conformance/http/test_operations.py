@@ -179,6 +179,14 @@ async def test_meta_delete_takes_labels_away(record: httpx.AsyncClient) -> None:
     assert "tag" not in found and found["profile"] == ["http://profile"] and found["versionId"] == "3"
 
 
+async def test_meta_delete_of_all_that_meta_held_leaves_a_resource_without_meta(record: httpx.AsyncClient) -> None:
+    await record.post("/fhir/Patient/p/$meta-add", json=meta(tag=[TAG]))
+    answer = await record.post("/fhir/Patient/p/$meta-delete", json=meta(tag=[TAG]))
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()["parameter"][0]["valueMeta"]) == {"versionId", "lastUpdated"}
+    assert "tag" not in (await record.get("/fhir/Patient/p")).json()["meta"]
+
+
 async def test_meta_of_version_type_and_system(record: httpx.AsyncClient) -> None:
     await record.post("/fhir/Patient/p/$meta-add", json=meta(tag=[TAG]))
     old = (await record.get("/fhir/Patient/p/_history/1/$meta")).json()["parameter"][0]["valueMeta"]

@@ -270,3 +270,17 @@ def test_an_xml_patch_selects_by_place_and_by_content() -> None:
     for sel in ("f:Patient/f:name[1]/f:given[last()]", "/f:Patient/f:name[f:given/@value='A']/f:given[@value='B']"):
         patch = f'<diff xmlns:f="http://hl7.org/fhir"><remove sel="{sel}"/></diff>'
         assert apply_patch("xml", PATIENT, patch.encode(), FACTS)["name"][0]["given"] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "left"),
+    [
+        ([("remove", "/name/0/given/0"), ("remove", "/name/0/given/0")], {"name": [{"family": "F"}]}),
+        ([("remove", "/name/0/given"), ("remove", "/name/0/family")], {}),
+        ([("remove", "/name/0")], {}),
+    ],
+)
+def test_what_a_json_patch_empties_goes_too(patch: list[tuple[str, str]], left: dict[str, Any]) -> None:
+    before = {"resourceType": "Patient", "name": [{"family": "F", "given": ["A", "B"]}]}
+    body = json.dumps([{"op": op, "path": path} for op, path in patch]).encode()
+    assert apply_patch("json", before, body, FACTS) == {"resourceType": "Patient"} | left
