@@ -28,10 +28,8 @@ def package() -> Iterator[tarfile.TarFile]:
 def server(tmp_path_factory: pytest.TempPathFactory, package: tarfile.TarFile) -> Iterator[httpx.Client]:
     with running(tmp_path_factory.mktemp("us_core") / "data") as server, httpx.Client(timeout=60) as http:
         http.base_url = httpx.URL(f"{server.base}/")
-        with open(str(package.name), "rb") as archive:
-            installed = http.post(
-                "$install-package", content=archive.read(), headers={"content-type": "application/gzip"}
-            )
+        content = Path(str(package.name)).read_bytes()
+        installed = http.post("$install-package", content=content, headers={"content-type": "application/gzip"})
         assert installed.status_code == 200, installed.text
         stored = http.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [*map(_put, RECORD)]})
         assert stored.status_code == 200, stored.text

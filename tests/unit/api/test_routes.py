@@ -99,7 +99,7 @@ def test_a_misspelt_type_gets_a_hint() -> None:
     [
         ("DELETE", "metadata", "GET, HEAD, OPTIONS"),
         ("PUT", "", "GET, POST, HEAD, OPTIONS"),
-        ("GET", "Patient/_search", "POST, OPTIONS"),
+        ("PUT", "Patient/_search", "GET, POST, HEAD, OPTIONS"),
         ("POST", "Patient/1", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS"),
         ("DELETE", "Patient/1/_history", "GET, HEAD, OPTIONS"),
         ("BREW", "Patient", "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"),
