@@ -40,7 +40,10 @@ def register(archive: Path, settings: Settings, tenant: str) -> str:
         BackupRefused: its hosts serve others by now.
     """
     known = _archived(archive, settings, tenant)
-    added = asyncio.run(_with_register(settings, tenant, known or Registration(tenant)))
+    try:
+        added = asyncio.run(_with_register(settings, tenant, known or Registration(tenant)))
+    except StoreError as error:  # such as encryption that is not set up here yet; what was restored is there
+        return f"{tenant}: restored, but not registered: {error}"
     if not added:
         return ""
     said = (
