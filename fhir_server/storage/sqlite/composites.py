@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from fhir_server.search.entries import CompositeEntry
 
 CANONICAL_SYSTEM: Final = "ucum:canonical"
+_TEXT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 class Interner(Protocol):
@@ -36,7 +37,7 @@ def composite_row(entry: CompositeEntry, intern: Interner) -> tuple[int, int | f
     kinds = [component[0] for component in entry[1]]
     first = components[0][0] if kinds[0] in ("token", "reference") else 0
     second = components[1][_SECOND.get(str(kinds[1]), 0)] if len(components) > 1 else 0
-    return first, second, json.dumps(components, ensure_ascii=False, separators=(",", ":"))
+    return first, second, _TEXT.encode(components)
 
 
 def quantity_columns(

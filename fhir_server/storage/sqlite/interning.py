@@ -4,7 +4,8 @@ Interned rows are never changed, so the memos stay valid across processes; only 
 the store's `epoch`, at which every process forgets its memos.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -33,7 +34,8 @@ class Interning:
         self._connection, self._bodies = connection, bodies
         self.types: dict[str, int] = {}
         self.params: dict[Key, int] = {}
-        self.ref_params: dict[Key, int] = {}
+        self._codes: dict[str, _Found] = {}
+        self._ref_codes: dict[str, _Found] = {}
         self.systems: dict[str, int] = {"": 0}
         self.tokens: dict[str, dict[TokenEntry, tuple[int, int]]] = {}
         self.values: dict[tuple[str, int], int] = {}
@@ -47,16 +49,16 @@ class Interning:
         memos: tuple[dict[Any, int], ...] = (self.values, self.uris, self.rids, self.params, self.systems)
         for memo in memos:
             _bound(memo)
-        for tokens in self.tokens.values():
-            _bound(tokens)
+        for inner in (*self.tokens.values(), *self._codes.values(), *self._ref_codes.values()):
+            _bound(inner)
         self.systems[""] = 0
         self._next_rid = 1 + self._max("rid", "resource")
 
     def forget(self) -> None:
         """Drop all memos: ids made in a transaction that was rolled back do not exist."""
         memos = (
-            self.types, self.params, self.ref_params, self.systems, self.tokens, self.values, self.uris, self.rids,
-            self.stubs,
+            self.types, self.params, self._codes, self._ref_codes, self.systems, self.tokens, self.values, self.uris,
+            self.rids, self.stubs,
         )  # fmt: skip
         for memo in memos:
             memo.clear()
@@ -82,12 +84,17 @@ class Interning:
         self._connection.execute("INSERT INTO param VALUES(?,?,?)", (new, type_, code))
         return self.params.setdefault((type_, code), new)
 
-    def ref_param(self, type_: str, code: str) -> int:
-        """Return the id of a search parameter that is about to have rows in `ref`."""
-        found = self.ref_params.get((type_, code))
-        if found is None:
-            found = self.ref_params[type_, code] = self.param(type_, code)
-            self._connection.execute("INSERT OR IGNORE INTO ref_param VALUES(?)", (found,))
+    def codes(self, type_: str) -> Mapping[str, int]:
+        """Return the ids of the search parameters of a type, by their codes; one that is new is made when asked for."""
+        return self._codes.get(type_) or self._codes.setdefault(type_, _Found(partial(self.param, type_)))
+
+    def ref_codes(self, type_: str) -> Mapping[str, int]:
+        """Return the ids of search parameters that are about to have rows in `ref`."""
+        return self._ref_codes.get(type_) or self._ref_codes.setdefault(type_, _Found(partial(self._ref_param, type_)))
+
+    def _ref_param(self, type_: str, code: str) -> int:
+        found = self.param(type_, code)
+        self._connection.execute("INSERT OR IGNORE INTO ref_param VALUES(?)", (found,))
         return found
 
     def token(self, system: str | None, code: str) -> int:
@@ -160,6 +167,18 @@ class Interning:
     def _max(self, column: str, table: str) -> int:
         row = fetch(self._connection, f"SELECT max({column}) FROM {table}")[0]
         return int(row[0] or 0)
+
+
+class _Found(dict[str, int]):
+    """Remembers what `find` returned for a text."""
+
+    def __init__(self, find: Callable[[str], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, text: str) -> int:
+        found = self[text] = self._find(text)
+        return found
 
 
 def _bound(memo: dict[Any, Any]) -> None:

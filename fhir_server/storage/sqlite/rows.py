@@ -60,14 +60,9 @@ class IndexRows:
 
     def _learn(self) -> None:
         self._learn_tokens()
-        rids = self._intern.rids
-        wanted = {
-            (entry[1], entry[2])
-            for _, _, entries, _ in self._owners
-            for entry in entries.references
-            if entry[2] and entry[1] and entry[1] != "#" and (entry[1], entry[2]) not in rids
-        }
-        self._intern.find_rids(wanted)
+        wanted = {entry[1:3] for _, _, entries, _ in self._owners for entry in entries.references}
+        unknown = wanted - self._intern.rids.keys()
+        self._intern.find_rids((type_, id_) for type_, id_ in unknown if type_ and id_ and type_ != "#")
 
     def _learn_tokens(self) -> None:
         intern = self._intern
@@ -103,27 +98,29 @@ class IndexRows:
             self._rare(type_, owner, entries)
 
     def _plain(self, table: str, type_: str, owner: int, rows: list[Any]) -> None:
-        param, flat = self._intern.param, self.tables[table]
+        params, flat = self._intern.codes(type_), self.tables[table]
         for code, low, high in rows:
-            flat += (param(type_, code), low, owner, high)
+            flat += (params[code], low, owner, high)
 
     def _several_dates(self, type_: str, owner: int, rows: list[DateEntry]) -> None:
-        codes = [row[0] for row in rows]
+        codes, params = [row[0] for row in rows], self._intern.codes(type_)
         for code in {code for code in codes if codes.count(code) > 1}:
-            self.tables["several_dates"] += (self._intern.param(type_, code), owner)
+            self.tables["several_dates"] += (params[code], owner)
 
     def _references(self, type_: str, owner: int, entries: IndexEntries, local: dict[str, int]) -> None:
         intern, refs, uris = self._intern, self.tables["ref"], self.tables["uri"]
-        for code, target_type, target_id, url, version in entries.references:
-            param = intern.ref_param(type_, code)
+        params, rids = intern.ref_codes(type_), intern.rids
+        for entry in entries.references:
+            code, target_type, target_id, url, version = entry
+            param = params[code]
             if target_type == "#":
                 target = local.get(target_id or "", 0)
             elif target_type and target_id:
-                target = intern.rids.get((target_type, target_id)) or intern.resource(target_type, target_id)
+                target = rids.get(entry[1:3]) or intern.resource(target_type, target_id)  # type: ignore[call-overload]
             else:
                 target = 0
             if target:
-                refs += (param, target, owner, reference_version(version))
+                refs += (param, target, owner, reference_version(version) if version else 0)
             if url:
                 uris += (param, intern.uri(url), owner)
                 if version:  # a canonical of one version; a search without a version finds it under the plain code
@@ -131,18 +128,19 @@ class IndexRows:
 
     def _quantities(self, type_: str, owner: int, entries: IndexEntries) -> None:
         intern, flat = self._intern, self.tables["quantity"]
+        params = intern.codes(type_)
         for code, low, high, system, unit, canonical in entries.quantities:
             row = quantity_columns((low, high, system, unit), canonical, intern)
-            flat += (intern.param(type_, code), row[0], row[1], owner, *row[2:])
+            flat += (params[code], row[0], row[1], owner, *row[2:])
 
     def _rare(self, type_: str, owner: int, entries: IndexEntries) -> None:
-        intern = self._intern
+        intern, params = self._intern, self._intern.codes(type_)
         for code, url in entries.uris:
-            self.tables["uri"] += (intern.param(type_, code), intern.uri(url), owner)
+            self.tables["uri"] += (params[code], intern.uri(url), owner)
         for code, low, high in entries.numbers:
-            self.tables["number"] += (intern.param(type_, code), low, owner, high)
+            self.tables["number"] += (params[code], low, owner, high)
         for code, latitude, longitude in entries.positions:
-            self.tables["position"] += (intern.param(type_, code), latitude, longitude, owner)
+            self.tables["position"] += (params[code], latitude, longitude, owner)
         for entry in entries.composites:
             first, second, rest = composite_row(entry, intern)
-            self.tables["composite"] += (intern.param(type_, entry[0]), first, second, owner, rest)
+            self.tables["composite"] += (params[entry[0]], first, second, owner, rest)
