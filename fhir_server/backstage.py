@@ -83,13 +83,16 @@ def backstage(server: Server, assembly: Assembly, stores: StoreProvider, more: S
         noted = partial(assembly.faults.note, host.plugin.name, each.name)
         parts.append(Part(f"{host.plugin.name}: {each.name}", partial(each.run, host), noted))
 
+    async def numbers() -> list[Store]:
+        open_, home = [each.store for each in server.tenants.house.all()], server.tenants.house.get(DEFAULT)
+        await read_numbers(open_, server.now(), home.store if home else None)
+        return open_
+
     async def read() -> None:
-        open_ = [each.store for each in server.tenants.house.all()]
-        await read_numbers(open_, server.now())
-        await count_jobs(open_, server.now())
+        await count_jobs(await numbers(), server.now())
 
     async def followed() -> Finding:
-        await read_numbers([each.store for each in server.tenants.house.all()], server.now())
+        await numbers()
         return feed_health()
 
     return Backstage(Background(stores, parts), feed, read, [Check("feed", followed, fresh_for=5)])

@@ -10,11 +10,16 @@ from fhir_server.telemetry.numbers import FEED_BEHIND, FEED_DEAD, FEED_FAILING, 
 _SUMS = {FEED_BEHIND: "behind", FEED_WAITING: "waiting", FEED_DEAD: "dead"}
 
 
-async def read_numbers(stores: Iterable[Store], now: int) -> None:
-    """Set the gauges to what the tenants that are open here come to: the longest lag, and sums."""
+async def read_numbers(stores: Iterable[Store], now: int, home: Store | None = None) -> None:
+    """Set the gauges to what the tenants that are open here come to: the longest lag, and sums.
+
+    home: the default tenant, which knows what consumers there are; those that are gone lack nothing.
+    """
     sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in (*_SUMS.values(), "lag", "failing")}
     for store in stores:
-        for each in await status(store):
+        for each in await status(store, home):
+            if each["state"] == "gone":
+                continue
             at = (str(each["name"]),)
             for name in _SUMS.values():
                 sums[name][at] = sums[name].get(at, 0) + each[name]

@@ -30,6 +30,8 @@ from fhir_server.storage.base import RecordChange, RecordChanged, Store, StoreEr
 _log = logging.getLogger("fhir_server.feed")
 SAVE_EVERY: Final = 0.25
 """Seconds between two writes of how far the consumers came, while they work: so much may be delivered twice."""
+SAVE_AGAIN = 5.0
+"""Seconds after which a write that failed is tried again: consumers that have nothing to do bring no other."""
 
 
 class Held(Protocol):
@@ -147,14 +149,15 @@ class TenantFeed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._later is not None:
-            self._later.cancel()
         try:
             if not self.fenced.is_set():
                 await self._write()
         except StoreError as error:
             _log.warning("how far the consumers of %s came is not written: %s", self.tenant, error)
             due = self._now()
+        finally:
+            if self._later is not None:
+                self._later.cancel()
         going = [lane.position.txid for lane in self.lanes if not lane.paused and lane.outage is None]
         return Left(min(going, default=0), 0 if due == float("inf") else round(due))
 
@@ -173,7 +176,7 @@ class TenantFeed:
     async def _try_write(self) -> None:
         try:
             await self._write()
-        except StoreError as error:  # the next write brings it along
+        except StoreError as error:  # it is tried again
             _log.warning("how far the consumers of %s came is not written: %s", self.tenant, error)
 
     async def _write(self) -> None:
@@ -188,9 +191,11 @@ class TenantFeed:
                 changes += box.values()
             try:
                 await self._commit(changes)
-            except BaseException:
+            except BaseException as error:
                 for waiting, box in boxes:
                     waiting.outbox = {**box, **waiting.outbox}
+                if isinstance(error, StoreError) and self._later is None and not self.fenced.is_set():
+                    self._later = asyncio.get_running_loop().call_later(SAVE_AGAIN, self._write_later)
                 raise
             for each, cursor in cursors:
                 each.known, each.revision = cursor, each.revision + 1

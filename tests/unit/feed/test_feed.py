@@ -8,13 +8,16 @@ from itertools import count
 import pytest
 
 from fhir_server.alerts import Alert, listening
-from fhir_server.feed import Consumer, FeedChange
+from fhir_server.feed import Consumer, FeedChange, tenant_feed
 from fhir_server.feed import records as feed_records
+from fhir_server.feed.desk import status
+from fhir_server.feed.numbers import read_numbers
 from fhir_server.feed.records import Order, letters
 from fhir_server.settings import Settings
-from fhir_server.storage.base import StoreProvider
+from fhir_server.storage.base import StoreProvider, WriteBusy
 from fhir_server.storage.memory.provider import MemoryProvider
 from fhir_server.storage.sqlite.provider import SqliteProvider
+from fhir_server.telemetry.numbers import FEED_LAG
 from tests.unit.feed.yard import QUICK, Seen, Yard, fed, fill
 from tests.unit.storage.writing import change, write
 
@@ -428,3 +431,38 @@ async def test_a_feed_is_settled_once_all_consumers_have_all(yard):
         more = await fill(clinic, 3, "Observation")
         await asyncio.wait_for(feed.settled("clinic"), 5)
         assert slow[-3:] == more
+
+
+async def test_how_far_idle_consumers_came_is_written_when_the_store_takes_it_again(yard, monkeypatch):
+    monkeypatch.setattr(tenant_feed, "SAVE_AGAIN", 0.05)
+    store = await yard.stores.open("default")
+    await fill(store, 1)
+    seen, commit, refused = Seen(), store.commit, []
+
+    async def busy(changes, records=(), *more, **named):
+        if len(refused) < 3 and seen.all and any(each.collection == feed_records.CURSORS.name for each in records):
+            refused.append(records)
+            raise WriteBusy
+        return await commit(changes, records, *more, **named)
+
+    monkeypatch.setattr(store, "commit", busy)
+    async with fed(yard, Consumer("all", seen, start="beginning")):
+        await seen.until(1)
+
+        async def caught_up() -> bool:
+            return [each["behind"] for each in await status(store)] == [0]
+
+        await eventually(caught_up)
+    assert len(refused) == 3
+
+
+async def test_a_consumer_that_is_gone_counts_for_no_lag(yard):
+    store = await yard.stores.open("default")
+    async with fed(yard, Consumer("all", Seen()), Consumer("gone", Seen())) as feed:
+        await feed.settled()
+    async with fed(yard, Consumer("all", Seen())) as feed:
+        await fill(store, 2)
+        feed.heard("default")
+        await feed.settled()
+    await read_numbers([store], 10_000_000, store)
+    assert dict(FEED_LAG.values) == {("all",): 0}
