@@ -28,7 +28,6 @@ most = 3                          # studies, the newest ones
 
 import ipaddress
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -185,8 +184,3 @@ class Tables:
         except OSError:
             return 0, 0
         return (found.st_mtime_ns, found.st_size) if found else (0, 0)
-
-
-def rights_of(ae: Ae) -> Mapping[Right, bool]:
-    """Return what an AE may do, for people."""
-    return {right: right in ae.may for right in _ALL}

@@ -2,11 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from dicomweb.model.archive import Opened
-
-Rendered = Literal["image/jpeg", "image/png", "image/gif", "video/mp4", "application/pdf", "text/html"]
 
 
 class CodecFailure(Exception):

@@ -22,7 +22,6 @@ from fhir_server.plugin_api import FhirError, Forbidden, PluginContext, Resource
 STEPS: Final = "00400100"
 ACCESSION: Final = "00080050"
 STUDY: Final = "0020000D"
-STEP_ID: Final = "00400009"
 _START_DATE: Final = "00400002"
 _NAMESPACE: Final = uuid.UUID("b1f2cf47-7a9e-45f2-9b3e-6d2b9f7b6c1e")
 _PRIORITIES: Final = {"stat": "STAT", "asap": "HIGH", "urgent": "HIGH", "routine": "MEDIUM"}

@@ -34,10 +34,9 @@ class Part:
 
 
 class Background:
-    """Waits until this process leads, then runs all parts. `leads` tells whether it does."""
+    """Waits until this process leads, then runs all parts."""
 
     def __init__(self, stores: StoreProvider, parts: Sequence[Part]) -> None:
-        self.leads = False
         self._stores, self._parts = stores, parts
 
     async def run(self) -> None:
@@ -45,12 +44,10 @@ class Background:
         while True:
             async with self._stores.lead(LEAD) as lead:
                 _log.info("this process leads")
-                self.leads = True
                 tasks = [asyncio.create_task(_keep(part)) for part in self._parts]
                 try:
                     await lead.lost.wait()
                 finally:
-                    self.leads = False
                     await ended(*tasks)
 
 

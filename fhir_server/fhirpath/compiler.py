@@ -4,9 +4,6 @@ Each closure takes the run and the input collection and gives a collection. Name
 are looked up here, so that a wrong one is found before anything is evaluated.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from fhir_server.fhirpath import ast
 from fhir_server.fhirpath import node as nodes
 from fhir_server.fhirpath.constants import constant
@@ -19,8 +16,6 @@ from fhir_server.fhirpath.operators import OPERATORS, negate
 from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.types import TypeModel, system_type
 from fhir_server.fhirpath.values import integer, truth
-
-Compile: TypeAlias = Callable[[ast.Expr], Step]
 
 
 def compile_tree(tree: ast.Expr, model: TypeModel) -> Step:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.temporal import Temporal
-from fhir_server.fhirpath.types import SYSTEM_TYPES, TypeModel
+from fhir_server.fhirpath.types import TypeModel
 
 
 class Node:
@@ -174,8 +174,3 @@ def children(node: Node, model: TypeModel) -> Iterator[Node]:
         known = model.by_key(node.type, key) if node.type else None
         if known is not None or node.type is None:
             yield from elements(node, fields, key, known[1].type if known else None, model)
-
-
-def is_system(node: Node) -> bool:
-    """Whether a result is a computed System value."""
-    return node.type is not None and node.type.startswith("System.") and node.type[7:] in SYSTEM_TYPES

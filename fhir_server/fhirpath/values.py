@@ -10,7 +10,7 @@ from fhir_server.fhirpath.errors import FhirPathError, LimitExceeded
 from fhir_server.fhirpath.node import Collection, Item, Node
 from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
 from fhir_server.fhirpath.temporal import Temporal, parse_date, parse_datetime, parse_time
-from fhir_server.fhirpath.types import QUANTITIES, SYSTEM_OF_PRIMITIVE, system_type
+from fhir_server.fhirpath.types import QUANTITIES, system_type
 
 _MAX_EXPONENT = 400
 # Rounding must not fail for want of digits, however long the number.
@@ -191,8 +191,3 @@ def typed(item: Item) -> Node:
     if isinstance(item, Node):
         return item
     return Node(plain(item), f"System.{system_type(item)}")
-
-
-def system_of_primitive(name: str) -> str:
-    """The System type that a FHIR primitive becomes."""
-    return SYSTEM_OF_PRIMITIVE.get(name, "String")

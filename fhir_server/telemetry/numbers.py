@@ -167,9 +167,6 @@ LOOP_LAG = Histogram(
 COLLECTIONS = Counter("fhir_server_gc_collections", "Runs of the garbage collector.", "generation")
 COLLECTION_SECONDS = Counter("fhir_server_gc_seconds", "Seconds spent in the garbage collector.", "generation")
 STARTED = Gauge("fhir_server_start_time_seconds", "When the oldest process started, since 1970.", across="min")
-START_SECONDS = Gauge(
-    "fhir_server_start_seconds", "Seconds from the start of a process to its first answer.", "role", across="max"
-)
 BUILD = Gauge(
     "fhir_server_build_info", "1; the labels say what runs.", "version", "python", "engine", across="max"
 )  # fmt: skip

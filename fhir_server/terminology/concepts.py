@@ -5,7 +5,6 @@ Spec: https://hl7.org/fhir/R4/codesystem.html#hierarchy
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fhir_server.terminology.code_system import (
     Concept,
@@ -181,8 +180,3 @@ def _designation(item: Json) -> Designation:
 def _property(item: Json) -> Property | None:
     kind, value = next(((name, value) for name, value in item.items() if name.startswith("value")), ("", None))
     return Property(text(item, "code"), kind, value) if kind else None
-
-
-def property_json(each: Property) -> dict[str, Any]:
-    """Return a property as CodeSystem.concept has it."""
-    return {"code": each.code, each.kind: each.value}

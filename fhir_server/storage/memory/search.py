@@ -1,7 +1,7 @@
 """Search of the reference engine: filter, sort, cut the page."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.compare import instant_interval
@@ -136,8 +136,3 @@ def _values(entries: IndexEntries, param: str, end: int) -> Iterable[SortValue]:
     yield from ((row[5] or row[1:3])[end] for row in entries.quantities if row[0] == param)
     yield from (row[1] for row in entries.uris if row[0] == param)
     yield from (row[3] or f"{row[1]}/{row[2]}" for row in entries.references if row[0] == param)
-
-
-def without_page(search: Search) -> Search:
-    """Return the search for all of its matches."""
-    return replace(search, after=None, includes=())

@@ -139,10 +139,6 @@ def _sql(keys: Sequence[Sequence[int]], order: str) -> tuple[str, list[int]]:
     return sql, values
 
 
-def _also(keys: Sequence[int]) -> str:
-    return f" AND EXISTS(SELECT 1 FROM audit_key x WHERE x.key {_among(keys)} AND x.seq=a.seq)"
-
-
 def _among(keys: Sequence[int]) -> str:
     return f"IN ({','.join(map(str, keys))})"  # numbers of ours
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from fhir_ai.inputs import Finder, Found
-from fhir_ai.models import MODELS, Model, NotComputed, Prediction
+from fhir_ai.models import Model, NotComputed, Prediction
 from fhir_ai.operations.computing import AMISS, Computed, Left
 from fhir_ai.registry import Serving
 from fhir_ai.scores import SCORES
@@ -44,10 +44,6 @@ def inputs_with_fallback(model: Model) -> tuple[Input, ...]:
 def own_inputs(models: Iterable[Model]) -> frozenset[str]:
     """Return the names that callers may state for models, beyond those of the vocabulary."""
     return frozenset(each.name for model in models for each in model_inputs(model))
-
-
-OWN_INPUTS: Final = own_inputs(MODELS.values())
-"""The same, of the models that came with the server."""
 
 
 def model_values(model: Model, finder: Finder) -> tuple[dict[str, Found], Values]:

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any, Final
 from fhir_ai.models.errors import ModelUnavailable
 
 _HOME: Final = Path(__file__).parent / "panels"
-Scored = Callable[[list[float]], float]
 
 
 @dataclass(frozen=True, slots=True)
