@@ -13,6 +13,7 @@ from fhir_server.model.version import Version
 from fhir_server.search.entries import IndexEntries
 from fhir_server.search.folding import fold
 from fhir_server.search.fulltext import content_text, narrative_text
+from fhir_server.search.ordering import SortValue, least_and_greatest
 from fhir_server.storage.elasticsearch import terms
 from fhir_server.storage.elasticsearch.terms import MARK, field
 
@@ -97,45 +98,18 @@ def _positions(entries: IndexEntries) -> Document:
 
 def _sorted_by(entries: IndexEntries) -> Document:
     """Return the least (a) and the greatest (d) value of each parameter, numbers apart from text."""
-    lows: dict[str, Any] = {}
-    highs: dict[str, Any] = {}
-    for param, low, high in _values(entries):
-        if ":" not in param:
-            lows[param] = min(lows.get(param, low), low, key=_rank)
-            highs[param] = max(highs.get(param, high), high, key=_rank)
     found: Document = {"zn": {}, "zs": {}}
-    for end, values in (("a", lows), ("d", highs)):
-        for param, value in values.items():
+    for param, ends in least_and_greatest(entries, _SORTED_BY).items():
+        for end, value in zip("ad", ends, strict=True):
             kind = "zs" if isinstance(value, str) else "zn"
-            found[kind].setdefault(field(param), {})[end] = value[:_SORTED_BY] if isinstance(value, str) else value
+            stored = finite(value) if isinstance(value, float) else sort_value(value)
+            found[kind].setdefault(field(param), {})[end] = stored
     return found
 
 
-def sort_value(value: str | float | int) -> str | float | int:
+def sort_value(value: SortValue) -> SortValue:
     """Return a value of a cursor as it stands in the index."""
     return value[:_SORTED_BY] if isinstance(value, str) else value
-
-
-def _rank(value: str | float) -> tuple[bool, str | float]:
-    return isinstance(value, str), value
-
-
-def _values(entries: IndexEntries) -> Iterable[tuple[str, Any, Any]]:
-    for param, folded, _ in entries.strings:
-        yield param, folded, folded
-    for param, _, code in entries.tokens:
-        yield param, code, code
-    yield from entries.dates
-    for param, low, high in entries.numbers:
-        yield param, finite(low), finite(high)
-    for param, low, high, _, _, canonical in entries.quantities:
-        least, most = (canonical or (low, high))[:2]
-        yield param, finite(least), finite(most)
-    for param, uri in entries.uris:
-        yield param, uri, uri
-    for param, type_, id_, url, _ in entries.references:
-        named = url or f"{type_}/{id_}"
-        yield param, named, named
 
 
 def place_of(hit: Mapping[str, Any]) -> tuple[str, str]:

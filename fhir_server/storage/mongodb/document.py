@@ -11,7 +11,7 @@ searches look at is left out where it is too large (a Group of a million members
 held against every search of its type. The head lists the types that have any, as `wide`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from sys import float_info
 from typing import Any, Final
 from zlib import crc32
@@ -22,6 +22,7 @@ from bson import Binary, encode
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.entries import IndexEntries
+from fhir_server.search.ordering import SortValue, least_and_greatest
 from fhir_server.storage.mongodb.keys import Keys
 
 OPEN: Final = (1 << 62) - 1
@@ -127,32 +128,9 @@ def sort_name(param: str) -> str:
 
 def sort_values(entries: IndexEntries) -> Document:
     """Return the least (a) and the greatest (d) value of each parameter; numbers stand before text."""
-    lows: dict[str, Any] = {}
-    highs: dict[str, Any] = {}
-    for param, low, high in _values(entries):
-        if ":" not in param:
-            lows[param] = min(lows.get(param, low), low, key=_rank)
-            highs[param] = max(highs.get(param, high), high, key=_rank)
-    return {sort_name(param): {"a": lows[param], "d": highs[param]} for param in lows}
+    found = least_and_greatest(entries, _SORTED_BY).items()
+    return {sort_name(param): {"a": _stored(least), "d": _stored(greatest)} for param, (least, greatest) in found}
 
 
-def _rank(value: str | float) -> tuple[bool, str | float]:
-    return isinstance(value, str), value
-
-
-def _values(entries: IndexEntries) -> Iterable[tuple[str, Any, Any]]:
-    for param, folded, _ in entries.strings:
-        yield param, folded[:_SORTED_BY], folded[:_SORTED_BY]
-    for param, _, code in entries.tokens:
-        yield param, code, code
-    yield from entries.dates
-    for param, low, high in entries.numbers:
-        yield param, finite(low), finite(high)
-    for param, low, high, _, _, canonical in entries.quantities:
-        least, most = (canonical or (low, high))[:2]
-        yield param, finite(least), finite(most)
-    for param, uri in entries.uris:
-        yield param, uri, uri
-    for param, type_, id_, url, _ in entries.references:
-        named = url or f"{type_}/{id_}"
-        yield param, named, named
+def _stored(value: SortValue) -> SortValue:
+    return finite(value) if isinstance(value, float) else value
