@@ -182,6 +182,7 @@ class Supervisor:
             if self._settings.auth == "smart" and self._public:
                 desk = await app.running.desk_of("default", f"{address}/fhir")
                 self.greeting = await first_steps(desk, demo=await self._is_demo(desk))
+        app.watched.board.withdraw()  # what was counted here is counted on by whatever serves in this process
 
     async def _is_demo(self, desk: Desk) -> bool:
         """Tell whether a token for everything may be printed: of demo data that only this machine reaches."""

@@ -144,6 +144,11 @@ class Board:
             path.with_suffix(".new").write_text(json.dumps(vars(numbers)))
             path.with_suffix(".new").rename(path)
 
+    def withdraw(self) -> None:
+        """Take the file away: another board of this process tells of it from now on."""
+        if self._folder is not None:
+            self._path().unlink(missing_ok=True)
+
     def _path(self) -> Path:
         assert self._folder is not None
         if self._pid != os.getpid():  # a fork has a file of its own

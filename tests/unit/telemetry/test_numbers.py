@@ -121,3 +121,13 @@ def test_labels_beyond_all_bounds_are_counted_under_one(monkeypatch: pytest.Monk
     assert len(numbers.REQUESTS.values) == len(numbers.REQUEST_SECONDS.values) == 4
     assert numbers.REQUESTS.values["other", "other", "other"] == 7
     assert sum(numbers.REQUEST_SECONDS.values["other",][:-1]) == 7
+
+
+def test_what_a_process_counted_under_an_earlier_board_counts_once(tmp_path: Path) -> None:
+    counted()
+    once = Board().total().counters
+    first = Board(tmp_path)
+    first.save()
+    assert Board(tmp_path).total().counters != once
+    first.withdraw()
+    assert Board(tmp_path).total().counters == once
