@@ -17,14 +17,19 @@ _LAST: Final = "\U0010ffff"  # after every other character, for the end of a pre
 
 
 class SqliteRecords:
-    """Records of one store; `run` executes a function on a read connection."""
+    """Records of one store; `run` executes a function on a read connection, in one snapshot.
 
-    def __init__(self, run: Callable[..., Awaitable[Any]]) -> None:
-        self._run = run
+    once: the same for what is one statement, which sees one state by itself.
+    """
+
+    def __init__(
+        self, run: Callable[..., Awaitable[Any]], once: Callable[..., Awaitable[Any]] | None = None
+    ) -> None:  # fmt: skip
+        self._run, self._once = run, once or run
 
     async def get(self, collection: str, key: str) -> Record | None:
         """Return one record."""
-        found: Record | None = await self._run(lambda connection: _get(connection, collection, key))
+        found: Record | None = await self._once(lambda connection: _get(connection, collection, key))
         return found
 
     async def find(

@@ -93,7 +93,7 @@ class SqliteStore:
         self._writer = Writer(
             folder, settings, clock, Around(partial(search_keys, text=self._text), files, self._sealer)
         )
-        self.records = SqliteRecords(self._read_inline)
+        self.records = SqliteRecords(self._read_inline, self._read_once)
         self.blobs = SqliteBlobs(files, self._read_inline)
         self.audit = SqliteAudit(self._writer, self._read)
         self._runs = Runs(self._writer, self._read, clock, Beside(files, self._text, bodies))
@@ -278,6 +278,11 @@ class SqliteStore:
         await asyncio.to_thread(self._pool.shutdown)
         self._text.close()
         self._connections.close()
+
+    async def _read_once(self, run: Callable[[apsw.Connection], T]) -> T:
+        """Run a read of one statement on the event loop."""
+        with faults(self._folder.name):
+            return run(self._connections.inline)
 
     async def _read_inline(self, run: Callable[[apsw.Connection], T]) -> T:
         """Run a short read on the event loop, in one snapshot."""

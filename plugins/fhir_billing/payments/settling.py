@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fhir_billing.ledger import AlreadyBooked, Booking, book
@@ -11,7 +12,7 @@ from fhir_billing.payments.processor import Answer, NoAnswer, NotSent, Refused
 from fhir_billing.payments.records import PAYMENTS, Payment, payment_from, payment_of
 from fhir_billing.payments.routing import processor_of
 from fhir_billing.payments.states import OPEN, may_follow
-from fhir_server.plugin_api import PluginContext, Where
+from fhir_server.plugin_api import PluginContext, RecordChange, Where
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,15 @@ def next_look(ctx: PluginContext, payment: Payment) -> int:
     return ctx.now() + int(min(settings.ask_after * 2**payment.tries, settings.ask_longest) * 1000)
 
 
-async def apply(ctx: PluginContext, id_: str, answer: Answer) -> Payment:
+Beside = Callable[[], Awaitable[Sequence[RecordChange]]]
+"""Returns what is written beside, once it is known what became of a payment: the event that told of it, as done."""
+
+
+async def _nothing() -> Sequence[RecordChange]:
+    return ()
+
+
+async def apply(ctx: PluginContext, id_: str, answer: Answer, beside: Beside = _nothing) -> Payment:
     """Take in what a processor says of a payment, by itself or asked; return it as it stands.
 
     What would go back, or is known, changes nothing. Another amount than what was asked for is booked as it came;
@@ -32,7 +41,10 @@ async def apply(ctx: PluginContext, id_: str, answer: Answer) -> Payment:
     async def plan() -> Booking:
         found = await payment_of(ctx.store, id_)
         assert found is not None
-        return await _step(ctx, found, answer)
+        step = await _step(ctx, found, answer)
+        written = [each.value for each in step.records if each.collection == PAYMENTS.name and each.value]
+        known = (written[0]["state"] if written else found.state) != "requested"
+        return replace(step, records=[*step.records, *await beside()]) if known else step
 
     with contextlib.suppress(AlreadyBooked):
         await book(ctx, plan)
@@ -68,7 +80,7 @@ def _looked_at(ctx: PluginContext, payment: Payment, noted: Payment) -> Booking:
     return Booking((), (), [noted.change()] if noted != payment else [])
 
 
-async def ask(ctx: PluginContext, payment: Payment) -> Payment:
+async def ask(ctx: PluginContext, payment: Payment, beside: Beside = _nothing) -> Payment:
     """Ask the processor of a payment what became of it. What is not known stays unknown; nothing is guessed."""
     try:
         answer = await processor_of(ctx.host, payment.processor).query(payment)
@@ -79,7 +91,7 @@ async def ask(ctx: PluginContext, payment: Payment) -> Payment:
         answer = Answer("failed" if lost else "unknown", why="its processor knows of none such")
     if payment.state == "requested" and answer.state is None:
         answer = Answer("unknown", why=answer.why)
-    return await apply(ctx, payment.id, answer)
+    return await apply(ctx, payment.id, answer, beside)
 
 
 async def ask_due(ctx: PluginContext, limit: int = 100) -> int:

@@ -6,6 +6,7 @@ forged well, comes late, twice, out of order or before the answer to our own req
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 from fhir_billing.payments.processor import Answer, Forged, Received, RefundAnswer, Told
@@ -114,10 +115,20 @@ async def _event(ctx: PluginContext, record: Record) -> bool:
     if value["kind"] == "dispute" and payment.state in MOVED:
         await apply(ctx, payment.id, Answer("disputed", why="a chargeback"))
     elif payment.state not in MOVED:
-        after = await ask(ctx, payment)
+        after = await ask(ctx, payment, partial(_ending, ctx, record.key))
         if after.state == "requested":
             return False
+        if not await _ending(ctx, record.key):
+            return True
     return await _done(ctx, record, "done")
+
+
+async def _ending(ctx: PluginContext, key: str) -> list[RecordChange]:
+    """Return what marks an event as done; nothing where it is."""
+    found = await ctx.store.get(EVENTS.name, key)
+    if found is None or found.value["state"] != "new":
+        return []
+    return [RecordChange(EVENTS.name, key, {**found.value, "state": "done"}, expected=found.revision)]
 
 
 async def _refunded(ctx: PluginContext, record: Record) -> str:
