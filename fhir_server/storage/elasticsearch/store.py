@@ -14,7 +14,7 @@ from typing import Any, Final
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import instant
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.query import Cursor, Search
+from fhir_server.search.query import EVERYTHING, Cursor, Search
 from fhir_server.storage.base import Capabilities, IndexUnavailable, Page, SnapshotGone, Store
 from fhir_server.storage.base.counting import By, Counted, Counts
 from fhir_server.storage.elasticsearch import mapping, state
@@ -33,6 +33,8 @@ _log: Final = logging.getLogger("fhir_server.search_index")
 
 DOWN: Final = "The search index does not answer: the database searched alone."
 BEHIND: Final = "The search index lags far behind: the database searched alone."
+LAGS: Final = "The search index lags behind: what was written lately is not in this answer."
+"""To who does not see all: how much was written, and when, is not for them."""
 BUILDING: Final = "The search index is being built: the database searched alone."
 
 _LOOK: Final = 0.1
@@ -93,7 +95,7 @@ class IndexedStore:
         """Return the counts of what a search finds, by group: by the index, where it has all and the caller may see
         all; else by the engine, if it can."""
         alone = self.inner if self.inner.capabilities.counts and isinstance(self.inner, Counts) else None
-        if search.visible.unrestricted:
+        if all(search.visible.of(type_) == EVERYTHING for type_ in search.branches):
             try:
                 txid = await self._caught_up(0 if alone else self._settings.elasticsearch_counts_wait)
                 found = await counted(self.index, search, by, (txid, most))
@@ -137,7 +139,8 @@ class IndexedStore:
                 return Asking(self.inner, self.index, search, txid, fresh, txid == head), ()
             if search.after is not None or search.sort:
                 raise Unused(BEHIND)
-            notes, txid = (_lags(behind, meta),), await self._readable(meta.applied)
+            told = _lags(behind, meta) if search.visible.unrestricted else LAGS
+            notes, txid = (told,), await self._readable(meta.applied)
         return Asking(self.inner, self.index, search, txid, newest=txid == head), notes
 
     async def _written(self, after: int, behind: int) -> frozenset[ResourceKey]:

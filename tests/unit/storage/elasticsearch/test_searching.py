@@ -12,7 +12,7 @@ from fhir_server.search.query import Not, Search, String, StringMode, Token, Tok
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Page
 from fhir_server.storage.elasticsearch.choosing import is_for_index
-from fhir_server.storage.elasticsearch.store import BUILDING, DOWN
+from fhir_server.storage.elasticsearch.store import BUILDING, DOWN, LAGS
 from tests.conformance.storage.engines import ENGINES
 from tests.conformance.storage.engines import Bench as Engine
 from tests.conformance.storage.world import Clock, delete, extract, patient
@@ -55,6 +55,9 @@ async def test_an_index_that_is_far_behind_answers_as_of_then_and_says_so(world:
     page = await world.search("Patient?name:contains=reib")
     assert [version.key.id for version in page.versions] == ["a"]
     assert len(page.notes) == 1 and "6 changes behind" in page.notes[0]
+    world.visibility = Visibility(by_type={"Patient": Token("gender", (TokenValue(None, "male"),))})
+    assert (await world.search("Patient?name:contains=reib")).notes == (LAGS,)
+    world.visibility = Visibility()
     await world.feed()
     assert len(await world.ids("Patient?name:contains=reib")) == 7
 
