@@ -5,7 +5,16 @@ Spec: https://hl7.org/fhir/R4/json.html
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import (
+    Clamped,
+    Context,
+    Decimal,
+    DecimalException,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    Subnormal,
+)
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +24,12 @@ from fhir_server.model.version import Body
 
 MAX_DEPTH = 100
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_TRAPS: Final = [InvalidOperation, Overflow, Subnormal, Rounded, Clamped]
+_NUMBERS: Final = Context(prec=1_000, Emax=300, Emin=-300, traps=_TRAPS)
+"""What a number may be: within a double, so that nobody who computes with it gets infinity, or hours of work."""
+
+_decoder = msgspec.json.Decoder(float_hook=_NUMBERS.create_decimal)
+_stored_decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _member_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _item_decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -32,7 +46,8 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """Parse JSON: ints are int, other numbers `Decimal`. Fastest on minified text.
 
     Raises:
-        JsonError: broken text, invalid UTF-8, a duplicate member, NaN, NUL characters, nesting over `max_depth`.
+        JsonError: broken text, invalid UTF-8, a duplicate member, NaN, NUL characters, nesting over `max_depth`, a
+            number beyond 1e300 or closer to zero than 1e-300, or of more than 1,000 digits.
     """
     value = _parse(raw, _decoder)
     if b"\\u0000" in raw and _holds_nul(value):
@@ -50,7 +65,7 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
 def decode_stored(data: bytes) -> Any:
     """Parse what this server has stored, or made itself: what `decode` looks for was looked for then."""
-    return _parse(data, _decoder)
+    return _parse(data, _stored_decoder)
 
 
 def encode(value: object) -> bytes:
@@ -118,11 +133,13 @@ def _object(parts: Iterable[tuple[str, bytes]]) -> bytes:
 def _parse(raw: bytes, decoder: Any) -> Any:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DecimalException) as error:
         raise _as_json_error(raw, error) from None
 
 
 def _as_json_error(raw: bytes, error: Exception) -> JsonError:
+    if isinstance(error, DecimalException):
+        return JsonError("a number is beyond 1e300, closer to zero than 1e-300, or has more than 1,000 digits")
     if isinstance(error, RecursionError):
         return JsonError("nested too deeply")
     if isinstance(error, UnicodeDecodeError):

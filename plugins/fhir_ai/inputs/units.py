@@ -11,6 +11,8 @@ from typing import Any, Final
 from fhir_server.plugin_api import ucum_unit
 
 UCUM: Final = "http://unitsofmeasure.org"
+_MOST_DIGITS: Final = 100
+"""Exponents beyond it are those of no measurement, and fractions of them take hours."""
 _CREATININE_MASS: Final = Fraction("113.12")
 
 
@@ -39,6 +41,8 @@ def in_unit(quantity: Mapping[str, Any], target: str, *, name: str = "", molar_m
         text = quantity.get("unit") or code
         said = f"its unit {str(text)[:40]!r} is not coded in UCUM" if text else "it has no unit"
         raise UnitFault(f"{said}; record it with a UCUM code such as {target}")
+    if not -_MOST_DIGITS < Decimal(value).adjusted() < _MOST_DIGITS:
+        raise UnitFault("its value is no measurement")
     if code == target:
         return float(value)
     return float(_converted(Fraction(value), code, target, (name, Fraction(str(molar_mass)))))

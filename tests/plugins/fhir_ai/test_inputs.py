@@ -1,11 +1,13 @@
 """What of a record is read: the newest of each code, kept until a version of it changes."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fhir_ai.inputs.cache import Log
 from fhir_ai.inputs.newest import Newest
+from fhir_ai.inputs.units import UCUM, UnitFault, in_unit
 
 from fhir_server.model.json import encode
 from fhir_server.testing.server import serving
@@ -123,3 +125,10 @@ async def test_what_was_kept_of_another_store_is_not_shown() -> None:
     assert log.is_of(first)
     assert not log.is_of(second)
     assert Log(second, 9).epoch != log.epoch
+
+
+@pytest.mark.parametrize("value", [Decimal("1e99999999"), Decimal("1e-99999999"), 10**400])
+def test_a_number_that_is_no_measurement_is_refused_at_once(value: Decimal | int) -> None:
+    for unit in ("mg/dL", "mmol/L"):
+        with pytest.raises(UnitFault, match="no measurement"):
+            in_unit({"value": value, "system": UCUM, "code": unit}, "mg/dL", molar_mass=113)

@@ -23,6 +23,10 @@ from fhir_server.model.version import Version, instant
         (b'["]",' * 300 + b"1" + b',"["]' * 300, "nested deeper"),
         (b'{"}":' * 300 + b"1" + b"}" * 300, "nested deeper"),
         (b'["\\"]",' * 300 + b"1" + b"]" * 300, "nested deeper"),
+        *(
+            (b'{"a":%b}' % number, "beyond 1e300")
+            for number in (b"1e301", b"-1e99999999", b"1e-301", b"0e99999999", b"1." + b"1" * 1_000)
+        ),
         (b"", "truncated"),
         (b"{} {}", "trailing"),
     ],
