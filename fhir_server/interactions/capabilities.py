@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from fhir_server.context import Context, Deciders, Operations
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import BadValue
+from fhir_server.interactions.declared import additional, met
 from fhir_server.interactions.subset import asked, cut_resource
 from fhir_server.interactions.supported_profiles import Supported, supported_profiles
 from fhir_server.interactions.terminology_capabilities import terminology_body
@@ -52,8 +53,6 @@ _DECLARED = {
     ],
     "instantiates": ["http://hl7.org/fhir/CapabilityStatement/terminology-server"],
 }
-# What guides ask of servers that this one meets once they are installed; a test compares them.
-_MET = {"hl7.fhir.us.core": "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"}
 _DOCUMENTATION = (
     "Reads, writes and searches of FHIR R4. `_summary` and `_elements` are honoured on every read and search, "
     "`_format` and `_pretty` on every request; unknown search parameters are refused unless the client sends "
@@ -136,7 +135,7 @@ def statement(parts: Parts, base: str, mode: str) -> Stated:
     types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
     made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types, base)
     made["software"] |= {"releaseDate": _DATE}
-    made["instantiates"] = [*made["instantiates"], *_met(parts.guides)]
+    made["instantiates"] = [*made["instantiates"], *met(parts.guides)]
     if parts.deciders is not None and mode == "full":
         made = parts.deciders.amend(made)
     return _stated(made)
@@ -190,11 +189,14 @@ def _version() -> str:
 def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     parameters, settings = parts.parameters, parts.settings
     referring, profiles = _referring(parameters), dict(parts.profiles)
+    described = [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types]
+    own = [each for each in described if parts.definitions.types[each["type"]].url]
     rest: dict[str, Any] = {
+        **({"extension": [*map(additional, own)]} if own else {}),
         "mode": "server",
         "documentation": _documentation(parts.store),
         "security": _security(settings, base),
-        "resource": [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types],
+        "resource": [each for each in described if each not in own],
         "interaction": [{"code": code} for code in _SYSTEM],
         "searchParam": _search_parameters(parameters.common(parameters.types)),
     }
@@ -255,12 +257,6 @@ def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iter
     if type_ == "AuditEvent" and parts.audited:
         resource |= _OF_THE_AUDIT
     return {name: value for name, value in resource.items() if value != []}
-
-
-def _met(guides: Iterable[str]) -> list[str]:
-    """Return the CapabilityStatements of installed guides (`.../hl7.fhir.us.core|6.1.0`) that this server meets."""
-    names = {guide.partition("|")[0].rpartition("/")[2] for guide in guides}
-    return [url for name, url in _MET.items() if name in names]
 
 
 def _reference_policy(settings: Settings) -> list[str]:

@@ -68,12 +68,23 @@ def test_one_that_is_wrong_is_not_stored_and_its_place_is_named(
     assert views.get("ViewDefinition/wrong").status_code == 404
 
 
+NAMED = ("searchParam", "operation")
+
+
 def test_metadata_describes_it(views: Views) -> None:
-    resources = {each["type"]: each for each in views.get("metadata").json()["rest"][0]["resource"]}
-    found = resources["ViewDefinition"]
-    assert found["profile"] == "https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition"
-    assert {"url", "name", "status", "resource", "_lastUpdated"} <= {each["name"] for each in found["searchParam"]}
-    assert {"run", "viewdefinition-run", "viewdefinition-export"} <= {each["name"] for each in found["operation"]}
+    statement = views.get("metadata").json()
+    rest = statement["rest"][0]
+    said = [each["extension"] for each in rest["extension"] if each["url"].endswith("/additional-type")]
+    found = next(each for each in said if {"url": "type", "valueCode": "ViewDefinition"} in each)
+    profile = "https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition"
+    assert {"url": "profile", "valueCanonical": profile} in found
+    names = {name: {e["extension"][0]["valueString"] for e in found if e["url"] == name} for name in NAMED}
+    assert {"url", "name", "status", "resource", "_lastUpdated"} <= names["searchParam"]
+    assert {"run", "viewdefinition-run", "viewdefinition-export"} <= names["operation"]
+    # The binding of rest.resource.type is a required one: types that R4 has not make the statement invalid there.
+    assert "ViewDefinition" not in {each["type"] for each in rest["resource"]}
+    outcome = views.http.post(f"{views.base}/CapabilityStatement/$validate", json=statement).json()
+    assert [each for each in outcome["issue"] if each["severity"] in ("error", "fatal")] == []
 
 
 def test_it_is_validated_on_request(views: Views) -> None:
