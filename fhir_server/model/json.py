@@ -139,7 +139,8 @@ def _parse(raw: bytes, decoder: Any) -> Any:
 
 def _as_json_error(raw: bytes, error: Exception) -> JsonError:
     if isinstance(error, DecimalException):
-        return JsonError("out of bounds: a number is beyond 1e300, closer to zero than 1e-300, or has more than 1,000 digits")
+        said = "a number is beyond 1e300, closer to zero than 1e-300, or has more than 1,000 digits"
+        return JsonError(f"out of bounds: {said}")
     if isinstance(error, RecursionError):
         return JsonError("nested too deeply")
     if isinstance(error, UnicodeDecodeError):
