@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,11 +20,13 @@ from urllib.parse import parse_qsl
 from fhir_server.app import extract_by, now
 from fhir_server.model.json import encode, make_body
 from fhir_server.model.keys import ResourceKey
+from fhir_server.search.entries import IndexEntries
 from fhir_server.search.parameters import ParameterRegistry
 from fhir_server.search.parser import parse_search
 from fhir_server.search.query import Search, Visibility
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Change, Store
+from fhir_server.storage.base.counting import By, Counted, Counts, labels_of
 from fhir_server.storage.elasticsearch.connection import Connection
 from fhir_server.storage.elasticsearch.feeder import Keeping
 from fhir_server.storage.elasticsearch.index import TenantIndex
@@ -43,7 +46,15 @@ QUERIES = (
     "Observation?_sort=code",
     "Observation?_sort=-date",
 )
+COUNTS = (
+    ("Observation", (By("code", "token"),)),
+    ("Observation", (By("date", "date"),)),
+    ("Observation?date=ge2020", (By("date", "date", "year"), By("code", "token"))),
+    ("Observation?code=17-1", (By("subject", "reference"),)),
+    ("Patient", (By("birthdate", "date", "year"),)),
+)
 _AT_ONCE = 100
+_GROUPS = 20_000
 
 
 def resources(size: int) -> list[dict[str, object]]:
@@ -124,12 +135,48 @@ async def _measured(store: IndexedStore, settings: Settings, size: int, runs: in
     print(f"loaded {size / await _seconds(load):.0f}/s, fed {size / await _seconds(feed):.0f}/s")
     print("| search | total | alone | with the index |\n|---|---|---|---|")
     registry = ParameterRegistry.standard()
-    for url in QUERIES:
+
+    def parsed(url: str) -> Search:
         type_, _, query = url.partition("?")
         pairs = tuple(parse_qsl(query))
         given = {"visibility": Visibility(), "compartment": None, "own_base": "", "expander": None, "now": now()}
-        search = parse_search(pairs, types=(type_,), registry=registry, settings=settings, **given).search
-        print(await _row(store, url, search, runs), flush=True)
+        return parse_search(pairs, types=(type_,), registry=registry, settings=settings, **given).search
+
+    for url in QUERIES:
+        print(await _row(store, url, parsed(url), runs), flush=True)
+    print("| counts | groups | one by one | by the engine | by the index |\n|---|---|---|---|---|")
+    for url, by in COUNTS:
+        print(await _counts_row(store, (url, parsed(url)), by, (runs, extract)), flush=True)
+
+
+async def _counts_row(
+    store: IndexedStore, asked: tuple[str, Search], by: tuple[By, ...], how: tuple[int, Callable[..., IndexEntries]]
+) -> str:
+    url, search = asked
+    runs, extract = how
+
+    async def read() -> Counted:
+        found, left = Counted(), replace(search, count=1_000)
+        while True:
+            page = await store.inner.search(left)
+            for version in page.versions:
+                entries = extract(version.key.type, version.body.data)
+                found.add([labels_of(each, version, entries) for each in by])
+            if page.next is None:
+                return found
+            left = replace(left, after=page.next)
+
+    expected, helped = await read(), await store.counted(search, by, _GROUPS)
+    assert helped is not None and helped.groups == expected.groups, url
+    cells = [await _seconds(read)]
+    for each in (store.inner, store):
+        if isinstance(each, Counts):
+            cells.append(median([await _seconds(partial(each.counted, search, by, _GROUPS)) for _ in range(runs)]))
+        else:
+            cells.append(float("nan"))
+    names = " ".join(f"by={each.param}" for each in by)
+    times = " | ".join(f"{1_000 * each:.0f} ms" for each in cells)
+    return f"| `{url}` {names} | {len(expected.groups):,} | {times} |"
 
 
 async def _row(store: IndexedStore, url: str, search: Search, runs: int) -> str:
