@@ -1,7 +1,7 @@
 """`$count-by`: counts that hold for the searches that they name, and tell nobody more than these."""
 
-import dataclasses
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +10,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from fhir_server.context import Caller
-from fhir_server.dispatch import entrance
 from fhir_server.operations import count_by as counting
-from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from fhir_server.storage.base.counting import Counted
+from tests.conformance.http.callers import Sees, all_but, having, let_in
 from tests.conformance.http.operated import operated, parameters, said
 from tests.conformance.storage.counting import LOINC, WORLD
 
@@ -23,35 +21,7 @@ SETTINGS = {"validation": "off"}
 SIZES = ("code", "date:year", "subject", "status")
 
 
-@dataclasses.dataclass(frozen=True)
-class OnlyA:
-    """Sees observations of one code; searches them only if it may, and not by what is masked."""
-
-    searches: bool = True
-    masks: frozenset[str] = frozenset()
-    mask = None
-
-    @property
-    def visibility(self) -> Visibility:
-        only = Token("code", (TokenValue(LOINC, "a"),))
-        return Visibility(EVERYTHING, {"Observation": only}, unasked={"Observation": self.masks} if self.masks else {})
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        return self.searches or interaction != "search-type"
-
-    def writable(self, letter: str, type_: str) -> Node:
-        return self.visibility.of(type_)
-
-    def permitted(self, type_: str) -> Node:
-        return EVERYTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        return self.visibility
-
-
-def as_nurse(monkeypatch: pytest.MonkeyPatch, restriction: OnlyA) -> None:
-    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller("nurse"), restriction))
+ONLY_A = Sees({"Observation": having("code", "a", LOINC)})
 
 
 async def filled(http: httpx.AsyncClient) -> None:
@@ -133,16 +103,16 @@ async def test_what_is_read_one_by_one_is_counted_alike(
 async def test_a_restricted_caller_is_told_of_what_they_see(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    as_nurse(monkeypatch, OnlyA())
+    let_in(monkeypatch, ONLY_A)
     url = "Observation/$count-by?by=code"
     found = await told(http, url)
     assert (found["total"], sum(number for _, number, _ in found["groups"])) == (2, 3)
     monkeypatch.setattr(counting, "Counts", Counted)
     assert await told(http, url) == found
-    as_nurse(monkeypatch, OnlyA(masks=frozenset({"date"})))
+    let_in(monkeypatch, replace(ONLY_A, unasked={"Observation": frozenset({"date"})}))
     hidden = await http.get("Observation/$count-by?by=date:year")
     assert (hidden.status_code, "hidden" in said(hidden)) == (403, True)
-    as_nurse(monkeypatch, OnlyA(searches=False))
+    let_in(monkeypatch, replace(ONLY_A, may=all_but("search-type")))
     assert (await http.get(url)).status_code == 403
 
 

@@ -1,17 +1,14 @@
 """`$document`: a Bundle that stands alone. Spec: https://hl7.org/fhir/R4/composition-operation-document.html"""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from fhir_server.context import Caller
-from fhir_server.dispatch import entrance
-from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient, resource
+from tests.conformance.http.callers import Sees, all_but, having, let_in
 from tests.conformance.http.operated import operated, parameters
 from tests.conformance.http.over_http import BASE, XML, issue
 
@@ -217,33 +214,13 @@ async def test_it_is_there_in_xml(http: httpx.AsyncClient) -> None:
     assert '<type value="document"/>' in response.text
 
 
-@dataclass(frozen=True)
-class Nurse:
-    """Sees active patients and no Encounters, and creates nothing."""
-
-    mask = None
-    visibility: Visibility = Visibility(EVERYTHING, {"Patient": Token("active", (TokenValue(None, "true"),))})  # noqa: RUF009
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        return type_ != "Encounter" and interaction != "create"
-
-    def writable(self, letter: str, type_: str) -> Node:
-        return self.visibility.of(type_)
-
-    def permitted(self, type_: str) -> Node:
-        return EVERYTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        return self.visibility
-
-
 async def test_what_the_caller_may_not_see_is_as_if_it_were_not_there(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [ref("Patient/other"), ref("Patient/never")]
     await put(http, composition("shown", section=[{"title": "s", "entry": entries}]))
-    monkeypatch.setattr(entrance, "authorize", lambda *_: (Caller("nurse"), Nurse()))
+    sees = {"Patient": having("active", "true")}
+    let_in(monkeypatch, Sees(sees, all_but("create", types=["Encounter"])))
     response = await http.get("Composition/shown/$document")
     assert missing(response) == ["Encounter/e", "Patient/other", "Patient/never"]
     assert not {"Encounter/e", "Patient/other"} & set(names(response))

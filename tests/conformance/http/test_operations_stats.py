@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.context import Caller
-from fhir_server.dispatch import entrance
-from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import observation, patient
+from tests.conformance.http.callers import Sees, all_but, having, let_in
 from tests.conformance.http.operated import operated
 from tests.conformance.http.over_http import issue
 
@@ -28,30 +25,10 @@ def quantity(value: float, unit: str = "kg", **more: Any) -> dict[str, Any]:
     return {"value": value, "unit": unit, "system": UCUM, "code": unit, **more}
 
 
-@dataclass(frozen=True)
-class OnlyFinal:
-    """Sees final observations; searches them only if it may."""
-
-    mask = None
-    searches: bool = True
-    visibility: Visibility = Visibility(EVERYTHING, {"Observation": Token("status", (TokenValue(None, "final"),))})  # noqa: RUF009
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        return self.searches or interaction != "search-type"
-
-    def writable(self, letter: str, type_: str) -> Node:
-        return self.visibility.of(type_)
-
-    def permitted(self, type_: str) -> Node:
-        return EVERYTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        return self.visibility
-
-
 def as_nurse(monkeypatch: pytest.MonkeyPatch, *, searches: bool) -> None:
-    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller("nurse"), OnlyFinal(searches)))
+    """Let in somebody who sees final observations, and searches them only if she may."""
+    may = all_but() if searches else all_but("search-type")
+    let_in(monkeypatch, Sees({"Observation": having("status", "final")}, may))
 
 
 @pytest.fixture

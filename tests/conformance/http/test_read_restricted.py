@@ -1,37 +1,12 @@
 """What a caller sees who may not see everything: for them the rest is as if it were not there."""
 
-from dataclasses import dataclass
-
 import pytest
 
-from fhir_server.context import Caller
-from fhir_server.dispatch import entrance
-from fhir_server.search.query import EVERYTHING, Node, Token, TokenValue, Visibility
 from tests.builders import bundle, entry, identifier, json_patch, observation, patient
+from tests.conformance.http.callers import Sees, all_but, having, let_in
 from tests.conformance.http.fhir import Fhir
 
 LINK = [{"other": {"reference": "Patient/seen"}, "type": "seealso"}]
-
-
-@dataclass(frozen=True)
-class OnlyActive:
-    """Sees active patients and all else."""
-
-    mask = None
-    visibility: Visibility = Visibility(EVERYTHING, {"Patient": Token("active", (TokenValue(None, "true"),))})  # noqa: RUF009
-
-    def may(self, interaction: str, type_: str | None) -> bool:
-        return type_ != "Device"
-
-    def writable(self, letter: str, type_: str) -> Node:
-        return self.visibility.of(type_)
-
-    def permitted(self, type_: str) -> Node:
-        return EVERYTHING
-
-    @property
-    def nameable(self) -> Visibility:
-        return self.visibility
 
 
 @pytest.fixture
@@ -47,7 +22,7 @@ async def restricted(fhir: Fhir, monkeypatch: pytest.MonkeyPatch) -> Fhir:
         patient("unseen-gone", active=False),
     )
     await fhir.delete("Patient/unseen-gone")
-    monkeypatch.setattr(entrance, "authorize", lambda server, request: (Caller("nurse"), OnlyActive()))
+    let_in(monkeypatch, Sees({"Patient": having("active", "true")}, all_but(types=["Device"])))
     return fhir
 
 
