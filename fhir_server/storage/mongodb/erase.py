@@ -1,8 +1,9 @@
-"""Erasing versions beyond recovery by reading."""
+"""Erasing versions beyond recovery by reading, and looking for what is left of them."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from bson import encode
 from pymongo.asynchronous.database import AsyncDatabase
 
 from fhir_server.model.keys import ResourceKey
@@ -30,6 +31,16 @@ async def purge_all(database: AsyncDatabase[Document], key: ResourceKey) -> int:
     if any(is_live(each) and not each.get("gone") for each in found):
         await database["meta"].update_one({"_id": "head"}, {"$inc": {f"counts.{key.type}": -1}})
     return await _remove(database, [each["_id"] for each in found])
+
+
+async def residue(database: AsyncDatabase[Document], probes: Sequence[bytes]) -> tuple[int, ...]:
+    """Return how often each text stands in what the server gives out of its collections."""
+    found = [0] * len(probes)
+    for name in await database.list_collection_names():
+        async for document in database[name].find():
+            raw = encode(document)
+            found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]
+    return tuple(found)
 
 
 def _versions(database: AsyncDatabase[Document], key: ResourceKey) -> Any:

@@ -28,11 +28,9 @@ from fhir_server.storage.mongodb.blobs import MongoBlobs
 from fhir_server.storage.mongodb.document import WITH_ENTRIES, Document, document_of, entries_of, version_of
 from fhir_server.storage.mongodb.records import MongoRecords, fields_of, name_of, record_document
 from fhir_server.storage.mongodb.resolve import resolve
-from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, names_filter
+from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot
 from fhir_server.storage.mongodb.search import keys_of
 from fhir_server.storage.mongodb.turns import Turn, Turns
-
-_NAMED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +80,10 @@ class Planner:
 
     async def _load(self, keys: Sequence[ResourceKey]) -> None:
         missing = [key for key in keys if key not in self._current]
-        for start in range(0, len(missing), _NAMED_AT_ONCE):
-            some = frozenset(missing[start : start + _NAMED_AT_ONCE])
-            self._current |= dict.fromkeys(some)
-            snapshot = self._snapshot()
-            live = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
-            match: Document = names_filter(some) | live
-            async with aclosing(snapshot.documents(match, fields=WITH_ENTRIES)) as found:
-                async for each in found:
-                    key = ResourceKey(each["t"], each["i"])
-                    if key in some:
-                        self._current[key] = (version_of(each), entries_of(each))
+        self._current |= dict.fromkeys(missing)
+        async with aclosing(self._snapshot().live(missing, WITH_ENTRIES)) as found:
+            async for each in found:
+                self._current[ResourceKey(each["t"], each["i"])] = (version_of(each), entries_of(each))
 
     def _snapshot(self) -> Snapshot:
         wide = self.turn.wide.union(self.turn.head.get("wide", ()))

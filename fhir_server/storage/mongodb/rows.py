@@ -17,10 +17,20 @@ from fhir_server.search.match import Found, VersionLike, matches
 from fhir_server.search.query import Node
 from fhir_server.storage.base import SearchTooCostly
 from fhir_server.storage.mongodb.compile import Compiler, Filter
-from fhir_server.storage.mongodb.document import WITH_ENTRIES, Document, entries_of, shard_of, version_of
+from fhir_server.storage.mongodb.document import (
+    BODY_ALONE,
+    OPEN,
+    WITH_ENTRIES,
+    Document,
+    entries_of,
+    shard_of,
+    version_of,
+)
 
 Order = Sequence[tuple[str, int]]
 _BATCH: Final = 200
+BY_NAME: Final = "resource"
+"""The index of all versions of a resource."""
 _KEYS: Final = 500
 """Resources that are asked for by name in one query."""
 
@@ -83,6 +93,8 @@ class Snapshot:
     ) -> AsyncGenerator[Document, None]:
         """Yield documents of the log, whole."""
         found = self.database["versions"].find(match, fields, session=self.session, batch_size=_BATCH)
+        if _is_named(match):
+            found = found.hint(BY_NAME)
         if order:
             found = found.sort(list(order)).allow_disk_use(True)
         if limit:
@@ -133,6 +145,28 @@ class Snapshot:
                 if matches(node, row.version, row.entries, ALONE):
                     yield row
 
+    async def newest(self, key: ResourceKey) -> Version | None:
+        """Return the version of a resource that nothing superseded, whatever the instant."""
+        match = {**name_filter(key), "to": OPEN}
+        async with aclosing(self.documents(match, limit=1, fields=BODY_ALONE)) as found:
+            return await _first(found)
+
+    async def version(self, key: ResourceKey, number: int) -> Version | None:
+        """Return one version of a resource."""
+        match = {**name_filter(key), "v": number, "x": {"$lte": self.txid}}
+        async with aclosing(self.documents(match, fields=BODY_ALONE)) as found:
+            return await _first(found)
+
+    async def live(self, keys: Sequence[ResourceKey], fields: Mapping[str, int]) -> AsyncGenerator[Document, None]:
+        """Yield the documents of the versions of some resources that were current, deletions too."""
+        live: Document = {"x": {"$lte": self.txid}, "to": {"$gt": self.txid}}
+        for start in range(0, len(keys), _KEYS):
+            some = frozenset(keys[start : start + _KEYS])
+            async with aclosing(self.documents(names_filter(some) | live, fields=fields)) as found:
+                async for each in found:
+                    if ResourceKey(each["t"], each["i"]) in some:
+                        yield each
+
     async def named(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Row]:
         """Return the current resources with these names."""
         found: dict[ResourceKey, Row] = {}
@@ -142,6 +176,12 @@ class Snapshot:
                 if row.key in some:
                     found[row.key] = row
         return found
+
+
+async def _first(found: AsyncGenerator[Document, None]) -> Version | None:
+    async for each in found:
+        return version_of(each)
+    return None
 
 
 def name_filter(key: ResourceKey) -> Document:
@@ -156,6 +196,15 @@ def names_filter(keys: Iterable[ResourceKey]) -> Document:
     which most walk whole types. Only one index begins with the hash.
     """
     return {"h": {"$in": sorted({shard_of(key) for key in keys})}}
+
+
+def _is_named(match: Document) -> bool:
+    """Tell whether a filter asks for resources by name.
+
+    For these one index is right whatever the data are. Without a hint MongoDB tries a dozen that begin with the type as
+    well, and may keep to one of them that was lucky once: a resource that was just written is the newest of its type.
+    """
+    return "h" in match or any("h" in part for part in match.get("$and", ()))
 
 
 def part_id(pid: int, name: str, number: int) -> str:

@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from fhir_server.storage.base import StorageFault
 from fhir_server.storage.mongodb.document import Document, sort_name
+from fhir_server.storage.mongodb.rows import BY_NAME
 from fhir_server.storage.moving import HALF_MOVED
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def _some(keys: Sequence[tuple[str, int]], name: str, *fields: str, **equal: boo
 # https://www.mongodb.com/docs/manual/core/indexes/index-types/index-multikey/#compound-multikey-indexes
 # The unique one begins with the shard key: https://www.mongodb.com/docs/manual/core/sharding-shard-key/#unique-indexes
 INDEXES: Final = (
-    IndexModel([("h", 1), ("t", 1), ("i", 1), ("v", -1)], name="resource", unique=True),
+    IndexModel([("h", 1), ("t", 1), ("i", 1), ("v", -1)], name=BY_NAME, unique=True),
     IndexModel([("t", 1), ("k", 1), ("_id", -1)], name="keys"),
     IndexModel([("k", 1), ("_id", -1)], name="any_keys"),
     IndexModel([("t", 1), ("s", 1)], name="strings"),

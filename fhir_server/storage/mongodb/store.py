@@ -5,17 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
 
-from bson import encode
 from pymongo import AsyncMongoClient, ReadPreference
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Version
-from fhir_server.search.entries import IndexEntries
-from fhir_server.search.query import And, Contained, Search, Total
+from fhir_server.search.query import Search
 from fhir_server.settings import Settings
 from fhir_server.storage.audit import AuditRow
 from fhir_server.storage.base import (
@@ -36,27 +32,23 @@ from fhir_server.storage.mongodb import history as log
 from fhir_server.storage.mongodb import schema
 from fhir_server.storage.mongodb.audit import MongoAudit
 from fhir_server.storage.mongodb.blobs import MongoBlobs
-from fhir_server.storage.mongodb.compile import Compiler, Filter
+from fhir_server.storage.mongodb.compile import Compiler
 from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults, server_of
-from fhir_server.storage.mongodb.document import BODY_ALONE, INDEXED, OPEN, Document, indexed, packed, version_of
-from fhir_server.storage.mongodb.erase import purge_all, purge_superseded
-from fhir_server.storage.mongodb.includes import gather
+from fhir_server.storage.mongodb.document import BODY_ALONE, Document, version_of
+from fhir_server.storage.mongodb.erase import purge_all, purge_superseded, residue
+from fhir_server.storage.mongodb.explaining import explained
 from fhir_server.storage.mongodb.keys import Keys
+from fhir_server.storage.mongodb.paging import page_at
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
+from fhir_server.storage.mongodb.reindexing import Extract, reindexed
 from fhir_server.storage.mongodb.resilience import Guard, once, reading
-from fhir_server.storage.mongodb.rows import Snapshot, name_filter, names_filter
-from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, filter_of, page_of, resolved
-from fhir_server.storage.mongodb.sorting import Step, is_sortable, steps
+from fhir_server.storage.mongodb.rows import Snapshot
+from fhir_server.storage.mongodb.search import count_of, resolved
 from fhir_server.storage.mongodb.turns import Turns
 from fhir_server.storage.mongodb.upkeep import Upkeep
 from fhir_server.storage.mongodb.writer import Writer
 from fhir_server.telemetry.numbers import COMMIT_SECONDS, READ_SECONDS, READS
-
-_NAMED_AT_ONCE: Final = 500
-_UNTOLD: Final = "not told by this server"
-
-Extract = Callable[[str, bytes], IndexEntries]
 
 
 class MongoStore:
@@ -135,38 +127,21 @@ class MongoStore:
         if not self.server.transactions or self._reading.session is not None:
             return None
         with faults():
-            match = {**name_filter(key), "to": OPEN}
-            async with aclosing(self._reading.documents(match, limit=1, fields=BODY_ALONE)) as documents:
-                async for each in documents:
-                    return version_of(each)
-        return None
+            return await self._reading.newest(key)
 
     @reading
     async def read_many(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that exist."""
-        found: dict[ResourceKey, Version] = {}
         with faults():
-            snapshot = await self._now()
-            for start in range(0, len(keys), _NAMED_AT_ONCE):
-                some = frozenset(keys[start : start + _NAMED_AT_ONCE])
-                live: Document = {"x": {"$lte": snapshot.txid}, "to": {"$gt": snapshot.txid}}
-                async with aclosing(snapshot.documents(names_filter(some) | live, fields=BODY_ALONE)) as documents:
-                    async for each in documents:
-                        version = version_of(each)
-                        if version.key in some:
-                            found[version.key] = version
-        return found
+            async with aclosing((await self._now()).live(keys, BODY_ALONE)) as found:
+                versions = [version_of(each) async for each in found]
+        return {version.key: version for version in versions}
 
     @reading
     async def read_version(self, key: ResourceKey, version: int) -> Version | None:
         """Return one version."""
         with faults():
-            snapshot = await self._now()
-            match = {**name_filter(key), "v": version, "x": {"$lte": snapshot.txid}}
-            async with aclosing(snapshot.documents(match, fields=BODY_ALONE)) as documents:
-                async for each in documents:
-                    return version_of(each)
-        return None
+            return await (await self._now()).version(key, version)
 
     async def commit(
         self,
@@ -189,29 +164,7 @@ class MongoStore:
             snapshot = replace(self._as_of(head), txid=txid)
             if search.after and await self._upkeep.is_gone(snapshot):
                 raise SnapshotGone(f"the snapshot {txid} has been swept")
-            asked = await resolved(snapshot, search)
-            found = await page_of(snapshot, asked)
-            page = found[: search.count]
-            included, notes = await gather(snapshot, asked, [match.row for match in page], self._settings)
-            more = bool(page) and len(found) > len(page)
-            return Page(
-                versions=tuple(match.row.version for match in page),
-                included=tuple(row.version for row in included),
-                next=cursor_of(txid, page[-1], search) if more else None,
-                txid=txid,
-                total=await self._total(snapshot, asked, found, head),
-                containers=_containers(search, page),
-                notes=notes,
-            )
-
-    async def _total(self, snapshot: Snapshot, search: Search, found: Sequence[Match], head: Document) -> int | None:
-        """A total that was not asked for is told where it is free: the only page, or everything of a type."""
-        whole = search.contained == Contained.FALSE and all(node == And() for node in search.branches.values())
-        if whole and snapshot.txid == head["txid"]:
-            return int(sum(head["counts"].get(type_, 0) for type_ in search.branches))
-        if search.after is None and len(found) <= search.count:
-            return len(found)
-        return await count_of(snapshot, search) if search.total != Total.NONE else None
+            return await page_at(snapshot, search, head, self._settings)
 
     @reading
     async def count(self, search: Search) -> int:
@@ -224,18 +177,7 @@ class MongoStore:
     async def explain(self, search: Search) -> dict[str, object]:
         """Return the server's plan and what each part of the tree matches by itself."""
         with faults():
-            snapshot = await self._now()
-            asked = await resolved(snapshot, search)
-            filter_ = filter_of(snapshot, asked)
-            plan = await _plan(snapshot, asked, filter_)
-            steps = []
-            for type_, node in asked.branches.items():
-                for part in node.nodes if isinstance(node, And) else (node,):
-                    held = await count_of(snapshot, Search({type_: part}))
-                    steps.append({"type": type_, "node": repr(part), "matched": held})
-            return {
-                "engine": "mongodb", "server": self.server.name, "exact": filter_.exact, "plan": plan, "steps": steps
-            }  # fmt: skip
+            return {"engine": "mongodb", "server": self.server.name, **await explained(await self._now(), search)}
 
     @reading
     async def history(self, query: HistoryQuery) -> HistoryPage:
@@ -298,13 +240,8 @@ class MongoStore:
     @once
     async def residue(self, probes: Sequence[bytes]) -> tuple[int, ...]:
         """Return how often each text stands in what the server gives out of its collections."""
-        found = [0] * len(probes)
         with faults():
-            for name in await self._writer.reading.database.list_collection_names():
-                async for document in self._writer.reading.database[name].find():
-                    raw = encode(document)
-                    found = [number + raw.count(probe) for number, probe in zip(found, probes, strict=True)]
-        return tuple(found)
+            return await residue(self._writer.reading.database, probes)
 
     @once
     async def compact(self) -> None:
@@ -317,27 +254,10 @@ class MongoStore:
     async def reindex(self, types: Sequence[str], extract: Extract, progress: Callable[[int, int], None]) -> int:
         """Make the index rows of the current versions of these types anew."""
         with faults():
+            # Read where it is written, and for as long as it takes.
             database = self._writer.reading.database
             snapshot = replace(await self._now(), database=database, session=None, limit=0)
-            match: Document = {"$and": [snapshot.current, {"t": {"$in": list(types)}} if types else {}]}
-            versions, done = snapshot.database["versions"], 0
-            of = await versions.count_documents(match)
-            async with aclosing(snapshot.documents(match, [("_id", 1)], fields=BODY_ALONE)) as documents:
-                async for each in documents:
-                    await self._reindexed(versions, each, extract(each["t"], bytes(each["b"])))
-                    done += 1
-                    progress(done, of)
-        return done
-
-    async def _reindexed(self, versions: AsyncCollection[Document], document: Document, entries: IndexEntries) -> None:
-        key, body = ResourceKey(document["t"], document["i"]), packed(entries)
-        made = indexed(entries, self._reading.compiler.keys, len(body))
-        if "w" in made:
-            await self._writer.turns.note_wide(key.type)
-        made |= await self._writer.turns.parted_again({"_id": document["_id"], "e": body})
-        gone = {name: "" for name in INDEXED if name not in made}
-        named = {**name_filter(key), "_id": document["_id"]}
-        await versions.update_one(named, {"$set": made} | ({"$unset": gone} if gone else {}))
+            return await reindexed(snapshot, self._writer.turns, types, extract, progress)
 
     async def declare(self, collection: Collection) -> None:
         """Make a record collection known."""
@@ -403,22 +323,3 @@ async def open_alone(name: str, settings: Settings, clock: Callable[[], int]) ->
         raise
     store._alone = client
     return store
-
-
-async def _plan(snapshot: Snapshot, search: Search, filter_: Filter) -> Any:
-    """Return how the server finds the first page, and in what order."""
-    step = next(steps(search)) if is_sortable(search) else Step({}, ())
-    match = {"$and": [snapshot.current, *(part for part in (filter_.match, step.match) if part)]}
-    cursor = snapshot.database["versions"].find(match).limit(search.count + 1)
-    if step.order:
-        cursor = cursor.sort(list(step.order))
-    try:
-        told = (await cursor.explain()).get("queryPlanner", {})
-    except OperationFailure:
-        return _UNTOLD
-    plan = told.get("winningPlan", told.get("Plan", _UNTOLD))
-    return plan.get("queryPlan", plan) if isinstance(plan, dict) else plan
-
-
-def _containers(search: Search, page: Sequence[Match]) -> tuple[tuple[str, str] | None, ...]:
-    return () if search.contained == Contained.FALSE else tuple(match.container for match in page)
