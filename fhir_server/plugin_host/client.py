@@ -233,7 +233,8 @@ class Client:
         """Tell whether this client is shown of a type exactly what another one is shown."""
         mine, theirs = (await self._made()).restriction, (await other._made()).restriction
         may = mine.may("search-type", type_) and mine.may("read", type_)
-        return may and mine.visibility.of(type_) == theirs.visibility.of(type_)
+        masked = mine.mask is not None and type_ in mine.mask.rules
+        return may and not masked and mine.visibility.of(type_) == theirs.visibility.of(type_)
 
     async def versions_of(self, keys: Sequence[ResourceKey]) -> dict[ResourceKey, Version]:
         """Return the current versions of those that are there and may be seen, read at once."""

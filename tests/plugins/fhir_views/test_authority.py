@@ -1,5 +1,6 @@
 """Views show what their caller may see, and files of exports go to whoever asked for them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.auth.mask_administration import set_rules
 from tests.conformance.smart.conftest import SERVICE, Ehr, observation, record, started
 from tests.plugins.fhir_views.conftest import PATIENTS, VALUES
 
@@ -76,3 +78,7 @@ async def test_table_is_for_those_who_may_see_all_of_it(ehr: Ehr) -> None:
     assert (await ehr.fhir(query, doctor)).status_code == 403
     assert (await ehr.fhir("ViewDefinition/values/$dematerialize", own, "POST")).status_code in (403, 404)
     assert (await ehr.fhir(query, "")).status_code == 401
+    await set_rules(ehr.desk, "*", [{"path": "Observation.value"}])
+    async with asyncio.timeout(20):  # the table holds what is masked
+        while (await ehr.fhir(query, whole)).status_code != 403:
+            await asyncio.sleep(0.05)
