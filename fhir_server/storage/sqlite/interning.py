@@ -49,7 +49,8 @@ class Interning:
         memos: tuple[dict[Any, int], ...] = (self.values, self.uris, self.rids, self.params, self.systems)
         for memo in memos:
             _bound(memo)
-        for inner in (*self.tokens.values(), *self._codes.values(), *self._ref_codes.values()):
+        nested: tuple[dict[str, Any], ...] = (self.tokens, self._codes, self._ref_codes)
+        for inner in (inner for each in nested for inner in each.values()):
             _bound(inner)
         self.systems[""] = 0
         self._next_rid = 1 + self._max("rid", "resource")

@@ -27,10 +27,10 @@ from fhir_server.storage.sqlite.writer import Writer
 _log: Final = logging.getLogger("fhir_server.storage")
 
 SLICE: Final = 1_000  # versions that are read at once
-AHEAD: Final = 16  # slices that wait for the writer, some 4 MB each
+AHEAD: Final = 8  # slices that wait for the writer, some 4 MB each
 SORTED: Final = 500_000  # rows that wait in memory to be put in order, 20 to 40 bytes each
-COMMITTED: Final = 200_000  # versions in one transaction
-CACHE: Final = 256_000_000  # bytes of pages that are not written twice while it lasts
+COMMITTED: Final = 100_000  # versions in one transaction
+CACHE: Final = 128_000_000  # bytes of pages, so that most are written once for each transaction
 _COLLECTOR: Final = (200_000, 50, 1_000)
 
 Progress = Callable[[int, int], None]

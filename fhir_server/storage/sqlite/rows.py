@@ -61,8 +61,9 @@ class IndexRows:
     def _learn(self) -> None:
         self._learn_tokens()
         wanted = {entry[1:3] for _, _, entries, _ in self._owners for entry in entries.references}
-        unknown = wanted - self._intern.rids.keys()
-        self._intern.find_rids((type_, id_) for type_, id_ in unknown if type_ and id_ and type_ != "#")
+        self._intern.find_rids(
+            (type_, id_) for type_, id_ in wanted - self._intern.rids.keys() if type_ and id_ and type_ != "#"
+        )
 
     def _learn_tokens(self) -> None:
         intern = self._intern
@@ -110,13 +111,12 @@ class IndexRows:
     def _references(self, type_: str, owner: int, entries: IndexEntries, local: dict[str, int]) -> None:
         intern, refs, uris = self._intern, self.tables["ref"], self.tables["uri"]
         params, rids = intern.ref_codes(type_), intern.rids
-        for entry in entries.references:
-            code, target_type, target_id, url, version = entry
+        for code, target_type, target_id, url, version in entries.references:
             param = params[code]
             if target_type == "#":
                 target = local.get(target_id or "", 0)
             elif target_type and target_id:
-                target = rids.get(entry[1:3]) or intern.resource(target_type, target_id)  # type: ignore[call-overload]
+                target = rids.get((target_type, target_id)) or intern.resource(target_type, target_id)
             else:
                 target = 0
             if target:
