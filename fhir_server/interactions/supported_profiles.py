@@ -30,7 +30,7 @@ _of_layers: WeakKeyDictionary[Library, Sequence[tuple[str, str, str]]] = WeakKey
 def supported_profiles(library: Library) -> Supported:
     """Return the canonicals of the profiles of each resource type, sorted.
 
-    A profile that is there in several versions is named with each of them, any other by its URL alone.
+    A profile is named by its URL, one that is there in several versions with each of them too: suites look for either.
     """
     if library not in _supported:
         _supported[library] = _found(library)
@@ -53,10 +53,9 @@ def _found(library: Library) -> Supported:
 
 
 def _canonicals(url: str, versions: Sequence[str]) -> Iterator[str]:
-    if len(versions) == 1:
-        yield url
-    else:
-        yield from (f"{url}|{version}" if version else url for version in versions)
+    yield url
+    if len(versions) > 1:
+        yield from (f"{url}|{version}" for version in versions if version)
 
 
 def _profiles(layer: Library) -> Sequence[tuple[str, str, str]]:

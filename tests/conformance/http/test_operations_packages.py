@@ -169,10 +169,10 @@ async def test_capabilities_name_guides_and_profiles_in_force(http: httpx.AsyncC
     await http.put("StructureDefinition/mine", json=profile("mine"))
     assert await supported(http) == ["mine", "p"]
     await http.put("StructureDefinition/p", json=profile("p", version="2.0.0"))
-    assert await supported(http) == ["mine", "p|1.0.0", "p|2.0.0"]
+    assert await supported(http) == ["mine", "p", "p|1.0.0", "p|2.0.0"]
     await http.put("StructureDefinition/mine", json=profile("mine", status="retired"))
     await http.put("StructureDefinition/ext", json=profile("ext", "Extension", kind="complex-type"))
-    assert await supported(http) == ["p|1.0.0", "p|2.0.0"]
+    assert await supported(http) == ["p", "p|1.0.0", "p|2.0.0"]
     await http.post("$uninstall-package", json=parameters(name__string="a", version__string="1.0.0"))
     assert await supported(http) == ["p"]
 
