@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from fhir_server.definitions import Definitions, Element
 from fhir_server.validation.profiles.bindings import binding_checks
-from fhir_server.validation.profiles.discriminators import Defined, Test, all_of, extension_url, test_of
+from fhir_server.validation.profiles.discriminator_paths import Defined, extension_url
+from fhir_server.validation.profiles.discriminators import Test, all_of, test_of
 from fhir_server.validation.profiles.elements import Json, Tree, objects
 from fhir_server.validation.profiles.facts import (
     NOTHING,
