@@ -64,18 +64,19 @@ def _is_csv(call: Call) -> bool:
 
 
 def _by(ctx: Context, type_: str, text: str) -> By:
-    code, _, unit = text.partition(":")
+    code, colon, unit = text.partition(":")
     parameter = ctx.parameters.get(type_, code)
     if parameter is None:
         raise BadRequest(f"by={text[:100]}: {type_} has no search parameter {code[:100]!r}", expression="http.by")
     kind = parameter.type
     if kind == "date":
-        if unit and unit not in _UNITS:
+        if colon and unit not in _UNITS:
             raise BadValue(f"by={text[:100]}: a date is counted by year, month or day", expression="http.by")
         zone = ZoneInfo(ctx.settings.default_timezone)
         return By(code, "date", unit or "month", zone)  # type: ignore[arg-type]  # one of the three
-    if unit or kind not in ("token", "reference") or code == "_id":
-        what = f"a {kind} takes no {unit[:40]!r}" if unit else f"it is of type {kind}"
+    if colon or kind not in ("token", "reference") or code == "_id":
+        what = f"a {kind} takes no {unit[:40]!r}" if colon else f"it is of type {kind}"
+        what = "each resource has its own" if code == "_id" else what
         raise BadValue(
             f"by={text[:100]}: {what}; parameters of type token, reference and date are counted by",
             expression="http.by",

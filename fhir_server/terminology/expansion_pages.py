@@ -96,8 +96,8 @@ class Finder:
         start, left = request.offset or 0, max(0, total - (request.offset or 0))
         shown = left if request.count is None else min(left, request.count)
         self._limit(shown)
-        if shown == total:
-            return None
+        if shown == total and not request.filter:
+            return None  # kept as a whole, which may be a tree
         items = self._expansion.part(part, composition, words=request.filter)
         if request.filter and self._languages and total <= _RANKED:
             items = iter(self._in_language(list(items)))
