@@ -1,6 +1,6 @@
 """The application: FHIR paths go straight to the edge, all others through FastAPI."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -185,24 +185,9 @@ def make_application(
     parts: Parts, opened: Opened, operations: Iterable[OperationFacts] = (), plugins: Iterable[BaseRoute] = ()
 ) -> Application:
     """Put the application together; its lifespan opens and closes the server."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        built(VERSION, parts.settings.storage)
-        board = application.watched.board = Board(numbers_folder(parts.settings))
-        process = Process(application.role, board, parts.settings.data_dir)
-        with traces(parts.settings, application.role, VERSION):
-            async with opened() as running:
-                with process.watched():
-                    application.start(running)
-                    try:
-                        yield
-                    finally:
-                        application.stop()
-
     application = Application(
-        title=TITLE, version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
-        telemetry=_SILENT,
+        title=TITLE, version=VERSION, lifespan=partial(_lifespan, parts, opened), docs_url=None, redoc_url=None,
+        openapi_url=None, telemetry=_SILENT,
     )  # fmt: skip
     shown = Shown(parts.definitions, tuple(operations))
 
@@ -220,22 +205,44 @@ def make_application(
     )
     application.checks.add(Check("store", application._store, gates=True))
     application.door = application.edge = Edge(parts)
-    beside: list[BaseRoute] = []
-    if parts.settings.auth == "smart":
-        application.authorization = Service(parts.settings)
-        if "*" not in parts.settings.cors_origins:
-            application.door = Cors(application.edge, Origins(application.authorization))
-        beside = authorization_routes(application.authorization)
-    application.origins = Origins(application.authorization, parts.settings)
+    signing_in = _authorized(application, parts)
     # Of routes beside FHIR: who signs in while the database is away is told so, as everybody else is.
     application.add_exception_handler(StoreUnavailable, lambda request, error: refused(error))
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
-    application.router.routes.extend(beside)  # it has all else below /auth
+    application.router.routes.extend(signing_in)  # it has all else below /auth
     application.router.routes.extend(plugins)
     application.watched = Watched(parts.settings)
     application.include_router(pages(described, application.ready, application.watched))
     application.mount(ASSETS, assets())
     return application
+
+
+@asynccontextmanager
+async def _lifespan(parts: Parts, opened: Opened, application: Application) -> AsyncIterator[None]:
+    """Open the server, and close it at the end."""
+    built(VERSION, parts.settings.storage)
+    board = application.watched.board = Board(numbers_folder(parts.settings))
+    process = Process(application.role, board, parts.settings.data_dir)
+    with traces(parts.settings, application.role, VERSION):
+        async with opened() as running:
+            with process.watched():
+                application.start(running)
+                try:
+                    yield
+                finally:
+                    application.stop()
+
+
+def _authorized(application: Application, parts: Parts) -> Sequence[BaseRoute]:
+    """Have tokens asked for, where the settings say so; return the routes at which they are got."""
+    routes: Sequence[BaseRoute] = ()
+    if parts.settings.auth == "smart":
+        application.authorization = Service(parts.settings)
+        if "*" not in parts.settings.cors_origins:
+            application.door = Cors(application.edge, Origins(application.authorization))
+        routes = authorization_routes(application.authorization)
+    application.origins = Origins(application.authorization, parts.settings)
+    return routes
 
 
 def _beside(send: Any) -> Any:

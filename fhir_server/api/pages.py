@@ -70,6 +70,7 @@ def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[Report]],
     there are and who may see numbers."""
     router = APIRouter()
     router.include_router(_health(ready, watched))
+    router.include_router(_numbers(watched))
 
     @cache
     def packed() -> bytes:
@@ -123,12 +124,18 @@ def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRout
     )
     async def is_ready(request: Request) -> JSONResponse:
         found = await ready()
-        near = is_local(client_address(request.scope, mapping(request.scope["headers"]), watched.settings))
+        near = _is_near(request, watched)
         said: dict[str, object] = {"status": found.status, "checks": found.shown(near=near)}
         if watched.assembly is not None and watched.assembly.plugins.loaded:
             plugins = await plugin_health(watched.assembly)
             said["plugins"] = plugins if near else {name: {"state": each["state"]} for name, each in plugins.items()}
         return JSONResponse(said, 503 if found.gated else 200)
+
+    return router
+
+
+def _numbers(watched: Watched) -> APIRouter:
+    router = APIRouter()
 
     @router.get(
         "/metrics",
@@ -138,8 +145,8 @@ def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRout
         responses={403: {"description": "Not from where this request came", "content": {"text/plain": {}}}},
     )
     async def numbers(request: Request) -> Response:
-        address = client_address(request.scope, mapping(request.scope["headers"]), watched.settings)
-        allowed = watched.settings.metrics == "open" or (watched.settings.metrics == "local" and is_local(address))
+        setting = watched.settings.metrics
+        allowed = setting == "open" or (setting == "local" and _is_near(request, watched))
         if not allowed or watched.assembly is None:
             return Response(
                 "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
@@ -150,6 +157,11 @@ def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRout
         return Response(text, media_type=media_type)
 
     return router
+
+
+def _is_near(request: Request, watched: Watched) -> bool:
+    """Tell whether a request comes from this machine."""
+    return is_local(client_address(request.scope, mapping(request.scope["headers"]), watched.settings))
 
 
 def assets() -> StaticFiles:
