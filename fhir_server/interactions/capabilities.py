@@ -20,6 +20,7 @@ from fhir_server.interactions.supported_profiles import Supported, supported_pro
 from fhir_server.interactions.terminology_capabilities import terminology_body
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
+from fhir_server.search.parameter import names_resources
 from fhir_server.search.parameters import Parameter, ParameterRegistry
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Capabilities
@@ -188,7 +189,7 @@ def _version() -> str:
 
 def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     parameters, settings = parts.parameters, parts.settings
-    referring, profiles = _referring(parameters), dict(parts.profiles)
+    referring, profiles = _referring(parameters, parts.definitions), dict(parts.profiles)
     described = [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types]
     own = [each for each in described if parts.definitions.types[each["type"]].url]
     rest: dict[str, Any] = {
@@ -235,7 +236,7 @@ def _security(settings: Settings, base: str) -> dict[str, Any]:
 
 def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iterable[str]) -> dict[str, Any]:
     operations, settings, own = parts.operations, parts.settings, parts.parameters.of(type_)
-    includes = [f"{type_}:{p.code}" for p in own.values() if p.type == "reference"]
+    includes = [f"{type_}:{p.code}" for p in own.values() if names_resources(p, type_, parts.definitions)]
     resource: dict[str, Any] = {
         "type": type_,
         "profile": parts.definitions.types[type_].url or _PROFILE + type_,
@@ -272,12 +273,12 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
     return found | ({"documentation": parameter.expression} if parameter.expression else {})
 
 
-def _referring(parameters: ParameterRegistry) -> Mapping[str, list[str]]:
+def _referring(parameters: ParameterRegistry, facts: Definitions) -> Mapping[str, list[str]]:
     """Return, for each type, the references that `_revinclude` can follow to it."""
     found: dict[str, list[str]] = {}
     for source in parameters.types:
         for parameter in parameters.of(source).values():
-            if parameter.type == "reference":
+            if names_resources(parameter, source, facts):
                 for target in parameter.targets or parameters.types:
                     found.setdefault(target, []).append(f"{source}:{parameter.code}")
     return found

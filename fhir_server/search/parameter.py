@@ -76,6 +76,14 @@ def ignores_case(kind: str, expression: str | None, base: str, facts: Definition
     return bool(found) and all(route.type in ("string", "markdown") for route in found)
 
 
+def names_resources(parameter: Parameter, base: str, facts: Definitions) -> bool:
+    """Tell whether a reference parameter leads to References, which includes follow; canonicals they do not."""
+    if parameter.type != "reference":
+        return False
+    found = routes(parameter.expression, base, facts)
+    return not found or any(route.type == "Reference" for route in found)
+
+
 def concrete(base: str, facts: Definitions) -> Iterable[str]:
     """Return the resource types that inherit a base; `Binary`, `Bundle` and `Parameters` are no DomainResource."""
     if base == "Resource":

@@ -33,6 +33,16 @@ async def test_the_statement_says_what_kind_of_server_this_is(fhir: Fhir) -> Non
     assert "security" in statement["rest"][0]
 
 
+async def test_includes_by_canonicals_are_not_offered_as_they_bring_nothing(fhir: Fhir) -> None:
+    found = await _of(fhir, "QuestionnaireResponse")
+    assert {"QuestionnaireResponse:subject", "QuestionnaireResponse:based-on"} <= set(found["searchInclude"])
+    assert "QuestionnaireResponse:questionnaire" not in found["searchInclude"]
+    assert "questionnaire" in {each["name"] for each in found["searchParam"]}
+    referring = (await _of(fhir, "Questionnaire"))["searchRevInclude"]
+    assert "Provenance:target" in referring
+    assert not [each for each in referring if each.startswith("QuestionnaireResponse:questionnaire")]
+
+
 @pytest.mark.parametrize("mode", ["", "?mode=full", "?mode=normative", "?mode=terminology"])
 async def test_the_statement_is_valid(fhir: Fhir, mode: str) -> None:
     statement = await _statement(fhir, mode)
