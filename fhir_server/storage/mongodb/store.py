@@ -37,6 +37,7 @@ from fhir_server.storage.mongodb.connection import Server, client_of, concerns, 
 from fhir_server.storage.mongodb.document import BODY_ALONE, Document, version_of
 from fhir_server.storage.mongodb.erase import purge_all, purge_superseded, residue
 from fhir_server.storage.mongodb.explaining import explained
+from fhir_server.storage.mongodb.groups import Groups
 from fhir_server.storage.mongodb.keys import Keys
 from fhir_server.storage.mongodb.paging import page_at
 from fhir_server.storage.mongodb.planning import Wish
@@ -60,10 +61,9 @@ class MongoStore:
         self.capabilities = Capabilities(
             "mongodb", transactions=server.transactions, full_text=False, orders=frozenset(settings.mongodb_sorts)
         )
-        self.records = writer.records
-        self.blobs = writer.blobs
-        self.audit = MongoAudit(writer.reading.database, self._append, writer.turns.head, writer.guard)
-        self.guard = writer.guard
+        groups = writer.groups
+        self.records, self.blobs, self.guard = groups.records, groups.blobs, groups.guard
+        self.audit = MongoAudit(groups.reading.database, self._append, groups.turns.head, groups.guard)
         self.server = server
         self._reading, self._writer, self._settings, self._clock = reading, writer, settings, clock
         self._upkeep = Upkeep(self.records, settings, clock)
@@ -300,15 +300,15 @@ async def open_store(
     limit = settings.search_timeout * 1000
     records, blobs = MongoRecords(primary, guard), MongoBlobs(primary, guard)
     turns = Turns(primary, blobs, holder, transactions=server.transactions, lease=settings.mongodb_lease)
-    writer = Writer(
+    groups = Groups(
         client, turns, Snapshot(primary, compiler, 0, limit), guard, records, blobs, settings, clock,
-        server.transactions, written,
+        server.transactions,
     )  # fmt: skip
     # Who reads other members than the primary must find there what the head, which the primary has, tells of.
     # https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
     far = database.read_preference != ReadPreference.PRIMARY
     session = client.start_session(causal_consistency=True) if far else None
-    return MongoStore(server, Snapshot(database, compiler, 0, limit, session), writer, settings, clock)
+    return MongoStore(server, Snapshot(database, compiler, 0, limit, session), Writer(groups, written), settings, clock)
 
 
 async def open_alone(name: str, settings: Settings, clock: Callable[[], int]) -> MongoStore:

@@ -242,11 +242,11 @@ async def test_a_writer_that_is_silent_in_the_middle_of_a_transaction_is_ended_a
 
 def engine_transactions(store: MongoStore) -> Any:
     """Return what runs the transactions of a store that has not written yet."""
-    writer = store._writer
-    writer._transactions = engine_module().Transactions(
-        writer.client, writer.reading.database, writer.settings.mongodb_lease
+    groups = store._writer.groups
+    groups._transactions = engine_module().Transactions(
+        groups.client, groups.reading.database, groups.settings.mongodb_lease
     )
-    return writer._transactions
+    return groups._transactions
 
 
 def engine_module() -> Any:
