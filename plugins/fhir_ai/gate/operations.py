@@ -9,10 +9,10 @@ from fhir_ai.inputs import Finder
 from fhir_ai.operations.asked import asked
 from fhir_ai.operations.making import about, concept, labelled
 from fhir_ai.operations.risk import record_for
+from fhir_ai.scopes import hold_to
 from fhir_ai.scores.vocabulary import VOCABULARY
 from fhir_server.plugin_api import (
     Call,
-    Forbidden,
     Operation,
     OperationFacts,
     Outputs,
@@ -25,7 +25,6 @@ from fhir_server.plugin_api import (
 
 SCOPE = "__ai-models.remote"
 SCOPES = [ScopeWords(SCOPE, "send values of a patient, without names, to models outside of this server")]
-_EVERYBODY = "*"
 
 
 def operations() -> list[Operation]:
@@ -39,9 +38,7 @@ async def remote_opinion(ctx: PluginContext, call: Call) -> Outputs:
     Raises:
         NotFound: there is no such patient that the caller may see. Forbidden: the scope is missing.
     """
-    caller = ctx.caller
-    if caller.grant != _EVERYBODY and not caller.admin and SCOPE not in caller.scopes.split():
-        raise Forbidden(f"this asks for the scope {SCOPE}", expression="http.authorization")
+    hold_to(ctx, SCOPE)
     whom = await asked(ctx, call)
     wanted = list(VOCABULARY.values())
     finder = Finder(await record_for(ctx, whom, wanted, ctx.settings), whom.given)

@@ -13,11 +13,11 @@ from fhir_ai.registry.machines import machine_of
 from fhir_ai.registry.operations import MANAGE
 from fhir_ai.registry.registry import Registry
 from fhir_ai.registry.resources import MODEL
+from fhir_ai.scopes import hold_to
 from fhir_server.plugin_api import (
     BadRequest,
     BadValue,
     Call,
-    Forbidden,
     NotFound,
     Operation,
     OperationFacts,
@@ -30,7 +30,6 @@ from fhir_server.plugin_api import (
 
 READ = "__ai-models.read"
 SCOPES = [ScopeWords(READ, "see how the learned models of the server do on its patients, as figures without names")]
-_EVERYBODY = "*"
 _MOST_DAYS = 3_650
 
 
@@ -45,9 +44,7 @@ async def performance(ctx: PluginContext, call: Call) -> Outputs:
     Raises:
         NotFound: the Device is no model of this server. BadRequest: it is not said which.
     """
-    caller = ctx.caller
-    if caller.grant != _EVERYBODY and not caller.admin and not {READ, MANAGE} & set(caller.scopes.split()):
-        raise Forbidden(f"this asks for the scope {READ}, or for an administrator", expression="http.authorization")
+    hold_to(ctx, READ, MANAGE)
     days = call.inputs.one("days", ctx.settings.monitor_days)
     if not 0 < days <= _MOST_DAYS:
         raise BadValue(f"days is 1 to {_MOST_DAYS}", expression="days")

@@ -13,10 +13,10 @@ from fhir_ai.models.package import read_signature
 from fhir_ai.registry.held import Entry, loaded
 from fhir_ai.registry.records import Aliases
 from fhir_ai.registry.registry import Offered, Registry
+from fhir_ai.scopes import hold_to
 from fhir_server.plugin_api import (
     BadValue,
     Call,
-    Forbidden,
     Operation,
     OperationFacts,
     Outputs,
@@ -29,7 +29,6 @@ from fhir_server.plugin_api import (
 
 MANAGE: Final = "__ai-models.manage"
 SCOPES: Final = [ScopeWords(MANAGE, "register, promote, stop and roll back the learned models of the server")]
-_EVERYBODY: Final = "*"
 _PER_CENT: Final = 100
 Pairs = list[tuple[str, Any]]
 
@@ -50,9 +49,7 @@ def operations() -> list[Operation]:
 
 def managers_only(ctx: PluginContext) -> None:
     """Hold the caller to the scope. Raises Forbidden."""
-    caller = ctx.caller
-    if caller.grant != _EVERYBODY and not caller.admin and MANAGE not in caller.scopes.split():
-        raise Forbidden(f"this asks for the scope {MANAGE}, or for an administrator", expression="http.authorization")
+    hold_to(ctx, MANAGE)
 
 
 async def _list(ctx: PluginContext, call: Call) -> Outputs:
