@@ -7,10 +7,12 @@ it does; else what the search finds is read, up to a limit, and counted here.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, BadValue, Forbidden, NotAcceptable, TooCostly
+from fhir_server.interactions.evening import even_out
 from fhir_server.interactions.search import parsed
 from fhir_server.model.exchange import FhirResponse
 from fhir_server.model.json import decode
@@ -38,16 +40,19 @@ async def _run(ctx: Context, call: Call) -> Outputs | FhirResponse:
         Forbidden: the caller may not search the type, or not by that parameter.
         TooCostly: too many groups, or too many resources for what has to be read.
     """
-    csv = _is_csv(call)
-    type_ = call.request.type or ""
+    began, csv, type_ = perf_counter(), _is_csv(call), call.request.type or ""
     if not ctx.restriction.may("search-type", type_):
         raise Forbidden(f"search of {type_} is not allowed", expression="http.url")
+    if type_ == "AuditEvent" and ctx.auditor is not None:
+        raise BadRequest("AuditEvents are kept beside the record, and are not counted by group", expression="http.url")
     by = tuple(_by(ctx, type_, text) for text in call.inputs.many("by"))
     hold_to(
         Search({type_: EVERYTHING}, sort=tuple(SortKey(each.param) for each in by)), ctx.restriction.visibility.unasked
     )
     asked = _asked(ctx, call)
     counted = await _counted(ctx, asked, by)
+    if not counted.total:
+        await even_out(ctx, call.request, began)
     url = f"{call.request.base}/{type_}"
     answer = Answer(by, counted, url, asked, ctx.settings.count_by_least, call.inputs.one("max"))
     return as_csv(answer) if csv else Outputs(as_parameters(answer))

@@ -114,6 +114,11 @@ async def test_what_the_audit_does_not_offer_is_refused(busy: Audited, query: st
     assert (await busy.ehr.fhir(f"AuditEvent?{query}", await busy.token())).status_code == 400
 
 
+async def test_events_are_not_counted_by_group_for_their_number_would_be_none(busy: Audited) -> None:
+    answer = await busy.ehr.fhir("AuditEvent/$count-by?by=action", await busy.token())
+    assert (answer.status_code, "beside the record" in answer.text) == (400, True)
+
+
 async def test_an_event_is_read_with_its_one_version(busy: Audited) -> None:
     token = await busy.token()
     event = (await busy.ehr.fhir("AuditEvent/1", token)).json()

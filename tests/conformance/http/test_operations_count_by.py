@@ -124,6 +124,7 @@ async def test_a_restricted_caller_is_told_of_what_they_see(
         ("Patient/$count-by?by=name", "type string"),
         ("Patient/$count-by?by=gender:month", "takes no 'month'"),
         ("Patient/$count-by?by=birthdate:week", "year, month or day"),
+        ("Patient/$count-by?by=_id", "each resource has its own"),
         ("Patient/$count-by?by=gender&_count=5", "takes no _count"),
         ("Patient/$count-by?by=gender&colour=red", "colour"),
     ],
