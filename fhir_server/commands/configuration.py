@@ -4,9 +4,13 @@ import argparse
 import json
 import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -58,10 +62,66 @@ def read_settings(flags: argparse.Namespace, environment: Mapping[str, str]) -> 
     values.update(told)
     values.update({name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None})
     try:
-        return Settings(**{name: _shape(name, value) for name, value in values.items()})
+        settings = Settings(**{name: _shape(name, value) for name, value in values.items()})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError("; ".join(lines)) from None
+        raise ConfigurationError("; ".join(_said(item) for item in error.errors())) from None
+    for name, check in _SENSE.items():
+        try:
+            check(getattr(settings, name))
+        except (ValueError, LookupError, OSError) as error:
+            raise ConfigurationError(f"{name}: {error}") from None
+    return settings
+
+
+def _said(fault: Any) -> str:
+    """Return a fault in words; of a name that there is not, which one may be meant."""
+    name = ".".join(map(str, fault["loc"]))
+    if fault["type"] != "extra_forbidden":
+        return f"{name}: {fault['msg']}"
+    near = get_close_matches(name, Settings.model_fields, 1)
+    return f"there is no setting {name!r}" + (f"; did you mean {near[0]}?" if near else " (docs/settings.md has all)")
+
+
+def _cron(text: str) -> None:
+    if text:
+        from fhir_server.feed.cron import Cron  # which few need, and no other command
+
+        Cron.parse(text)
+
+
+def _zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        raise ValueError(f"{name!r} is no time zone such as UTC or Africa/Lagos") from None
+
+
+def _url(text: str) -> None:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(f"{text!r} is no URL of a FHIR endpoint such as https://ehr.example/fhir")
+
+
+def _peers(peers: tuple[str, ...]) -> None:
+    for peer in peers:
+        if peer not in ("*", "unix"):
+            ip_network(peer, strict=False)  # a name would never be believed: peers are known by their address
+
+
+def _file(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise ValueError(f"there is no folder {path.absolute().parent}")
+
+
+_SENSE: Final[Mapping[str, Callable[[Any], None]]] = {
+    "audit_verify_cron": _cron,
+    "base_url": _url,
+    "default_timezone": _zone,
+    "erasure_register": _file,
+    "retention_cron": _cron,
+    "trusted_proxies": _peers,
+}
+"""Settings whose form says little of whether they can be used, so that a start tells, and not a request at night."""
 
 
 def _from_file(path: Path) -> dict[str, Any]:

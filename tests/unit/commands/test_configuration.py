@@ -39,6 +39,13 @@ def test_variables_of_tests_are_not_settings() -> None:
         ((), {"FHIR_SERVER_WORKERS": "0"}, "workers"),
         ((), {"FHIR_SERVER_COLOUR": "red"}, "colour"),
         (("--config", "/nowhere.toml"), {}, "/nowhere.toml"),
+        ((), {"FHIR_SERVER_PROT": "1"}, "no setting 'prot'; did you mean port"),
+        (("--default-timezone", "Mars/X"), {}, "default_timezone: 'Mars/X' is no time zone"),
+        (("--retention-cron", "x y"), {}, "retention_cron: .*five fields"),
+        (("--audit-verify-cron", "99 * * * *"), {}, "audit_verify_cron"),
+        (("--base-url", "ehr.example"), {}, "base_url: 'ehr.example' is no URL"),
+        (("--trusted-proxies", "10.0.0.0/8,balancer"), {}, "trusted_proxies: 'balancer'"),
+        (("--erasure-register", "/nowhere/erasures"), {}, "erasure_register: there is no folder /nowhere"),
     ],
 )
 def test_what_cannot_be_used_is_named(arguments: tuple[str, ...], environment: dict[str, str], named: str) -> None:
