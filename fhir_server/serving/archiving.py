@@ -278,10 +278,9 @@ async def need_restored(settings: Settings) -> None:
 
 
 def _restorable(archive: Path) -> list[str]:
-    """Return the tenants of which there is a base backup."""
-    return [
-        name for name in archived(archive) if any(map(catalog.bases, catalog.lineages(tenant_folder(archive, name))))
-    ]
+    """Return the tenants of which there is a base backup, sound or not."""
+    bases = f"2*-*/bases/[0-9]*/{catalog.BASE}"
+    return [name for name in archived(archive) if any(tenant_folder(archive, name).glob(bases))]
 
 
 def prune_all(archive: Path, days: int, there: Collection[str]) -> dict[str, Pruned]:
