@@ -11,6 +11,7 @@ from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, compile_expression
 from fhir_server.search.extraction.routes import Lowering, NotLowerable, Routes
 from fhir_server.search.parameter import COMPARATORS, MODIFIERS, Component, Parameter, ignores_case
+from fhir_server.search.typed_choices import with_types
 
 _TYPES = frozenset({"number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special"})
 
@@ -36,10 +37,11 @@ class CustomReader:
         if not isinstance(expression, str):
             raise ValueError(f"{name}: a search parameter without an expression finds nothing")
         self._check_bases(name, bases)
+        expression = with_types(expression, bases, self._facts)
         found = [self._routes(name, base, expression) for base in bases]
         starts = {route.type for routes in found for route in routes}
         components = self._components(name, resource, starts) if kind == "composite" else ()
-        parameter = _parameter(resource, components)
+        parameter = replace(_parameter(resource, components), expression=expression)
         return tuple((base, self._on(parameter, base)) for base in bases)
 
     def _on(self, parameter: Parameter, base: str) -> Parameter:
@@ -69,7 +71,8 @@ class CustomReader:
         return tuple(self._component(name, row, starts) for row in rows)
 
     def _component(self, name: str, row: Mapping[str, Any], starts: set[str]) -> Component:
-        url, expression = str(row.get("definition")).partition("|")[0], str(row.get("expression"))
+        url = str(row.get("definition")).partition("|")[0]
+        expression = with_types(str(row.get("expression")), (), self._facts)
         for start in starts:
             self._routes(name, start, expression)
         part = self._known.get(url)

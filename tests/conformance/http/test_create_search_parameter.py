@@ -5,9 +5,13 @@ Spec: https://hl7.org/fhir/R4/searchparameter.html
 
 from dataclasses import replace
 
+import pytest
+
+from fhir_server.definitions import load
 from fhir_server.interactions.tenants import CHECK_EVERY, Tenant, Tenants
 from fhir_server.search.parameters import ParameterRegistry
-from tests.builders import bundle, entry, patient, search_parameter
+from fhir_server.search.typed_choices import with_types
+from tests.builders import bundle, entry, patient, resource, search_parameter
 from tests.conformance.http.fhir import Fhir
 
 LANGUAGE = search_parameter("tongue", "Patient", "token", "Patient.language")
@@ -24,6 +28,34 @@ async def test_a_custom_parameter_finds_what_is_written_after_it(fhir: Fhir) -> 
     assert (await fhir.post("SearchParameter", LANGUAGE)).status == 201
     await fhir.put_all(patient("a", language="de"), patient("b", language="en"))
     assert (await fhir.get("Patient?tongue=de")).ids == ["a"]
+
+
+ASSERTED = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"
+
+
+async def test_guides_may_name_choices_as_json_does(fhir: Fhir) -> None:
+    expression = f"Condition.extension.where(url = '{ASSERTED}').valueDateTime"
+    assert (
+        await fhir.post("SearchParameter", search_parameter("asserted", "Condition", "date", expression))
+    ).status == 201
+    said = [{"url": ASSERTED, "valueDateTime": "2020-05-05"}]
+    await fhir.put_all(resource("Condition", "c", subject={"reference": "Patient/a"}, extension=said))
+    assert (await fhir.get("Condition?asserted=2020-05")).ids == ["c"]
+    assert (await fhir.get("Condition?asserted=gt2020-06")).ids == []
+
+
+@pytest.mark.parametrize(
+    ("base", "written", "read"),
+    [
+        ("Observation", "Observation.effectiveDateTime", "Observation.effective.ofType(dateTime)"),
+        ("Observation", "Observation.component.valueQuantity", "Observation.component.value.ofType(Quantity)"),
+        ("Patient", "Patient.name.where(text = 'a.valueCode').given", "Patient.name.where(text = 'a.valueCode').given"),
+        ("Device", "Device.property.valueQuantity", "Device.property.valueQuantity"),
+        ("ValueSet", "ValueSet.compose.include.valueSet", "ValueSet.compose.include.valueSet"),
+    ],
+)
+def test_names_of_choices_are_read_as_fhirpath_has_them(base: str, written: str, read: str) -> None:
+    assert with_types(written, [base], load()) == read
 
 
 async def test_a_custom_parameter_may_come_in_a_transaction(fhir: Fhir) -> None:
