@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
+from typing import Final
 
 from fhir_billing.adjudication.facts import Authorization, Case, Line
 from fhir_billing.adjudication.matching import Compiled, age_on, fits
 from fhir_billing.adjudication.plan import Benefit
+
+_ELSEWHERE: Final = timedelta(days=1)
+"""How far the day of a service may be ahead of ours: where it was given it may be tomorrow already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ def of_claim(compiled: Compiled, case: Case, line: Line) -> Denial | None:
         return Denial("26")
     if member.until is not None and line.serviced > member.until:
         return Denial("27")
+    if not case.ahead and line.serviced > case.submitted + _ELSEWHERE:
+        return Denial("110")
     days = plan.timely_filing_days
     if days is not None and case.submitted > line.serviced + timedelta(days=days):
         return Denial("29", f"The claim came later than {days} days after the service.")

@@ -71,7 +71,8 @@ class Case:
 
     provider: who asks for the money, for finding duplicates. submitted: the day it came in.
     authorizations: by number. seen: fingerprints of lines that were paid before, with the claim that has them.
-    refused: lines that a person refused, with the reason.
+    refused: lines that a person refused, with the reason. ahead: whether services may lie in the future, as for an
+    estimate or a request for authorization.
     """
 
     currency: str
@@ -83,3 +84,4 @@ class Case:
     authorizations: Mapping[str, Authorization] = field(default_factory=dict)
     seen: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
+    ahead: bool = False

@@ -47,6 +47,7 @@ REASONS: Final = dict(
         _reason("50", "CO", "noncovered", "Not needed for the diagnosis given."),
         _reason("96", "PR", "noncovered", "Excluded by the plan."),
         _reason("97", "CO", "noncovered", "Part of another service of the same day."),
+        _reason("110", "CO", "noncovered", "The service lies after the day of the claim."),
         _reason("119", "PR", "noncovered", "The limit of the benefit for the period is used up."),
         _reason("179", "PR", "noncovered", "The waiting period is not over."),
         _reason("197", "CO", "noncovered", "A prior authorization is needed and none was found."),

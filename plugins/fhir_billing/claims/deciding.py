@@ -1,6 +1,7 @@
 """Deciding by tables: the result of a claim under the tables in force on the days of its services."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -22,16 +23,24 @@ ASKED: Final = "*"
 _OPEN: Final = {ASKED: Authorization(("*",), date.min, date.max)}
 
 
-def by_table(plans: Plans, gathered: Gathered, standing: Standing, refused: Mapping[int, str] | None = None) -> Result:
+def by_table(
+    plans: Plans,
+    gathered: Gathered,
+    standing: Standing,
+    refused: Mapping[int, str] | None = None,
+    *,
+    ahead: bool = False,
+) -> Result:
     """Decide a claim.
 
     Args:
         standing: of its months and authorizations. refused: lines that a person refused, with the reason.
+        ahead: whether services may lie in the future, as for an estimate.
 
     Raises:
         InvalidResource: there is no table for the plan on that day, or it is in another currency.
     """
-    case = case_of(gathered, standing, refused or {})
+    case = case_of(gathered, standing, refused or {}, ahead=ahead)
     used, parts = standing.used, list[Result]()
     for compiled, lines in _by_version(plans, gathered, case.lines):
         _hold(compiled, gathered, lines)
@@ -42,7 +51,7 @@ def by_table(plans: Plans, gathered: Gathered, standing: Standing, refused: Mapp
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def case_of(gathered: Gathered, standing: Standing, refused: Mapping[int, str]) -> Case:
+def case_of(gathered: Gathered, standing: Standing, refused: Mapping[int, str], *, ahead: bool = False) -> Case:
     """Return the claim as the engine takes it; one that asks for authorization is not held to having one."""
     taken, cover = gathered.taken, gathered.cover
     asks = taken.use == "preauthorization"
@@ -57,6 +66,7 @@ def case_of(gathered: Gathered, standing: Standing, refused: Mapping[int, str]) 
         authorizations=_OPEN if asks else standing.authorizations,
         seen={} if asks else standing.seen,
         refused=refused,
+        ahead=ahead or taken.use != "claim",
     )
 
 
@@ -111,10 +121,7 @@ def _part(case: Case, lines: tuple[Line, ...], before: Sequence[Result]) -> Case
     if lines == case.lines:
         return case
     seen = dict(case.seen) | {print_: "this" for part in before for print_ in part.seen}
-    return Case(
-        case.currency, case.submitted, case.member, lines, case.provider, case.in_network, case.authorizations, seen,
-        case.refused,
-    )  # fmt: skip
+    return replace(case, lines=lines, seen=seen)
 
 
 def _joined(parts: Sequence[Result]) -> Result:

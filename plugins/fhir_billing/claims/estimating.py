@@ -42,7 +42,7 @@ async def _result(ctx: PluginContext, desk: Desk, gathered: Gathered) -> Result:
         )
     numbers = {line.authorization for line in gathered.taken.lines}
     standing = await read(ctx.store, gathered.cover, months(gathered), numbers)
-    return by_table(desk.plans, gathered, standing)
+    return by_table(desk.plans, gathered, standing, ahead=True)
 
 
 async def _others(

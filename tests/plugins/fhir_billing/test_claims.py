@@ -131,6 +131,18 @@ def test_an_estimate_says_what_the_explanation_says_later_and_stores_nothing(des
     assert f"the patient pays {total(answer, 'memberliability'):.2f} USD" in estimate["processNote"][-1]["text"]
 
 
+def test_what_is_not_done_yet_is_estimated_and_authorized_but_not_paid(desk: Desk) -> None:
+    insured = Insured(desk)
+    elsewhere = insured.claim(("99213", "130.00"), day="2026-03-11")  # where it is tomorrow already
+    assert "CO-110" not in figures(desk.submit(elsewhere))[0]
+    planned = insured.claim(("99213", "130.00"), day="2026-03-12")
+    asked = desk.ask("Claim/$estimate", planned).json()
+    assert "CO-110" not in figures(asked)[0]
+    assert "CO-110" not in figures(desk.submit({**planned, "use": "predetermination"}))[0]
+    assert figures(desk.submit(planned)) == [{"paid": "0.00", "CO-110": "130.00"}]
+    assert desk.in_order()
+
+
 def test_a_deductible_is_used_up_over_claims(desk: Desk) -> None:
     insured = Insured(desk)
     first = desk.submit(insured.claim(("99285", "300.00"), ("73000", "450.00")))
