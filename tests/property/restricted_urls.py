@@ -8,6 +8,17 @@ from tests.builders import bundle, entry
 from tests.property.restricted_sides import Trial
 from tests.property.restricted_world import PATIENTS, Json, observation, ref
 
+COUNTS = (
+    "Observation/$count-by?by=code&by=subject",
+    "Observation/$count-by?by=date:day&by=performer&category=laboratory",
+    "Observation/$count-by?by=_security&subject:Patient.name=Fbob",
+    "Observation/$count-by?by=status&_has:Task:focus:_id=t0,t1,t2,t3",
+    "Patient/$count-by?by=link&_format=csv",
+    "Task/$count-by?by=focus&by=patient&max=2",
+    "Binary/$count-by?by=contenttype",
+    "Provenance/$count-by?by=target",
+)
+
 
 def reads(trial: Trial) -> Iterator[str]:
     dice, keys = trial.dice, [*trial.world.versions, "Observation/never", "Patient/never", "Binary/never"]
@@ -20,6 +31,7 @@ def reads(trial: Trial) -> Iterator[str]:
         yield f"{type_}?_summary=count"
         yield f"{type_}/_history?_count=50"
     yield from searches(dice)
+    yield from COUNTS
     for patient in (*PATIENTS, "never"):
         yield f"Patient/{patient}/Observation?_total=accurate"
         yield f"Patient/{patient}/*?_count=4"
