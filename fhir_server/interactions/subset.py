@@ -3,6 +3,7 @@
 Spec: https://hl7.org/fhir/R4/search.html#summary, https://hl7.org/fhir/R4/search.html#elements
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ _ALWAYS = ("resourceType", "id", "meta")
 _TAG = b'{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}'
 _SUMMARIES = ("true", "text", "data", "count", "false")
 _ANY_DEPTH = 1_000_000
+_LOCAL = re.compile(rb'"reference"\s*:\s*"#([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,23 @@ def cut(definitions: Definitions, version: Version, wanted: Subset) -> bytes:
 def cut_resource(definitions: Definitions, type_: str, raw: bytes, wanted: Subset) -> bytes:
     """Do the same with a resource that is no version."""
     if wanted.kind == "true":
-        return _tagged(_summary(definitions, type_, raw))
+        return _tagged(_with_contained(_summary(definitions, type_, raw), raw))
     parts = members(raw)
     keep = _kept(definitions, type_, wanted, parts)
-    return _tagged({name: value for name, value in parts.items() if name in keep})
+    return _tagged(_with_contained({name: value for name, value in parts.items() if name in keep}, raw))
+
+
+def _with_contained(parts: Mapping[str, bytes], raw: bytes) -> Mapping[str, bytes]:
+    """Add the contained resources that what was kept refers to: without them it would break `ref-1`."""
+    wanted = set(_LOCAL.findall(b"".join(parts.values())))
+    if not wanted or "contained" in parts:
+        return parts
+    left = {members(piece).get("id", b'""')[1:-1]: piece for piece in items(members(raw).get("contained", b"[]"))}
+    kept: list[bytes] = []
+    while found := [left.pop(id_) for id_ in wanted & left.keys()]:
+        kept += found
+        wanted = set(_LOCAL.findall(b"".join(found)))
+    return {**parts, "contained": b"[" + b",".join(kept) + b"]"} if kept else parts
 
 
 def _kept(definitions: Definitions, type_: str, wanted: Subset, parts: Mapping[str, bytes]) -> set[str]:

@@ -63,6 +63,14 @@ def test_resources_within_a_bundle_are_cut_by_their_own_type() -> None:
     assert found["entry"] == [{"resource": {"resourceType": "Patient", "id": "a", "active": True}}]
 
 
+@pytest.mark.parametrize("wanted", [Subset("true"), Subset("elements", frozenset({"subject"}))])
+def test_contained_resources_stay_where_what_is_kept_refers_to_them(wanted: Subset) -> None:
+    doctor = {"resourceType": "Practitioner", "id": "d"}
+    contained = [patient("p", generalPractitioner=[{"reference": "#d"}]), doctor, patient("other")]
+    found = cut(observation("o", subject="#p", contained=contained, note=[{"text": "long"}]), wanted)
+    assert [each["id"] for each in found["contained"]] == ["p", "d"]
+
+
 def test_contained_resources_are_left_out_of_a_summary_and_kept_in_data() -> None:
     value = observation("o", contained=[patient("p")])
     assert "contained" not in cut(value, Subset("true"))
