@@ -189,13 +189,16 @@ def _number(compiler: Compiler, node: q.Number) -> Filter:
 
 
 def _quantity(compiler: Compiler, node: q.Quantity) -> Filter:
+    """In UCUM base units where both sides have them, else as stated, in the same unit."""
     alternatives: list[dict[str, Any]] = []
     for value in node.values:
-        alternatives += _ranges([number_law(value.number)])
+        stated: dict[str, Any] = {name: asked for name, asked in (("c", value.code), ("s", value.system)) if asked}
         if value.canonical is not None:
             number, unit = value.canonical
             alternatives += [{"cu": unit, **tests} for tests in _ranges([number_law(number)], "cl", "ch")]
-    return compiler.element("q", alternatives, node.param, exact=False)
+            stated["cu"] = {"$exists": False}
+        alternatives += [stated | tests for tests in _ranges([number_law(value.number)])]
+    return compiler.element("q", alternatives, node.param)
 
 
 def _reference(compiler: Compiler, node: q.Reference) -> Filter:

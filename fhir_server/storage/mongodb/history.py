@@ -21,6 +21,8 @@ from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot, name_filter, 
 SCAN: Final = 5_000
 """Versions that one page of a restricted history looks at; the page is short then and says `next`."""
 _PART_OF_LIMIT: Final = 10
+_COUNTED: Final = 10_000
+"""Versions that are counted for a page: a page must not cost more in a history that is longer."""
 
 
 async def history(snapshot: Snapshot, query: HistoryQuery) -> HistoryPage:
@@ -56,12 +58,14 @@ async def _unrestricted(snapshot: Snapshot, query: HistoryQuery, match: list[Doc
 
 
 async def _total(snapshot: Snapshot, match: Document) -> int | None:
-    """Count, unless that takes long: a history of millions has no total, but pages."""
+    """Count, unless that takes long: a history of many thousands has no total, but pages."""
     limit = max(snapshot.limit // _PART_OF_LIMIT, 1)
+    versions = snapshot.database["versions"]
     try:
-        return await snapshot.database["versions"].count_documents(match, maxTimeMS=limit, session=snapshot.session)
+        found = await versions.count_documents(match, limit=_COUNTED + 1, maxTimeMS=limit, session=snapshot.session)
     except ExecutionTimeout:
         return None
+    return found if found <= _COUNTED else None
 
 
 async def _page(

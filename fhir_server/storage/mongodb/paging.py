@@ -31,12 +31,18 @@ async def page_at(snapshot: Snapshot, search: Search, head: Document, settings: 
 
 async def _total(snapshot: Snapshot, search: Search, matches: Sequence[Match], head: Document) -> int | None:
     """A total that was not asked for is told where it is free: the only page, or everything of a type."""
-    whole = search.contained == Contained.FALSE and all(node == And() for node in search.branches.values())
-    if whole and snapshot.txid == head["txid"]:
-        return int(sum(head["counts"].get(type_, 0) for type_ in search.branches))
+    if snapshot.txid == head["txid"] and (known := known_total(search, head)) is not None:
+        return known
     if search.after is None and len(matches) <= search.count:
         return len(matches)
     return await count_of(snapshot, search) if search.total != Total.NONE else None
+
+
+def known_total(search: Search, head: Document) -> int | None:
+    """Return the number of matches where the head knows it: of everything of some types."""
+    if search.contained != Contained.FALSE or any(node != And() for node in search.branches.values()):
+        return None
+    return int(sum(head["counts"].get(type_, 0) for type_ in search.branches))
 
 
 def _containers(search: Search, page: Sequence[Match]) -> tuple[tuple[str, str] | None, ...]:

@@ -3,12 +3,15 @@
 MongoDB has no join that a search could afford, so the inner search runs first and its ids take the place of the chain.
 """
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from fhir_server.search import query as q
+from fhir_server.search.entries import IndexEntries
 from fhir_server.storage.base import SearchTooCostly
+from fhir_server.storage.mongodb.document import entries_of
 from fhir_server.storage.mongodb.rows import Snapshot
 
 MOST_JOINED: Final = 200_000
@@ -61,6 +64,12 @@ class _Set:
 
 async def _ids(snapshot: Snapshot, type_: str, node: q.Node) -> frozenset[str]:
     found = _Set(set())
+    asked = snapshot.asked([type_], node)
+    if asked.exact:  # then their names are enough, of what may be very many
+        async with aclosing(snapshot.current_documents(asked.match, {"_id": 0, "i": 1})) as documents:
+            async for each in documents:
+                found.add(each["i"])
+        return frozenset(found.ids)
     async with aclosing(snapshot.matching(type_, node)) as rows:
         async for row in rows:
             found.add(row.key.id)
@@ -70,9 +79,22 @@ async def _ids(snapshot: Snapshot, type_: str, node: q.Node) -> frozenset[str]:
 async def _referred(snapshot: Snapshot, node: q.Has, type_: str) -> frozenset[str]:
     inner = await resolve(snapshot, node.node, node.type)
     found = _Set(set())
-    async with aclosing(snapshot.matching(node.type, inner)) as rows:
-        async for row in rows:
-            for param, target, id_, _, _ in row.entries.references:
+    async with aclosing(_entries(snapshot, node.type, inner)) as each_of:
+        async for entries in each_of:
+            for param, target, id_, _, _ in entries.references:
                 if param == node.param and target == type_ and id_ is not None:
                     found.add(id_)
     return frozenset(found.ids)
+
+
+async def _entries(snapshot: Snapshot, type_: str, node: q.Node) -> AsyncGenerator[IndexEntries, None]:
+    """Yield the index entries of what a tree holds for, without the bodies where these are not looked at."""
+    asked = snapshot.asked([type_], node)
+    if asked.exact:
+        async with aclosing(snapshot.current_documents(asked.match, {"e": 1})) as documents:
+            async for each in documents:
+                yield entries_of(each)
+        return
+    async with aclosing(snapshot.matching(type_, node)) as rows:
+        async for row in rows:
+            yield row.entries

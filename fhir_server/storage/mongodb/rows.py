@@ -115,13 +115,21 @@ class Snapshot:
 
     async def rows(self, match: Document, order: Order = (), limit: int = 0) -> AsyncGenerator[Row, None]:
         """Yield current resources that a filter finds."""
+        async with aclosing(self.current_documents(match, WITH_ENTRIES, order, limit)) as found:
+            async for document in found:
+                yield Row(version_of(document), entries_of(document))
+
+    async def current_documents(
+        self, match: Document, fields: Mapping[str, int], order: Order = (), limit: int = 0
+    ) -> AsyncGenerator[Document, None]:
+        """Yield the documents of current resources that a filter finds."""
         every = {"$and": [self.current, match]} if match else self.current
         until = time.monotonic() + self.limit / 1000
-        async with aclosing(self.documents(every, order, limit, WITH_ENTRIES)) as found:
+        async with aclosing(self.documents(every, order, limit, fields)) as found:
             async for document in found:
                 if self.limit and time.monotonic() > until:  # the server counts its own time alone
                     raise SearchTooCostly("the search looked at more resources than `search_timeout` allows: narrow it")
-                yield Row(version_of(document), entries_of(document))
+                yield document
 
     def asked(self, types: Sequence[str], node: Node) -> Filter:
         """Return the filter for resources of some types that a tree holds for."""

@@ -39,7 +39,7 @@ from fhir_server.storage.mongodb.erase import purge_all, purge_superseded, resid
 from fhir_server.storage.mongodb.explaining import explained
 from fhir_server.storage.mongodb.groups import Groups
 from fhir_server.storage.mongodb.keys import Keys
-from fhir_server.storage.mongodb.paging import page_at
+from fhir_server.storage.mongodb.paging import known_total, page_at
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
 from fhir_server.storage.mongodb.reindexing import Extract, reindexed
@@ -170,7 +170,10 @@ class MongoStore:
     async def count(self, search: Search) -> int:
         """Return the exact number of matches."""
         with READ_SECONDS.timed("count"), faults():
-            snapshot = await self._now()
+            head = await self._head()
+            if (known := known_total(search, head)) is not None:
+                return known
+            snapshot = self._as_of(head)
             return await count_of(snapshot, await resolved(snapshot, search))
 
     @reading
