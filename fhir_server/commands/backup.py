@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open
 from fhir_server.serving.encryption import needs_index, place_patient_keys
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
 from fhir_server.serving.recovery import is_archive, register_of
+from fhir_server.serving.reviving import make_indexes
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 
@@ -81,6 +82,7 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     print(f"restored {flags.source} into {settings.data_dir}", file=sys.stderr)  # noqa: T201
     if flags.recovery_file is not None and not archived:
         recover(settings, flags.recovery_file)
+    _make_indexes(settings)
     register = flags.erasures or (register_of(flags.source, settings) if archived else None)
     with open_door(settings) if archived else nullcontext():  # one start for both
         if archived or needs_index(settings):
@@ -97,9 +99,20 @@ def _restore_backup(settings: Settings, flags: argparse.Namespace) -> None:
         restore(flags.source, settings.data_dir)
 
 
+def _make_indexes(settings: Settings) -> None:
+    """Make the index where the backup held none, before a server is waited for. Where that cannot be, its start says
+    why, and goes on with it."""
+    with suppress(EncryptionFault, StoreError), progress(" resources") as bar:
+
+        def show(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        make_indexes(settings, show)
+
+
 def _index(settings: Settings) -> None:
-    """Make the index, which a backup of an encrypted store does not hold, where the keys can be opened by now."""
-    print("making the search index ...", file=sys.stderr)  # noqa: T201
+    """Bring the index of what was restored to the parameters in force, where the keys can be opened by now."""
     try:
         if needs_index(settings):
             master_of(settings)

@@ -28,6 +28,7 @@ from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body
 from fhir_server.search.entries import IndexEntries
 from fhir_server.serving.demo import demo_bundles
+from fhir_server.serving.worker import quiet
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Change
 from fhir_server.storage.sqlite.backup import backup, restore
@@ -43,6 +44,7 @@ _PLAN: Final = ("token", "string", "date", "quantity", "uri", "ref", "composite"
 
 def run(options: argparse.Namespace, folder: Path) -> None:
     """Measure each kind of store and print a line for each way."""
+    quiet()
     for level, values in _LEVELS.items():
         place = (options.keep or folder) / level
         settings = Settings.model_validate(

@@ -25,7 +25,7 @@ _KEYS: Final = 100  # resources in one transaction of purge_history
 Progress = Callable[[int, int], None]
 
 
-def _unseen(done: int, of: int) -> None:
+def unseen(done: int, of: int) -> None:
     """Nobody looks."""
 
 
@@ -143,7 +143,7 @@ class Runs:
             await self._writer.submit(write)
         return done
 
-    async def revive(self, extract: Callable[[str, bytes], IndexEntries], progress: Progress = _unseen) -> int:
+    async def revive(self, extract: Callable[[str, bytes], IndexEntries], progress: Progress = unseen) -> int:
         """Make the index of a restored record, and deletions of what was erased after the backup; goes on where it
         was stopped."""
         if not await self._read(revival.lacks_index):

@@ -46,7 +46,7 @@ from fhir_server.storage.sqlite.group import Around, Outcome, Work
 from fhir_server.storage.sqlite.health import Health
 from fhir_server.storage.sqlite.holds import is_held
 from fhir_server.storage.sqlite.records import SqliteRecords
-from fhir_server.storage.sqlite.runs import Beside, Runs
+from fhir_server.storage.sqlite.runs import Beside, Runs, unseen
 from fhir_server.storage.sqlite.schema import FORMAT
 from fhir_server.storage.sqlite.sealer import Sealer
 from fhir_server.storage.sqlite.sealing import keys_of
@@ -234,9 +234,9 @@ class SqliteStore:
             return 0
         return await self._runs.envelop(self._sealer, self._extract)
 
-    async def revive(self, extract: Extract) -> int:
+    async def revive(self, extract: Extract, progress: Callable[[int, int], None] = unseen) -> int:
         """Make the index of a record that comes from a backup without one; return of how many resources."""
-        return await self._runs.revive(extract)
+        return await self._runs.revive(extract, progress)
 
     async def upgrade(self, *, finish: bool) -> tuple[int, int]:
         """Return the format of the record and that of this release; `finish`: bring it up, in short turns."""
