@@ -9,6 +9,8 @@ from fhir_server.search.query import EVERYTHING, Visibility
 from fhir_server.storage.base.counting import By, Counted, TooManyGroups
 from fhir_server.storage.elasticsearch.counting import counted
 from tests.conformance.storage.counting import CASES, WORLD, by
+from tests.conformance.storage.library import LIBRARY
+from tests.conformance.storage.test_search_table import TABLE, Expander
 from tests.conformance.storage.world import delete, observation
 from tests.unit.storage.elasticsearch.kit import Bench, bench
 
@@ -44,6 +46,20 @@ async def test_the_index_counts_as_the_engine_does(world: Bench) -> None:
         assert whole is not None and (whole.total, whole.groups) == (total, groups), (url, params)
     left = {url for url, *_ in CASES} - set(by_itself)
     assert left == _LEFT
+
+
+async def test_of_the_whole_search_table_the_index_counts_what_is_found_or_nothing() -> None:
+    async with bench() as world:
+        world.expander = Expander()
+        await world.put(*({**resource, "language": "de"} for resource in LIBRARY[:8]))
+        await world.put(*LIBRARY)
+        await world.feed()
+        told = 0
+        for url, expected in (row for rows in TABLE.values() for row in rows[::2]):
+            found = await by_index(world, url, [By("_tag", "token")])
+            assert found is None or found.total == len(expected.split()), url
+            told += found is not None
+        assert told > 70
 
 
 async def test_more_groups_than_may_be_are_refused_and_not_cut_off(world: Bench) -> None:
