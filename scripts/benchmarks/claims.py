@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,11 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         _say("submitted one by one", result.rate, result.quantile(0.5), result.failed)
         print(f"    {(spent(process) - before) / len(single) * 1e3:.1f} ms of processor for each claim")
         before = spent(process)
-        bundles = [_bundle(list(_claims(covers, 10_000 + n * _BUNDLE, _BUNDLE))) for n in range(30)]
+        bundles = [_bundle(list(_claims(covers, 1_800 + n * _BUNDLE, _BUNDLE))) for n in range(30)]
         result = send(port, (post("/fhir/Claim/$submit", each) for each in bundles), connections=4)
         _say(f"in Bundles of {_BUNDLE}", result.rate * _BUNDLE, result.quantile(0.5), result.failed)
         print(f"    {(spent(process) - before) / len(bundles) / _BUNDLE * 1e3:.1f} ms of processor for each claim")
-        estimates = list(_claims(covers, 50_000, 1_500))
+        estimates = list(_claims(covers, 3_600, 1_500))
         result = send(port, (post("/fhir/Claim/$estimate", each) for each in estimates), connections=8)
         _say("estimated", result.rate, result.quantile(0.5), result.failed)
 
@@ -93,7 +93,8 @@ def _claims(covers: list[tuple[str, str, str]], first: int, count: int) -> Itera
 
 
 def _claim(patient: str, coverage: str, provider: str, number: int) -> dict[str, Any]:
-    day = date.fromordinal(_DAY.toordinal() + number // _MEMBERS % 200).isoformat()
+    # Each claim of a member is for another day, and none came too late: what is denied costs less.
+    day = date.fromordinal(datetime.now(UTC).date().toordinal() - 1 - number // _MEMBERS).isoformat()
     return {
         "resourceType": "Claim", "status": "active", "use": "claim", "type": {"coding": [{"code": "professional"}]},
         "identifier": [{"system": "urn:bench", "value": str(number)}], "patient": {"reference": patient},
