@@ -8,7 +8,7 @@ from random import uniform
 from typing import Final
 
 from fhir_server.resilience import Complaint, ended
-from fhir_server.storage.base import StoreProvider, StoreUnavailable
+from fhir_server.storage.base import StorageFull, StoreProvider, StoreUnavailable
 
 _log = logging.getLogger("fhir_server.background")
 LEAD: Final = "background"
@@ -58,7 +58,7 @@ async def _keep(part: Part) -> None:
         try:
             await part.run()
             return
-        except StoreUnavailable as error:  # the part is sound: it is begun again soon after the database is back
+        except (StoreUnavailable, StorageFull) as error:  # the part is sound: it begins anew soon after
             if complaint.is_new():
                 _log.warning("%s waits: %s", part.name, error)
             await asyncio.sleep(uniform(0.5, 1) * _AFTER_OUTAGE)  # noqa: S311  # no secret

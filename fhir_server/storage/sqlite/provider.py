@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,9 @@ from fhir_server.storage.sqlite.connection import connect, faults
 from fhir_server.storage.sqlite.envelope_keys import remove_keys
 from fhir_server.storage.sqlite.history import head
 from fhir_server.storage.sqlite.leading import lead
+from fhir_server.storage.sqlite.reserve import ROOM, free_in
 from fhir_server.storage.sqlite.store import Extract, SqliteStore, milliseconds, open_store
+from fhir_server.telemetry.health import Check, Finding
 from fhir_server.telemetry.numbers import STORE_BYTES, WRITERS
 from fhir_server.telemetry.sharing import Sampled, sample_by
 
@@ -69,6 +71,22 @@ class SqliteProvider:
     def lead(self, name: str) -> AbstractAsyncContextManager[Lead]:
         """Lead under a name while the context lasts; the kernel passes it on when the process dies."""
         return lead(self._folder, name)
+
+    def health_checks(self) -> Sequence[Check]:
+        """Return what `/health/ready` asks: whether writes go through, and the clock."""
+        return (Check("writes", self._writes),)
+
+    async def _writes(self) -> Finding:
+        found = [store.health() for store in tuple(self._stores.values())]
+        free, wanted = free_in(self._folder), ROOM * self._settings.reserve_bytes
+        if not all(each.reserve for each in found) and free < wanted:
+            said = f"the disk of the data folder is full: {free} bytes are free, writes are taken from {wanted} on"
+            return Finding("degraded", said, {"free_bytes": free})
+        if any(each.fault for each in found):
+            return Finding("degraded", "the last write to a record failed; the log says why")
+        if any(each.clock_ahead or each.clock_behind for each in found):
+            return Finding("degraded", "the clock of the machine is wrong; the log says by how much")
+        return Finding()
 
     async def head(self, tenant: str) -> int:
         """Return the txid of a tenant's newest version; a store that is closed stays so. Raises KeyError."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Final
 
 _NAME: Final = "reserve"
-_AMPLE: Final = 2  # times its size must be free before the reserve is laid by: what it was, and as much to write to
+ROOM: Final = 2
+"""Times its size must be free before the reserve is laid by: what it was, and as much to write to."""
+
 _SPARE: Final = 2_000_000  # what stays free beside a checkpoint
 
 
@@ -26,7 +28,7 @@ class Reserve:
         """Allocate the file where it is missing and there is ample space; tell whether it is there."""
         if self.laid_by():
             return True
-        if self.free() < _AMPLE * self._size:
+        if self.free() < ROOM * self._size:
             return False
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -56,5 +58,10 @@ class Reserve:
 
     def free(self) -> int:
         """Return how many bytes are free on the disk of the record."""
-        state = os.statvfs(self._folder)
-        return state.f_bavail * state.f_frsize
+        return free_in(self._folder)
+
+
+def free_in(folder: Path) -> int:
+    """Return how many bytes are free on the disk of a folder."""
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize

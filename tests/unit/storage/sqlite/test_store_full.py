@@ -9,7 +9,9 @@ import pytest
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFull
+from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.storage.sqlite.reserve import Reserve
+from fhir_server.telemetry.health import Finding
 from tests.unit.storage.sqlite.kit import FAST, delete, key, opened, put, rows
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -115,3 +117,27 @@ def test_a_reserve_is_real_blocks_and_is_laid_by_only_where_space_is_ample(
     assert not reserve.lay_by()
     assert Reserve(tmp_path, 0).lay_by()
     assert Settings().reserve_bytes > 0
+
+
+async def test_health_says_that_the_disk_is_full_and_when_it_is_not_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = SqliteProvider(tmp_path, FAST.model_copy(update={"reserve_bytes": 100_000}))
+    (check,) = provider.health_checks()
+    store = await provider.open("default")
+    try:
+        await store.commit([put("Patient/a")])
+        assert await check.probe() == Finding()
+        for place in ("reserve", "provider"):
+            monkeypatch.setattr(f"fhir_server.storage.sqlite.{place}.free_in", lambda folder: 150_000)
+        (tmp_path / "tenants" / "default" / "reserve").unlink()
+        with pytest.raises(StorageFull):
+            await store.commit([put("Patient/b")])
+        found = await check.probe()
+        assert (found.state, found.details) == ("degraded", {"free_bytes": 150_000})
+        assert "the disk of the data folder is full" in found.said
+        monkeypatch.undo()
+        await store.commit([put("Patient/b")])
+        assert await check.probe() == Finding()
+    finally:
+        await provider.close()
