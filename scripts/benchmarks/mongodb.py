@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,8 @@ from tests.servers.mongodb import mongodb_url
 _CONNECTIONS, _PATIENTS, _PAGES = 2, 50, 5
 _SLOW: Mapping[str, int] = {"search_timeout": 600, "store_deadline": 600, "lock_timeout": 300, "mongodb_lease": 300}
 """Limits for servers that look at every document."""
+_PLUGINS = tuple(each.name for each in entry_points(group="fhir_server.plugins"))
+"""Left out, for what they do with changes would go on beside the measurement, which looks at every document too."""
 _STOPS = 12.0
 """Seconds of one request from which an operation is not asked at larger sizes."""
 
@@ -56,7 +59,10 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     url = mongodb_url()
     found: dict[str, dict[int, Measured]] = {}
     try:
-        print(f"  {asyncio.run(_named(url))}; {_CONNECTIONS} connections, 1 worker, first page of 10", flush=True)
+        print(
+            f"  {asyncio.run(_named(url))}; {_CONNECTIONS} connections, 1 worker, first page of 10, no plugins",
+            flush=True,
+        )
         done = 0
         for size in sorted(options.sizes):
             _loaded(options, folder / "embedded", size - done)
@@ -73,7 +79,8 @@ def run(options: argparse.Namespace, folder: Path) -> None:
 
 def _settings(url: str, prefix: str, folder: Path) -> Settings:
     place = {"storage": "mongodb", "mongodb_url": url, "mongodb_database": prefix, "data_dir": folder / prefix}
-    return Settings.model_validate({**place, **_SLOW, "auth": "none", "audit": "off", "demo": False})
+    open_ = {"auth": "none", "audit": "off", "demo": False, "plugins_disabled": _PLUGINS}
+    return Settings.model_validate({**place, **_SLOW, **open_})
 
 
 async def _named(url: str) -> str:
@@ -109,6 +116,7 @@ def _measure(
     set_ = {f"FHIR_SERVER_{name.upper()}": str(value) for name, value in _SLOW.items()}
     set_ |= {"FHIR_SERVER_STORAGE": "mongodb", "FHIR_SERVER_MONGODB_URL": settings.mongodb_url}
     set_ |= {"FHIR_SERVER_MONGODB_DATABASE": settings.mongodb_database}
+    set_ |= {"FHIR_SERVER_PLUGINS_DISABLED": ",".join(_PLUGINS)}
     where = folder / f"{settings.mongodb_database}-served"
     with ours(where, workers=1, flags=("--audit", "off"), environment=os.environ | set_) as (port, process, _):
         asked = {name: requests for name, requests in _requests(options, port).items() if not _is_slow(found, name)}

@@ -28,7 +28,7 @@ from fhir_server.storage.mongodb.document import (
 )
 
 Order = Sequence[tuple[str, int]]
-_BATCH: Final = 200
+BATCH: Final = 200
 BY_NAME: Final = "resource"
 """The index of all versions of a resource."""
 _KEYS: Final = 500
@@ -89,10 +89,15 @@ class Snapshot:
         return {"x": {"$lte": self.txid}, "to": {"$gt": self.txid}, "gone": {"$exists": False}}
 
     async def documents(
-        self, match: Document, order: Order = (), limit: int = 0, fields: Mapping[str, int] | None = None
+        self,
+        match: Document,
+        order: Order = (),
+        limit: int = 0,
+        fields: Mapping[str, int] | None = None,
+        batch: int = BATCH,
     ) -> AsyncGenerator[Document, None]:
-        """Yield documents of the log, whole."""
-        found = self.database["versions"].find(match, fields, session=self.session, batch_size=_BATCH)
+        """Yield documents of the log, whole. batch: how many come at once."""
+        found = self.database["versions"].find(match, fields, session=self.session, batch_size=batch)
         if _is_named(match):
             found = found.hint(BY_NAME)
         if order:
@@ -113,19 +118,21 @@ class Snapshot:
                 document[name] = b"".join(parts[id_] for id_ in ids)
         return document
 
-    async def rows(self, match: Document, order: Order = (), limit: int = 0) -> AsyncGenerator[Row, None]:
+    async def rows(
+        self, match: Document, order: Order = (), limit: int = 0, batch: int = BATCH
+    ) -> AsyncGenerator[Row, None]:
         """Yield current resources that a filter finds."""
-        async with aclosing(self.current_documents(match, WITH_ENTRIES, order, limit)) as found:
+        async with aclosing(self.current_documents(match, WITH_ENTRIES, order, limit, batch)) as found:
             async for document in found:
                 yield Row(version_of(document), entries_of(document))
 
     async def current_documents(
-        self, match: Document, fields: Mapping[str, int], order: Order = (), limit: int = 0
+        self, match: Document, fields: Mapping[str, int], order: Order = (), limit: int = 0, batch: int = BATCH
     ) -> AsyncGenerator[Document, None]:
         """Yield the documents of current resources that a filter finds."""
         every = {"$and": [self.current, match]} if match else self.current
         until = time.monotonic() + self.limit / 1000
-        async with aclosing(self.documents(every, order, limit, fields)) as found:
+        async with aclosing(self.documents(every, order, limit, fields, batch)) as found:
             async for document in found:
                 if self.limit and time.monotonic() > until:  # the server counts its own time alone
                     raise SearchTooCostly("the search looked at more resources than `search_timeout` allows: narrow it")

@@ -12,11 +12,13 @@ from fhir_server.storage.base import SearchTooCostly
 from fhir_server.storage.mongodb.compile import Filter, keys_of_any
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.storage.mongodb.resolve import resolve
-from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot
+from fhir_server.storage.mongodb.rows import ALONE, BATCH, Row, Snapshot
 from fhir_server.storage.mongodb.sorting import SortValue, is_sortable, steps, values_of
 
 MOST_SORTED: Final = 100_000
 """Matches that are sorted here where the server cannot."""
+_SMALL_BATCH: Final = 50
+"""Resources that come at once for a small page, of which not all may belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ async def page_of(snapshot: Snapshot, search: Search) -> list[Match]:
     for step in steps(search):
         match = {"$and": [part for part in (filter_.match, step.match) if part]}
         limit = wanted - len(found) if filter_.exact else 0
-        async with aclosing(snapshot.rows(match if match["$and"] else {}, step.order, limit)) as rows:
+        batch = min(BATCH, max(_SMALL_BATCH, 2 * wanted))
+        async with aclosing(snapshot.rows(match if match["$and"] else {}, step.order, limit, batch)) as rows:
             async for row in rows:
                 if _holds(search, row):
                     found.append(Match(row, values_of(row, search.sort)))
