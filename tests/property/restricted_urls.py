@@ -46,6 +46,7 @@ def reads(trial: Trial) -> Iterator[str]:
         yield f"Patient/{patient}/Task?_sort=-authored-on&_include=*"
         yield f"Patient/{patient}/Bundle"
         yield f"Observation/$lastn?patient={patient}"
+        yield f"DocumentReference/$docref?patient={patient}&start=1900-01-01"
         yield f"Observation/$stats?subject=Patient/{patient}&code=http://loinc.org|1-8&statistic=count"
     for other in ("Practitioner/doc", "Device/d0", "Device/d1", "RelatedPerson/rp0", "Encounter/e2"):
         yield f"{other}/*?_count=30"
