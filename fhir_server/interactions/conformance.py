@@ -55,7 +55,7 @@ class Conformance:
 
     def made_of(self, library: Library) -> tuple[Terminology, Validator]:
         """Return what answers and checks by a library; neither reads of it what nobody asks for."""
-        self._large.renew(library.own("CodeSystem"))
+        self._large.prepare(library.own("CodeSystem"))
         sources = Sources(library, self._systems, large=self._large)
         terminology = Terminology(library, self._most_codes, sources, self._most_expanded, self._expansions)
         return terminology, Validator(self._definitions, library, terminology)

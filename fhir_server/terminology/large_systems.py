@@ -1,7 +1,8 @@
 """Code systems that are large resources: read once for each content, and their words indexed when they are asked for.
 
 Both go by the digest of the resource, so that they outlive whatever else changes in a library, tenants that have the
-same share them, and a changed resource is another one, in every process.
+same share them, and a changed resource is another one, in every process. What a tenant stores is read in a thread as
+soon as it is there, for whoever checks a code waits for it, and with them all others.
 """
 
 import hashlib
@@ -20,17 +21,26 @@ from fhir_server.terminology.word_index import WordIndex
 LARGE: Final = 200_000
 """Bytes of a resource from which on it is one of these: some thousand concepts."""
 
-MAKER: Final = ThreadPoolExecutor(1, "words")
-"""Where what was asked for is made again, one at a time."""
+MAKER: Final = ThreadPoolExecutor(1, "large-systems")
+"""Where they are read before anybody asks, one at a time."""
+
+_BYTES: Final = 60
+"""Of a concept, at least."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """A system, and its words once somebody asked for them; `making`: one makes them, others wait."""
+    """A system once it is read, and its words once somebody asked for them; others wait for who makes them."""
 
-    system: ResourceSystem
+    system: ResourceSystem | None = None
     words: WordIndex | None = None
-    making: Lock = field(default_factory=Lock)
+    reading: Lock = field(default_factory=Lock)
+    indexing: Lock = field(default_factory=Lock)
+
+    @property
+    def size(self) -> int:
+        """How many concepts it has, as far as it is read."""
+        return self.system.size if self.system is not None else 0
 
 
 class LargeSystems:
@@ -40,48 +50,53 @@ class LargeSystems:
         self._most = most
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._asked: set[str] = set()
-        self._reading = Lock()
         self._lock = Lock()
 
     def read(self, data: bytes, parse: Callable[[], Json]) -> ResourceSystem:
-        """Return the system of a resource; one that is being read is waited for."""
-        digest = hashlib.sha256(data).hexdigest()
-        with self._reading:
-            held = self._find(digest)
-            if held is None:
-                held = self._keep(digest, _Held(ResourceSystem(parse(), data, self.words)))
+        """Return the system of a resource."""
+        held = self._of(hashlib.sha256(data).hexdigest())
+        with held.reading:
+            if held.system is None:
+                held.system = ResourceSystem(parse(), data, self.words)
+                self._make_room()
             return held.system
 
     def words(self, system: ResourceSystem) -> WordIndex:
         """Return the index of a system's words."""
-        held = self._find(system.stamp) or self._keep(system.stamp, _Held(system))
         self._asked.add(system.header.url)
-        with held.making:
+        held = self._of(system.stamp, system)
+        with held.indexing:
             if held.words is None:
                 held.words = WordIndex(system.concepts())
             return held.words
 
-    def renew(self, entries: Iterable[Entry]) -> None:
-        """Make anew, in a thread, what was asked for of systems of which there is another content now, so that nobody
-        waits for it."""
-        wanted = [each for each in entries if len(each.data) >= LARGE and each.url in self._asked]
+    def prepare(self, entries: Iterable[Entry]) -> None:
+        """Read what is large of a library, as far as there is room, in a thread; with its words, where those of the
+        same system were asked for before."""
+        wanted = [each for each in entries if len(each.data) >= LARGE]
         if wanted:
             MAKER.submit(self._make, wanted)
 
     def _make(self, entries: Iterable[Entry]) -> None:
         for each in entries:
-            self.words(self.read(each.data, each.parse))
+            if each.url in self._asked:
+                self.words(self.read(each.data, each.parse))
+            elif self._has_room(len(each.data) // _BYTES):
+                self.read(each.data, each.parse)
 
-    def _find(self, digest: str) -> _Held | None:
+    def _has_room(self, concepts: int) -> bool:
         with self._lock:
-            held = self._held.get(digest)
-            if held is not None:
-                self._held.move_to_end(digest)
-            return held
+            return sum(each.size for each in self._held.values()) + concepts <= self._most
 
-    def _keep(self, digest: str, held: _Held) -> _Held:
+    def _of(self, digest: str, system: ResourceSystem | None = None) -> _Held:
         with self._lock:
-            held = self._held.setdefault(digest, held)
-            while len(self._held) > 1 and sum(each.system.size for each in self._held.values()) > self._most:
+            held = self._held.setdefault(digest, _Held(system))
+            self._held.move_to_end(digest)
+        if system is not None:
+            self._make_room()
+        return held
+
+    def _make_room(self) -> None:
+        with self._lock:
+            while len(self._held) > 1 and sum(each.size for each in self._held.values()) > self._most:
                 self._held.popitem(last=False)
-            return held

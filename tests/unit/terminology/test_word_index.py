@@ -114,10 +114,22 @@ def test_what_was_asked_for_is_made_again_before_anybody_asks() -> None:
     large = LargeSystems(1_000_000)
     assert codes(service(grown("Asthma"), large), "asthm") == ["x"]
     after = entry_of("CodeSystem/s", "CodeSystem", grown("Fracture"))
-    large.renew([after])
+    large.prepare([after])
     MAKER.submit(lambda: None).result()
     made = large.read(after.data, lambda: pytest.fail("it was not read before"))
     assert list(made.select((), "fractu")) == ["x"]
+
+
+def test_what_is_stored_is_read_before_a_check_has_to_wait_for_it() -> None:
+    large, there = LargeSystems(1_000_000), entry_of("CodeSystem/s", "CodeSystem", grown("Asthma"))
+    small = entry_of("CodeSystem/t", "CodeSystem", b'{"resourceType": "CodeSystem", "url": "urn:t"}')
+    large.prepare([there, small])
+    MAKER.submit(lambda: None).result()
+    assert large.read(there.data, lambda: pytest.fail("it was not read before")).concept("x") is not None
+    none = LargeSystems(10)
+    none.prepare([there])  # there is no room
+    MAKER.submit(lambda: None).result()
+    assert none.read(there.data, there.parse).concept("x") is not None
 
 
 def test_what_is_shown_in_the_language_that_is_asked_for_comes_first() -> None:
