@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import apsw
@@ -19,7 +18,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.mongodb.store import open_alone
 from tests.integration.running import free_port
 from tests.plugins.only import but
-from tests.servers.mongodb import mongodb_url
+from tests.servers.mongodb import fresh, mongodb_url
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = "9fc2935"
@@ -155,7 +154,7 @@ def _set_format(folder: Path, number: int) -> None:
 
 
 async def test_nodes_on_one_database_are_upgraded_one_after_the_other_and_back(older: Path, tmp_path: Path) -> None:
-    flags = ("--storage", "mongodb", "--mongodb-url", mongodb_url(), "--mongodb-database", f"u{token_hex(5)}")
+    flags = ("--storage", "mongodb", "--mongodb-url", mongodb_url(), "--mongodb-database", fresh("u"))
     with serving(older, tmp_path / "a", *flags) as before:
         fill(before)
         with serving(ROOT, tmp_path / "b", *flags) as now:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ _ASKED = os.environ.get("FHIR_SERVER_TEST_MONGODB_URL", "")
 NAMED = "" if _ASKED == "played" else _ASKED
 BINARY = Path(__file__).parent / "ferretdb" / "ferretdb"
 _PATIENCE = 20
+_MADE: list[str] = []
 _STARTED: list[tuple["subprocess.Popen[bytes]", str]] = []
 
 needs_mongodb = pytest.mark.skipif(
@@ -41,6 +43,15 @@ def mongodb_url() -> str:
     if not BINARY.exists():
         pytest.skip("FerretDB was not built (Go is not installed) and FHIR_SERVER_TEST_MONGODB_URL is not set")
     return ferretdb()
+
+
+def fresh(beginning: str) -> str:
+    """Return a name that no database has, or that those of no other server begin with.
+
+    What bears it is dropped at the end from a server that was named: some hundred files each would stay there.
+    """
+    _MADE.append(f"{beginning}{token_hex(5)}")
+    return _MADE[-1]
 
 
 def is_built() -> bool:
@@ -77,8 +88,19 @@ def _await(url: str) -> None:
 def end() -> None:
     """End what was started; processes of a parallel run leave without their exit handlers, so the session calls it."""
     played.end()
+    if NAMED and _MADE:
+        _drop_made()
     while _STARTED:
         process, folder = _STARTED.pop()
         process.terminate()
         process.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_made() -> None:
+    client: MongoClient[dict[str, Any]] = MongoClient(NAMED)
+    with client:
+        for name in client.list_database_names():
+            if any(name == made or name.startswith(f"{made}_") for made in _MADE):
+                client.drop_database(name)
+    _MADE.clear()

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from fhir_server.audit.events import Agent, Event, agent_text, row_of
@@ -17,7 +16,7 @@ from fhir_server.storage.mongodb.store import open_alone
 from fhir_server.storage.sqlite.store import open_store
 from tests.conformance.storage.library import LIBRARY
 from tests.conformance.storage.world import BASE, Clock, World, delete, extract, observation, patient
-from tests.servers.mongodb import mongodb_url
+from tests.servers.mongodb import fresh, mongodb_url
 from tests.unit.encryption.kit import ready
 
 THINGS = Collection("test.things", (RecordField("size", "integer"), RecordField("tags")), patient="owner", version=3)
@@ -29,7 +28,7 @@ def end(engine: str, folder: Path, **values: Any) -> End:
     if engine == "encrypted":
         return End(ready(**base)[0])
     if engine == "mongodb":
-        where = {"mongodb_url": mongodb_url(), "mongodb_database": f"m{token_hex(5)}", "mongodb_lease": 1}
+        where = {"mongodb_url": mongodb_url(), "mongodb_database": fresh("m"), "mongodb_lease": 1}
         return End(Settings.model_validate({**base, "storage": "mongodb", **where}))
     return End(Settings.model_validate(base))
 

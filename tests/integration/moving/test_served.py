@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -21,7 +20,7 @@ from tests.conformance.storage.world import World
 from tests.integration.moving.kit import in_store, moved
 from tests.plugins.fhir_billing.books import Books, Faulty
 from tests.plugins.only import but
-from tests.servers.mongodb import mongodb_url
+from tests.servers.mongodb import fresh, mongodb_url
 
 URLS = (
     "Patient/ann", "Patient/ann/_history/1", "Patient/ann/_history", "Patient/ann/_history/9", "Patient/gone",
@@ -102,7 +101,7 @@ async def test_reads_history_searches_sign_in_books_and_audit_answer_the_same(tm
     source = End(Settings.model_validate(settings))
     await in_store(source, _keep_books)
     books = await in_store(source, _proof)
-    place = {"storage": "mongodb", "mongodb_url": mongodb_url(), "mongodb_database": f"m{token_hex(5)}"}
+    place = {"storage": "mongodb", "mongodb_url": mongodb_url(), "mongodb_database": fresh("m")}
     target = End(Settings.model_validate({**settings, **place, "data_dir": tmp_path / "b"}))
     assert (await moved(source, target)).same
     async with served(target.settings) as http:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import count
-from secrets import token_hex
 
 import pytest
 
@@ -13,7 +12,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.store import MongoStore
 from tests.conformance.storage.world import START, change, patient
-from tests.servers.mongodb import mongodb_url
+from tests.servers.mongodb import fresh, mongodb_url
 
 A = ResourceKey("Patient", "a")
 
@@ -21,7 +20,7 @@ A = ResourceKey("Patient", "a")
 @pytest.fixture
 async def providers() -> AsyncIterator[list[MongoProvider]]:
     """Two processes' providers of the same databases."""
-    settings = Settings(mongodb_url=mongodb_url(), mongodb_database=f"p{token_hex(4)}", mongodb_lease=1, durable=False)
+    settings = Settings(mongodb_url=mongodb_url(), mongodb_database=fresh("p"), mongodb_lease=1, durable=False)
     made = [MongoProvider(settings, lambda: START) for _ in range(2)]
     yield made
     for provider in made:

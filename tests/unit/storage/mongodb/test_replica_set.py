@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.schema import INDEXES, orders
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from tests.conformance.storage.world import START, World, change, observation, open_world, patient
-from tests.servers.mongodb import mongodb_url, needs_mongodb
+from tests.servers.mongodb import fresh, mongodb_url, needs_mongodb
 from tests.unit.storage.mongodb.writes import COUNTS
 
 pytestmark = [needs_mongodb, pytest.mark.asyncio(loop_scope="module")]
@@ -88,7 +87,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 async def opened(database: str = "", **settings: object) -> MongoStore:
     made = {"mongodb_url": mongodb_url(), "mongodb_lease": 2, "durable": False, **settings}
-    return await open_alone(database or f"t_{token_hex(6)}", Settings.model_validate(made), lambda: START)
+    return await open_alone(database or fresh("t_"), Settings.model_validate(made), lambda: START)
 
 
 def stages(plan: Any) -> set[str]:
@@ -222,7 +221,7 @@ async def test_an_open_transaction_hides_what_it_wrote_and_holds_other_writers_u
 
 
 async def test_a_writer_that_is_silent_in_the_middle_of_a_transaction_is_ended_after_its_lease() -> None:
-    database = f"t_{token_hex(6)}"
+    database = fresh("t_")
     store, silent = await opened(database), await opened(database)
     await store.commit([change(patient("a"))])
     transactions = engine_transactions(silent)
@@ -257,7 +256,7 @@ def engine_module() -> Any:
 
 
 async def test_writers_of_several_nodes_lose_nothing() -> None:
-    database = f"t_{token_hex(6)}"
+    database = fresh("t_")
     stores = [await opened(database) for _ in range(4)]
 
     async def write(store: MongoStore, writer: int) -> None:
@@ -293,7 +292,7 @@ async def test_a_write_that_one_member_confirms_is_read_too() -> None:
 
 
 async def test_rings_come_by_change_streams_of_tenants_that_were_not_there() -> None:
-    settings = Settings(mongodb_url=mongodb_url(), mongodb_database=f"p{token_hex(4)}", mongodb_lease=2, durable=False)
+    settings = Settings(mongodb_url=mongodb_url(), mongodb_database=fresh("p"), mongodb_lease=2, durable=False)
     writes, listens = (MongoProvider(settings, lambda: START) for _ in range(2))
     await listens.open("default")
     assert listens._server is not None

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sys
-from secrets import token_hex
 
 import pytest
 
@@ -13,7 +12,7 @@ from fhir_server.storage.base import HistoryQuery, RecordChange, WriteBusy
 from fhir_server.storage.mongodb.document import OPEN
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from tests.conformance.storage.world import START, change, patient
-from tests.servers.mongodb import mongodb_url
+from tests.servers.mongodb import fresh, mongodb_url
 from tests.unit.storage.mongodb.writes import COUNTS
 
 A, B = ResourceKey("Patient", "a"), ResourceKey("Patient", "b")
@@ -47,7 +46,7 @@ async def number_of(store: MongoStore, key: ResourceKey) -> int:
 
 
 async def test_what_was_answered_is_there_and_what_was_not_is_there_whole_or_not_at_all() -> None:
-    database, next_, seed = f"t_{token_hex(6)}", 1, random.Random(7)
+    database, next_, seed = fresh("t_"), 1, random.Random(7)
     store = await opened(database)
     for _ in range(3):
         answered = await killed(database, next_, seed.uniform(0, 0.05))
@@ -66,7 +65,7 @@ async def test_what_was_answered_is_there_and_what_was_not_is_there_whole_or_not
 
 
 async def test_of_many_writers_each_has_its_turn_and_none_is_lost() -> None:
-    database = f"t_{token_hex(6)}"
+    database = fresh("t_")
     stores = [await opened(database) for _ in range(3)]
     await stores[0].declare(COUNTS)
 
@@ -86,7 +85,7 @@ async def test_of_many_writers_each_has_its_turn_and_none_is_lost() -> None:
 
 
 async def test_who_does_not_get_the_turn_in_time_is_told_so() -> None:
-    database = f"t_{token_hex(6)}"
+    database = fresh("t_")
     store = await opened(database, lock_timeout=1, mongodb_lease=60)
     if store.server.transactions:
         await store.close()
@@ -103,7 +102,7 @@ async def test_who_does_not_get_the_turn_in_time_is_told_so() -> None:
 
 
 async def test_what_a_write_has_marked_that_is_not_published_yet_is_not_purged_as_superseded() -> None:
-    store = await opened(f"t_{token_hex(6)}")
+    store = await opened(fresh("t_"))
     for name in ("one", "two"):
         await store.commit([change(patient("a", name=[{"family": name}]))])
     versions = store._writer.reading.database["versions"]
