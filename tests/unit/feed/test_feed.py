@@ -452,7 +452,7 @@ async def test_how_far_idle_consumers_came_is_written_when_the_store_takes_it_ag
         async def caught_up() -> bool:
             return [each["behind"] for each in await status(store)] == [0]
 
-        await eventually(caught_up)
+        await eventually(caught_up, within=30)
     assert len(refused) == 3
 
 
