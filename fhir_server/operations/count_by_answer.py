@@ -93,7 +93,7 @@ def _drill_down(answer: Answer, group: Group) -> str:
         if label is None:
             return ""
         wanted += _criteria(by, label)
-    return f"{answer.url}?{urlencode(wanted, safe=':,/|$')}"
+    return f"{answer.url}?{urlencode(wanted, safe=':,/$')}"
 
 
 def _criteria(by: By, label: Label) -> Iterator[tuple[str, str]]:
