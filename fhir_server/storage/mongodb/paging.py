@@ -14,7 +14,7 @@ from fhir_server.storage.mongodb.search import Match, count_of, cursor_of, page_
 async def page_at(snapshot: Snapshot, search: Search, head: Document, settings: Settings) -> Page:
     """Return one page. `head` says where the log ends now, which may be later than the snapshot."""
     asked = await resolved(snapshot, search)
-    matches = await page_of(snapshot, asked)
+    matches = await page_of(snapshot, asked) if search.count else []
     page = matches[: search.count]
     included, notes = await gather(snapshot, asked, [match.row for match in page], settings)
     more = bool(page) and len(matches) > len(page)
@@ -33,7 +33,7 @@ async def _total(snapshot: Snapshot, search: Search, matches: Sequence[Match], h
     """A total that was not asked for is told where it is free: the only page, or everything of a type."""
     if snapshot.txid == head["txid"] and (known := known_total(search, head)) is not None:
         return known
-    if search.after is None and len(matches) <= search.count:
+    if search.count and search.after is None and len(matches) <= search.count:
         return len(matches)
     return await count_of(snapshot, search) if search.total != Total.NONE else None
 
