@@ -1,7 +1,9 @@
 """`fhir-server serve`: run the server in the foreground."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from fhir_server.auth.brands import BadBrands
 from fhir_server.auth.limits import BadLimit
@@ -31,6 +33,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Serve until stopped."""
     if settings.auth == "none" and not is_loopback(settings.host):
         raise CommandFailed(f"--auth none is open to everybody, so it listens on loopback only, not on {settings.host}")
+    _need_folder(settings.data_dir)
     configure(settings.log_format)
     if settings.auth == "none":
         _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
@@ -45,6 +48,18 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     except StoreError as error:
         raise CommandFailed(f"the store in {settings.data_dir} cannot be opened: {error}") from None
     return 0
+
+
+def _need_folder(folder: Path) -> None:
+    """Make the data folder. Raises CommandFailed: it cannot be made, or nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"the data folder {folder} cannot be made: {error.strerror}; see data_dir") from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CommandFailed(
+            f"nothing can be written in the data folder {folder}: see who owns it and how it is mounted"
+        )
 
 
 def _say(text: str) -> None:
