@@ -108,6 +108,11 @@ def _peers(peers: tuple[str, ...]) -> None:
             ip_network(peer, strict=False)  # a name would never be believed: peers are known by their address
 
 
+def _folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is no folder")
+
+
 def _file(path: Path | None) -> None:
     if path is not None and not path.absolute().parent.is_dir():
         raise ValueError(f"there is no folder {path.absolute().parent}")
@@ -116,6 +121,7 @@ def _file(path: Path | None) -> None:
 _SENSE: Final[Mapping[str, Callable[[Any], None]]] = {
     "audit_verify_cron": _cron,
     "base_url": _url,
+    "data_dir": _folder,
     "default_timezone": _zone,
     "erasure_register": _file,
     "retention_cron": _cron,

@@ -43,6 +43,7 @@ def test_variables_of_tests_are_not_settings() -> None:
         (("--default-timezone", "Mars/X"), {}, "default_timezone: 'Mars/X' is no time zone"),
         (("--retention-cron", "x y"), {}, "retention_cron: .*five fields"),
         (("--audit-verify-cron", "99 * * * *"), {}, "audit_verify_cron"),
+        (("--data-dir", __file__), {}, "data_dir: .* is no folder"),
         (("--base-url", "ehr.example"), {}, "base_url: 'ehr.example' is no URL"),
         (("--trusted-proxies", "10.0.0.0/8,balancer"), {}, "trusted_proxies: 'balancer'"),
         (("--erasure-register", "/nowhere/erasures"), {}, "erasure_register: there is no folder /nowhere"),
