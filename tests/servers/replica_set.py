@@ -103,6 +103,7 @@ class ReplicaSet:
         self.outcomes: Counter[str] = Counter()
         self.causal = self.hanging = 0
         self.refused: list[str] = []
+        self.quorums: set[object] = set()
         self.oldest_event = 0
         self._behind = behind
         self._events: list[Document] = []
@@ -361,6 +362,8 @@ class ReplicaSet:
             return self._watched(body)
         if name in ("create", "createIndexes"):
             self._made(name, database, body)
+        if name == "createIndexes":
+            self.quorums.add(body.get("commitQuorum"))
         namespace = f"{database}.{body[name]}"
         if name in _READS:
             return await self._read(behind, namespace, body, transaction)

@@ -48,6 +48,7 @@ def played() -> Iterator[ReplicaSet]:
     made.stop()
     assert made.refused == [], "the engine sent what MongoDB refuses"
     assert set(made.seen) <= STABLE | BESIDE
+    assert made.quorums == {"majority"}, "an index would wait for every member"
 
 
 @pytest.fixture(autouse=True)
