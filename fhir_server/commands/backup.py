@@ -13,7 +13,7 @@ from fhir_server.commands.keys import recover
 from fhir_server.commands.progress import progress
 from fhir_server.encryption.faults import EncryptionFault
 from fhir_server.encryption.unlocked import master_of
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.serving.encryption import needs_index, place_patient_keys
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
 from fhir_server.serving.recovery import is_archive, register_of
@@ -41,6 +41,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Ask the owner for a backup and show its progress, or look after the archive."""
     if flags.target in _OF_THE_ARCHIVE:
         return _OF_THE_ARCHIVE[flags.target](settings, flags)
+    need_record(settings)
     base = flags.target == "base"
     keys = str(settings.patient_keys_copy.resolve()) if settings.patient_keys_copy else ""
     target = "" if base else str(Path(flags.target).resolve())

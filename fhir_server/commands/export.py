@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import httpx
 
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "Write all current resources as NDJSON files, one for each type."
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Export; all files are of one instant, and each appears under its name only when it is whole."""
+    need_record(settings)
     flags.target.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, client(folder / CONTROL_SOCKET) as door:
         status = door.get("/status", params={"tenant": flags.tenant}).json()

@@ -26,6 +26,19 @@ def client(socket_path: Path) -> httpx.Client:
     return httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_path)), base_url="http://local", timeout=_TIMEOUT)
 
 
+def need_record(settings: Settings) -> None:
+    """Hold that there is a record to read; otherwise an empty one would be made, and copied as if all were well.
+
+    Raises:
+        CommandFailed: the data folder has none.
+    """
+    record = settings.data_dir / "tenants" / "default" / "record.db"
+    if not settings.shared and not record.exists() and owner_of(settings.data_dir) is None:
+        raise CommandFailed(
+            f"there is no record in {settings.data_dir}: see whether data_dir is right, and its disk there"
+        )
+
+
 @contextmanager
 def open_door(settings: Settings) -> Iterator[Path]:
     """Give the data folder of a live owner; without one, run a server that only local commands reach meanwhile."""
