@@ -37,9 +37,9 @@ def task_of(ctx: PluginContext, item: w.Workitem, before: Mapping[str, Any] | No
         "intent": "order",
         "priority": _PRIORITY.get(text(attributes, w.PRIORITY), "routine"),
         "description": text(attributes, w.STEP_LABEL),
-        "lastModified": instant(ctx.now()),
     }
-    told.setdefault("authoredOn", instant(ctx.now()))
+    now = instant(ctx.now())
+    told["lastModified"] = max(now, told.setdefault("authoredOn", now))  # a clock may have been set back (inv-1)
     codes = items(attributes, _WORKITEM_CODE)
     if codes:
         told["code"] = coding.concept_of(codes[0])

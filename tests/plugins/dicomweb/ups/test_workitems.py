@@ -150,3 +150,9 @@ def test_a_request_cancels_what_has_not_begun_and_asks_who_has(server: TestServe
     assert server.client.post(f"{BASE}/{busy}/cancelrequest", json=[reason]).status_code == 409
     server.client.post(f"{BASE}/{busy}/subscribers/PERFORMER")
     assert server.client.post(f"{BASE}/{busy}/cancelrequest", json=[reason]).status_code == 202
+
+
+def test_a_clock_that_moves_while_a_task_is_made_refuses_nothing(server: TestServer, monkeypatch: Any) -> None:
+    ticks = iter(range(1_772_000_000_000, 1_773_000_000_000, 1_000))
+    monkeypatch.setattr("fhir_server.plugin_host.context.PluginContext.now", lambda ctx: next(ticks))
+    made(server, "1.2.77")
