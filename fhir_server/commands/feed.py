@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from fhir_server.model.version import instant
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "Show the consumers of the change feed and their dead letters; replay, skip, pause, resume them."
@@ -34,6 +34,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.action not in ("status", "dead") and not flags.consumer:
         print(f"fhir-server feed {flags.action}: name the consumer", file=sys.stderr)  # noqa: T201
         return 2
+    need_record(settings)
     with open_door(settings) as folder, client(folder / CONTROL_SOCKET) as door:
         _ACTIONS[flags.action](door, flags)
     return 0

@@ -8,7 +8,7 @@ import httpx
 
 from fhir_server.commands.feed import asked
 from fhir_server.model.version import instant
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "List and cancel jobs; show the work on the clock and when it runs next."
@@ -27,6 +27,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Ask the process that owns the data folder."""
     if flags.action == "cancel" and not flags.id:
         raise CommandFailed("name the job to cancel")
+    need_record(settings)
     with open_door(settings) as folder, client(folder / CONTROL_SOCKET) as door:
         _ACTIONS[flags.action](door, flags)
     return 0

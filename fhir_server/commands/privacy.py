@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from fhir_server.commands.administration import out, say
-from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.durable import copy
 from fhir_server.tenancy.erasures import open_register
@@ -42,6 +42,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.action == "replay":
         replay(settings, flags.register)
         return 0
+    need_record(settings)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door:
         if flags.action == "export":
             _export(door, flags)

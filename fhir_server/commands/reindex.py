@@ -8,7 +8,7 @@ import httpx
 from tqdm import tqdm
 
 from fhir_server.commands.progress import progress
-from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, FHIR_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "Make the search index anew (after a change of search parameters)."
@@ -24,6 +24,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Start the `$reindex` job and wait for its end."""
     parameters = [{"name": "type", "valueCode": type_} for type_ in flags.types or ()]
     body = {"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}
+    need_record(settings)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door, progress(" resources") as bar:
         answer = door.post("/fhir/$reindex", json=body, headers={"prefer": "respond-async"})
         if answer.status_code != httpx.codes.ACCEPTED:

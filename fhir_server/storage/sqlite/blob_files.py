@@ -43,7 +43,8 @@ class BlobFiles:
         self._marks = folder / "staged"
         self._complete: dict[str, BlobRef] = {}
         """Those that this process has staged and that nobody attached yet, so that marks are not looked for."""
-        self._marks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._marks.parent, self._marks):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
     def tenant(self) -> str:

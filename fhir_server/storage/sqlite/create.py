@@ -1,5 +1,6 @@
 """Making a new record, under the turn, so that several processes may start at once."""
 
+import os
 import secrets
 from pathlib import Path
 
@@ -23,13 +24,15 @@ def prepare(folder: Path, settings: Settings, *, moving: bool = False) -> None:
     """Make the folder and the tables where they do not exist.
 
     Raises:
-        StorageFault: a format that is not ours, or a record that was moved here by half, unless that goes on (moving).
+        StorageFault: a format that is not ours, a record that was moved here by half, unless that goes on (moving), or
+            one that is gone from the middle of what belongs to it.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     turn = Turn(folder)
     try:
         with faults(), turn.taken():
             begin(folder, settings)
+            _make_private(folder / "record.db")
             connection = connect(folder / "record.db", settings, writer=True)
             try:
                 need_whole_log(connection, folder / "record.db")
@@ -49,7 +52,23 @@ def _prepare(connection: apsw.Connection, folder: Path, settings: Settings) -> N
     if fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name='meta'"):
         migrate(connection, folder, settings)
     else:
+        _need_first_start(folder)
         _create(connection)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file that SQLite would make readable for all; its companions get the mode that it has."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _need_first_start(folder: Path) -> None:
+    """Hold that nothing was kept here before: an empty record in the place of one that was lost would look healthy."""
+    left = [name for name in ("blobs", "reserve") if (folder / name).exists()]
+    if left:
+        raise StorageFault(
+            f"{folder / 'record.db'} is empty, but {' and '.join(left)} beside it are of a record: restore a backup, "
+            "or move the folder away to begin anew"
+        )
 
 
 def _create(connection: apsw.Connection) -> None:
