@@ -15,7 +15,7 @@ from fhir_server.search.parameters_standard import standard_parameters
 
 __all__ = ["Component", "Parameter", "ParameterRegistry"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Part of every registry's version: raise it when extraction itself changes what the same definitions give."""
 
 _Table = Mapping[str, Mapping[str, Parameter]]

@@ -61,7 +61,7 @@ class Leaves:
             case "token", "code":
                 self._code(x, reading, left.pop(reading))
             case "date", "date" | "dateTime" | "instant":
-                self._date(x, left.pop(reading))
+                self._date(x, reading, left.pop(reading))
             case _:
                 self._other(x, reading, left.pop(reading))
 
@@ -133,13 +133,17 @@ class Leaves:
         systems = set(codes.values())
         return (None, systems.pop()) if len(systems) == 1 else (codes, None)
 
-    def _date(self, x: str, uses: Uses) -> None:
+    def _date(self, x: str, reading: Reading, uses: Uses) -> None:
         self._w.line(f"d = DATES.get({x}, {x})")
         with self._w.block(f"if d is {x}:"):
             self._w.line(f"d = read_date({x})")
         with self._w.block("if d:"):
-            self._w.line("low, high = d")
-            self._emit("date", uses, "low, high")
+            if reading.type == "instant":  # has no width, however many digits it has
+                self._w.line("low = d[0]")
+                self._emit("date", uses, "low, low + 1")
+            else:
+                self._w.line("low, high = d")
+                self._emit("date", uses, "low, high")
 
     def _reference(self, x: str, uses: Mapping[Reading, Uses]) -> None:
         rows = {reading.target: use for reading, use in uses.items() if reading.kind == "reference"}

@@ -22,7 +22,8 @@ _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([A
 
 _URIS = ("uri", "url", "canonical", "oid", "uuid")
 _QUANTITIES = ("Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity")
-_DATES = ("date", "dateTime", "instant")
+_DATES = ("date", "dateTime")
+_TIMES = (*_DATES, "instant")
 _NUMBERS = ("integer", "positiveInt", "unsignedInt", "decimal")
 _TEXTS = ("string", "markdown", "code", "id", *_URIS)
 _NAME = ("text", "given", "prefix", "suffix")
@@ -30,7 +31,7 @@ _ADDRESS = ("text", "line", "city", "district", "state", "postalCode", "country"
 
 
 _PLAIN: Mapping[tuple[str, str], Reader] = {
-    **{("token", type_): elements.read_plain for type_ in (*_TEXTS, *_DATES, *_NUMBERS, "time")},
+    **{("token", type_): elements.read_plain for type_ in (*_TEXTS, *_TIMES, *_NUMBERS, "time")},
     **{("token", type_): elements.read_string_token for type_ in ("string", "markdown")},
     ("token", "CodeableConcept"): elements.read_concept,
     ("token", "Coding"): elements.read_coding,
@@ -77,6 +78,7 @@ class Readers:
             ("string", "Annotation"): self._parts(("text",)),
             ("string", "Coding"): self._parts(("display",)),
             ("string", "CodeableConcept"): self.read_concept_string,
+            ("date", "instant"): self.read_instant,
             ("date", "Period"): self.read_period,
             ("date", "Timing"): self.read_timing,
             ("reference", "Reference"): self.read_reference,
@@ -176,6 +178,14 @@ class Readers:
         """(low, high)"""
         bounds = self._date(value)
         return (bounds,) if bounds else ()
+
+    def read_instant(self, value: Json, _: Scope) -> Iterable[Row]:
+        """(low, high) of an instant: a point, as narrow as bounds can be, whether or not it has fractions of a second.
+
+        Spec: https://hl7.org/fhir/R4/search.html#date
+        """
+        bounds = self._date(value)
+        return ((bounds[0], bounds[0] + 1),) if bounds else ()
 
     def read_period(self, value: Json, _: Scope) -> Iterable[Row]:
         """(low, high), where a missing end is open; nothing if both are missing."""

@@ -140,6 +140,7 @@ OTHERS: list[Resource] = [
         "mode": "working",
         "entry": [{"item": {"reference": "Patient/ann"}}, {"item": {"reference": "Observation/weight"}}],
     },
+    {"resourceType": "Slot", "id": "slot", "status": "free", "start": "2020-05-01T10:00:00Z"},
     {"resourceType": "ValueSet", "id": "vs1", "status": "active", "url": "http://acme.org/fhir/ValueSet/123"},
     {"resourceType": "ValueSet", "id": "vs2", "status": "active", "url": "http://acme.org/fhir/ValueSet/1234"},
     {"resourceType": "ValueSet", "id": "vs3", "status": "active", "url": "http://acme.org/fhir"},

@@ -49,6 +49,12 @@ async def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     await world.store.close()
 
 
+def _on_the_day(time: str) -> str:
+    """Return a search value for a time of the day of the slot."""
+    prefix, clock = (time[:2], time[2:]) if time[:2].isalpha() else ("", time)
+    return f"{prefix}2020-05-01T{clock}Z" if ":" in clock else time
+
+
 ALL = "ann bob cid dan"
 TABLE = {
     "string": [
@@ -165,6 +171,16 @@ TABLE = {
         ("Observation?date=2020-01-15T08:30:00.500Z", "coded"),
         ("Observation?date=2020-01", "weight grams pressure coded"),
         ("Observation?date=ap2020-01-15", "weight grams pressure coded below"),
+        ("Observation?date=2020-01-15T10:30:00.000Z", ""),
+        *(
+            (f"Slot?start={asked}", found)
+            for found, each in {
+                "slot": "2020-05-01 10:00 10:00:00 10:00:00.0 10:00:00.000000 ge10:00:00.000 le10:00:00.000 "
+                "lt10:00:00.001 eb10:00:00.001 gt09:59:59.999 sa09:59:59.999 ne10:00:00.500",
+                "": "10:00:00.500 ne10:00:00.000 ne10:00 gt10:00:00.000 sa10:00:00.000 lt10:00:00.000 eb10:00:00.000",
+            }.items()
+            for asked in map(_on_the_day, each.split())
+        ),
         ("Encounter?date=2020-01", "enc"),
         ("Encounter?date=2020-01-15", ""),
         ("Encounter?date=ge2020-01-15", "enc open"),
