@@ -108,7 +108,7 @@ async def find(ctx: Context, request: FhirRequest) -> Found:
     """Return one page of what a search finds, as far as the caller may see it. Raises BadRequest."""
     token = request.parameter("_page")
     link = decode_link(token, ctx.link_secret) if token is not None else None
-    asked = parsed(ctx, request, ctx.now() if link is None else link.now, visible_to(ctx))
+    asked = parsed(ctx, request, ctx.now() if link is None else link.now, visible_to(ctx), answered=True)
     cursor = None if link is None else link.cursor_of(asked.fingerprint)
     ascending = _ascending(asked)
     node, view = _joined(ctx, asked)

@@ -36,7 +36,7 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
     token = request.parameter("_page")
     link = decode_link(token, ctx.link_secret) if token is not None else None
     now = ctx.now() if link is None else link.now
-    asked = parsed(ctx, request, now)
+    asked = parsed(ctx, request, now, answered=True)
     if asked.explain:
         return await _explain(ctx, asked)
     after = None if link is None else link.cursor_of(asked.fingerprint)
@@ -48,9 +48,17 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
 
 
 def parsed(
-    ctx: Context, request: FhirRequest, now: int | None = None, visibility: Visibility | None = None
+    ctx: Context,
+    request: FhirRequest,
+    now: int | None = None,
+    visibility: Visibility | None = None,
+    *,
+    answered: bool = False,
 ) -> ParsedSearch:
-    """Read the parameters of a search; `visibility`: the caller's if not said. Raises BadRequest and its kin."""
+    """Read the parameters of a search; `visibility`: the caller's if not said. Raises BadRequest and its kin.
+
+    answered: what it finds is all that comes of it, so that empty parameters may be ignored.
+    """
     lenient = ctx.settings.unknown_parameters == "lenient"
     handling = request.preference("handling")
     asked = parse_search(
@@ -61,6 +69,7 @@ def parsed(
         visibility=ctx.restriction.visibility if visibility is None else visibility,
         compartment=request.compartment,
         lenient=handling == "lenient" or (lenient and handling != "strict"),
+        strict=handling == "strict" or not answered,
         own_base=ctx.base,
         expander=ctx.terminology,
         now=ctx.now() if now is None else now,

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from fhir_server.context import Commit, Context
 from fhir_server.dispatch import run
-from fhir_server.errors import BadRequest, NotFound
+from fhir_server.errors import BadRequest, BadValue, NotFound
 from fhir_server.interactions.search import parsed
 from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -77,17 +77,22 @@ class Client:
     def _request(self, ctx: Context, method: str, path: str) -> FhirRequest:
         """Return the request that a method and a path below the base stand for."""
         place, _, query = path.removeprefix(f"{self._base}/").partition("?")
+        pairs = tuple(parse_qsl(query, keep_blank_values=True))
         route = ctx.router.route([unquote(part) for part in place.split("/") if part])
+        interaction = route.interaction(method)
+        if interaction.startswith("search") and not all(value.strip() for _, value in pairs):
+            name = next(name for name, value in pairs if not value.strip())
+            raise BadValue(f"bad value '' for {name[:100]}: a search without it would find more", expression="http.url")
         return FhirRequest(
             method=method,
-            interaction=route.interaction(method),
+            interaction=interaction,
             base=self._base,
             type=route.type,
             id=route.id,
             vid=route.vid,
             operation=route.operation,
             compartment=route.compartment,
-            query=tuple(parse_qsl(query, keep_blank_values=True)),
+            query=pairs,
             tenant=self._tenant,
         )
 

@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/search.html#escaping
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from fhir_server.errors import BadValue, UnknownParameter
@@ -14,12 +14,16 @@ from fhir_server.search.parameters import Component, Parameter, ParameterRegistr
 from fhir_server.search.query import Node
 from fhir_server.settings import Settings
 
+_MOST_HINTS = 10
 _ESCAPE = re.compile(r"\\([,$|\\])")
 
 
 @dataclass(frozen=True, slots=True)
 class ValueReader:
-    """What reading a value depends on besides its text. `now` is milliseconds since 1970 UTC."""
+    """What reading a value depends on besides its text. `now` is milliseconds since 1970 UTC.
+
+    strict: whether what no resource can have is refused; else it finds nothing, and `hints` say so.
+    """
 
     registry: ParameterRegistry
     zone: tzinfo
@@ -27,6 +31,15 @@ class ValueReader:
     expander: CodeExpander | None
     now: int
     settings: Settings
+    strict: bool = True
+    hints: dict[str, None] = field(default_factory=dict)
+
+    def impossible(self, reason: str) -> None:
+        """Note that a value can find nothing. Raises ValueError where that is refused."""
+        if self.strict:
+            raise ValueError(reason)
+        if len(self.hints) < _MOST_HINTS:
+            self.hints[reason] = None
 
 
 @dataclass(frozen=True, slots=True)

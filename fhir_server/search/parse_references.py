@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fhir_server.model.keys import is_id
 from fhir_server.search import query as q
-from fhir_server.search.asked import Asked, Read, ValueReader, bad, short, unescape, unknown
+from fhir_server.search.asked import Asked, Read, ValueReader, short, unescape, unknown
 from fhir_server.search.hierarchies import hierarchical
 from fhir_server.search.parse_tokens import token_value
 
@@ -29,7 +29,7 @@ def read_typed_reference(asked: Asked, values: tuple[str, ...], reader: ValueRea
     if type_ not in reader.registry.types:
         raise unknown(asked, f"there is no resource type {short(type_)}")
     if asked.targets and type_ not in asked.targets:
-        raise bad(asked, type_, f"it refers to {', '.join(asked.targets)}")
+        reader.impossible(_never(asked.targets, type_))
     prefixed = tuple(f"{type_}/{value}" if is_id(value) else value for value in values)
     narrowed = replace(asked, targets=(type_,))
     return read_reference(narrowed, prefixed, reader)
@@ -94,5 +94,9 @@ def _own(text: str, targets: tuple[str, ...], place: ValueReader) -> q.Reference
     if type_ not in place.registry.types or not is_id(id_) or (tail and (history != "_history" or not is_id(version))):
         raise ValueError("it is not an id, Type/id, URL or canonical|version")
     if targets and type_ not in targets:
-        raise ValueError(f"it refers to {', '.join(targets)}, never to {type_}")
+        place.impossible(_never(targets, type_))
     return q.ReferenceValue(type=type_, id=id_, version=version or None)
+
+
+def _never(targets: tuple[str, ...], type_: str) -> str:
+    return f"it refers to {', '.join(targets)}, never to {type_}"

@@ -27,6 +27,9 @@ from fhir_server.settings import Settings
 _UNNAMED = frozenset({"_format", "_pretty", "_page"})
 """Not part of what was searched for, so neither of `applied` nor of the hash that ties page links to a query."""
 
+_IMPOSSIBLE = "nothing is found by a reference that no resource has"
+_MAY_BE_EMPTY = _UNNAMED | {"__explain"}
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedSearch:
@@ -59,6 +62,7 @@ def parse_search(
     visibility: q.Visibility,
     compartment: ResourceKey | None = None,
     lenient: bool = False,
+    strict: bool = True,
     own_base: str = "",
     expander: CodeExpander | None = None,
     now: int,
@@ -66,7 +70,11 @@ def parse_search(
     """Parse the decoded parameters of a search over `types` (one, or all for a system or `/Patient/x/*` search).
 
     `now` is milliseconds since 1970 UTC. With `lenient`, parameters that are unknown or cannot be read are left out
-    and said in `issues`; limits hold all the same.
+    and said in `issues`; limits hold all the same. Unless `strict`, parameters without a value are left out likewise,
+    and a reference to a type that a parameter never refers to finds nothing: what R4 has a client answered, and what
+    must be refused where fewer criteria do more harm than an error.
+
+    Spec: https://hl7.org/fhir/R4/search.html#errors
 
     Raises:
         UnknownParameter: a parameter, modifier or type that the server does not know.
@@ -77,7 +85,7 @@ def parse_search(
     if len(query) > settings.max_parameters:
         raise TooCostly(f"the search has {len(query)} parameters; the limit is {settings.max_parameters}")
     zone = ZoneInfo(settings.default_timezone)
-    reader = ValueReader(registry, zone, own_base, expander, now, settings)
+    reader = ValueReader(registry, zone, own_base, expander, now, settings, strict)
     scoped = _compartment_nodes(types, compartment, registry)
     reading = _Reading(reader, settings, {type_: [node] for type_, node in scoped.items()}, lenient)
     for name, value in query:
@@ -114,6 +122,9 @@ class _Reading:
             self._try(name, value, self._read)
 
     def _try(self, name: str, value: str, read_one: Callable[[str, str], None]) -> None:
+        if not (self.reader.strict or value.strip() or name in _MAY_BE_EMPTY) and is_unicode(name):
+            self.issues.append(_hint(f"ignored: {name[:200]} has no value"))
+            return
         try:
             read_one(name, value)
         except BadRequest as fault:
@@ -150,6 +161,10 @@ class _Reading:
         if name == "_filter":
             return parse_filter(value, type_, names, self.reader)
         return names.resolve(type_, name, lambda _, asked: read(asked, value, self.reader))
+
+
+def _hint(text: str) -> Issue:
+    return Issue(text, "informational", "warning")
 
 
 def _ignored(fault: BadRequest) -> list[Issue]:
@@ -206,7 +221,7 @@ def _finish(reading: _Reading, visibility: q.Visibility, place: tuple[object, ..
     return ParsedSearch(
         search=restrict(search, visibility),
         applied=applied,
-        issues=(*reading.issues, *controls.issues),
+        issues=(*reading.issues, *controls.issues, *(_hint(f"{_IMPOSSIBLE}: {hint}") for hint in reading.reader.hints)),
         summary=controls.summary,
         elements=controls.elements,
         contained_type=controls.contained_type,

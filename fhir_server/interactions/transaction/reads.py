@@ -39,7 +39,7 @@ async def check_reads(ctx: Context, steps: Sequence[Step], plan: Plan) -> Plan:
 async def _needs(ctx: Context, step: Step, written: Mapping[ResourceKey, str]) -> list[ResourceKey]:
     request = step.request
     if request.interaction.startswith("search"):
-        parsed(ctx, request)
+        parsed(ctx, request, answered=True)
     if request.interaction not in _OF_ONE:
         return []
     key = request.key

@@ -186,8 +186,30 @@ async def test_lenience_can_be_the_rule_of_the_server_and_strictness_the_wish_of
     assert (await fhir.get("Patient?colour=red", prefer="handling=strict")).status == 400
 
 
+async def test_what_is_empty_is_ignored_and_what_no_resource_can_have_finds_nothing(fhir: Fhir) -> None:
+    await _grow(fhir)
+    answer = await fhir.get("Patient?name=&active=false")
+    assert ([each["resource"].get("id") for each in answer.entries[:-1]], answer.entries[-1]["search"]["mode"]) == (
+        ["c"],
+        "outcome",
+    )
+    assert answer.link("self") == f"{BASE}/Patient?active=false"
+    for impossible in ("Observation?encounter=Patient/a", "Observation?encounter:Patient=a"):
+        (said,) = (await fhir.get(impossible)).entries
+        assert "never to Patient" in said["resource"]["issue"][0]["diagnostics"]
+        assert (await fhir.get(impossible, prefer="handling=strict")).status == 400
+    assert (await fhir.get("Patient?name=", prefer="handling=strict")).status == 400
+
+
+@pytest.mark.parametrize("url", ["Patient?identifier=", "Observation?encounter=Patient/a"])
+async def test_what_would_be_ignored_is_refused_where_something_is_written(fhir: Fhir, url: str) -> None:
+    await _grow(fhir)
+    assert (await fhir.delete(url)).status in (400, 412)
+    assert (await fhir.get("Patient")).json["total"] == 3
+
+
 @pytest.mark.parametrize(
-    "query", ["_count=-1", "_count=x", "birthdate=x", "_summary=x", "_total=x", "_sort=colour", "_elements="]
+    "query", ["_count=-1", "_count=x", "birthdate=x", "_summary=x", "_total=x", "_sort=colour", "_elements=,"]
 )
 async def test_bad_values_are_refused(fhir: Fhir, query: str) -> None:
     answer = await fhir.get(f"Patient?{query}")

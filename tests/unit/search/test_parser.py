@@ -185,6 +185,42 @@ def test_a_lenient_reading_ignores_it_and_says_so(url: str, error: type[BadReque
     assert (name, value) not in parsed.applied
 
 
+EASED: list[tuple[str, q.Node, str]] = [
+    ("Patient?gender=&name=x", q.String("name", q.StringMode.STARTS, ("x",)), "gender has no value"),
+    ("Patient?gendr=%20", q.EVERYTHING, "gendr has no value"),
+    ("Patient?_sort=&_count=&_include=&_has:Observation:subject:code=", q.EVERYTHING, "_sort has no value"),
+    (
+        "Observation?encounter=Patient/1,Encounter/2",
+        q.Reference(
+            "encounter", (q.ReferenceValue("Patient", "1"), q.ReferenceValue("Encounter", "2")), ("Encounter",)
+        ),
+        "never to Patient",
+    ),
+    (
+        "Observation?subject:Encounter=1",
+        q.Reference("subject", (q.ReferenceValue("Encounter", "1"),), ("Encounter",)),
+        "never to Encounter",
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "expected", "said"), EASED, ids=lambda value: str(value)[:70])
+def test_who_is_only_answered_is_not_refused_what_is_empty_or_impossible(url: str, expected: q.Node, said: str) -> None:
+    parsed = parse(url, strict=False)
+    assert next(iter(parsed.search.branches.values())) == expected
+    assert said in parsed.issues[0].diagnostics
+    assert {issue.severity for issue in parsed.issues} == {"warning"}
+    assert all(value.strip() for _, value in parsed.applied)
+    with pytest.raises(BadRequest):
+        parse(url)
+
+
+@pytest.mark.parametrize("url", ["Patient?gender=male,", "Patient?gendr=x", "Observation?subject=Foo/1"])
+def test_what_cannot_be_read_is_refused_to_all(url: str) -> None:
+    with pytest.raises(BadRequest):
+        parse(url, strict=False)
+
+
 def test_halves_of_characters_are_refused() -> None:
     for query in ((("name", "\ud800"),), (("name\udfff", "x"),), (("_sort", "\ud800"),)):
         with pytest.raises(BadValue) as caught:
