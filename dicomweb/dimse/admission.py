@@ -1,6 +1,6 @@
 """Admission: which associations are accepted, with which of their contexts, and how many."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +16,8 @@ _USER_REJECTION: Final = 1
 STRANGER: Final = "an AE that the table does not name"
 _MINUTE: Final = 60.0
 _MOST_ADDRESSES: Final = 10_000
+_QUIET: Final = 10.0
+"""Seconds in which one line tells of all connections that were closed at once for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +124,22 @@ class Admission:
         service = service_of(role.abstract, unknown_storage=True)
         provides = (service == "store" and "get" in peer.rights) or role.abstract == COMMITMENT
         return Role(role.abstract, role.user, role.provider and provides)
+
+
+@dataclass(slots=True)
+class Drops:
+    """Tells of connections that are closed at once, and a flood of them in few lines. clock: seconds."""
+
+    clock: Callable[[], float]
+    _next: dict[str, float] = field(default_factory=dict)
+    _silent: Counter[str] = field(default_factory=Counter)
+
+    def told(self, why: str) -> str | None:
+        """Count one; return what is said of those that went before it, None where nothing is to be said now."""
+        now = self.clock()
+        if now < self._next.get(why, 0):
+            self._silent[why] += 1
+            return None
+        self._next[why] = now + _QUIET
+        before = self._silent.pop(why, 0)
+        return f"; as were {before} before it" if before else ""

@@ -7,7 +7,7 @@ import ssl
 from contextlib import AsyncExitStack
 from typing import Final
 
-from dicomweb.dimse.admission import Admission, Peer
+from dicomweb.dimse.admission import Admission, Drops, Peer
 from dicomweb.dimse.numbers import NUMBERS
 from dicomweb.dimse.services import SERVICES
 from dicomweb.dimse.session import Session, converse
@@ -35,6 +35,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         tables = tables_of(host)
         self._admission = Admission(self._settings, tables, host.asks_for_tokens, loop.time)
+        self._drops = Drops(loop.time)
         self._queries = asyncio.Semaphore(self._settings.dimse_queries)
         self._patience = Patience(self._settings.dimse_idle, self._settings.dimse_stalled)
         self._connections: set[asyncio.Task[None]] = set()
@@ -64,18 +65,29 @@ class Listener:
         task = asyncio.current_task()
         assert task is not None
         address = str((writer.get_extra_info("peername") or ("",))[0])
-        crowded = len(self._connections) >= self._settings.dimse_connections
-        if crowded or self._admission.called_too_often(address):
+        if (why := self._no_room(address)) is not None:
             NUMBERS.rejected()
+            if (told := self._drops.told(why)) is not None:
+                _log.warning("a connection from %s is closed at once: %s%s", address, why, told)
             writer.transport.abort()
             return
         self._connections.add(task)
         try:
             await self._serve(Link(reader, writer, self._settings.dimse_max_pdu), address, _shown(writer))
         except asyncio.CancelledError:
+            _log.info("the connection from %s ends with the server", address)
             writer.transport.abort()
         finally:
             self._connections.discard(task)
+
+    def _no_room(self, address: str) -> str | None:
+        """Return why a connection is not even listened to; None: it is."""
+        settings = self._settings
+        if len(self._connections) >= settings.dimse_connections:
+            return f"there are {settings.dimse_connections} already (dimse_connections)"
+        if self._admission.called_too_often(address):
+            return f"over {settings.dimse_calls_per_minute} in a minute (dimse_calls_per_minute)"
+        return None
 
     async def _serve(self, link: Link, address: str, certificate: str) -> None:
         try:
@@ -86,14 +98,19 @@ class Listener:
                 await self._converse(link, request, peer)
                 return
             NUMBERS.rejected()
-            _log.warning("a call from %s is refused: %s", address, why)
+            _log.warning("a call of %r from %s is refused: %s", request.calling, address, why)
             await accepting.reject(link, why or accepting.UNKNOWN_CALLING, self._settings.dimse_greeting)
         except ProtocolFault as fault:
             NUMBERS.rejected()
             _log.warning("a call from %s is no DICOM: %s", address, fault)
             await link.say_abort(_PROVIDER, fault.reason)
-        except Ended:
+        except Ended as end:  # whoever looks whether the port is open does the same
             NUMBERS.rejected()
+            _log.info("a call from %s is over before it began: %s", address, end)
+        except Exception:  # one call that fails must not go without a word
+            NUMBERS.rejected()
+            _log.exception("a call from %s has failed", address)
+            await link.say_abort(_PROVIDER, 0)
         finally:
             await link.close()
 

@@ -114,6 +114,10 @@ async def converse(session: Session, services: Mapping[int, Serve]) -> None:
     try:
         while True:
             await _answered(session, services, await session.association.receive())
+    except Aborted as end:
+        _log.warning("the association of %s has broken off: %s", session.peer.title, end)
+        session.numbers.ended(session.peer, end)
+        await session.association.abort(_PROVIDER)  # where it is we who do not wait any longer
     except Ended as end:
         session.numbers.ended(session.peer, end)
     except ProtocolFault as fault:

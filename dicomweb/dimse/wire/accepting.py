@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicomweb.dimse.wire.association import Association, Patience
-from dicomweb.dimse.wire.faults import Aborted, ProtocolFault, Refused
+from dicomweb.dimse.wire.faults import Aborted, ProtocolFault, Refused, said_of
 from dicomweb.dimse.wire.link import Link, Pdu
 from dicomweb.dimse.wire.negotiation import (
     APPLICATION,
@@ -36,6 +36,9 @@ class Rejection:
     result: int
     source: int
     reason: int
+
+    def __str__(self) -> str:
+        return said_of(self.source, self.reason)
 
 
 DEFAULT: Final = Patience()

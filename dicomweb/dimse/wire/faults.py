@@ -17,7 +17,7 @@ class Refused(Ended):
     """The other side has refused an association; result, source and reason as PS3.8 section 9.3.4 numbers them."""
 
     def __init__(self, result: int, source: int, reason: int) -> None:
-        said = _REASONS.get((source, reason), "it gave no reason")
+        said = said_of(source, reason)
         super().__init__(f"the association was refused{' for now' if result == _TRANSIENT else ''}: {said}")
         self.result, self.source, self.reason = result, source, reason
 
@@ -41,3 +41,8 @@ _REASONS = {
     (3, 1): "temporary congestion",
     (3, 2): "local limit exceeded",
 }
+
+
+def said_of(source: int, reason: int) -> str:
+    """Return in words why an association was refused."""
+    return _REASONS.get((source, reason), "it gave no reason")

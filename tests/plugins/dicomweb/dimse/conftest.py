@@ -21,6 +21,8 @@ from tests.plugins.only import but
 TITLE = "FHIRSERVER"
 EVERYTHING = ["echo", "store", "find", "move", "get", "worklist", "mpps", "commitment"]
 
+_OURS: list[socket.socket] = []
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let pass what pynetdicom's own threads throw when we end an association earlier than they thought."""
@@ -31,7 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def swept() -> Iterator[None]:
-    """Collect the sockets that pynetdicom leaves open, lest a later test is blamed for them."""
+    """Collect the sockets that pynetdicom leaves open, lest a later test is blamed for them.
+
+    It waits by `select`, and takes a connection beyond the 1,024th open file for a broken one.
+    """
+    assert len(os.listdir("/dev/fd")) < 900, "too many open files for pynetdicom: what has left them open?"
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -39,10 +45,12 @@ def swept() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port that nobody listens on, and that nobody else is given until the process ends."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whoever listens there later says so too
+    found.bind(("127.0.0.1", 0))
+    _OURS.append(found)
+    return int(found.getsockname()[1])
 
 
 @dataclass

@@ -1,15 +1,19 @@
 """Who is let in, and what becomes of those who do not keep to the protocol."""
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, evt
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.sop_class import CTImageStorage, Verification
 
+from dicomweb.dimse.admission import Drops
 from tests.plugins.dicomweb.dimse.conftest import TITLE, Site, ae, eventually, listening
 
 pytestmark = pytest.mark.usefixtures("dcmtk")
@@ -41,10 +45,13 @@ def test_pynetdicom_echoes_twice_and_releases(site: Site) -> None:
     [("NOBODY", "Calling AE Title Not Recognized"), ("FAR", "Calling AE Title Not Recognized")],
     ids=["unknown", "from elsewhere"],
 )
-def test_who_is_not_in_the_table_is_refused(site: Site, calling: str, said: str) -> None:
+def test_who_is_not_in_the_table_is_refused(
+    site: Site, calling: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = site.dcmtk("echoscu", title=calling)
     assert answer.returncode != 0
     assert said in answer.stderr
+    assert f"a call of '{calling}' from 127.0.0.1 is refused: calling AE title not recognized" in caplog.text
 
 
 def test_another_called_title_is_refused(site: Site) -> None:
@@ -109,19 +116,24 @@ def test_what_is_no_request_is_aborted(site: Site, sent: bytes) -> None:
     assert found[8] == 2
 
 
-def test_who_says_nothing_is_hung_up_on(site: Site) -> None:
+def test_who_says_nothing_is_hung_up_on(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dicomweb.dimse")
     assert _answer(site.port, b"") == b""
+    assert "is over before it began: nothing came for" in caplog.text
 
 
 def test_who_stalls_within_a_request_is_hung_up_on(site: Site) -> None:
     assert _answer(site.port, b"\x01\x00\x00\x00\x00\xff" + bytes(20)) == b""
 
 
-def test_an_idle_association_is_closed(site: Site) -> None:
-    user = AE("CT1")
+def test_an_idle_association_is_aborted_and_the_log_says_so(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    user, aborts = AE("CT1"), list[Any]()
     user.add_requested_context(Verification)
-    found = user.associate("127.0.0.1", site.port, ae_title=TITLE)
+    heard = [(evt.EVT_PDU_RECV, lambda event: aborts.append(event.pdu))]
+    found = user.associate("127.0.0.1", site.port, ae_title=TITLE, evt_handlers=heard)
     eventually(lambda: found.is_aborted, 5)
+    assert isinstance(aborts[-1], A_ABORT_RQ)
+    assert "the association of CT1 has broken off: nothing came for" in caplog.text
 
 
 def test_the_table_is_read_again_and_a_broken_one_passed_over(site: Site) -> None:
@@ -142,13 +154,23 @@ def test_calls_are_counted(site: Site) -> None:
     assert 'dicom_messages_total{message="C-ECHO",outcome="ok"}' in numbers
 
 
-async def test_a_flood_of_calls_from_one_address_is_cut_off(tmp_path: Path) -> None:
+async def test_a_flood_of_calls_from_one_address_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def calls() -> list[bytes]:
         with listening(tmp_path, ae("CT1"), dicom={"dimse_calls_per_minute": 5, "dimse_greeting": 0.2}) as few:
             return [_tried(few.port) for _ in range(8)]
 
     answers = await asyncio.to_thread(calls)
     assert answers[-1] == b"reset"
+    assert "is closed at once: over 5 in a minute" in caplog.text
+
+
+def test_a_flood_is_told_of_in_few_lines() -> None:
+    now = [0.0]
+    drops = Drops(lambda: now[0])
+    assert [drops.told("full") for _ in range(3)] == ["", None, None]
+    assert drops.told("too often") == ""
+    now[0] = 10
+    assert drops.told("full") == "; as were 2 before it"
 
 
 def _tried(port: int) -> bytes:
