@@ -37,9 +37,7 @@ async def read(receive: Receive, headers: dict[str, str], settings: Settings) ->
         async with asyncio.timeout(settings.read_timeout):
             body = await _collect(receive, settings.max_body)
     except TimeoutError:
-        raise _closing(
-            RequestTimeout(f"the request body was not complete after {settings.read_timeout} seconds")
-        ) from None
+        raise late(settings) from None
     for coding in reversed(codings):
         body = await _inflate(body, coding, settings.max_body)
     return body
@@ -84,6 +82,11 @@ async def _collect(receive: Receive, limit: int) -> bytes:
 
 def _too_large(limit: int) -> Exception:
     return _closing(TooLarge(f"the request body is larger than {limit} bytes"))
+
+
+def late(settings: Settings) -> Exception:
+    """Return what is told to who does not send the rest of a body."""
+    return _closing(RequestTimeout(f"the request body was not complete after {settings.read_timeout} seconds"))
 
 
 def _closing(error: BadRequest | TooLarge | RequestTimeout) -> Exception:

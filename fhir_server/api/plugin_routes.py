@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from fhir_server.api.auth.origins import Cors
 from fhir_server.api.auth.service import tenant_of
+from fhir_server.api.body import late
 from fhir_server.api.decode import MOUNT, OPERATOR, base_url_of
 from fhir_server.api.errors import response_to
 from fhir_server.api.headers import client_address, mapping, request_id
@@ -61,9 +62,17 @@ class _Asked:
         return bytes(chunks)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
+        """Yield the body as it comes. Raises RequestTimeout: nothing came for `read_timeout`."""
         assert isinstance(self._http, Request)
-        async for chunk in self._http.stream():
+        chunks = aiter(self._http.stream())
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.read_timeout):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                raise late(self._settings) from None
+            if chunk is None:
+                return
             if chunk:
                 yield chunk
 

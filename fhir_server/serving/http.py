@@ -1,22 +1,22 @@
-"""uvicorn's HTTP protocol with two additions: a small answer leaves in one write, and header lines that a client sends
-again and again on its connection are read once.
+"""uvicorn's HTTP protocol with additions: header lines that a client sends again and again on its connection are read
+once; a head without end is refused, and one that does not come to its end is not waited for.
 
-ASGI sends head and body as two messages, which are two system calls, and uvicorn looks at each header with two regular
-expressions; together that costs as much as the read of a resource. `api/sending` asks for `send_whole` and goes the
-ASGI way where a server does not have it.
+uvicorn looks at each header with two regular expressions, which costs as much as a part of the read of a resource.
 """
 
 import asyncio
 import re
 import socket
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fhir_server.api.decode import LINES, OPERATOR
 from fhir_server.prompt import started
+from fhir_server.serving.cycle import WholeCycle
 from fhir_server.serving.stopping import CLOSE
+from fhir_server.settings import Settings
 
 _GET: Final = re.compile(
     rb"GET ((/fhir/[A-Za-z]+/[A-Za-z0-9.\-]+)|/[A-Za-z0-9][A-Za-z0-9._~$/\-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n"
@@ -26,8 +26,13 @@ _GET: Final = re.compile(
 _STOPPING: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
 )
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_INVALID: Final = "this is no HTTP request"
 _END: Final = b"\r\n\r\n"
 _LONGEST: Final = 4_096
+_READ: Final = 262_144
+"""Most bytes that come at once: a head is counted from its second piece on, as the first may begin with a body."""
+
 _MOST: Final = 4
 _ABOUT_MORE: Final = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
 """Headers after which more comes than a GET and its answer."""
@@ -40,63 +45,26 @@ class _Lines(NamedTuple):
     found: dict[str, Any]
 
 
-_OK: Final = STATUS_LINE[200]
-_lately: tuple[Sequence[tuple[bytes, bytes]], bytes] = ((), b"")
-
-
-def _joined(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as bytes; uvicorn makes the list that all answers have anew once a second."""
-    global _lately
-    if _lately[0] is not fields:
-        _lately = fields, b"".join([b"%b: %b\r\n" % field for field in fields])
-    return _lately[1]
-
-
-class WholeCycle(RequestResponseCycle):
-    """One request and its answer."""
-
-    def send_whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Write a complete answer, its headers saying how long it is; tell whether that was possible."""
-        if self.response_started or self.disconnected or self.flow.write_paused or not self.keep_alive:
-            return False
-        if CLOSE in self.default_headers:
-            return False
-        fields = [*self.default_headers, *headers] if self.default_headers else headers
-        head = b"\r\n".join([b"%b: %b" % field for field in fields])
-        if head.count(b"\n") != len(fields) - 1:
-            return False  # a line break within a header: uvicorn refuses it in its own way
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body))
-        self.message_event.set()
-        self.on_response()
-        return True
-
-    def send_bytes(self, data: bytes) -> bool:
-        """Write a complete answer, head and all; tell whether that was possible."""
-        if self.response_started or self.disconnected or self.flow.write_paused or not self.keep_alive:
-            return False
-        if CLOSE in self.default_headers or not data.startswith(_OK):
-            return False
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        fields = _joined(self.default_headers)  # the date, for one
-        self.transport.write(b"".join((_OK, fields, memoryview(data)[len(_OK) :])) if fields else data)
-        self.message_event.set()
-        self.on_response()
-        return True
-
-
 class WholeProtocol(HttpToolsProtocol):
     """One connection; its requests become `WholeCycle`s before their task first runs.
 
     Who reaches the Unix socket in the data folder is the operator: only the user of the owner process can open it.
+
+    Attributes:
+        most_bytes, most_lines: of a request line and its headers; more are refused with 431.
+        patience: seconds in which a head that was begun must be there.
     """
+
+    most_bytes: int = 81_920
+    most_lines: int = 200
+    patience: float = 30.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note whether the connection is local."""
         super().connection_made(transport)
-        self._between, self._idle_since, self._lines = True, 0.0, dict[bytes, _Lines]()
+        self._between, self._lines = True, dict[bytes, _Lines]()
+        self._head_since, self._bytes, self._over, self._declined = 0.0, 0, False, False
+        self._begin_to_wait()
         connected = transport.get_extra_info("socket")
         if connected is not None and connected.family == socket.AF_UNIX:
             self.app_state = {**self.app_state, OPERATOR: True}
@@ -109,9 +77,63 @@ class WholeProtocol(HttpToolsProtocol):
         if get is not None and lines is not None:
             self._begin(get, lines)
             return
-        super().data_received(data)
+        self._feed(data)
+        if self._over:
+            return
+        if not self._between:
+            self._look_at_rest(len(data))
+        elif self._is_idle():
+            self._begin_to_wait()
         if get is not None and self._between and len(self._lines) < _MOST:
             self._learn(data, get.end())
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        rest = data
+        while rest and not self._over:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._upgrade(rest[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self._over = True
+                self.send_400_response(_INVALID)
+
+    def _upgrade(self, rest: bytes) -> bytes:
+        """Open a WebSocket. What offers another protocol, as Java's client does, is read as if it did not: return it.
+
+        Spec: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+        """
+        if not self._declined or self.parser.get_method() == b"CONNECT":
+            if not self._over and self._declined:
+                self.send_400_response(_INVALID)
+            elif not self._over:
+                self.handle_websocket_upgrade()
+            self._over = True
+            return b""
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"".join((line, *kept, b"\r\n", rest))
+
+    def _look_at_rest(self, more: int) -> None:
+        """Refuse what is not whole and too large already; wait for the rest of another head, but not for ever."""
+        self._bytes += more
+        if self._bytes > self.most_bytes:
+            self._refuse()
+        elif self._head_since:
+            self._wait_for(self._head_since + self.patience - self.loop.time())
+        elif self._is_idle():
+            self._begin_to_wait()
+
+    def _refuse(self) -> None:
+        """Say that a head is too large, and close."""
+        self._over = True
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
 
     def _is_idle(self) -> bool:
         """Tell whether there is no request under way, and all that was asked for is answered."""
@@ -170,10 +192,30 @@ class WholeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._between = False
+        self._head_since, self._bytes = self.loop.time(), -_READ
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes behind a body is none (RFC 9110 6.5.1)."""
+        if self._head_since:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, unless its head was refused."""
+        self._bytes = -_READ
+        if not self._over:
+            super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Start a request."""
+        self._head_since = 0.0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if self._over or size > self.most_bytes or len(self.headers) > self.most_lines:
+            self._refuse()
+            return
+        self._declined = self.parser.should_upgrade() and not self._should_upgrade()
+        if self._declined:
+            return
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not None and self.cycle is not before:
@@ -182,7 +224,8 @@ class WholeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is complete."""
         self._between = True
-        super().on_message_complete()
+        if not self._over and not self._declined:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for one. One timer serves for all waits of a connection."""
@@ -193,16 +236,22 @@ class WholeProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self._begin_to_wait()
+
+    def _begin_to_wait(self) -> None:
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._wait_for(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing was asked for so long."""
+        """Close a connection on which nothing was asked for so long, or nothing that came to its end."""
         self.timeout_keep_alive_task = None
-        if not self._idle_since or self.transport.is_closing():
+        since, patience = self._idle_since, float(self.timeout_keep_alive)
+        if self._head_since and self._is_idle():
+            since, patience = self._head_since, self.patience
+        if not since or self.transport.is_closing():
             return  # the answer to what is under way sets the timer again
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        left = since + patience - self.loop.time()
         if left > 0:
             self._wait_for(left)
         else:
@@ -210,3 +259,14 @@ class WholeProtocol(HttpToolsProtocol):
 
     def _wait_for(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+
+def protocol_of(settings: Settings) -> type[WholeProtocol]:
+    """Return the protocol with the limits of the settings."""
+
+    class Limited(WholeProtocol):
+        most_bytes = settings.max_url + settings.max_head
+        most_lines = settings.max_headers
+        patience = float(settings.read_timeout)
+
+    return Limited

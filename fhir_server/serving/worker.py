@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fhir_server.api.application import Application
 from fhir_server.app import create_app
 from fhir_server.serving.backup_watch import watch_backups
-from fhir_server.serving.http import WholeProtocol
+from fhir_server.serving.http import WholeProtocol, protocol_of
 from fhir_server.serving.stopping import CLOSE, LEAVE, Stop, not_ready
 from fhir_server.serving.tls import Renewal, context_of
 from fhir_server.serving.warmth import warm
@@ -74,7 +74,8 @@ class WorkerServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        return WholeProtocol(self.config, self.server_state, self.lifespan.state)
+        kind = self.config.http_protocol_class
+        return kind(self.config, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
 
     def install_signal_handlers(self) -> None:
         """Leave the signals alone."""
@@ -96,7 +97,7 @@ def make_server(app: FastAPI, *, lifespan: bool, settings: Settings | None = Non
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=WholeProtocol,
+        http=protocol_of(settings) if settings else WholeProtocol,
         lifespan="on" if lifespan else "off",
         access_log=False,
         log_config=None,

@@ -12,6 +12,8 @@ class Limits(Section):
 
     max_body: Positive = Field(100_000_000, description="Largest request body, after decompression.")
     max_url: Positive = Field(16_384, description="Longest URL.")
+    max_head: Positive = Field(65_536, description="Most bytes of the headers of a request.")
+    max_headers: Positive = Field(200, description="Most headers of a request.")
     max_depth: Positive = Field(100, description="Deepest nesting of JSON or XML.")
     max_entries: Positive = Field(50_000, description="Most entries in a batch or transaction.")
     max_or_values: Positive = Field(5_000, description="Most comma-separated values of one search parameter.")
@@ -39,7 +41,9 @@ class Limits(Section):
     page_size: Positive = Field(50, description="Rows of a page when _count is absent.")
     max_page_size: Positive = Field(1_000, description="Largest _count that is honoured.")
     link_life: Positive = Field(1_800, description="How long a page link stays valid, in seconds.")
-    read_timeout: Positive = Field(30, description="Seconds in which a client must have sent its request body.")
+    read_timeout: Positive = Field(
+        30, description="Seconds in which a client must have sent its headers, and then its body."
+    )
     send_timeout: Positive = Field(60, description="Seconds after which a client that stops reading is cut off.")
     search_timeout: Positive = Field(30, description="Seconds after which a search is cut off as too costly.")
     count_by_read: Positive = Field(

@@ -1,5 +1,6 @@
 """What the endpoints of the authorization server share: the desk of the tenant that a URL names, and its rules."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,8 @@ from fhir_server.settings import Settings
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _LARGEST_FORM = 100_000
+_PATIENCE = 30.0
+"""Seconds in which a form must have come."""
 _MOST_FIELDS = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -141,12 +144,16 @@ async def bearer_of(request: Request, desk: Desk) -> Found:
 
 
 async def body_of(request: Request) -> bytes:
-    """Return the body of a request, however it is sent, up to a limit. Raises OAuthError: it is too large."""
+    """Return the body of a request, however it is sent. Raises OAuthError: it is too large, or does not come."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM:
-            raise OAuthError("invalid_request", "the body is too large", 413)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LARGEST_FORM:
+                    raise OAuthError("invalid_request", "the body is too large", 413)
+    except TimeoutError:
+        raise OAuthError("invalid_request", "the body does not come", 408) from None
     return body
 
 

@@ -42,12 +42,12 @@ class Echo:
 
 
 @asynccontextmanager
-async def served(app: Echo, keep_alive: float = 5) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, http=WholeProtocol, lifespan="off", log_config=None, timeout_keep_alive=1)
+async def served(app: Echo, keep_alive: float = 5, protocol: type[WholeProtocol] = WholeProtocol) -> AsyncIterator[int]:
+    config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, timeout_keep_alive=1)
     config.load()
     config.timeout_keep_alive = keep_alive  # type: ignore[assignment]
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: WholeProtocol(config, state, {}), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -169,6 +169,53 @@ async def test_a_connection_is_closed_once_it_was_idle_for_so_long_and_not_befor
             await answer(reader)
             await asyncio.sleep(0.15)
         assert await asyncio.wait_for(reader.read(), 2) == b""
+
+
+class Strict(WholeProtocol):
+    """Our protocol with limits that a test reaches."""
+
+    most_bytes, most_lines, patience = 1_000, 20, 0.2
+
+
+async def _told(port: int, *pieces: bytes) -> bytes:
+    async with connected(port) as (reader, writer):
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        return await asyncio.wait_for(reader.read(), 5)
+
+
+async def test_a_head_that_is_too_large_is_refused_also_before_it_is_whole() -> None:
+    line = b"GET /x HTTP/1.1\r\nHost: x\r\n"
+    async with served(Echo(), protocol=Strict) as port:
+        long = await _told(port, line + b"X: " + b"a" * 1_000 + b"\r\n\r\n")
+        many = await _told(port, line + b"X: a\r\n" * 20 + b"\r\n" + b"GET /y HTTP/1.1\r\nHost: x\r\n\r\n")
+        endless = await _told(port, line, b"X: " + b"a" * 300_000)
+    assert all(got.startswith(b"HTTP/1.1 431 ") and got.count(b"HTTP/1.1") == 1 for got in (long, many, endless))
+
+
+async def test_who_does_not_end_a_head_or_asks_for_nothing_is_not_waited_for() -> None:
+    async with served(Echo(), keep_alive=0.3, protocol=Strict) as port:
+        silent, begun, blank = await asyncio.gather(
+            _told(port), _told(port, b"GET /x HTTP/1.1\r\nHost:", b" x\r\n"), _told(port, b"\r\n")
+        )
+    assert silent == begun == blank == b""
+
+
+async def test_what_comes_behind_a_body_is_no_header() -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with served(Echo()) as port:
+        (got,) = await asked(port, head + b"3\r\nabc\r\n0\r\nAuthorization: Bearer other\r\n\r\n")
+    assert got.endswith(b"abc") and b"authorization" not in got
+
+
+async def test_the_offer_of_another_protocol_is_not_taken_up_and_costs_no_body() -> None:
+    offer = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc"
+    async with served(Echo()) as port:
+        answers = await asked(port, b"POST /a HTTP/1.1\r\n" + offer, b"GET /x HTTP/1.1\r\n" + HEAD)
+        refused = await _told(port, b"CONNECT a:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answers[0].startswith(b"POST /a ") and answers[0].endswith(b" abc")
+    assert answers[1].startswith(b"GET /x ") and refused.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_slow_answer_does_not_count_as_idle() -> None:
