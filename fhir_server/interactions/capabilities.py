@@ -5,7 +5,6 @@ Spec: https://hl7.org/fhir/R4/http.html#capabilities
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -20,8 +19,8 @@ from fhir_server.interactions.supported_profiles import Supported, supported_pro
 from fhir_server.interactions.terminology_capabilities import terminology_body
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode
-from fhir_server.search.parameter import names_resources
 from fhir_server.search.parameters import Parameter, ParameterRegistry
+from fhir_server.search.parameters_canonical import included_types
 from fhir_server.settings import Settings
 from fhir_server.storage.base import Capabilities
 from fhir_server.terminology import Terminology
@@ -81,6 +80,8 @@ _OF_THE_AUDIT: dict[str, Any] = {
     "conditionalCreate": False, "conditionalUpdate": False, "conditionalDelete": "not-supported",
     "searchInclude": [], "searchRevInclude": [],
 }  # fmt: skip
+_statements: "WeakKeyDictionary[Operations, dict[tuple[Any, ...], Stated]]" = WeakKeyDictionary()
+"""By the operations, which hold all of a server: it is let go with them."""
 _of_terminologies: "WeakKeyDictionary[Terminology, dict[str, Stated]]" = WeakKeyDictionary()
 
 
@@ -130,9 +131,18 @@ def _parts(ctx: Context) -> Parts:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=16)
 def statement(parts: Parts, base: str, mode: str) -> Stated:
     """Return the CapabilityStatement as JSON, and its ETag; kept for as long as the parts are the same."""
+    kept = _statements.setdefault(parts.operations, {})
+    key = (parts.definitions, parts.parameters, *parts[3:-1], id(parts.deciders), base, mode)
+    if key not in kept:
+        if len(kept) >= _MOST_BASES:
+            kept.clear()
+        kept[key] = _statement(parts, base, mode)
+    return kept[key]
+
+
+def _statement(parts: Parts, base: str, mode: str) -> Stated:
     types = [t for t in parts.definitions.resource_types if mode == "full" or t in _NORMATIVE]
     made = _head("CapabilityStatement", base) | _DECLARED | _body(parts, types, base)
     made["software"] |= {"releaseDate": _DATE}
@@ -189,7 +199,7 @@ def _version() -> str:
 
 def _body(parts: Parts, types: list[str], base: str) -> dict[str, Any]:
     parameters, settings = parts.parameters, parts.settings
-    referring, profiles = _referring(parameters, parts.definitions), dict(parts.profiles)
+    referring, profiles = _referring(parameters), dict(parts.profiles)
     described = [_resource(parts, type_, referring.get(type_, ()), profiles.get(type_, ())) for type_ in types]
     own = [each for each in described if parts.definitions.types[each["type"]].url]
     rest: dict[str, Any] = {
@@ -236,7 +246,7 @@ def _security(settings: Settings, base: str) -> dict[str, Any]:
 
 def _resource(parts: Parts, type_: str, referring: Iterable[str], profiles: Iterable[str]) -> dict[str, Any]:
     operations, settings, own = parts.operations, parts.settings, parts.parameters.of(type_)
-    includes = [f"{type_}:{p.code}" for p in own.values() if names_resources(p, type_, parts.definitions)]
+    includes = [f"{type_}:{p.code}" for p in own.values() if included_types(p, type_, parts.parameters)]
     resource: dict[str, Any] = {
         "type": type_,
         "profile": parts.definitions.types[type_].url or _PROFILE + type_,
@@ -273,14 +283,13 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
     return found | ({"documentation": parameter.expression} if parameter.expression else {})
 
 
-def _referring(parameters: ParameterRegistry, facts: Definitions) -> Mapping[str, list[str]]:
-    """Return, for each type, the references that `_revinclude` can follow to it."""
+def _referring(parameters: ParameterRegistry) -> Mapping[str, list[str]]:
+    """Return, for each type, the references and canonicals that `_revinclude` can follow to it."""
     found: dict[str, list[str]] = {}
     for source in parameters.types:
         for parameter in parameters.of(source).values():
-            if names_resources(parameter, source, facts):
-                for target in parameter.targets or parameters.types:
-                    found.setdefault(target, []).append(f"{source}:{parameter.code}")
+            for target in included_types(parameter, source, parameters):
+                found.setdefault(target, []).append(f"{source}:{parameter.code}")
     return found
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fhir_server.context import Context
 from fhir_server.errors import BadRequest, Forbidden, Issue
 from fhir_server.interactions.bundle import Link, write_bundle
+from fhir_server.interactions.canonicals import with_canonicals
 from fhir_server.interactions.outcome import outcome
 from fhir_server.interactions.subset import Subset, cut, named
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -41,6 +42,7 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
         return await _explain(ctx, asked)
     after = None if link is None else link.cursor_of(asked.fingerprint)
     page = await ctx.store.search(replace(asked.search, after=after))
+    page = await with_canonicals(ctx, asked.search, page)
     links = _links(ctx, request, asked, (page, now))
     entries = [*_entries(ctx, request, asked, page), *_outcome(asked, page)]
     identity = (ctx.new_id(), ctx.now())

@@ -33,14 +33,13 @@ async def test_the_statement_says_what_kind_of_server_this_is(fhir: Fhir) -> Non
     assert "security" in statement["rest"][0]
 
 
-async def test_includes_by_canonicals_are_not_offered_as_they_bring_nothing(fhir: Fhir) -> None:
+async def test_includes_by_references_and_by_canonicals_are_offered(fhir: Fhir) -> None:
     found = await _of(fhir, "QuestionnaireResponse")
-    assert {"QuestionnaireResponse:subject", "QuestionnaireResponse:based-on"} <= set(found["searchInclude"])
-    assert "QuestionnaireResponse:questionnaire" not in found["searchInclude"]
-    assert "questionnaire" in {each["name"] for each in found["searchParam"]}
+    assert {f"QuestionnaireResponse:{code}" for code in ("subject", "questionnaire")} <= set(found["searchInclude"])
     referring = (await _of(fhir, "Questionnaire"))["searchRevInclude"]
-    assert "Provenance:target" in referring
-    assert not [each for each in referring if each.startswith("QuestionnaireResponse:questionnaire")]
+    assert {"Provenance:target", "QuestionnaireResponse:questionnaire", "Measure:depends-on"} <= set(referring)
+    assert "searchInclude" not in await _of(fhir, "Bundle")
+    assert "Measure:depends-on" not in (await _of(fhir, "Patient"))["searchRevInclude"]
 
 
 @pytest.mark.parametrize("mode", ["", "?mode=full", "?mode=normative", "?mode=terminology"])
