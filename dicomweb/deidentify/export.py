@@ -1,5 +1,6 @@
 """`ImagingStudy/$deidentify`: studies without identity as a ZIP of Part 10 objects, at once or as a job."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 from dicomweb.deidentify.options import options_of
 from dicomweb.deidentify.retrieval import Wish, anonymous
 from dicomweb.doors import archive, settings_of
+from dicomweb.fileset.directory import NAME, Directory
+from dicomweb.fileset.reading import described
 from dicomweb.model.codec import CodecFailure
 from dicomweb.model.values import Instance
 from fhir_server.plugin_api import (
@@ -104,7 +107,7 @@ class _Sink(io.RawIOBase):
 async def _zip(ctx: PluginContext, instances: Sequence[Instance], wish: Wish) -> AsyncIterator[bytes]:
     """Yield a ZIP of the objects; those that cannot be de-identified are named by number in left-out.txt."""
     sink, left = _Sink(), []
-    places: dict[tuple[str, str], str] = {}
+    directory = Directory()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as packed:
         for number, instance in enumerate(instances, 1):
             try:
@@ -112,10 +115,17 @@ async def _zip(ctx: PluginContext, instances: Sequence[Instance], wish: Wish) ->
             except CodecFailure as failure:
                 left.append(f"object {number} of {len(instances)}: {failure}")
                 continue
-            folder = places.setdefault((done.study, done.series), f"{len(places) + 1:04}")
-            packed.writestr(zipfile.ZipInfo(f"DICOM/{folder}/{number:06}.dcm", _DATE), done.body)
+            name = directory.place(done.study, done.series)
+            said = await asyncio.to_thread(described, done.body, pictured=instance.pixels is not None)
+            directory.add(name, said)
+            packed.writestr(zipfile.ZipInfo(name, _DATE), done.body)
             ctx.progress(number, len(instances))
             yield sink.taken()
+        if not directory.empty:
+            with packed.open(zipfile.ZipInfo(NAME, _DATE), "w", force_zip64=True) as out:
+                for chunk in directory.chunks():
+                    out.write(chunk)
+                    yield sink.taken()
         if left:
             packed.writestr(zipfile.ZipInfo("left-out.txt", _DATE), "\n".join(left) + "\n")
     yield sink.taken()

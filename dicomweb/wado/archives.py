@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 Files = AsyncIterator[tuple[str, AsyncIterator[bytes]]]
 _SINCE = (1980, 1, 1, 0, 0, 0)
@@ -53,3 +53,9 @@ async def zipped(files: Files) -> AsyncIterator[bytes]:
                     yield sink.taken()
             yield sink.taken()
     yield sink.taken()
+
+
+async def each_of(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield chunks that are there already."""
+    for chunk in chunks:
+        yield chunk

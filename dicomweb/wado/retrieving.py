@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from dicomweb.deidentify.retrieval import Wish, deidentified, wish_of
+from dicomweb.fileset.directory import NAME, Described, Directory
+from dicomweb.fileset.reading import described
 from dicomweb.model.archive import Opened
 from dicomweb.model.codec import CodecFailure
 from dicomweb.model.values import Instance
-from dicomweb.wado.archives import zipped
+from dicomweb.wado.archives import each_of, zipped
 from dicomweb.wado.media import covers
 from dicomweb.web import Asked, NotAcceptable, Part, Undecodable, bare, multipart, not_modified, part, span
 from fhir_server.plugin_api import BadRequest, NotFound, RouteResponse
@@ -106,13 +108,31 @@ async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 async def _zip(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
     async def files() -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        directory = Directory()
         for instance in instances:
             ready = await _ready(asked, instance, syntax)
             if ready is not None:
-                yield f"{instance.series}/{instance.sop}.dcm", ready
+                name = directory.place(instance.study, instance.series)
+                said, ready = await _described(asked, instance, syntax, ready)
+                directory.add(name, said)
+                yield name, ready
+        if not directory.empty:
+            yield NAME, each_of(directory.chunks())
 
     name = f'attachment; filename="{instances[0].study}.zip"'
     return bare(asked, RouteResponse(200, zipped(files()), ZIP, {**_DEAD, "content-disposition": name}))
+
+
+async def _described(
+    asked: Asked, instance: Instance, syntax: str, ready: AsyncIterator[bytes]
+) -> tuple[Described, AsyncIterator[bytes]]:
+    """Return what a directory says of an object, and the object: the index knows it, unless it was made right now."""
+    pictured = instance.pixels is not None
+    if wished(asked) is None:
+        rows = await asked.archive.metadata(asked.ctx, instance)
+        return Described(rows, target(instance, syntax), pictured), ready
+    whole = await anext(ready)
+    return await asyncio.to_thread(described, whole, pictured=pictured), _behind(whole, ready)
 
 
 async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse:

@@ -48,10 +48,12 @@ def test_a_study_leaves_as_a_zip_without_names(server: TestServer) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
-        names = [name for name in packed.namelist() if name.endswith(".dcm")]
+        names = [name for name in packed.namelist() if "/IM" in name]
         objects = [dcmread(io.BytesIO(packed.read(name))) for name in names]
+        listed = dcmread(io.BytesIO(packed.read("DICOMDIR"))).DirectoryRecordSequence
         assert "text is burnt into the image" in packed.read("left-out.txt").decode()
     assert len(objects) == 2
+    assert ["/".join(each.ReferencedFileID) for each in listed if "ReferencedFileID" in each] == names
     assert len({each.SeriesInstanceUID for each in objects}) == 1
     assert all(each.StudyInstanceUID != STUDY and each.StudyDate < "20261101" for each in objects)
     assert b"Njoroge" not in answer.content
@@ -77,7 +79,7 @@ def test_it_can_be_a_job(server: TestServer) -> None:
     if status.headers["content-type"] != "application/zip":
         raise AssertionError(status.text[:500])
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        assert len([name for name in packed.namelist() if name.endswith(".dcm")]) == 2
+        assert len([name for name in packed.namelist() if "/IM" in name]) == 2
 
 
 @pytest.mark.parametrize(

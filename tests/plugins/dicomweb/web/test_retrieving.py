@@ -61,8 +61,8 @@ def test_a_study_comes_as_a_zip(full: Web) -> None:
     answer = full.get("/studies/1.7.1", "application/zip")
     files = zipfile.ZipFile(io.BytesIO(answer.content))
     assert files.testzip() is None
-    assert files.read("1.7.1.1/1.7.1.1.1.dcm") == slices("1.7.1")[0]
-    assert len(files.namelist()) == 3
+    assert files.read("DICOM/ST000001/SE000001/IM000001") == slices("1.7.1")[0]
+    assert len(files.namelist()) == 3 + len(["DICOMDIR"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""File-sets of DICOM media: the DICOMDIR that viewers look for in a ZIP."""
