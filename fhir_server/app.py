@@ -186,6 +186,7 @@ async def _closed(watching: Sequence[asyncio.Task[Any]], assembly: Assembly, hel
         await held.recorder.close()
     await held.counts.close()
     await held.stores.close()
+    assembly.server = None  # whoever still holds the application, holds no tenants
 
 
 def _checks(settings: Settings, home: Home, stores: StoreProvider, behind: Backstage) -> list[Check]:

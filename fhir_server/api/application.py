@@ -20,7 +20,8 @@ from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.headers import mapping
 from fhir_server.api.openapi import Shown, document
-from fhir_server.api.pages import ASSETS, Watched, assets, pages
+from fhir_server.api.pages import ASSETS, Watched, assets
+from fhir_server.api.pages import router as pages
 from fhir_server.api.places import PLACE, placed
 from fhir_server.api.secured import secured
 from fhir_server.api.tenants import missing, refused, tenant_routes
@@ -211,8 +212,8 @@ def make_application(
     application.router.routes.extend(tenant_routes(application.administration, application.authorization))
     application.router.routes.extend(signing_in)  # it has all else below /auth
     application.router.routes.extend(plugins)
-    application.watched = Watched(parts.settings)
-    application.include_router(pages(described, application.ready, application.watched))
+    application.watched = Watched(parts.settings, described, application.ready)
+    application.include_router(pages)
     application.mount(ASSETS, assets())
     return application
 

@@ -3,7 +3,6 @@
 import gzip
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
 from html import escape
 from importlib.resources import files
 
@@ -24,6 +23,9 @@ from fhir_server.telemetry.sharing import Board
 ASSETS = "/docs/assets"
 _SCHEMA = "/openapi.json"
 
+router = APIRouter()
+"""Its functions get the application by the request: FastAPI keeps functions for ever, and with them what they hold."""
+
 
 async def _nothing() -> None:
     """There is nothing to read."""
@@ -31,12 +33,24 @@ async def _nothing() -> None:
 
 @dataclass(slots=True)
 class Watched:
-    """What health and numbers are of; the plugins are known once the application is put together."""
+    """What the pages, health and numbers of an application are of, its attribute `watched`.
+
+    The plugins are known once the application is put together. `document` gives the OpenAPI document, `ready` asks the
+    checks of health.
+    """
 
     settings: Settings
+    document: Callable[[], bytes]
+    ready: Callable[[], Awaitable[Report]]
     assembly: Assembly | None = None
     read: Callable[[], Awaitable[None]] = _nothing
     board: Board = field(default_factory=Board)
+    _packed: bytes = b""
+
+    def packed(self) -> bytes:
+        """Return the OpenAPI document as gzip."""
+        self._packed = self._packed or gzip.compress(self.document(), 6, mtime=0)
+        return self._packed
 
     def pages(self) -> list[Page]:
         """Return the pages of plugins."""
@@ -65,98 +79,86 @@ in JSON and XML. Clients use the endpoint <code>{base}</code>.</p>
 """
 
 
-def pages(document: Callable[[], bytes], ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRouter:
-    """Make the routes; `document` gives the OpenAPI document, `ready` asks the checks of health, `watched` what plugins
-    there are and who may see numbers."""
-    router = APIRouter()
-    router.include_router(_health(ready, watched))
-    router.include_router(_numbers(watched))
+@router.get("/", include_in_schema=False)
+async def home(request: Request) -> HTMLResponse:
+    """Show a first look for people."""
+    base = f"{request.scope.get('root_path', '')}/fhir"
+    return HTMLResponse(_HOME.replace("{base}", base).replace("{pages}", _listed(_watched(request))))
 
-    @cache
-    def packed() -> bytes:
-        return gzip.compress(document(), 6, mtime=0)
 
-    @router.get("/", include_in_schema=False)
-    async def home(request: Request) -> HTMLResponse:
-        return HTMLResponse(
-            _HOME.replace("{base}", f"{request.scope.get('root_path', '')}/fhir").replace("{pages}", _listed(watched))
-        )
+@router.get(_SCHEMA, include_in_schema=False)
+async def schema(request: Request) -> Response:
+    """Give the OpenAPI document."""
+    watched = _watched(request)
+    headers = {"vary": "Accept-Encoding"}
+    if takes_gzip(request.headers.get("accept-encoding", "identity")):
+        return Response(watched.packed(), media_type="application/json", headers={"content-encoding": "gzip"} | headers)
+    return Response(watched.document(), media_type="application/json", headers=headers)
 
-    @router.get(_SCHEMA, include_in_schema=False)
-    async def schema(request: Request) -> Response:
-        if takes_gzip(request.headers.get("accept-encoding", "identity")):
-            headers = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-            return Response(packed(), media_type="application/json", headers=headers)
-        return Response(document(), media_type="application/json", headers={"vary": "Accept-Encoding"})
 
-    @router.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=_SCHEMA.lstrip("/"),
-            title="FHIR R4 server",
-            swagger_js_url=f"{ASSETS.lstrip('/')}/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS.lstrip('/')}/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS.lstrip('/')}/favicon.png",
-            swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1, "filter": True},
-        )
+@router.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    """Show Swagger UI."""
+    return get_swagger_ui_html(
+        openapi_url=_SCHEMA.lstrip("/"),
+        title="FHIR R4 server",
+        swagger_js_url=f"{ASSETS.lstrip('/')}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS.lstrip('/')}/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS.lstrip('/')}/favicon.png",
+        swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1, "filter": True},
+    )
 
-    return router
+
+@router.get("/health/live", tags=["health"], summary="Whether the process runs")
+async def live() -> dict[str, str]:  # noqa: D103  # what is said here is shown in the API document
+    return {"status": "live"}
+
+
+@router.get(
+    "/health/ready",
+    tags=["health"],
+    summary="Whether requests are answered, and how plugins do",
+    responses={503: {"description": "Not yet, or no longer"}},
+)
+async def is_ready(request: Request) -> JSONResponse:  # noqa: D103
+    watched = _watched(request)
+    found = await watched.ready()
+    near = _is_near(request, watched)
+    said: dict[str, object] = {"status": found.status, "checks": found.shown(near=near)}
+    if watched.assembly is not None and watched.assembly.plugins.loaded:
+        plugins = await plugin_health(watched.assembly)
+        said["plugins"] = plugins if near else {name: {"state": each["state"]} for name, each in plugins.items()}
+    return JSONResponse(said, 503 if found.gated else 200)
+
+
+@router.get(
+    "/metrics",
+    tags=["health"],
+    summary="Numbers for Prometheus",
+    response_class=PlainTextResponse,
+    responses={403: {"description": "Not from where this request came", "content": {"text/plain": {}}}},
+)
+async def numbers(request: Request) -> Response:  # noqa: D103
+    watched = _watched(request)
+    setting = watched.settings.metrics
+    allowed = setting == "open" or (setting == "local" and _is_near(request, watched))
+    if not allowed or watched.assembly is None:
+        return Response("numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain")
+    await refresh(watched.assembly)
+    await watched.read()
+    text, media_type = metrics(watched.assembly, watched.board, request.headers.get("accept", ""))
+    return Response(text, media_type=media_type)
+
+
+def _watched(request: Request) -> Watched:
+    found: Watched = request.app.watched
+    return found
 
 
 def _listed(watched: Watched) -> str:
     """Return the pages of plugins as items of the list."""
     items = [f'<li><a href="{escape(each.path.lstrip("/"))}">{escape(each.title)}</a></li>' for each in watched.pages()]
     return "".join(f"{item}\n" for item in items)
-
-
-def _health(ready: Callable[[], Awaitable[Report]], watched: Watched) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/health/live", tags=["health"], summary="Whether the process runs")
-    async def live() -> dict[str, str]:
-        return {"status": "live"}
-
-    @router.get(
-        "/health/ready",
-        tags=["health"],
-        summary="Whether requests are answered, and how plugins do",
-        responses={503: {"description": "Not yet, or no longer"}},
-    )
-    async def is_ready(request: Request) -> JSONResponse:
-        found = await ready()
-        near = _is_near(request, watched)
-        said: dict[str, object] = {"status": found.status, "checks": found.shown(near=near)}
-        if watched.assembly is not None and watched.assembly.plugins.loaded:
-            plugins = await plugin_health(watched.assembly)
-            said["plugins"] = plugins if near else {name: {"state": each["state"]} for name, each in plugins.items()}
-        return JSONResponse(said, 503 if found.gated else 200)
-
-    return router
-
-
-def _numbers(watched: Watched) -> APIRouter:
-    router = APIRouter()
-
-    @router.get(
-        "/metrics",
-        tags=["health"],
-        summary="Numbers for Prometheus",
-        response_class=PlainTextResponse,
-        responses={403: {"description": "Not from where this request came", "content": {"text/plain": {}}}},
-    )
-    async def numbers(request: Request) -> Response:
-        setting = watched.settings.metrics
-        allowed = setting == "open" or (setting == "local" and _is_near(request, watched))
-        if not allowed or watched.assembly is None:
-            return Response(
-                "numbers are for this machine alone; see the setting metrics\n", 403, media_type="text/plain"
-            )
-        await refresh(watched.assembly)
-        await watched.read()
-        text, media_type = metrics(watched.assembly, watched.board, request.headers.get("accept", ""))
-        return Response(text, media_type=media_type)
-
-    return router
 
 
 def _is_near(request: Request, watched: Watched) -> bool:

@@ -6,6 +6,9 @@ Spec: https://hl7.org/fhir/R4/structuredefinition.html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import msgspec
 
 from fhir_server.definitions.definitions import Definitions
 from fhir_server.definitions.model import Binding, Element, ElementType, Invariant, TypeDefinition
@@ -13,6 +16,8 @@ from fhir_server.definitions.model import Binding, Element, ElementType, Invaria
 _NESTED = frozenset({"BackboneElement", "Element"})
 _OF_EVERY_ELEMENT = frozenset({"ele-1", "ext-1"})
 _OLD_STRING = "http://hl7.org/fhirpath/System.String"
+_MOST_MADE = 16
+_made: WeakKeyDictionary[Definitions, dict[bytes, Definitions]] = WeakKeyDictionary()
 
 
 class WrongStructure(ValueError):
@@ -34,9 +39,19 @@ def with_structures(facts: Definitions, structures: Iterable[Mapping[str, Any]])
         WrongStructure: one cannot be used.
     """
     for structure in structures:
-        loaded = read_structure(structure, facts)
-        facts = facts.with_types(loaded.types, invariants=loaded.invariants)
+        facts = _with(facts, structure)
     return facts
+
+
+def _with(facts: Definitions, structure: Mapping[str, Any]) -> Definitions:
+    """Return definitions with one type more: the same for the same, as much is compiled by them and kept."""
+    kept, text = _made.setdefault(facts, {}), msgspec.json.encode(structure, enc_hook=dict)
+    if text not in kept:
+        loaded = read_structure(structure, facts)
+        if len(kept) >= _MOST_MADE:
+            kept.clear()
+        kept[text] = facts.with_types(loaded.types, invariants=loaded.invariants)
+    return kept[text]
 
 
 def read_structure(structure: Mapping[str, Any], facts: Definitions) -> LoadedType:

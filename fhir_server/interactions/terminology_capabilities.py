@@ -4,8 +4,8 @@ Spec: https://hl7.org/fhir/R4/terminologycapabilities.html
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -63,9 +63,17 @@ def _expansion_parameters(operations: Operations) -> Iterable[str]:
     return ()
 
 
-@lru_cache(maxsize=4)
+_listed: WeakKeyDictionary[Terminology, list[dict[str, Any]]] = WeakKeyDictionary()
+
+
 def _systems(terminology: Terminology) -> list[dict[str, Any]]:
-    """Return every code system with its versions, the latest first, as long as the service is the same."""
+    """Return every code system with its versions, the latest first; kept for as long as the service is."""
+    if terminology not in _listed:
+        _listed[terminology] = _all_systems(terminology)
+    return _listed[terminology]
+
+
+def _all_systems(terminology: Terminology) -> list[dict[str, Any]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for entry, head in _usable(terminology):
         found.setdefault(entry.url, []).append(_version(entry, head))

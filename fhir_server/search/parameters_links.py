@@ -5,6 +5,7 @@ leave some types out, and no custom parameter can touch them.
 """
 
 from collections.abc import Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 from fhir_server.definitions import Definitions
 from fhir_server.search.parameter import Parameter
@@ -30,16 +31,16 @@ def link_parameters(facts: Definitions) -> Mapping[str, Mapping[str, Parameter]]
     return {type_: table for type_ in facts.resource_types if (table := _of_type(type_, facts))}
 
 
-_pointing: dict[int, tuple[Definitions, tuple[str, ...]]] = {}
+_pointing: WeakKeyDictionary[Definitions, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def pointing_types(facts: Definitions) -> tuple[str, ...]:
     """Return the types that can point to content, found out once."""
-    known = _pointing.get(id(facts))
+    known = _pointing.get(facts)
     if known is None:
-        types = tuple(type_ for type_, table in link_parameters(facts).items() if CONTENT in table)
-        known = _pointing[id(facts)] = (facts, types)
-    return known[1]
+        known = tuple(type_ for type_, table in link_parameters(facts).items() if CONTENT in table)
+        _pointing[facts] = known
+    return known
 
 
 def is_internal(code: str) -> bool:
