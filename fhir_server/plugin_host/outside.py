@@ -54,7 +54,7 @@ async def _public(host: str, port: int, request: httpx.Request) -> str:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(info[4][0]) for info in found]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a label that is empty or too long
         raise httpx.ConnectError("the host cannot be found", request=request) from error
     if not addresses or not all(map(is_public, addresses)):
         raise httpx.ConnectError("the host is not in the public network", request=request)

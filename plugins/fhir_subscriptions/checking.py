@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
 
 from fhir_server.plugin_api import (
     FhirError,
@@ -78,8 +80,8 @@ def _of_channel(settings: SubscriptionSettings, wish: Wish) -> Iterator[Finding]
     if wish.payload not in _PAYLOADS:
         yield Finding("payload is one of FHIR's media types", f"{place}.payload", code="not-supported")
     if wish.channel in ("rest-hook", "message"):
-        url = urlsplit(wish.endpoint)
-        if url.scheme not in ("https", "http") or not url.hostname or url.username:
+        url = _url(wish.endpoint)
+        if url is None or url.scheme not in ("https", "http") or not url.hostname or url.username:
             yield Finding("endpoint is an http(s) URL without a user", f"{place}.endpoint", code="value")
         elif not settings.inside and not may_be_outside(url.hostname):
             yield Finding("endpoint is not in the public network", f"{place}.endpoint", code="security")
@@ -88,6 +90,15 @@ def _of_channel(settings: SubscriptionSettings, wish: Wish) -> Iterator[Finding]
             yield Finding("this server sends no mail", f"{place}.type", code="not-supported")
         if "@" not in wish.endpoint or any(each in wish.endpoint for each in "\r\n,;<> "):
             yield Finding("endpoint is one address: mailto:somebody@example.org", f"{place}.endpoint", code="value")
+
+
+def _url(endpoint: str) -> SplitResult | None:
+    """Return the parts of a URL; None for what cannot be sent to."""
+    try:
+        httpx.URL(endpoint)
+        return urlsplit(endpoint)
+    except (httpx.InvalidURL, ValueError):
+        return None
 
 
 def _of_time(settings: SubscriptionSettings, resource: Mapping[str, Any]) -> Iterator[Finding]:

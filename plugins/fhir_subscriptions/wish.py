@@ -23,6 +23,10 @@ CONTENT: Final = f"{BACKPORT}/backport-payload-content"
 CHANNEL: Final = f"{BACKPORT}/backport-channel-type"
 CONTENTS: Final = ("empty", "id-only", "full-resource")
 
+_OF_THE_CONNECTION: Final = frozenset(
+    ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -150,8 +154,11 @@ def _channel(channel: Mapping[str, Any]) -> str:
 def _header(number: int, line: Any) -> tuple[str, str]:
     name, colon, value = str(line).partition(":")
     name, value = name.strip(), value.strip()
-    if not colon or not name.replace("-", "").replace("_", "").isalnum() or any(ord(each) < 32 for each in value):
-        raise Misread("a header is `Name: value`, on one line", f"Subscription.channel.header[{number}]")
+    plain = name.isascii() and value.isascii() and (value.isprintable() or not value)
+    if not colon or not name.replace("-", "").replace("_", "").isalnum() or not plain:
+        raise Misread("a header is `Name: value`, on one line, in ASCII", f"Subscription.channel.header[{number}]")
+    if name.lower() in _OF_THE_CONNECTION:
+        raise Misread(f"the header {name} is the server's to send", f"Subscription.channel.header[{number}]")
     return name, value
 
 

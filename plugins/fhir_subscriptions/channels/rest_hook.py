@@ -34,6 +34,8 @@ class RestHook:
                     raise NotDelivered(f"the endpoint answered {answer.status_code}", final=answer.status_code == 410)
         except httpx.HTTPError as error:
             raise NotDelivered(f"the endpoint cannot be reached: {type(error).__name__}") from error
+        except (httpx.InvalidURL, ValueError) as error:
+            raise NotDelivered("nothing can be sent to such an endpoint, or with such headers", final=True) from error
 
     async def close(self) -> None:
         """Close all connections."""

@@ -4,6 +4,10 @@ import time
 from typing import Any
 
 import pytest
+from fhir_subscriptions.channels import NotDelivered, Parcel
+from fhir_subscriptions.channels.rest_hook import RestHook
+from fhir_subscriptions.settings import SubscriptionSettings
+from fhir_subscriptions.wish import Wish
 
 from fhir_server.testing.builders import build
 from fhir_server.testing.server import TestServer
@@ -38,6 +42,30 @@ def test_a_bare_sign_is_posted_where_there_is_no_payload(server: TestServer, rec
     [got] = receiver.wait(lambda got: got)
     assert (got.method, got.path, got.body) == ("POST", "/hook", b"")
     assert got.headers["authorization"] == "Bearer x"
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        {"header": ["X-Name: \u00fc"]},
+        {"header": ["Host: inner.example"]},
+        {"header": ["Transfer-Encoding: chunked"]},
+        {"endpoint": "https://\u2460.\u24ea.\u24ea.\u2460/"},
+        {"endpoint": "https://0177.0.0.1/"},
+    ],
+)
+def test_what_could_never_be_sent_is_refused(server: TestServer, channel: dict[str, Any]) -> None:
+    answer = server.client.post("/fhir/Subscription", json=subscription(None, "Patient?gender=female", channel=channel))
+    assert answer.status_code == 422, answer.text
+
+
+async def test_an_endpoint_that_cannot_be_sent_to_is_given_up_at_once() -> None:
+    hook = RestHook(SubscriptionSettings())
+    wish = Wish("1", endpoint="https://0177.0.0.1/")
+    with pytest.raises(NotDelivered) as failed:
+        await hook.send(wish, Parcel("1/1"))
+    assert failed.value.final
+    await hook.close()
 
 
 def test_with_a_payload_the_resource_is_put_below_the_endpoint(server: TestServer, receiver: Receiver) -> None:
