@@ -1,5 +1,6 @@
 """A server that AEs may call, on a free port of this machine."""
 
+import atexit
 import gc
 import os
 import shutil
@@ -20,8 +21,6 @@ from tests.plugins.only import but
 
 TITLE = "FHIRSERVER"
 EVERYTHING = ["echo", "store", "find", "move", "get", "worklist", "mpps", "commitment"]
-
-_OURS: list[socket.socket] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +48,7 @@ def free_port() -> int:
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whoever listens there later says so too
     found.bind(("127.0.0.1", 0))
-    _OURS.append(found)
+    atexit.register(found.close)
     return int(found.getsockname()[1])
 
 
