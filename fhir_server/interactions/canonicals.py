@@ -80,12 +80,13 @@ class _Follower:
 
     async def _forward(self, include: q.Include, rows: Sequence[Version]) -> list[Version]:
         wanted: dict[str, _Versions] = defaultdict(lambda: defaultdict(set))
+        types = {row.key.type for row in rows if include.source in ("*", row.key.type)}
+        targets = {type_: _targets(self.ctx, type_, include) for type_ in types}
         for row in rows:
-            if include.source in ("*", row.key.type):
-                targets = _targets(self.ctx, row.key.type, include)
-                for code, url, version in self._canonicals(row, targets):
-                    for type_ in targets[code]:
-                        wanted[type_][url].add(version)
+            from_here = targets.get(row.key.type, {})
+            for code, url, version in self._canonicals(row, from_here):
+                for type_ in from_here[code]:
+                    wanted[type_][url].add(version)
         found = await self._found({type_: q.Uri("url", q.StringMode.EXACT, tuple(wanted[type_])) for type_ in wanted})
         return _resolved(found, wanted)
 
