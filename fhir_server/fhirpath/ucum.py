@@ -104,7 +104,7 @@ def _annotatable(symbol: str) -> Unit:
     return power(base, int(match["exponent"]))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _symbol(symbol: str) -> Unit | None:
     """An atom, or a metric atom with a prefix."""
     table = _table()

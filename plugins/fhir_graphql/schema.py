@@ -4,7 +4,7 @@ Spec: https://spec.graphql.org/October2021/#sec-Introspection
 """
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 from graphql import (
@@ -60,7 +60,7 @@ def introspect(plan: Plan, facts: Definitions, parameters: Any) -> tuple[Any, li
     return found.data, found.errors or []
 
 
-@cache
+@lru_cache(maxsize=4)
 def schema_of(facts: Definitions, parameters: Any) -> GraphQLSchema:
     """The schema by some definitions and search parameters; the last few are kept."""
     return _Maker(fields_of(facts), parameters).schema()
