@@ -4,7 +4,6 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
-from importlib.resources import files
 from typing import Any
 
 from dicomweb.deidentify.options import options_of
@@ -20,22 +19,12 @@ from fhir_server.plugin_api import (
     Call,
     FhirResponse,
     NotFound,
-    Operation,
     PluginContext,
     TooCostly,
-    decode,
-    facts_of,
 )
 
 _UID_SYSTEM = "urn:dicom:uid"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that ZIP knows; the real one would say when it was made
-
-
-def operation() -> Operation:
-    """Return the operation."""
-    facts = facts_of(decode(files("dicomweb.deidentify").joinpath("deidentify.json").read_bytes()))
-    said = "Studies without anybody's identity (PS3.15 Basic Profile and options), as a ZIP of DICOM objects."
-    return Operation(facts, deidentify, said, background=True, any_format=True)
 
 
 async def deidentify(ctx: PluginContext, call: Call) -> FhirResponse:

@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from dicomweb.deidentify.retrieval import Wish, deidentified, wish_of
-from dicomweb.fileset.directory import NAME, Described, Directory
-from dicomweb.fileset.reading import described
+from dicomweb.lazily import later
 from dicomweb.model.archive import Opened
 from dicomweb.model.codec import CodecFailure
 from dicomweb.model.values import Instance
-from dicomweb.wado.archives import each_of, zipped
 from dicomweb.wado.media import covers
 from dicomweb.web import Asked, NotAcceptable, Part, Undecodable, bare, multipart, not_modified, part, span
 from fhir_server.plugin_api import BadRequest, NotFound, RouteResponse
@@ -21,7 +19,8 @@ from fhir_server.plugin_api import BadRequest, NotFound, RouteResponse
 DICOM: Final = "application/dicom"
 ZIP: Final = "application/zip"
 _DEFAULT: Final = f'multipart/related; type="{DICOM}"; transfer-syntax=*'
-_DEAD: Final = {"cache-control": "private, no-cache"}
+DEAD: Final = {"cache-control": "private, no-cache"}
+_packed = later("dicomweb.wado.packing:packed")
 
 
 async def retrieve(asked: Asked) -> RouteResponse:
@@ -35,7 +34,8 @@ async def retrieve(asked: Asked) -> RouteResponse:
             if _can(asked, instances, each.syntax):
                 return await _multipart(asked, instances, each.syntax)
         elif each.type == ZIP:
-            return await _zip(asked, instances, each.syntax)
+            found: RouteResponse = await _packed(asked, instances, each.syntax)
+            return found
         elif covers(each.type, DICOM) and len(instances) == 1 and _can(asked, instances, each.syntax):
             return await single(asked, instances[0], each.syntax)
     raise NotAcceptable(
@@ -55,22 +55,22 @@ def _may(asked: Asked, instance: Instance, syntax: str) -> bool:
 
 async def _multipart(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
     """Answer with all of them. What cannot be converted is left out, if it is not all that was asked for."""
-    first = await _ready(asked, instances[0], syntax, alone=len(instances) == 1) if not asked.is_head else None
+    first = await ready(asked, instances[0], syntax, alone=len(instances) == 1) if not asked.is_head else None
 
     async def parts() -> AsyncIterator[Part]:
-        ready, instance = first, instances[0]
+        made, instance = first, instances[0]
         for upcoming in (*instances[1:], None):
-            ahead = asyncio.create_task(_ready(asked, upcoming, syntax)) if upcoming is not None else None
+            ahead = asyncio.create_task(ready(asked, upcoming, syntax)) if upcoming is not None else None
             try:
-                if ready is not None:
-                    yield part(ready, DICOM, "", target(instance, syntax))
+                if made is not None:
+                    yield part(made, DICOM, "", target(instance, syntax))
                 if ahead is not None and upcoming is not None:
-                    ready, instance = await ahead, upcoming
+                    made, instance = await ahead, upcoming
             finally:
                 if ahead is not None:
                     ahead.cancel()
 
-    return bare(asked, multipart(parts(), DICOM, _DEAD, sizes=_sizes(asked, instances, syntax)))
+    return bare(asked, multipart(parts(), DICOM, DEAD, sizes=_sizes(asked, instances, syntax)))
 
 
 def _sizes(asked: Asked, instances: Sequence[Instance], syntax: str) -> list[tuple[bytes, int]]:
@@ -80,7 +80,7 @@ def _sizes(asked: Asked, instances: Sequence[Instance], syntax: str) -> list[tup
     return [(part(b"", DICOM, "", each.transfer_syntax).headers, each.size) for each in instances]
 
 
-async def _ready(
+async def ready(
     asked: Asked, instance: Instance, syntax: str, *, alone: bool = False
 ) -> AsyncIterator[bytes] | None:  # fmt: skip
     """Return an object of which it is known that it can be sent, its first chunk read; None for one that cannot.
@@ -91,7 +91,7 @@ async def _ready(
     opened = await opened_of(asked, instance)
     chunks = content(asked, opened, target(instance, syntax))
     try:
-        return _behind(await anext(chunks), chunks)
+        return behind(await anext(chunks), chunks)
     except Undecodable:
         if alone:
             raise
@@ -100,39 +100,11 @@ async def _ready(
         return None
 
 
-async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a chunk that was taken already, and what follows it."""
     yield first
     async for chunk in rest:
         yield chunk
-
-
-async def _zip(asked: Asked, instances: Sequence[Instance], syntax: str) -> RouteResponse:
-    async def files() -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
-        directory = Directory()
-        for instance in instances:
-            ready = await _ready(asked, instance, syntax)
-            if ready is not None:
-                name = directory.place(instance.study, instance.series)
-                said, ready = await _described(asked, instance, syntax, ready)
-                directory.add(name, said)
-                yield name, ready
-        if not directory.empty:
-            yield NAME, each_of(directory.chunks())
-
-    name = f'attachment; filename="{instances[0].study}.zip"'
-    return bare(asked, RouteResponse(200, zipped(files()), ZIP, {**_DEAD, "content-disposition": name}))
-
-
-async def _described(
-    asked: Asked, instance: Instance, syntax: str, ready: AsyncIterator[bytes]
-) -> tuple[Described, AsyncIterator[bytes]]:
-    """Return what a directory says of an object, and the object: the index knows it, unless it was made right now."""
-    pictured = instance.pixels is not None
-    if wished(asked) is None:
-        rows = await asked.archive.metadata(asked.ctx, instance)
-        return Described(rows, target(instance, syntax), pictured), ready
-    whole = await anext(ready)
-    return await asyncio.to_thread(described, whole, pictured=pictured), _behind(whole, ready)
 
 
 async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse:
@@ -143,10 +115,10 @@ async def single(asked: Asked, instance: Instance, syntax: str) -> RouteResponse
     if etag and (same := not_modified(asked, etag)):
         return same
     if not etag:
-        ready = await _ready(asked, instance, syntax, alone=True)
-        return bare(asked, RouteResponse(200, ready or b"", DICOM, _DEAD))
+        made = await ready(asked, instance, syntax, alone=True)
+        return bare(asked, RouteResponse(200, made or b"", DICOM, DEAD))
     opened = await opened_of(asked, instance)
-    headers = {**_DEAD, "etag": etag, "accept-ranges": "bytes"}
+    headers = {**DEAD, "etag": etag, "accept-ranges": "bytes"}
     found = span(asked, instance.size, etag)
     start, end = found or (0, instance.size)
     headers["content-length"] = str(end - start)
