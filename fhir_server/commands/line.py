@@ -1,6 +1,7 @@
 """The command line: which command is meant, its flags, its exit status. Only the command that is meant is loaded."""
 
 import argparse
+import errno
 import gc
 import os
 import sys
@@ -17,6 +18,9 @@ from fhir_server.plugins import PluginFault, load_plugins
 from fhir_server.plugins.registrations import Command as PluginsCommand
 from fhir_server.plugins.registrations import CommandFailed
 from fhir_server.settings import Settings
+
+_MOUNTED_OTHERWISE: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a folder answers that is mounted read-only, or is another user's."""
 
 Door = Callable[[], AbstractContextManager[httpx.Client]]
 
@@ -123,6 +127,11 @@ def run(arguments: Sequence[str]) -> int:
         return 2 if isinstance(error, ConfigurationError) else 1
     except httpx.TransportError as error:
         print(f"fhir-server {flags.command}: the server went away: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except OSError as error:
+        if error.errno not in _MOUNTED_OTHERWISE:
+            raise
+        print(f"fhir-server {flags.command}: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         return 130

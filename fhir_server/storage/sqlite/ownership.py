@@ -65,7 +65,7 @@ def own(data_dir: Path, address: str, control: str = "") -> Iterator[Owner]:
 def owner_of(data_dir: Path) -> Owner | None:
     """Return the live owner of a data folder."""
     try:
-        lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(data_dir / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
