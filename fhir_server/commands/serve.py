@@ -1,7 +1,6 @@
 """`fhir-server serve`: run the server in the foreground."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from fhir_server.auth.brands import BadBrands
 from fhir_server.auth.limits import BadLimit
 from fhir_server.auth.providers import BadProviders
 from fhir_server.auth.roles import BadRoles
-from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.door import CommandFailed, need_writable
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused
 from fhir_server.serving.sockets import CannotListen, is_loopback
 from fhir_server.serving.supervisor import serve
@@ -39,6 +38,10 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         _say(f"{_RED}OPEN: --auth none lets every user of this machine read and change all data.{_PLAIN}")
     if settings.auth == "smart" and not (settings.tls_cert or settings.tls_self_signed or is_loopback(settings.host)):
         _say(f"Tokens and data go over {settings.host} unencrypted: set tls_cert and tls_key, or a proxy before it.")
+    if settings.auth == "smart" and not (settings.base_url or settings.shared or is_loopback(settings.host)):
+        _say(
+            "Set base_url: without it links, and what tokens and assertions are for, follow the Host that is asked for."
+        )
     if settings.shared and not settings.base_url:
         _say("Set base_url: nodes that share a record have to call it by one name, in tokens, links and notifications.")
     try:
@@ -56,10 +59,7 @@ def _need_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandFailed(f"the data folder {folder} cannot be made: {error.strerror}; see data_dir") from None
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise CommandFailed(
-            f"nothing can be written in the data folder {folder}: see who owns it and how it is mounted"
-        )
+    need_writable(folder)
 
 
 def _say(text: str) -> None:

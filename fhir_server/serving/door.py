@@ -1,5 +1,6 @@
 """The local door: how a command speaks to the process that owns the data folder, or becomes its owner for a while."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -39,6 +40,14 @@ def need_record(settings: Settings) -> None:
         )
 
 
+def need_writable(folder: Path) -> None:
+    """Hold that something can be written in a data folder that is there. Raises CommandFailed."""
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CommandFailed(
+            f"nothing can be written in the data folder {folder}: see who owns it and how it is mounted"
+        )
+
+
 @contextmanager
 def open_door(settings: Settings) -> Iterator[Path]:
     """Give the data folder of a live owner; without one, run a server that only local commands reach meanwhile."""
@@ -49,6 +58,7 @@ def open_door(settings: Settings) -> Iterator[Path]:
         _wait_until_ready(settings.data_dir)  # it may have started a moment ago
         yield settings.data_dir
         return
+    need_writable(settings.data_dir)
     process = subprocess.Popen(
         [sys.executable, "-m", "fhir_server.serving.supervisor"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_server.commands import backup, export, feed, jobs, line, privacy, reindex
-from fhir_server.serving.door import CommandFailed
+from fhir_server.serving.door import CommandFailed, open_door
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.ownership import own, owner_of
 
@@ -48,6 +48,14 @@ def test_a_folder_that_is_mounted_read_only_is_told_in_a_sentence(
     monkeypatch.setattr(backup, "run", refused)
     assert line.run(["backup", str(tmp_path / "copy"), "--data-dir", str(tmp_path / "data")]) == 1
     assert capsys.readouterr().err == "fhir-server backup: data/owner.lock: Read-only file system\n"
+
+
+def test_no_server_is_begun_in_a_folder_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(CommandFailed, match="nothing can be written"), open_door(Settings(data_dir=tmp_path)):
+        pass
 
 
 def test_who_owns_a_folder_is_seen_without_writing(tmp_path: Path) -> None:
