@@ -54,12 +54,21 @@ class LargeSystems:
 
     def read(self, data: bytes, parse: Callable[[], Json]) -> ResourceSystem:
         """Return the system of a resource."""
-        held = self._of(hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        held = self._of(digest)
         with held.reading:
             if held.system is None:
                 held.system = ResourceSystem(parse(), data, self.words)
+                self._replace(digest, held.system)
                 self._make_room()
             return held.system
+
+    def _replace(self, digest: str, system: ResourceSystem) -> None:
+        """Let go of what a system was before; another tenant that has that still, goes on with what it got."""
+        with self._lock:
+            for other, held in list(self._held.items()):
+                if other != digest and held.system is not None and _is_same(held.system, system):
+                    del self._held[other]
 
     def words(self, system: ResourceSystem) -> WordIndex:
         """Return the index of a system's words."""
@@ -100,3 +109,7 @@ class LargeSystems:
         with self._lock:
             while len(self._held) > 1 and sum(each.size for each in self._held.values()) > self._most:
                 self._held.popitem(last=False)
+
+
+def _is_same(one: ResourceSystem, other: ResourceSystem) -> bool:
+    return (one.header.url, one.header.version) == (other.header.url, other.header.version)

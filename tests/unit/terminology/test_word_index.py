@@ -1,8 +1,10 @@
 """The index of words finds and ranks as a look at every concept does, and belongs to the content of a resource."""
 
+import gc
 import json
 import random
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -143,3 +145,16 @@ def test_what_is_shown_in_the_language_that_is_asked_for_comes_first() -> None:
     terminology = Terminology(library, systems=NoSystems())
     assert codes(terminology, "asthma") == ["1", "2"]
     assert codes(terminology, "asthma", "de") == ["2", "1"]
+
+
+def test_what_a_system_was_before_is_let_go_when_it_is_replaced() -> None:
+    large = LargeSystems(1_000_000)
+
+    def read(display: str, url: str = "http://a.example/s") -> "ref[ResourceSystem]":
+        resource = {"resourceType": "CodeSystem", "url": url, "concept": [{"code": "a", "display": display}]}
+        return ref(large.read(json.dumps(resource).encode(), lambda: resource))
+
+    before, other, after = read("one"), read("two", "http://a.example/other"), read("three")
+    gc.collect()
+    assert before() is None
+    assert other() is not None and after() is not None
