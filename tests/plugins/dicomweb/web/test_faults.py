@@ -118,7 +118,9 @@ def test_after_a_kill_what_was_acknowledged_is_there_and_nothing_else(servers: l
     running, acknowledged = servers[-1], list[int]()
     sender = threading.Thread(target=_send_on, args=(running, acknowledged))
     sender.start()
-    time.sleep(1.2)
+    until = time.monotonic() + 30
+    while len(acknowledged) < 5 and time.monotonic() < until:
+        time.sleep(0.01)
     running.kill()
     sender.join()
     assert acknowledged
@@ -131,12 +133,16 @@ def test_after_a_kill_what_was_acknowledged_is_there_and_nothing_else(servers: l
         assert there[f"1.4.5.{number}"]["00201208"]["Value"] == [2]
         study = httpx.get(f"{root(again)}/studies/1.4.5.{number}").content
         assert all(each in study for each in slices(f"1.4.5.{number}", 2))
-    named = sum(len(rows(again, f"/studies/{uid}/instances")) for uid in there)
-    for _ in range(50):
-        if len(files(again)) == named:
-            break
-        time.sleep(0.1)
+    until = time.monotonic() + 30  # what was stored but not answered is put together, and other files are swept away
+    while (named := _named(again)) != len(files(again)) and time.monotonic() < until:
+        time.sleep(0.2)
     assert len(files(again)) == named
+
+
+def _named(running: Running) -> int:
+    """Return how many objects are found."""
+    studies = [row["0020000D"]["Value"][0] for row in rows(running, "/studies?limit=2000")]
+    return sum(len(rows(running, f"/studies/{uid}/instances")) for uid in studies)
 
 
 def _send_on(running: Running, acknowledged: list[int]) -> None:
