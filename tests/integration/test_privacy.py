@@ -59,7 +59,8 @@ def _hold_and_try(folder: Path) -> str:
 
 def test_without_a_register_a_restore_says_what_may_be_back(tmp_path: Path) -> None:
     folder, saved, again = tmp_path / "store", tmp_path / "saved", tmp_path / "again"
-    _run("backup", folder, saved)
+    with running(folder):
+        _run("backup", folder, saved)
     assert "there is no register of erasures" in _run("restore", again, saved)
 
 
