@@ -105,7 +105,7 @@ def test_long_bad_value_is_refused_in_milliseconds_with_a_short_message(number: 
 
 
 def test_many_unknown_names_are_refused_in_milliseconds() -> None:
-    assert seconds(patient(**{f"gender{number}": 1 for number in range(20_000)})) < 0.5
+    assert min(seconds(patient(**{f"gender{number}": 1 for number in range(20_000)})) for _ in range(3)) < 0.5
 
 
 def test_many_contained_resources_take_time_in_proportion() -> None:

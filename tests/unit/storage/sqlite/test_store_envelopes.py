@@ -431,6 +431,10 @@ async def test_a_start_that_was_cut_off_after_the_file_was_made_goes_on(tmp_path
     async with opened(settings) as store:
         await fill(store, ("a",), each=1)
     (tmp_path / "data" / "tenants" / "default" / "record.db").unlink()
+    with pytest.raises(StorageFault, match="is empty, but blobs beside it"):
+        async with opened(settings):
+            pass
+    shutil.rmtree(tmp_path / "data" / "tenants" / "default" / "blobs")
     with pytest.raises(StorageFault, match="holds the patient keys of another store"):
         async with opened(settings):
             pass
