@@ -71,9 +71,3 @@ _ALL = (
     *(Syntax(uid, "video", "video/mp4", lossless=False, method="ISO_14496_10", written=False) for uid in _MPEG4),
 )
 SYNTAXES = {syntax.uid: syntax for syntax in _ALL}
-
-
-def frame_media(uid: str) -> str:
-    """Return the media type of a frame in a transfer syntax."""
-    syntax = SYNTAXES.get(uid)
-    return syntax.media if syntax else _OCTETS

@@ -30,7 +30,6 @@ class Verdict:
 
 
 Verdicts = tuple[Verdict, ...]
-FINE: Verdicts = ()
 
 
 class Codes(dict[Key, Verdicts]):

@@ -13,7 +13,6 @@ from typing import Any, Final
 ATC_OF: Final[Mapping[str, str]] = json.loads(
     files(__package__).joinpath("ingredients.json").read_text(encoding="utf-8")
 )
-RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
 _WORD: Final = re.compile(r"[a-z]{3,40}")
 _LONGEST: Final = 300
 

@@ -24,7 +24,6 @@ from fhir_server.plugin_api import (
     Issue,
     PluginContext,
     RecordChange,
-    decode,
     encode,
     instant,
 )
@@ -36,12 +35,6 @@ class Known(Exception):
     def __init__(self, response: str) -> None:
         super().__init__("submitted before")
         self.response = response
-
-
-async def submit_claim(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> dict[str, Any]:
-    """Submit a claim; return its ClaimResponse. Raises as `submitted` does."""
-    answer: dict[str, Any] = decode(await submitted(ctx, desk, claim))
-    return answer
 
 
 async def submitted(ctx: PluginContext, desk: Desk, claim: Mapping[str, Any]) -> bytes:

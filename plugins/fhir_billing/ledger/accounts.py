@@ -82,11 +82,6 @@ def exemption(rule: str) -> str:
     return f"exemption/{rule}"
 
 
-def discount(name: str) -> str:
-    """Return what was taken off, by the name of the discount."""
-    return f"discount/{name}"
-
-
 def writeoff(reason: str) -> str:
     """Return what was given up."""
     return f"writeoff/{reason}"

@@ -1,7 +1,7 @@
 """Entry: what happened, as debits and credits that sum to zero in every currency."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -92,8 +92,3 @@ def netted(entries: Iterable[Entry]) -> dict[tuple[str, str], Decimal]:
 def lines(*pairs: tuple[str, Money]) -> tuple[Posting, ...]:
     """Return postings of pairs, without those of nothing."""
     return tuple(Posting(account, amount) for account, amount in pairs if amount)
-
-
-def without_nothing(postings: Sequence[Posting]) -> tuple[Posting, ...]:
-    """Return postings without those of nothing."""
-    return tuple(each for each in postings if each.amount)

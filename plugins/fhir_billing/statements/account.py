@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_billing.ledger import accounts, balances, entries_about, owned
+from fhir_billing.ledger import accounts, balances, entries_about
 from fhir_billing.ledger.balances import each
 from fhir_billing.ledger.records import DOCUMENTS
 from fhir_billing.money import Money
@@ -62,8 +62,3 @@ def _by_currency(found: dict[tuple[str, str], Money]) -> dict[str, Money]:
     for (_, currency), money in found.items():
         sums[currency] = sums[currency] + money if currency in sums else money
     return {currency: money for currency, money in sums.items() if money}
-
-
-async def is_known(ctx: PluginContext, document: str) -> bool:
-    """Tell whether a document is one of the ledger."""
-    return await owned(ctx.store, document) is not None
