@@ -10,7 +10,7 @@ from typing import Any
 from fhir_server.plugin_api import Node, system_value
 from fhir_views.engine.faults import Fault, ViewError
 
-_INTEGERS = ("Integer", "PositiveInt", "UnsignedInt")
+_LEAST = {"Integer": -(2**31), "UnsignedInt": 0, "PositiveInt": 1}
 _TEXTS = ("Base64Binary", "Canonical", "Code", "Id", "Oid", "String", "Uri", "Url", "Uuid", "Markdown")
 _TIMES = {"Date": "date", "DateTime": "dateTime", "Instant": "dateTime", "Time": "time"}
 
@@ -40,15 +40,18 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _integer(value: Any) -> int | None:
-    return value if type(value) is int else None
+def _integer(least: int) -> Callable[[Any], int | None]:
+    def read(value: Any) -> int | None:
+        return value if type(value) is int and least <= value < 2**31 else None
+
+    return read
 
 
 def _integer64(value: Any) -> int | None:
     """R5 writes it as a string."""
     if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 21:
-        return int(value)
-    return _integer(value)
+        value = int(value)
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -71,7 +74,7 @@ def _temporal(type_name: str) -> Callable[[Any], Any]:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_TEXTS, _text),
-    **dict.fromkeys(_INTEGERS, _integer),
+    **{suffix: _integer(least) for suffix, least in _LEAST.items()},
     **{suffix: _temporal(name) for suffix, name in _TIMES.items()},
     "Integer64": _integer64,
     "Decimal": _decimal,

@@ -16,6 +16,23 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TYPES = "http://hl7.org/fhir/StructureDefinition/"
 _ITERATIONS = ("forEach", "forEachOrNull", "repeat")
 _KNOWN_FHIR = "4."
+_ANYWHERE = frozenset({"id", "extension", "modifierExtension", "fhir_comments"})
+_ELEMENTS: Mapping[str, frozenset[str]] = {
+    "select": frozenset({"column", "select", "unionAll", *_ITERATIONS}),
+    "unionAll": frozenset({"column", "select", "unionAll", *_ITERATIONS}),
+    "column": frozenset({"name", "path", "type", "collection", "description", "tag"}),
+    "tag": frozenset({"name", "value"}),
+    "where": frozenset({"path", "description"}),
+}
+"""What each part of a definition may have; a name that is written wrong would else be a filter that is not there."""
+_OF_ROOT = frozenset({
+    "resourceType", "meta", "implicitRules", "language", "text", "contained", "url", "identifier", "version",
+    "versionAlgorithmString", "versionAlgorithmCoding", "name", "title", "status", "experimental", "date", "publisher",
+    "contact", "description", "useContext", "jurisdiction", "purpose", "copyright", "copyrightLabel", "resource",
+    "profile", "fhirVersion", "constant", "select", "where",
+})  # fmt: skip
+_RESERVED = frozenset({"rowIndex", "resource", "rootResource", "context", "ucum", "sct", "loinc"})
+"""What expressions have as `%name` already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,7 @@ class _Reader:
             raise ViewError([Fault(ROOT, "a ViewDefinition is an object")])
         if definition.get("resourceType", ROOT) != ROOT:
             raise ViewError([Fault(f"{ROOT}.resourceType", f"this is a {definition['resourceType']}, not a {ROOT}")])
+        self._known(definition, _OF_ROOT, ROOT)
         self._versions(definition)
         selects = self._selects(definition, "select", ROOT, 1)
         if not definition.get("select"):
@@ -121,10 +139,13 @@ class _Reader:
         for item, at in self._items(definition, "constant", ROOT):
             name = self._name(item, at)
             values = [key for key in item if key.startswith("value")]
+            self._known(item, frozenset({"name", *values}), at)
             if len(values) != 1:
                 self._fault(f"{at}.value[x]", f"constant {name} needs exactly one value[x], it has {len(values)}")
             elif name in found:
                 self._fault(f"{at}.name", f"there are two constants {name}")
+            elif name in _RESERVED:
+                self._fault(f"{at}.name", f"%{name} is something else already: name the constant otherwise")
             else:
                 found[name] = (values[0].removeprefix("value"), item[values[0]], f"{at}.{values[0]}")
         return found
@@ -166,6 +187,9 @@ class _Reader:
         collection = item.get("collection", False)
         if not isinstance(collection, bool):
             self._fault(f"{place}.collection", "true or false is expected")
+        for tag, at in self._items(item, "tag", place):
+            self._text(tag, "name", at)
+            self._text(tag, "value", at)
         return ColumnSpec(
             name=self._name(item, place),
             path=Text(self._text(item, "path", place), f"{place}.path"),
@@ -186,7 +210,14 @@ class _Reader:
         for item, at in named:
             if not isinstance(item, Mapping):
                 self._fault(at, "an object is expected")
+            elif key in _ELEMENTS:
+                self._known(item, _ELEMENTS[key], at)
         return [(item, at) for item, at in named if isinstance(item, Mapping)]
+
+    def _known(self, item: Mapping[str, Any], names: frozenset[str], place: str) -> None:
+        for key in item:
+            if str(key).removeprefix("_") not in names | _ANYWHERE:
+                self._fault(f"{place}.{str(key)[:80]}", "there is no such element")
 
     def _text(self, owner: Mapping[str, Any], key: str, place: str) -> str:
         found = owner.get(key)
