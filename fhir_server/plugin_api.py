@@ -14,6 +14,7 @@ from fhir_server.audit.people import account_names
 from fhir_server.audit.render import shown as audit_version
 from fhir_server.auth.errors import OAuthError
 from fhir_server.auth.jwks import JwksFetcher
+from fhir_server.auth.scopes import contain as scopes_contain
 from fhir_server.context import Caller, JobFile, JobHandle
 from fhir_server.definitions import Definitions, OperationFacts
 from fhir_server.errors import (
@@ -239,6 +240,7 @@ __all__ = [
     "outcome",
     "r4_operation",
     "raise_alert",
+    "scopes_contain",
     "subject_of",
     "system_value",
     "trace_headers",

@@ -118,6 +118,15 @@ def narrowed(asked: Scopes, allowed: Scopes) -> Scopes:
     return Scopes(tuple(dict.fromkeys(found)), asked.others & allowed.others)
 
 
+def contain(mine: str, theirs: str) -> bool:
+    """Tell whether a token with the scopes `mine` may do with resources all that one with `theirs` may.
+
+    Who asks for what a job made with `theirs` gets no more than they might have made themselves.
+    """
+    asked = parse_scopes(theirs)
+    return set(asked.resources) <= set(narrowed(asked, parse_scopes(mine)).resources)
+
+
 def _parts(asked: Scope, allowed: Iterable[Scope]) -> Iterable[Scope]:
     for limit in allowed:
         if limit.level != asked.level and (asked.level, limit.level) != ("patient", "user"):

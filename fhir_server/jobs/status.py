@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/async.html#3.1.6.5
 
 from dataclasses import replace
 
-from fhir_server.auth.scopes import narrowed, parse_scopes
+from fhir_server.auth.scopes import contain
 from fhir_server.context import Caller, Context
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.interactions.outcome import success
@@ -71,8 +71,7 @@ def _may_see(ctx: Context, job: Job) -> bool:
         return True
     if mine.grant != theirs.grant and _who(mine) != _who(theirs):
         return False
-    asked = parse_scopes(theirs.scopes)
-    return narrowed(asked, parse_scopes(mine.scopes)).resources == asked.resources
+    return contain(mine.scopes, theirs.scopes)
 
 
 def _who(caller: Caller) -> tuple[object, ...]:

@@ -41,6 +41,7 @@ class Export:
     refs: Mapping[str, Sequence[str]] | None = None
     written: int = 0
     token: bool = True
+    scopes: str = ""
     revision: int = 0
 
     @property
@@ -50,7 +51,7 @@ class Export:
 
     def change(self) -> RecordChange:
         """Return the change that writes it, if nobody else has meanwhile."""
-        value = {name: getattr(self, name) for name in _PLAIN}
+        value = {name: getattr(self, name) for name in _PLAIN} | {"scopes": self.scopes}
         value |= {"asked": self.asked.as_json(), "place": asdict(self.place), "refs": dict(self.refs or {})}
         value |= {"files": [asdict(file) for file in self.files], "notes": list(self.notes)}
         return RecordChange(EXPORTS.collection.name, self.id, value, expected=self.revision)
@@ -69,6 +70,7 @@ def _read(record: Record) -> Export:
         notes=tuple(value["notes"]),
         refs={type_: tuple(ids) for type_, ids in value["refs"].items()},
         revision=record.revision,
+        scopes=value.get("scopes", ""),
         **{name: value[name] for name in _PLAIN},
     )
 

@@ -135,6 +135,7 @@ async def _begun(ctx: PluginContext, request: FhirRequest, inputs: list[Input]) 
     found = Import(
         id=ctx.new_id(),
         owner=owner_of(ctx.caller),
+        scopes=ctx.caller.scopes,
         request=f"{request.base}/$import",
         inputs=tuple(inputs),
         created=now,

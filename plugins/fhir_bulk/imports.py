@@ -42,6 +42,7 @@ class Import:
     errors: tuple[File, ...] = ()
     finished: int = 0
     token: bool = True
+    scopes: str = ""
     revision: int = 0
 
     @property
@@ -56,7 +57,7 @@ class Import:
 
     def change(self) -> RecordChange:
         """Return the change that writes it, if nobody else has meanwhile."""
-        value = {name: getattr(self, name) for name in _PLAIN}
+        value = {name: getattr(self, name) for name in _PLAIN} | {"scopes": self.scopes}
         value["inputs"] = [asdict(each) for each in self.inputs]
         value["errors"] = [asdict(file) for file in self.errors]
         return RecordChange(
@@ -81,6 +82,7 @@ def _read(record: Record) -> Import:
         errors=tuple(File(**each) for each in value["errors"]),
         pending=tuple(value["pending"]),
         revision=record.revision,
+        scopes=value.get("scopes", ""),
         **{name: value[name] for name in _PLAIN},
     )
 

@@ -103,6 +103,7 @@ async def _made(ctx: PluginContext, call: Call) -> Export:
     return Export(
         id=ctx.new_id(),
         owner=owner_of(ctx.caller),
+        scopes=ctx.caller.scopes,
         request=_url(call.request),
         asked=asked,
         created=now,

@@ -32,6 +32,7 @@ class Matching:
     files: tuple[File, ...] = ()
     finished: int = 0
     token: bool = True
+    scopes: str = ""
     revision: int = 0
 
     @property
@@ -41,7 +42,7 @@ class Matching:
 
     def change(self) -> RecordChange:
         """Return the change that writes it, if nobody else has meanwhile."""
-        value = {name: getattr(self, name) for name in _PLAIN}
+        value = {name: getattr(self, name) for name in _PLAIN} | {"scopes": self.scopes}
         value |= {"pending": list(self.pending), "files": [asdict(file) for file in self.files]}
         return RecordChange(MATCHES.collection.name, self.id, value, expected=self.revision)
 
@@ -59,6 +60,7 @@ def _read(record: Record) -> Matching:
         pending=tuple(value["pending"]),
         files=tuple(File(**file) for file in value["files"]),
         revision=record.revision,
+        scopes=value.get("scopes", ""),
         **{name: value[name] for name in _PLAIN},
     )
 

@@ -79,6 +79,7 @@ async def _kept(ctx: PluginContext, call: Call) -> Matching:
     made = Matching(
         id=ctx.new_id(),
         owner=owner_of(ctx.caller),
+        scopes=ctx.caller.scopes,
         request=f"{call.request.base}/Patient/$bulk-match",
         source=ref.id,
         size=ref.size,

@@ -16,6 +16,7 @@ from fhir_server.plugin_api import (
     RecordChange,
     RecordChanged,
     RecordField,
+    scopes_contain,
 )
 
 JOBS = Collection("fhir_bulk.jobs")
@@ -49,6 +50,10 @@ class Bulk(Protocol):
     @property
     def owner(self) -> str:
         """Who asked for it."""
+
+    @property
+    def scopes(self) -> str:
+        """What they were allowed then, and so what its files may hold."""
 
     @property
     def created(self) -> int:
@@ -92,12 +97,17 @@ class Kind(Generic[B]):
 
 def owner_of(caller: Caller) -> str:
     """Return who work belongs to: whoever has other tokens of the same app, user and patients is the same."""
-    return json.dumps([caller.name, caller.user, caller.client, *caller.patients])
+    opened = ["emergency"] if caller.emergency else []
+    return json.dumps([caller.name, caller.user, caller.client, *caller.patients, *opened])
 
 
 def may_see(ctx: PluginContext, found: Bulk | None) -> bool:
-    """Tell whether there is such work and it is the caller's; administrators see all."""
-    return found is not None and (ctx.caller.admin or found.owner == owner_of(ctx.caller))
+    """Tell whether there is such work and it is the caller's, whose token allows as much as the one that it was asked
+    for with; administrators see all."""
+    if found is None:
+        return False
+    mine = found.owner == owner_of(ctx.caller) and scopes_contain(ctx.caller.scopes, found.scopes)
+    return ctx.caller.admin or mine
 
 
 async def find(ctx: PluginContext, kind: Kind[B], id_: str) -> B | None:

@@ -15,6 +15,7 @@ from fhir_server.plugin_api import (
     RouteRequest,
     RouteResponse,
     Where,
+    scopes_contain,
 )
 from fhir_views.formats import FORMATS, Format
 
@@ -31,6 +32,7 @@ def file_record(ctx: PluginContext, name: str, format_: Format, blob: str) -> Re
         "format": format_.name,
         "expires": ctx.now() + ctx.settings.export_life * 1000,
         "owner": _owner(ctx.caller),
+        "scopes": ctx.caller.scopes,
     }
     return RecordChange(FILES.name, secrets.token_urlsafe(24), value)
 
@@ -41,11 +43,12 @@ def url_of(ctx: PluginContext, key: str) -> str:
 
 
 def _owner(caller: Caller) -> str:
-    return f"{caller.client} {caller.user or caller.name} {' '.join(caller.patients)}"
+    opened = " emergency" if caller.emergency else ""
+    return f"{caller.client} {caller.user or caller.name} {' '.join(caller.patients)}{opened}"
 
 
 async def download(ctx: PluginContext, request: RouteRequest) -> RouteResponse:
-    """Give a file to whoever asked for it, and to administrators.
+    """Give a file to whoever asked for it, with a token that allows as much, and to administrators.
 
     Raises:
         NotFound: there is none, it has expired, or it is another's.
@@ -60,7 +63,8 @@ async def download(ctx: PluginContext, request: RouteRequest) -> RouteResponse:
 
 
 def _may(caller: Caller, value: Mapping[str, object]) -> bool:
-    return caller.admin or value["owner"] == _owner(caller)
+    mine = value["owner"] == _owner(caller) and scopes_contain(caller.scopes, str(value.get("scopes", "")))
+    return caller.admin or mine
 
 
 async def sweep(ctx: PluginContext) -> None:

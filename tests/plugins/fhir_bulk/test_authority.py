@@ -67,6 +67,17 @@ async def test_files_need_the_token_of_the_client_that_asked(ehr: Ehr) -> None:
     assert (await again.http.delete(status)).status_code == 202
 
 
+async def test_a_narrower_token_of_the_same_client_gets_no_files_of_a_wider_one(ehr: Ehr) -> None:
+    wide, narrow = await client(ehr, "system/*.rs"), await client(ehr, "system/Patient.rs")
+    kicked = await wide.kick_off("$export?_type=Observation")
+    file = (await wide.done(kicked)).json()["output"][0]["url"]
+    for url in (kicked.headers["content-location"], file):
+        assert (await narrow.http.get(url)).status_code == 404
+    kicked = await narrow.kick_off("$export?_type=Patient")
+    file = (await narrow.done(kicked)).json()["output"][0]["url"]
+    assert (await wide.http.get(file)).status_code == 200, "what one may see, one with more may see too"
+
+
 async def test_no_token_no_export(ehr: Ehr) -> None:
     assert (await ehr.http.get("/fhir/$export", headers=ASYNC)).status_code == 401
     bulk = await client(ehr, "system/Observation.c")

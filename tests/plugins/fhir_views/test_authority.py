@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fhir_server.auth.mask_administration import set_rules
-from tests.conformance.smart.conftest import SERVICE, Ehr, observation, record, started
+from tests.conformance.smart.conftest import BASE, SERVICE, Ehr, observation, record, started
 from tests.plugins.fhir_views.conftest import PATIENTS, VALUES
 
 WHOLE = replace(SERVICE, scopes="system/*.cruds")
@@ -82,3 +82,34 @@ async def test_table_is_for_those_who_may_see_all_of_it(ehr: Ehr) -> None:
     async with asyncio.timeout(20):  # the table holds what is masked
         while (await ehr.fhir(query, whole)).status_code != 403:
             await asyncio.sleep(0.05)
+
+
+async def test_files_go_to_tokens_that_allow_as_much_as_the_one_that_asked(ehr: Ehr) -> None:
+    token = await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two")
+    body = {"resourceType": "Parameters", "parameter": [
+        {"name": "view", "part": [{"name": "viewResource", "resource": VALUES}]},
+    ]}  # fmt: skip
+    url = "ViewDefinition/$viewdefinition-export"
+    headers = {"authorization": f"Bearer {token}", "prefer": "respond-async"}
+    accepted = await ehr.http.post(f"{BASE}/{url}", json=body, headers=headers)
+    status = accepted.headers["content-location"]
+    async with asyncio.timeout(20):
+        while (answer := await ehr.http.get(status, headers=headers)).status_code == 202:
+            await asyncio.sleep(0.05)
+    output = next(each["part"] for each in answer.json()["parameter"] if each["name"] == "output")
+    location = output[1]["valueUri"]
+    tokens = {
+        "again": await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two"),
+        "wider": await ehr.bearer("patient/*.cruds openid", user=ehr.doctor, patient="two"),
+        "narrower": await ehr.bearer("patient/Patient.rs", user=ehr.doctor, patient="two"),
+        "other patient": await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="one"),
+        "other user": await ehr.bearer("patient/*.rs", user=ehr.ann, patient="two"),
+        "nobody": "",
+    }
+    found = {}
+    for name, each in tokens.items():
+        answer = await ehr.http.get(location, headers={"authorization": f"Bearer {each}"} if each else {})
+        found[name] = answer.status_code
+    assert found == {
+        "again": 200, "wider": 200, "narrower": 404, "other patient": 404, "other user": 404, "nobody": 401,
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fhir_server.auth.scopes import narrowed, parse_scope, parse_scopes
+from fhir_server.auth.scopes import contain, narrowed, parse_scope, parse_scopes
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,21 @@ def test_scopes_that_mean_nothing_here_are_left_out() -> None:
 )
 def test_a_grant_lies_within_what_is_allowed(asked: str, allowed: str, granted: str) -> None:
     assert str(narrowed(parse_scopes(asked), parse_scopes(allowed))) == granted
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "enough"),
+    [
+        ("patient/*.rs", "patient/*.rs", True),
+        ("patient/Observation.rs?category=a patient/*.rs", "patient/Observation.rs?category=a patient/*.rs", True),
+        ("patient/*.rs patient/Observation.rs", "patient/*.rs", True),
+        ("user/*.cruds", "patient/Observation.rs openid", True),
+        ("patient/Observation.rs", "patient/*.rs", False),
+        ("patient/*.r", "patient/*.rs", False),
+        ("user/Observation.rs?category=a", "user/Observation.rs", False),
+        ("", "patient/*.rs", False),
+        ("", "", True),
+    ],
+)
+def test_a_token_gets_results_only_of_tokens_that_allowed_no_more(mine: str, theirs: str, enough: bool) -> None:
+    assert contain(mine, theirs) is enough
