@@ -116,12 +116,18 @@ class Turns:
         return await self._decided(turn)
 
     async def _decided(self, turn: Turn) -> bool:
-        """Tell how a transaction ended, which writes its fate: who writes another in its place waits for its end."""
+        """Tell how a transaction ended, which writes its fate: who writes another in its place waits for its end.
+
+        One that is there may be what an earlier call wrote, whose answer was lost.
+        """
         fates = self._database["fates"]
         try:
             await fates.insert_one({"_id": turn.token, "published": False, "at": time.time()})
         except DuplicateKeyError:
-            return True
+            found = await fates.find_one({"_id": turn.token})
+            if found is None:  # not all members have it that must
+                raise StoreUnavailable("how a write ended is not known yet") from None
+            return bool(found["published"])
         return False
 
     async def tidy(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from secrets import token_hex
 
 import pytest
+from pymongo.errors import ConnectionFailure
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.settings import Settings
@@ -22,6 +23,7 @@ from fhir_server.storage.base import (
 )
 from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
+from fhir_server.storage.mongodb.turns import Turn
 from tests.conformance.storage.world import START, change, patient
 from tests.servers.played import replica_set
 from tests.servers.replica_set import Fault, Kind, ReplicaSet
@@ -118,6 +120,24 @@ async def test_a_primary_that_is_lost_again_and_again_does_no_harm(played: Repli
     await pair(store, 2)
     assert await numbers(store) == {2}
     assert await versions(store) == [2, 2]
+
+
+async def test_who_asks_twice_how_a_write_ended_does_not_take_its_own_note_for_a_commit(
+    played: ReplicaSet, store: MongoStore
+) -> None:
+    turns = store._writer.turns
+    broken = Turn({"txid": 0, "pid": 0, "epoch": 1}, None)
+    played.faults += [Fault("insert", "lost")] * 2
+    with pytest.raises(ConnectionFailure):
+        await turns.settle(broken)
+    assert played.faults == []
+    assert await turns.settle(broken) is False
+    await pair(store, 1)
+    fates = store._writer.reading.database["fates"]
+    written = await fates.find_one({"published": True})
+    assert written is not None
+    broken.token = written["_id"]
+    assert await turns.settle(broken) is True
 
 
 @pytest.mark.parametrize(
