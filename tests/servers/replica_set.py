@@ -42,7 +42,7 @@ _LARGEST: Final = 16 * 1024 * 1024
 _STARTED: Final = 1_700_000_000
 _PATIENCE: Final = 20.0
 
-Kind = Literal["cut", "lost", "stepdown", "transient", "hang"]
+Kind = Literal["cut", "lost", "stepdown", "transient", "hang", "forgotten", "forbidden"]
 
 
 class Refused(Exception):
@@ -62,7 +62,8 @@ class Cut(Exception):
 @dataclass(slots=True)
 class Fault:
     """What happens to a command: the connection is cut before it, or its answer is lost; the member steps down, or
-    the transaction ends; or nothing more happens on this connection. `after`: so many of these go through before."""
+    the transaction ends; or nothing more happens on this connection; the cursor is not known any more; the user may
+    not do this. `after`: so many of these go through before."""
 
     command: str
     kind: Kind
@@ -211,6 +212,10 @@ class ReplicaSet:
         if kind == "hang":
             self.hanging += 1
             await self._never.wait()
+        if kind == "forgotten":
+            raise Refused(43, "CursorNotFound: the member that had it was restarted")
+        if kind == "forbidden":
+            raise Refused(13, f"Unauthorized: not authorized on admin to execute command {name}")
         if kind == "stepdown":
             await self._abort_all(behind)
             raise Refused(10107, "NotWritablePrimary: the member has stepped down")

@@ -37,6 +37,16 @@ _UNCONFIRMED: Final = (64, 91, 100, 189, 11600, 11602, 10107, 13435, 13436)
 
 Source: https://www.mongodb.com/docs/manual/reference/error-codes/
 """
+_PASSING: Final = (6, 7, 24, 43, 46, 63, 89, 133, 134, 150, 175, 202, 237, 239, 246, 262, 365, 9001, 13388)
+"""Something that goes by ended an operation: a shard has no primary now, a cursor went with its member, a chunk moved,
+an index was dropped beneath it. Of what it was to write some may be written."""
+_MEANT: Final = {
+    13: "the user of `mongodb_url` may not do this (docs/engines.md tells which roles it needs)",
+    18: "the user or the password in `mongodb_url` is wrong, or `authSource` names another database than the user's",
+    8000: "the user or the password in `mongodb_url` is wrong",
+}
+_OLDEST: Final = 17
+"""Of the wire protocol: MongoDB 6.0."""
 _PREFERENCES: Final = {
     "primary": ReadPreference.PRIMARY,
     "primaryPreferred": ReadPreference.PRIMARY_PREFERRED,
@@ -76,7 +86,11 @@ def client_of(settings: Settings) -> AsyncMongoClient[Document]:
     options = {name: value for name, value in options.items() if name.lower() not in said}
     options["event_listeners"] = [PoolNumbers()]
     try:
-        return AsyncMongoClient(settings.mongodb_url, tz_aware=True, uuidRepresentation="standard", **options)
+        # What is not read by a store's own concerns (heads, leases) is the primary's, whatever the address prefers.
+        return AsyncMongoClient(
+            settings.mongodb_url, tz_aware=True, uuidRepresentation="standard",
+            read_preference=ReadPreference.PRIMARY, **options,
+        )  # fmt: skip
     except (ConfigurationError, ValueError) as error:
         raise StorageFault(f"mongodb_url: {error}") from None
 
@@ -107,6 +121,8 @@ async def server_of(client: AsyncMongoClient[Document]) -> Server:
     ferret = "ferretdbVersion" in build or "ferretdb" in build
     sharded = hello.get("msg") == "isdbgrid"
     whole = ("setName" in hello or sharded) and not ferret
+    if hello.get("maxWireVersion", 0) < _OLDEST and not ferret:
+        logger.warning("MongoDB %s is older than 6.0, or imitates it: the engine was not made for it", build["version"])
     return Server(f"{'FerretDB' if ferret else 'MongoDB'} {build['version']}", whole, whole, not ferret, sharded)
 
 
@@ -144,6 +160,11 @@ def _refused(error: PyMongoError, codes: Set[int | None]) -> StoreError:
         return StorageFull("the database is out of space")
     if isinstance(error, WTimeoutError) or not codes.isdisjoint(_UNCONFIRMED):
         return StoreUnavailable("the database could not confirm a write")
+    if not codes.isdisjoint(_PASSING):
+        return StoreUnavailable("the database ended an operation before it was done")
+    for code, meant in _MEANT.items():
+        if code in codes:
+            return StorageFault(f"the database refused an operation ({code}): {meant}")
     return StorageFault(f"the database refused an operation ({sorted(map(str, codes))})")
 
 

@@ -22,6 +22,7 @@ from fhir_server.storage.base import (
     WriteBusy,
 )
 from fhir_server.storage.mongodb.provider import MongoProvider
+from fhir_server.storage.mongodb.rows import BATCH
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from fhir_server.storage.mongodb.turns import Turn
 from tests.conformance.storage.world import START, change, patient
@@ -120,6 +121,13 @@ async def test_a_primary_that_is_lost_again_and_again_does_no_harm(played: Repli
     await pair(store, 2)
     assert await numbers(store) == {2}
     assert await versions(store) == [2, 2]
+
+
+async def test_a_read_whose_cursor_went_with_its_member_is_read_again(played: ReplicaSet, store: MongoStore) -> None:
+    await store.commit([change(patient(f"p{number}")) for number in range(BATCH + 1)])
+    played.faults.append(Fault("getMore", "forgotten"))
+    assert len(await store.changes(0, 1_000)) == BATCH + 1
+    assert played.faults == []
 
 
 async def test_who_asks_twice_how_a_write_ended_does_not_take_its_own_note_for_a_commit(
