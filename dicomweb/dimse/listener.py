@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from dicomweb.dimse.admission import Admission, Drops, Peer
+from dicomweb.dimse.handshake import Handshakes
 from dicomweb.dimse.numbers import NUMBERS
 from dicomweb.dimse.services import SERVICES
 from dicomweb.dimse.session import Session, converse
@@ -51,15 +52,25 @@ class Listener:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._hang_up)
             for port, tls in ports:
-                server = await asyncio.start_server(
-                    self._connected, settings.dimse_address, port, limit=BUFFER, ssl=tls,
-                    ssl_handshake_timeout=settings.dimse_greeting if tls else None,
-                )  # fmt: skip
-                stack.push_async_callback(_closed, server)
+                stack.push_async_callback(_closed, await self._listening(port, tls, stack))
             _log.info("AEs may call %s at %s", settings.dimse_title, ", ".join(str(port) for port, _ in ports))
             NUMBERS.listening = True
             stack.callback(_deaf)
             await asyncio.Event().wait()
+
+    async def _listening(self, port: int, tls: ssl.SSLContext | None, stack: AsyncExitStack) -> asyncio.Server:
+        address = self._settings.dimse_address
+        if tls is None:
+            return await asyncio.start_server(self._connected, address, port, limit=BUFFER)
+        handshakes = Handshakes(tls, self._settings.dimse_greeting, BUFFER, self._connected, self._not_secured)
+        stack.push_async_callback(handshakes.end)
+        return await handshakes.listen(address, port)
+
+    def _not_secured(self, address: str, why: str, over: bool) -> None:
+        NUMBERS.rejected()
+        if (told := self._drops.told(why)) is not None:
+            level = logging.INFO if over else logging.WARNING
+            _log.log(level, "a TLS handshake with %s has failed: %s%s", address, why, told)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

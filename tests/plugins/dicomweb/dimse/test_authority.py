@@ -1,9 +1,11 @@
 """AEs as system clients: what they may see is what their client may; and TLS, where a certificate says who calls."""
 
 import datetime
+import logging
 import os
 import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,11 +210,26 @@ def _echo_by_tls(folder: Path, port: int, name: str) -> "subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=dict(os.environ))
 
 
-def test_a_certificate_says_who_calls(safe: tuple[Site, Path, int]) -> None:
+def test_a_certificate_says_who_calls(safe: tuple[Site, Path, int], caplog: pytest.LogCaptureFixture) -> None:
     _, folder, port = safe
     assert _echo_by_tls(folder, port, "scanner").returncode == 0
     assert "Calling AE Title Not Recognized" in _echo_by_tls(folder, port, "other").stderr
     assert _echo_by_tls(folder, port, "stranger").returncode != 0
+    said = "a TLS handshake with 127.0.0.1 has failed: its certificate is not believed"
+    eventually(lambda: said in caplog.text)
+
+
+def test_who_speaks_no_tls_is_hung_up_on_and_the_log_says_so(
+    safe: tuple[Site, Path, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dicomweb.dimse")
+    with socket.create_connection(("127.0.0.1", safe[2])) as plain:
+        plain.sendall(b"\x01\x00" + struct.pack(">L", 10) + bytes(10))
+        assert plain.recv(1024)[:1] in (b"", b"\x15")
+    eventually(lambda: "a TLS handshake with 127.0.0.1 has failed: wrong version number" in caplog.text)
+    with socket.create_connection(("127.0.0.1", safe[2])) as silent:
+        assert silent.recv(1) == b""
+    eventually(lambda: "handshake is taking longer than 1" in caplog.text)
 
 
 def test_without_its_certificate_an_ae_is_nobody(safe: tuple[Site, Path, int]) -> None:
