@@ -102,7 +102,7 @@ class ReplicaSet:
         self.chaos: tuple[Random, float] | None = None
         self.seen: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        self.causal = self.hanging = 0
+        self.causal = self.hanging = self.streamed = 0
         self.refused: list[str] = []
         self.quorums: set[object] = set()
         self.oldest_event = 0
@@ -511,6 +511,7 @@ class ReplicaSet:
             raise Refused(286, "ChangeStreamHistoryLost: no longer in the log", "NonResumableChangeStreamError")
         number = next(self._numbers)
         self._streams[number] = [at]
+        self.streamed += 1
         return {
             "ok": 1.0,
             "cursor": {"id": Int64(number), "ns": "admin.$cmd.aggregate", "firstBatch": []} | _token(at),

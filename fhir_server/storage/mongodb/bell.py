@@ -8,6 +8,7 @@ the tenant (`north+`: a job waits) is part of the name of its document, `bell+`.
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 _EVERY: Final = 0.25
 """Seconds between two looks where there are no change streams."""
 _AGAIN: Final = 1.0
+_DEAF: Final = 60.0
+"""Seconds until a change stream is asked for again that the server does not give."""
 _WITHIN: Final = 5.0
 """Seconds in which a look must be answered, for a server may hang."""
 _LOST: Final = (136, 222, 234, 260, 280, 286)
@@ -55,6 +58,8 @@ class Bell:
         self._seen: dict[str, dict[str, Any]] = {}
         self._token: Any = None
         self._lost = False
+        self._deaf_until = 0.0
+        self._told = False
 
     def ring(self, tenant: str, *, told: bool) -> None:
         """Have whoever listens look at a tenant; `told`: the head of the tenant has moved, so others know already."""
@@ -92,14 +97,32 @@ class Bell:
     async def _follow(self) -> None:
         while True:
             try:
-                if self._streams():
+                if self._has_stream():
                     await self._stream()
                 else:
                     await self._look()
-            except (PyMongoError, StoreError) as error:
-                if isinstance(error, OperationFailure) and error.code in _LOST:
-                    self._token, self._lost = None, True
+            except OperationFailure as error:
+                self._token, self._lost = None, True
+                if error.code not in _LOST:
+                    self._without(error)
                 await asyncio.sleep(_AGAIN)
+            except (PyMongoError, StoreError):
+                self._lost = self._lost or self._token is None
+                await asyncio.sleep(_AGAIN)
+
+    def _has_stream(self) -> bool:
+        return self._streams() and time.monotonic() >= self._deaf_until
+
+    def _without(self, error: OperationFailure) -> None:
+        """Ask now and then instead: the user may not watch, or what imitates MongoDB has no streams."""
+        self._deaf_until = time.monotonic() + _DEAF
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "the database gives no change stream (code %s), so each tenant is asked for what is new every %s s; "
+                "the user needs `find` and `changeStream` on all databases, which the role readAnyDatabase has",
+                error.code, _EVERY,
+            )  # fmt: skip
 
     async def _stream(self) -> None:
         """Follow from where the last stream ended; the driver itself goes on after one error.
@@ -108,9 +131,7 @@ class Bell:
         """
         match = [{"$match": {"ns.coll": "meta", "documentKey._id": {"$regex": _FOLLOWED}}}]
         async with await self._client.watch(match, resume_after=self._token, max_await_time_ms=5_000) as changes:
-            if self._lost:  # only now, for what happens before it is followed is not seen either
-                self._lost = False
-                self._tell_all()
+            self._tell_lost()  # only now, for what happens before it is followed is not seen either
             while changes.alive:
                 change = await changes.try_next()
                 self._token = changes.resume_token
@@ -121,14 +142,16 @@ class Bell:
                 if database.startswith(self._prefix):
                     self._tell(database.removeprefix(self._prefix), change["documentKey"]["_id"])
 
-    def _tell_all(self) -> None:
-        """What happened since is not known, so everybody looks."""
-        for tenant in self._names():
-            self._tell(tenant, _HEAD)
+    def _tell_lost(self) -> None:
+        """What happened since the last stream, or look, is not known, so everybody looks."""
+        if self._lost:
+            self._lost = False
+            for tenant in self._names():
+                self._tell(tenant, _HEAD)
 
     async def _look(self) -> None:
         seen = self._seen
-        while not self._streams():
+        while not self._has_stream():
             first = not seen
             for tenant, database in self._names().items():
                 with pymongo.timeout(_WITHIN):
@@ -139,7 +162,9 @@ class Bell:
                 seen[tenant] = now
                 for name in (name for name, state in now.items() if before.get(name) != state):
                     self._tell(tenant, name)
+            self._tell_lost()
             await asyncio.sleep(_EVERY)
+        self._lost = True
 
     def _tell(self, tenant: str, name: str) -> None:
         """Tell of the document of a name, which has changed."""

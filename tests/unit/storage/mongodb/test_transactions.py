@@ -21,6 +21,7 @@ from fhir_server.storage.base import (
     VersionChanged,
     WriteBusy,
 )
+from fhir_server.storage.mongodb import bell
 from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.rows import BATCH
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
@@ -269,5 +270,31 @@ async def test_rings_come_through_cut_connections_and_a_log_that_is_lost(played:
             heard.get_nowait()
         await store.commit([change(patient("c"))])
         assert await asyncio.wait_for(heard.get(), 8) == "default"
+    for provider in (writes, listens):
+        await provider.close()
+
+
+async def test_who_may_not_watch_asks_now_and_then(
+    played: ReplicaSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bell, "_DEAF", 2.0)
+    settings = Settings(mongodb_url=played.url, mongodb_database=f"p{token_hex(4)}", durable=False)
+    writes, listens = (MongoProvider(settings, lambda: START) for _ in range(2))
+    store = await writes.open("default")
+    await listens.open("default")
+    played.faults += [Fault("aggregate", "forbidden")]
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    async with listens.listen(heard.put_nowait):
+        watched = played.streamed
+        assert await asyncio.wait_for(heard.get(), 5) == "default", "what came meanwhile is not known"
+        assert "changeStream" in caplog.text
+        await store.commit([change(patient("a"))])
+        assert await asyncio.wait_for(heard.get(), 5) == "default"
+        while played.streamed == watched:
+            await asyncio.sleep(0.05)
+        while not heard.empty():
+            heard.get_nowait()
+        await store.commit([change(patient("b"))])
+        assert await asyncio.wait_for(heard.get(), 5) == "default"
     for provider in (writes, listens):
         await provider.close()
