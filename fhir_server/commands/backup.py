@@ -16,10 +16,11 @@ from fhir_server.encryption.unlocked import master_of
 from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.serving.encryption import needs_index, place_patient_keys
 from fhir_server.serving.maintenance import AlreadyOwned, BackupRefused, restore, restore_one
-from fhir_server.serving.recovery import is_archive, register_of
+from fhir_server.serving.recovery import bring_register, is_archive
 from fhir_server.serving.reviving import make_indexes
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
 
 HELP = "Copy the store, consistently, while it serves; or look after the archive."
 _OF_THE_ARCHIVE = {"list": archive.show, "verify": archive.verify, "prune": archive.prune, "anew": archive.anew}
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`prune`, `anew` (set aside what it holds; a folder of such a name is ./NAME)",
     )
     parser.add_argument("--tenant", default="", help="this tenant alone; without it, all")
-    parser.add_argument("--archive", type=Path, default=None, help="the archive; else that of the setting")
+    parser.add_argument("--archive", default=None, help="the archive, a folder or bucket; else that of the setting")
     parser.add_argument("--json", action="store_true", help="list: as JSON")
 
 
@@ -70,8 +71,8 @@ def _ask(settings: Settings, request: dict[str, object]) -> None:
 def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     """Restore into the data folder, which must be without an owner, and empty unless it is for one tenant."""
     settings = settings.model_copy(update={"backup_archive": None})  # whoever only looks at it keeps no archive of it
-    archived = is_archive(flags.source)
     try:
+        archived = is_archive(open_archive(flags.source, settings))
         if archived:
             archive.restore(settings, flags)
         elif flags.to or flags.to_txid:
@@ -84,15 +85,26 @@ def _restore(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.recovery_file is not None and not archived:
         recover(settings, flags.recovery_file)
     _make_indexes(settings)
-    register = flags.erasures or (register_of(flags.source, settings) if archived else None)
+    if archived and flags.erasures is None:
+        _bring_register(settings, flags)
     with open_door(settings) if archived else nullcontext():  # one start for both
         if archived or needs_index(settings):
             _index(settings)
-        privacy.replay(settings, register)
+        privacy.replay(settings, flags.erasures)
     return 0
 
 
+def _bring_register(settings: Settings, flags: argparse.Namespace) -> None:
+    try:
+        bring_register(open_archive(flags.source, settings), settings)
+    except OSError as error:
+        raise CommandFailed(
+            f"the register of erasures is not brought, so who was erased may be back: {error}"
+        ) from None
+
+
 def _restore_backup(settings: Settings, flags: argparse.Namespace) -> None:
+    flags.source = Path(flags.source)
     place_patient_keys(flags.source, settings, settings.patient_keys_copy, flags.tenant)
     if flags.tenant:
         asyncio.run(restore_one(flags.source, settings, flags.tenant))
@@ -123,7 +135,7 @@ def _index(settings: Settings) -> None:
 
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, help="folder that `backup` wrote, or an archive")
+    parser.add_argument("source", help="folder that `backup` wrote, or an archive: a folder or s3://bucket/prefix")
     parser.add_argument(
         "--to", default="", help="of an archive: the instant, such as 2026-11-22T17:05:00Z; else newest"
     )

@@ -11,6 +11,7 @@ from fhir_server.serving.door import CommandFailed
 from fhir_server.serving.drilling import Drill, drill
 from fhir_server.serving.recovery import is_archive
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
 
 HELP = "Restore the newest state of the archive beside, check it, serve it, measure RPO and RTO, and remove it."
 FAILED = 1
@@ -19,7 +20,7 @@ OVER = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name the archive and where there is room."""
-    parser.add_argument("--archive", type=Path, default=None, help="the archive; else that of the setting")
+    parser.add_argument("--archive", default=None, help="the archive, a folder or bucket; else that of the setting")
     parser.add_argument(
         "--scratch", type=Path, default=Path(tempfile.gettempdir()), help="folder with room for a store"
     )
@@ -29,10 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it; the exit status is 1 where something is wrong, 3 where only the goals were missed."""
-    archive = flags.archive or settings.backup_archive
-    if archive is None:
+    named = flags.archive or settings.backup_archive
+    if named is None:
         raise CommandFailed("there is no archive: --archive DIR, or the setting backup_archive (docs/backup.md)")
-    if not is_archive(archive):
+    archive = open_archive(named, settings)
+    try:
+        there = is_archive(archive)
+    except OSError as error:
+        raise CommandFailed(str(error)) from None
+    if not there:
         raise CommandFailed(f"{archive} is no archive")
     found = drill(archive, settings, flags.scratch, _say, thorough=flags.thorough)
     print(json.dumps(asdict(found)) if flags.json else _text(found))  # noqa: T201

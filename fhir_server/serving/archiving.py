@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from fhir_server.alerts import Alert, raise_alert
 from fhir_server.aside import aside
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.serving.archive_contents import left, prune_all, restorable, tenant_folder
 from fhir_server.serving.archiving_claim import Claim
+from fhir_server.serving.archiving_identity import Identity
 from fhir_server.serving.archiving_state import BackupState, write_state
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused, StoreError
@@ -25,12 +26,12 @@ from fhir_server.storage.sqlite.archive import catalog, segments
 from fhir_server.storage.sqlite.archive.basing import make_base
 from fhir_server.storage.sqlite.archive.catalog import Base, Facts
 from fhir_server.storage.sqlite.archive.kinship import WAY_OUT
-from fhir_server.storage.sqlite.archive.pruning import Pruned, prune
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
+from fhir_server.storage.sqlite.archive.pruning import Pruned
 from fhir_server.storage.sqlite.archive.shipping import Round, Shipper
 from fhir_server.storage.sqlite.backup import RECORD
-from fhir_server.storage.sqlite.durable import replace
-from fhir_server.tenancy.erasures import NAME, place_of
-from fhir_server.tenancy.registration import DEFAULT, is_name
+from fhir_server.tenancy.erasures import NAME, complete, place_of
+from fhir_server.tenancy.registration import DEFAULT
 
 T = TypeVar("T")
 
@@ -46,17 +47,13 @@ _HOUR: Final = 3600.0
 _FAILS: Final = (StoreError, BackupRefused, EncryptionFault, OSError)
 
 
-def tenant_folder(archive: Path, tenant: str) -> Path:
-    """Return where the archive of a tenant is."""
-    return archive / "tenants" / tenant
-
-
 class Archiving:
     """The rounds of one data folder. `tenants` tells which there are."""
 
     def __init__(self, settings: Settings, tenants: Callable[[], list[str]]) -> None:
         assert settings.backup_archive is not None
-        self._archive, self._settings, self._tenants = settings.backup_archive, settings, tenants
+        self._archive = open_archive(settings.backup_archive, settings)
+        self._settings, self._tenants = settings, tenants
         self._shippers: dict[str, Shipper] = {}
         self._rounds: dict[str, Round] = {}
         self._bases: dict[str, float] = {}
@@ -70,7 +67,8 @@ class Archiving:
         self._turn, self._base_turn = asyncio.Lock(), asyncio.Lock()
         self._under_way: dict[str, asyncio.Future[Any]] = {}
         me = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
-        self._claim = Claim(self._archive, me, settings.backup_every)
+        self._claim = Claim(self._archive, me, settings.backup_every, Identity(settings.data_dir, self._archive))
+        self._begun = 0
 
     async def run(self) -> None:
         """Keep the archive for as long as this runs, and bring the last of it there at the end."""
@@ -109,6 +107,7 @@ class Archiving:
             begun, shippers = time.time(), {name: self._shipper(name) for name in self._tenants()}
             await self._guarded("archive", self._claim.take)
             if "archive" not in self._failing:
+                self._look_again()
                 for name, shipper in shippers.items():
                     await self._ship(name, shipper)
                 await self._guarded("register of erasures", self._copy_register)
@@ -120,6 +119,15 @@ class Archiving:
                 await self._guarded("state", partial(self._claim.tell, {**complete, "failing": state.failing}))
             write_state(self._settings, state)
             return state
+
+    def _look_again(self) -> None:
+        """Ask the archive for all that is known of it, where it may be another one than in the last round."""
+        if self._begun != self._claim.begun:
+            self._begun, self._registered = self._claim.begun, None
+            self._bases.clear()
+            self._rounds.clear()
+            for shipper in self._shippers.values():
+                shipper.look_again()
 
     async def base(self, tenant: str, progress: Callable[[int, int], None] = lambda done, of: None) -> Base:
         """Make a base backup of a tenant now, and remove what is older than what is kept. Raises BackupRefused,
@@ -136,8 +144,13 @@ class Archiving:
             for what in (f"base of {tenant}", f"spool of {tenant}"):
                 self._failing.pop(what, None)
             async with self._turn:  # what a round takes into the archive must not look unused meanwhile
-                await aside(partial(prune_all, self._archive, self._settings.backup_keep, set(self._tenants())))
+                await aside(partial(self._prune, set(self._tenants())))
             return made
+
+    def _prune(self, there: Collection[str]) -> None:
+        gone = prune_all(self._archive, self._settings.backup_keep, there)
+        if any(each != Pruned() for each in gone.values()) and (said := left(self._archive, gone)):
+            _log.info("%s", said)
 
     async def _ship(self, name: str, shipper: Shipper) -> None:
         before = self._rounds.get(name)
@@ -207,7 +220,7 @@ class Archiving:
         if known:
             self._facts[name] = known[-1].facts
             after = (each for each in segments.listed(lineage[0]) if each.first > known[-1].facts.number)
-            self._since[name] += sum(each.path.stat().st_size for each in after)
+            self._since[name] += sum(each.size for each in after)
 
     async def _make_base(self, name: str) -> None:
         _log.info("a base backup of tenant %s begins: %s", name, self._rounds[name].needs_base or "it is time")
@@ -235,12 +248,11 @@ class Archiving:
         except FileNotFoundError:
             return
         if seen != self._registered:
-            copy, data = self._archive / NAME, path.read_bytes()
-            if copy.exists() and copy.read_bytes().splitlines()[:1] != data.splitlines()[:1]:
+            if not complete(self._archive / NAME, path):
+                copy = self._archive / NAME
                 raise OSError(
                     f"{copy} is of another data folder, and is left alone: restore that, or begin a new archive"
                 )
-            replace(copy, data)
             self._registered = seen
 
     def _state(self) -> BackupState:
@@ -263,36 +275,18 @@ async def need_restored(settings: Settings) -> None:
     Raises:
         BackupRefused: it must be restored first. An archive that does not answer now keeps nobody from serving.
     """
-    archive = settings.backup_archive
-    if settings.storage != "sqlite" or archive is None:
+    if settings.storage != "sqlite" or settings.backup_archive is None:
         return
+    archive = open_archive(settings.backup_archive, settings)
     if (settings.data_dir / "tenants" / DEFAULT / RECORD).exists():
         return
     try:
-        lost = await asyncio.wait_for(aside(partial(_restorable, archive)), _LOOK)
+        lost = await asyncio.wait_for(aside(partial(restorable, archive)), _LOOK)
     except (OSError, TimeoutError) as error:
         _log.warning("whether %s has what %s lacks cannot be told: %r", archive, settings.data_dir, error)
         return
     if lost:
         raise BackupRefused(f"{settings.data_dir} is empty, and {archive} holds {', '.join(lost)[:200]}: {WAY_OUT}")
-
-
-def _restorable(archive: Path) -> list[str]:
-    """Return the tenants of which there is a base backup, sound or not."""
-    bases = f"2*-*/bases/[0-9]*/{catalog.BASE}"
-    return [name for name in archived(archive) if any(tenant_folder(archive, name).glob(bases))]
-
-
-def prune_all(archive: Path, days: int, there: Collection[str]) -> dict[str, Pruned]:
-    """Remove what only leads to instants that are more days ago; blocks. `there`: the tenants that exist."""
-    before = int((time.time() - days * 24 * _HOUR) * 1000)
-    return {name: prune(tenant_folder(archive, name), before, gone=name not in there) for name in archived(archive)}
-
-
-def archived(archive: Path) -> list[str]:
-    """Return the tenants that an archive has something of."""
-    folders = (archive / "tenants").glob("[a-z0-9]*")
-    return sorted(folder.name for folder in folders if is_name(folder.name) and catalog.lineages(folder))
 
 
 def _said(error: Exception) -> str:

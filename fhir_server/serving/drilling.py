@@ -17,12 +17,13 @@ import httpx
 from fhir_server.app import create_app
 from fhir_server.audit.verify import verify as verify_audit
 from fhir_server.encryption.masters.chosen import encrypted, name_of
-from fhir_server.serving.archiving import tenant_folder
+from fhir_server.serving.archive_contents import tenant_folder
 from fhir_server.serving.archiving_claim import complete_until
 from fhir_server.serving.recovery import Restored, Wish, restore_archive
 from fhir_server.serving.supervisor import as_operator
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.archive.kinship import overshadowed
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.bodies import Bodies
 from fhir_server.storage.sqlite.check import check_blobs, check_record
@@ -57,17 +58,14 @@ class Drill:
     over: list[str] = field(default_factory=list)
 
 
-def drill(archive: Path, settings: Settings, scratch: Path, say: Callable[[str], None], *, thorough: bool) -> Drill:
+def drill(archive: Spot, settings: Settings, scratch: Path, say: Callable[[str], None], *, thorough: bool) -> Drill:
     """Restore, serve, check and measure; nothing is left in `scratch`."""
     found = Drill(time.time())
     began = time.monotonic()
-    complete = complete_until(archive)
-    found.rpo = round(found.begun - complete, 3) if complete else -1.0
-    if not complete:
-        found.problems.append(f"{archive} was never complete: it has no base backup, or a gap")
     with _place(scratch) as place:
         beside = rehearsing(settings, place)
         try:
+            _reach(archive, found)
             restored = restore_archive(archive, beside, Wish(), say)
             found.restore = round(time.monotonic() - began, 3)
             say(f"restored in {found.restore:.1f} s")
@@ -88,6 +86,13 @@ def drill(archive: Path, settings: Settings, scratch: Path, say: Callable[[str],
     _compare(found, settings)
     _record(archive, found)
     return found
+
+
+def _reach(archive: Spot, found: Drill) -> None:
+    complete = complete_until(archive)
+    found.rpo = round(found.begun - complete, 3) if complete else -1.0
+    if not complete:
+        found.problems.append(f"{archive} was never complete: it has no base backup, or a gap")
 
 
 def rehearsing(settings: Settings, place: Path) -> Settings:
@@ -187,9 +192,12 @@ def _compare(found: Drill, settings: Settings) -> None:
             found.over.append(f"{name} is {value:.0f} s, the goal is {goal} s")
 
 
-def _record(archive: Path, found: Drill) -> None:
+def _record(archive: Spot, found: Drill) -> None:
     """Note the drill in the archive, where that can be written."""
+    spot, line = archive / DRILLS, json.dumps(asdict(found)).encode() + b"\n"
     with suppress(OSError):
-        descriptor = os.open(archive / DRILLS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "a") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
+        try:
+            known, mark = spot.place.marked(spot.at)
+        except FileNotFoundError:
+            known, mark = b"", ""
+        spot.place.put_if(spot.at, known + line, mark)

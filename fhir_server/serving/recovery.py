@@ -2,37 +2,37 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from fhir_server.encryption import rotation
 from fhir_server.encryption.recovery import RecoveryKey
-from fhir_server.serving.archiving import archived, tenant_folder
+from fhir_server.serving.archive_contents import archived, tenant_folder
 from fhir_server.serving.recovery_register import need_not_erased, register
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import catalog
 from fhir_server.storage.sqlite.archive.catalog import NEWEST, Until, plan
 from fhir_server.storage.sqlite.archive.kinship import overshadowed
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
-from fhir_server.storage.sqlite.backup import read_manifest
-from fhir_server.storage.sqlite.durable import make_folder
+from fhir_server.storage.sqlite.durable import make_folder, sync
 from fhir_server.storage.sqlite.envelope_keys import place_keys
 from fhir_server.storage.sqlite.ownership import own
 from fhir_server.tenancy.erasures import NAME, place_of
 from fhir_server.tenancy.registration import DEFAULT
 
-__all__ = ["Restored", "Until", "Wish", "instant_of", "is_archive", "register_of", "restore_archive"]
+__all__ = ["Restored", "Until", "Wish", "bring_register", "instant_of", "is_archive", "restore_archive"]
 
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
 
 
-def is_archive(folder: Path) -> bool:
-    """Tell whether a folder is an archive, not a single backup."""
-    return bool(archived(folder))
+def is_archive(archive: Spot) -> bool:
+    """Tell whether something is an archive, not a single backup. Raises OSError."""
+    return bool(archived(archive))
 
 
 def instant_of(text: str) -> int:
@@ -54,7 +54,7 @@ class Wish:
 
 
 def restore_archive(
-    archive: Path, settings: Settings, wish: Wish, say: Callable[[str], None] = lambda text: None
+    archive: Spot, settings: Settings, wish: Wish, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Restored]:
     """Restore an archive into the data folder of the settings, which nobody owns.
 
@@ -63,7 +63,7 @@ def restore_archive(
     Raises:
         BackupRefused: the archive does not lead there, is damaged, or the folder holds something; or the one tenant is
             not in it, or was erased.
-        AlreadyOwned, EncryptionFault, StoreError: as for a backup.
+        AlreadyOwned, EncryptionFault, StoreError, OSError: as for a backup.
     """
     names, until = _names(archive, wish), wish.until
     recover = partial(rotation.recover, settings, wish.recovery) if wish.recovery else int
@@ -76,7 +76,7 @@ def restore_archive(
             if name != DEFAULT and not wish.tenant and _later(source, until):
                 say(f"{name}: left out, its archive begins after that")
                 continue
-            needed = read_manifest(plan(source, until).base.folder).patient_keys
+            needed = plan(source, until).base.manifest().patient_keys
             place_keys(settings, name, needed, settings.patient_keys_copy)
             make_folder(folder.parent)
             done[name] = restore_to(source, folder, settings, until, recover)
@@ -87,7 +87,7 @@ def restore_archive(
     return done
 
 
-def _names(archive: Path, wish: Wish) -> list[str]:
+def _names(archive: Spot, wish: Wish) -> list[str]:
     """Return the tenants that are to be restored. Raises BackupRefused."""
     held = archived(archive)
     if wish.tenant:
@@ -99,14 +99,16 @@ def _names(archive: Path, wish: Wish) -> list[str]:
     return held
 
 
-def register_of(archive: Path, settings: Settings) -> Path | None:
-    """Return the register of erasures that is to be followed after a restore: that of the settings, where it survived,
-    else the copy in the archive."""
-    copy = archive / NAME
-    return None if place_of(settings).exists() or not copy.exists() else copy
+def bring_register(archive: Spot, settings: Settings) -> None:
+    """Bring the register of erasures that is to be followed after a restore out of the archive, unless that of the
+    settings survived. Raises OSError."""
+    if not place_of(settings).exists():
+        with suppress(FileNotFoundError):
+            (archive / NAME).fetch(place_of(settings))
+            sync(place_of(settings))
 
 
-def _later(tenant: Path, until: Until) -> bool:
+def _later(tenant: Spot, until: Until) -> bool:
     """Tell whether all that there is of a tenant is from after an instant."""
     if until.time is None:
         return False

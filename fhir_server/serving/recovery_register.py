@@ -3,20 +3,21 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import apsw
 
 from fhir_server.app import extract_by
 from fhir_server.encryption.faults import EncryptionFault
+from fhir_server.encryption.keyring import FILE as KEYS
 from fhir_server.errors import FhirError
-from fhir_server.serving.archiving import tenant_folder
+from fhir_server.serving.archive_contents import tenant_folder
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused, StoreError
 from fhir_server.storage.sqlite.archive import catalog
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.backup import RECORD
 from fhir_server.storage.sqlite.connection import faults, fetch
 from fhir_server.storage.sqlite.provider import SqliteProvider
@@ -33,7 +34,7 @@ def need_not_erased(settings: Settings, tenant: str) -> None:
         asyncio.run(_with_register(settings, tenant, None))
 
 
-def register(archive: Path, settings: Settings, tenant: str) -> str:
+def register(archive: Spot, settings: Settings, tenant: str) -> str:
     """Register a tenant where the data folder does not know it, as the archive does; return what there is to be told.
 
     Raises:
@@ -75,13 +76,17 @@ async def _with_register(settings: Settings, tenant: str, wanted: Registration |
         await provider.close()
 
 
-def _archived(archive: Path, settings: Settings, tenant: str) -> Registration | None:
+def _archived(archive: Spot, settings: Settings, tenant: str) -> Registration | None:
     """Return what the newest base backup of the default tenant says of another, which a restore of that one alone does
     not bring."""
     for base in _newest(tenant_folder(archive, DEFAULT)):
         try:
-            with faults(), closing(apsw.Connection(str(base / RECORD), apsw.SQLITE_OPEN_READONLY)) as connection:
-                unlock(connection, base / RECORD, settings)
+            with ExitStack() as held:
+                folder = held.enter_context(base.place.at_hand(base.at, (RECORD, KEYS)))
+                held.enter_context(faults())
+                connection = apsw.Connection(str(folder / RECORD), apsw.SQLITE_OPEN_READONLY)
+                held.callback(connection.close)
+                unlock(connection, folder / RECORD, settings)
                 rows = fetch(connection, _VALUE, (TENANTS.name, tenant))
             return read_registration(json.loads(rows[0][0])) if rows else None
         except (StoreError, EncryptionFault, OSError, ValueError):
@@ -89,6 +94,6 @@ def _archived(archive: Path, settings: Settings, tenant: str) -> Registration | 
     return None
 
 
-def _newest(tenant: Path) -> Iterator[Path]:
+def _newest(tenant: Spot) -> Iterator[Spot]:
     for lineage in reversed(catalog.lineages(tenant)):
-        yield from (base.folder for base in reversed(catalog.bases(lineage)))
+        yield from (base.spot for base in reversed(catalog.bases(lineage)))

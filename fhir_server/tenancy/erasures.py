@@ -18,9 +18,12 @@ from typing import Final
 
 from fhir_server.aside import aside
 from fhir_server.settings import Settings
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
+from fhir_server.storage.sqlite.archive.places.place import Spot, Taken
 
 NAME: Final = "erasures.ndjson"
 _SALT: Final = 32
+_TRIES: Final = 5
 _PATIENCE: Final = 5.0  # seconds in which the archive of backups has an erasure, or has it with its next round
 
 
@@ -89,17 +92,28 @@ async def bring(settings: Settings) -> None:
     """
     if settings.backup_archive is None:
         return
-    bringing = aside(partial(_complete, settings.backup_archive / NAME, place_of(settings)))
+    copy = open_archive(settings.backup_archive, settings) / NAME
+    bringing = aside(partial(complete, copy, place_of(settings)))
     with suppress(OSError, TimeoutError):
         await asyncio.wait_for(bringing, _PATIENCE)
 
 
-def _complete(copy: Path, register: Path) -> None:
-    """Add to a copy what it lacks; one of another installation is left alone."""
-    lines = register.read_bytes().splitlines(keepends=True)
-    known = copy.read_bytes().splitlines(keepends=True) if copy.exists() else []
-    if copy.parent.is_dir() and known[:1] in ([], lines[:1]) and len(known) < len(lines):
-        _append(copy, b"".join(lines[len(known) :]))
+def complete(copy: Spot, register: Path) -> bool:
+    """Give a copy what it lacks; tell of one of another installation, which is left alone, by False. Raises OSError."""
+    for _ in range(_TRIES):
+        data = register.read_bytes()
+        try:
+            known, mark = copy.place.marked(copy.at)
+        except FileNotFoundError:
+            known, mark = b"", ""
+        if known and known.splitlines()[:1] != data.splitlines()[:1]:
+            return False
+        if known.count(b"\n") >= data.count(b"\n"):
+            return True
+        with suppress(Taken):  # by another process with another erasure
+            copy.place.put_if(copy.at, data, mark)
+            return True
+    raise OSError(f"{copy} is written by others all the time")
 
 
 def new_salt() -> bytes:

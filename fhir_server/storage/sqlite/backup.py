@@ -6,9 +6,10 @@ unless it too holds a read transaction, and took twice the time (220 MB: 0.6 s a
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -48,8 +49,9 @@ class Manifest:
     patient_keys: str = ""
 
 
-Take = Callable[[str, Path], object]
-"""Takes a large object of an id from a path into what all backups share. Raises FileNotFoundError."""
+Take = Callable[[Iterable[tuple[str, Path]]], Iterator[tuple[str, Callable[[], object]]]]
+"""Takes large objects, ids with paths, into what all backups share; yields each id with what raises FileNotFoundError
+where the object is gone."""
 
 
 def backup(
@@ -105,8 +107,7 @@ def restore(source: Path, folder: Path) -> Manifest:
     """
     need_empty(folder)
     manifest = read_manifest(source)
-    if manifest.format > FORMAT:
-        raise BackupRefused(f"the backup has format {manifest.format}, this server knows up to {FORMAT}")
+    need_known(manifest)
     with faults():
         for name, wanted in manifest.files.items():
             if digest(source / name) != wanted:
@@ -118,14 +119,28 @@ def restore(source: Path, folder: Path) -> Manifest:
     return manifest
 
 
+def need_known(manifest: Manifest) -> None:
+    """See that a backup is of a format that is known here. Raises BackupRefused."""
+    if manifest.format > FORMAT:
+        raise BackupRefused(f"the backup has format {manifest.format}, this server knows up to {FORMAT}")
+
+
 def read_manifest(source: Path) -> Manifest:
     """Return the manifest of a backup. Raises BackupRefused where there is none that can be read."""
     try:
-        manifest = Manifest(**json.loads((source / MANIFEST).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return parse_manifest((source / MANIFEST).read_bytes(), str(source))
+    except OSError as error:
         raise BackupRefused(f"{source} holds no complete backup: {error}") from None
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """Return the manifest of a backup that is somewhere. Raises BackupRefused."""
+    try:
+        manifest = Manifest(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise BackupRefused(f"{where} holds no complete backup: {error}") from None
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
-        raise BackupRefused(f"{source / MANIFEST} names files outside the backup")
+        raise BackupRefused(f"{where}/{MANIFEST} names files outside the backup")
     return manifest
 
 
@@ -195,20 +210,25 @@ def _open_copy(path: Path, settings: Settings) -> apsw.Connection:
 
 def _into(target: Path) -> Take:
     copies = BlobFiles(target / "blobs", durable=True)
-    return lambda id_, source: copy(source, copies.path(id_))
+
+    def take(blobs: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Callable[[], object]]]:
+        for id_, source in blobs:
+            yield id_, partial(copy, source, copies.path(id_))
+
+    return take
 
 
 def _copy_blobs(connection: apsw.Connection, folder: Path, take: Take, progress: Progress) -> None:
     """Copy the attached blobs. One that a commit released meanwhile is left out, and its row with it."""
     sources = BlobFiles(folder / "blobs", durable=True)
-    rows = fetch(connection, "SELECT id, size FROM blob")
-    total, done = sum(size for _, size in rows), 0
-    for id_, size in rows:
+    sizes: dict[str, int] = dict(fetch(connection, "SELECT id, size FROM blob"))
+    total, done = sum(sizes.values()), 0
+    for id_, outcome in take((id_, sources.path(id_)) for id_ in sizes):
         try:
-            take(id_, sources.path(id_))
+            outcome()
         except FileNotFoundError:
             connection.execute("DELETE FROM blob WHERE id=?", (id_,))
-        done += size
+        done += sizes[id_]
         progress(done, total)
 
 

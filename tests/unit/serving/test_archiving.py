@@ -18,6 +18,7 @@ from fhir_server.serving.recovery import instant_of
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import basing, segments
+from fhir_server.storage.sqlite.archive.places.folder import Folder
 from fhir_server.storage.sqlite.archive.shipping import Round, Shipper
 from fhir_server.storage.sqlite.archive.verify import verify
 from fhir_server.storage.sqlite.store import SqliteStore
@@ -51,15 +52,15 @@ async def test_an_archive_that_cannot_be_written_stops_nobody_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, alerts = place(tmp_path), list[Alert]()
-    keeper, kept = archive_of(at), segments.replace
+    keeper = archive_of(at)
     with listening(alerts.append):
         async with at.opened() as store:
             assert (await rounds(keeper)).failing == ""
 
-            def full(path: Path, data: bytes) -> None:
-                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            def full(folder: Folder, name: str, data: bytes) -> None:
+                raise OSError(errno.ENOSPC, "No space left on device", name)
 
-            monkeypatch.setattr(segments, "replace", full)
+            monkeypatch.setattr(Folder, "put", full)
             await write(store, "a")
             state = await keeper.round()
             assert "No space left" in state.failing and state.waiting_bytes > 0
@@ -68,7 +69,8 @@ async def test_an_archive_that_cannot_be_written_stops_nobody_and_is_told(
             before = state.complete_until
             await write(store, "b")
             assert (await keeper.round()).complete_until == before
-            monkeypatch.setattr(segments, "replace", kept)
+            monkeypatch.undo()
+            monkeypatch.setattr(archiving_claim, "_SETTLED", 0.02)
             state = await keeper.round()
             assert (state.failing, state.waiting_bytes) == ("", 0) and state.complete_until > before
     async with at.restored("again") as store:
@@ -94,7 +96,7 @@ async def test_what_waits_too_long_gives_the_disk_back_and_a_base_heals_the_gap(
         assert state.failing == "" and state.complete_until > 0
     async with at.restored("again") as store:
         assert await store.statistics() == {"Patient": 11}
-    assert verify(at.tenant) == []
+    assert verify(at.kept) == []
 
 
 def _fails(*arguments: object, **options: object) -> None:
@@ -109,14 +111,14 @@ async def test_a_base_that_was_cut_off_leaves_nothing_that_looks_like_one(
     async with at.opened() as store:
         await write(store, "a")
         await keeper.round()
-        monkeypatch.setattr(basing, "write_facts", _fails)
+        monkeypatch.setattr(basing, "facts_of", _fails)
         state = await rounds(keeper)
         assert "Input/output error" in state.failing and state.complete_until == 0
-        assert any(verify(at.tenant))
+        assert any(verify(at.kept))
         monkeypatch.undo()
         await keeper.base("default")
         assert (await keeper.round()).failing == ""
-    assert verify(at.tenant) == [] and not (at.tenant / ".new").exists()
+    assert verify(at.kept) == [] and not (at.tenant / ".new").exists()
 
 
 async def test_two_servers_do_not_keep_one_archive(tmp_path: Path) -> None:
@@ -135,7 +137,9 @@ async def test_of_two_servers_that_begin_at_the_same_moment_one_keeps_the_archiv
     monkeypatch.setattr(archiving_claim, "_SETTLED", 0.5)
     one, other = place(tmp_path), place(tmp_path / "other")
     other.settings = other.settings.model_copy(update={"backup_archive": one.settings.backup_archive})
-    async with one.opened(), other.opened():
+    async with one.opened() as store, other.opened() as another:
+        for each in (store, another):
+            await write(each, "a")
         states = await asyncio.gather(archive_of(one).round(), archive_of(other).round())
     assert sorted("another server keeps the archive" in state.failing for state in states) == [False, True]
     assert len(list(one.tenant.glob("2*"))) == 1

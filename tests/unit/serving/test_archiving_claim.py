@@ -22,6 +22,7 @@ from fhir_server.serving.archiving_state import read_state
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import basing, catalog, kinship, shipping
 from fhir_server.storage.sqlite.archive.verify import verify
+from fhir_server.storage.sqlite.durable import renew
 from fhir_server.tenancy import erasures
 from tests.unit.serving.test_archiving import archive_of, rounds, write
 from tests.unit.storage.sqlite.archive.kit import Place, place
@@ -59,12 +60,12 @@ async def test_an_empty_data_folder_takes_no_place_beside_the_record_that_was_lo
         assert "holds another record than this data folder, with commits up to txid 2" in state.failing
         assert state.complete_until == 0 and state == read_state(at.settings)
         assert at.settings.backup_archive is not None
-        assert alive(at.settings.backup_archive)["complete_until"] == 5.0, "of the record that was lost"
+        assert alive(at.archive)["complete_until"] == 5.0, "of the record that was lost"
         with pytest.raises(BackupRefused, match="holds another record"):
             await keeper.base("default")
         with pytest.raises(BackupRefused, match="holds another record"):
             at.base()
-    assert len(catalog.lineages(at.tenant)) == 1
+    assert len(catalog.lineages(at.kept)) == 1
     async with at.restored("again") as store:
         assert await store.statistics() == {"Patient": 2}
 
@@ -83,7 +84,7 @@ async def test_what_an_archive_holds_is_set_aside_on_request_and_can_be_restored
     before = place(tmp_path / "elsewhere")
     before.settings = before.settings.model_copy(update={"backup_archive": aside})
     for each, patients in ((before, 2), (at, 1)):
-        assert verify(each.tenant) == []
+        assert verify(each.kept) == []
         async with each.restored("again") as store:
             assert await store.statistics() == {"Patient": patients}
 
@@ -97,10 +98,10 @@ async def test_a_line_that_was_begun_over_another_before_that_was_refused_is_tol
     async with at.opened() as store:
         await write(store, "new")
         await rounds(archive_of(at))
-    older, newest = catalog.lineages(at.tenant)
-    told = kinship.overshadowed(at.tenant, newest)
+    older, newest = catalog.lineages(at.kept)
+    told = kinship.overshadowed(at.kept, newest)
     assert "has commits up to txid 1; an older line" in told and f"{older.name}, has commits up to txid 2" in told
-    assert kinship.overshadowed(at.tenant, older) == ""
+    assert kinship.overshadowed(at.kept, older) == ""
 
 
 @contextmanager
@@ -155,7 +156,7 @@ async def test_nobody_prunes_an_archive_that_a_server_keeps_whatever_its_clock_s
     async def kept() -> None:
         while True:
             said = {"by": "vm:/data", "at": time.time() + clock, "every": 0.2}
-            archiving_claim.renew(archive / "alive.json", json.dumps(said).encode(), "it")
+            renew(archive / "alive.json", json.dumps(said).encode(), "it")
             await asyncio.sleep(0.05)
 
     keeping = asyncio.create_task(kept())
@@ -166,7 +167,7 @@ async def test_nobody_prunes_an_archive_that_a_server_keeps_whatever_its_clock_s
     await asyncio.gather(keeping, return_exceptions=True)
     (archive / "alive.json").write_text(json.dumps({"by": "vm:/data", "at": 5, "every": 0.2}))
     assert await asyncio.to_thread(main, asked) == 0
-    assert alive(archive)["by"] == "", "a server may begin at once"
+    assert alive(at.archive)["by"] == "", "a server may begin at once"
 
 
 async def test_nobody_else_can_look_into_an_archive(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from fhir_server.serving.archiving import Archiving
 from fhir_server.serving.recovery import Wish, restore_archive
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
 from fhir_server.storage.sqlite.provider import SqliteProvider
 from fhir_server.tenancy.register import Register
 from fhir_server.tenancy.registration import Registration
@@ -51,7 +52,7 @@ def test_a_tenant_that_is_restored_alone_is_registered_as_the_archive_knows_it(t
     archive, told = tmp_path / "archive", list[str]()
     asyncio.run(archived(place(tmp_path / "data", backup_archive=archive)))
     settings = place(tmp_path / "other")
-    done = restore_archive(archive, settings, Wish(tenant="ward"), told.append)
+    done = restore_archive(open_archive(archive, settings), settings, Wish(tenant="ward"), told.append)
     assert done["ward"].txid == 1 and told == ["ward: registered with its settings and hosts"]
     known = asyncio.run(with_register(settings))["ward"]
     assert (known.display, known.state) == ("Ward 1", "active")
@@ -61,7 +62,7 @@ def test_a_tenant_that_was_erased_or_is_none_is_not_restored(tmp_path: Path) -> 
     archive, settings = tmp_path / "archive", place(tmp_path / "data")
     asyncio.run(archived(place(tmp_path / "data", backup_archive=archive)))
     with pytest.raises(BackupRefused, match="'gone' was erased; an archive does not bring it back"):
-        restore_archive(archive, settings, Wish(tenant="gone"))
+        restore_archive(open_archive(archive, settings), settings, Wish(tenant="gone"))
     for name in ("../default", "other"):
         with pytest.raises(BackupRefused, match="holds nothing of the tenant"):
-            restore_archive(archive, settings, Wish(tenant=name))
+            restore_archive(open_archive(archive, settings), settings, Wish(tenant=name))

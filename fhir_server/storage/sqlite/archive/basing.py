@@ -1,28 +1,28 @@
 """Making a base backup in an archive, while the store serves."""
 
-import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 import apsw
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import lineage
-from fhir_server.storage.sqlite.archive.catalog import BLOBS, Base, Facts, write_facts
+from fhir_server.storage.sqlite.archive.catalog import BASE, BLOBS, Base, Facts, facts_of
 from fhir_server.storage.sqlite.archive.kinship import need_kin
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.pool import Pool
+from fhir_server.storage.sqlite.archive.pruning import remove_base
+from fhir_server.storage.sqlite.archive.spool import FOLDER
 from fhir_server.storage.sqlite.backup import RECORD, Progress, backup
 from fhir_server.storage.sqlite.connection import fetch
-from fhir_server.storage.sqlite.durable import make_folder, sync, write
+from fhir_server.storage.sqlite.durable import write
 from fhir_server.storage.sqlite.sealing import unlock
 
-_DRAFT: Final = ".new"
 
-
-def make_base(folder: Path, tenant: Path, settings: Settings, progress: Progress) -> Base:
+def make_base(folder: Path, tenant: Spot, settings: Settings, progress: Progress) -> Base:
     """Copy the record in `folder` into the archive of its tenant; it appears under its name once it is whole.
 
     Raises:
@@ -30,29 +30,36 @@ def make_base(folder: Path, tenant: Path, settings: Settings, progress: Progress
             archive is that of another record.
         StorageFull, StorageFault, OSError: the archive cannot be written.
     """
-    begun = time.time()
-    draft = tenant / _DRAFT
-    shutil.rmtree(draft, ignore_errors=True)  # of one that was stopped
-    pool, taken = Pool(tenant / "blobs"), list[str]()
+    begun, size = time.time(), (folder / RECORD).stat().st_size
+    with tenant.place.draft(tenant.at, folder / FOLDER, size) as draft:
+        pool, taken = Pool(tenant / "blobs"), list[str]()
 
-    def take(blob: str, source: Path) -> None:
-        pool.take(blob, source)
-        taken.append(blob)
+        def take(blobs: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Callable[[], object]]]:
+            for blob, outcome in pool.take_all(blobs):
+                taken.append(blob)
+                yield blob, outcome
 
-    manifest = backup(folder, draft, settings, progress, settings.patient_keys_copy, take)
-    with closing(apsw.Connection(str(draft / RECORD))) as copy:
-        unlock(copy, draft / RECORD, settings)
-        name, facts = _facts(copy, draft, begun)
-    if not name:
-        raise BackupRefused(f"{folder} has no lineage: is the archive switched on for the server that owns it?")
-    need_kin(tenant, manifest.store)
-    write(draft / BLOBS, "".join(f"{blob}\n" for blob in taken).encode())
-    write_facts(draft, facts)
-    target = tenant / name / "bases" / f"{facts.number:012d}"
-    make_folder(target.parent)
-    shutil.rmtree(target, ignore_errors=True)  # the same state, made before
-    draft.rename(target)
-    sync(target.parent)
+        manifest = backup(folder, draft, settings, progress, settings.patient_keys_copy, take)
+        with closing(apsw.Connection(str(draft / RECORD))) as copy:
+            unlock(copy, draft / RECORD, settings)
+            name, facts = _facts(copy, draft, begun)
+            there = {str(blob) for (blob,) in fetch(copy, "SELECT id FROM blob")}
+        if not name:
+            raise BackupRefused(f"{folder} has no lineage: is the archive switched on for the server that owns it?")
+        need_kin(tenant, manifest.store)
+        write(draft / BLOBS, "".join(f"{blob}\n" for blob in taken if blob in there).encode())
+        write(draft / BASE, facts_of(facts))
+        return _bring(draft, tenant / name / "bases", facts)
+
+
+def _bring(draft: Path, bases: Spot, facts: Facts) -> Base:
+    """Bring it to its place; one of the same state that was made before goes when this one is there."""
+    number = f"{facts.number:012d}"
+    before = [known for known in bases.folders() if known.partition("-")[0] == number]
+    target = bases / (f"{number}-{facts.made}" if before else number)
+    target.place.put_folder(draft, target.at, BASE)
+    for known in before:
+        remove_base(bases / known)
     return Base(target, facts)
 
 

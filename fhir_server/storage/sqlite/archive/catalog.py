@@ -5,16 +5,17 @@ after, `.../keys/` each state of `keys.json`; `ARCHIVE/tenants/NAME/blobs/` the 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Final
 
 from fhir_server.model.version import instant
 from fhir_server.storage.base import BackupRefused
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.segments import Segment, listed
-from fhir_server.storage.sqlite.durable import write
+from fhir_server.storage.sqlite.backup import MANIFEST, Manifest, parse_manifest
 
 BASE: Final = "base.json"
 BLOBS: Final = "blobs.txt"
@@ -37,8 +38,16 @@ class Facts:
 class Base:
     """A complete base backup."""
 
-    folder: Path
+    spot: Spot
     facts: Facts
+
+    def manifest(self) -> Manifest:
+        """Return what the backup says of itself. Raises BackupRefused, OSError."""
+        spot = self.spot / MANIFEST
+        try:
+            return parse_manifest(spot.get(), str(self.spot))
+        except FileNotFoundError as error:
+            raise BackupRefused(f"{self.spot} holds no complete backup: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +69,42 @@ NEWEST: Final = Until()
 class Plan:
     """A base and the segments that follow it, without a gap."""
 
-    lineage: Path
+    lineage: Spot
     base: Base
     segments: tuple[Segment, ...]
 
 
-def lineages(tenant: Path) -> list[Path]:
-    """Return the folders of a tenant's lineages, oldest first."""
-    return sorted(path for path in tenant.glob("2*-*") if (path / "bases").is_dir())
+def lineages(tenant: Spot) -> list[Spot]:
+    """Return a tenant's lineages, oldest first. Raises OSError."""
+    return [tenant / name for name in sorted(tenant.folders()) if fnmatchcase(name, "2*-*")]
 
 
-def bases(lineage: Path) -> list[Base]:
-    """Return the complete base backups of a lineage, oldest first."""
-    found = [Base(path.parent, _facts(path)) for path in (lineage / "bases").glob(f"[0-9]*/{BASE}")]
+def bases(lineage: Spot) -> list[Base]:
+    """Return the complete base backups of a lineage, oldest first. Raises BackupRefused, OSError."""
+    found = [Base(spot, _facts(spot / BASE)) for spot in complete(lineage)]
     return sorted(found, key=lambda base: base.facts.number)
 
 
-def write_facts(folder: Path, facts: Facts) -> None:
-    """Say what a base is."""
-    write(folder / BASE, json.dumps(asdict(facts)).encode())
+def complete(lineage: Spot) -> Iterator[Spot]:
+    """Yield where the complete base backups of a lineage are. Raises OSError."""
+    for each in (lineage / "bases").found():
+        if fnmatchcase(each.name, f"[0-9]*/{BASE}"):
+            yield lineage / "bases" / each.name.rpartition("/")[0]
 
 
-def plan(tenant: Path, until: Until = NEWEST) -> Plan:
+def facts_of(facts: Facts) -> bytes:
+    """Return the file that says what a base is."""
+    return json.dumps(asdict(facts)).encode()
+
+
+def plan(tenant: Spot, until: Until = NEWEST) -> Plan:
     """Return what leads to an instant: of the newest lineage that has a base from before it, the newest such base.
 
     A lineage that was begun after the instant, by a restore of something older, does not hide what there was then.
 
     Raises:
         BackupRefused: there is none, or segments are missing.
+        OSError: the archive cannot be read.
     """
     found = [(lineage, base) for lineage in reversed(lineages(tenant)) for base in _fitting(lineage, until)[-1:]]
     if found:
@@ -99,14 +116,14 @@ def plan(tenant: Path, until: Until = NEWEST) -> Plan:
     raise BackupRefused(f"{tenant} does not lead to that: {reach}")
 
 
-def _fitting(lineage: Path, until: Until) -> list[Base]:
+def _fitting(lineage: Spot, until: Until) -> list[Base]:
     return [base for base in bases(lineage) if until.holds(base.facts)]
 
 
-def _fuller(older: Sequence[tuple[Path, Base]], until: Until, base: Base) -> Plan | None:
+def _fuller(older: Sequence[tuple[Spot, Base]], until: Until, base: Base) -> Plan | None:
     """Return the way of the lineage that was written at an instant, if it has commits that the base of one begun later
     has not."""
-    if until.time is None or begun(base.folder.parent.parent) <= until.time:
+    if until.time is None or begun(base.spot.parent.parent) <= until.time:
         return None
     lineage, first = next((each for each in older if begun(each[0]) <= until.time), (None, base))
     if lineage is None:
@@ -121,14 +138,14 @@ def _fuller(older: Sequence[tuple[Path, Base]], until: Until, base: Base) -> Pla
     return Plan(lineage, first, segments) if max(reached) > base.facts.txid else None
 
 
-def begun(lineage: Path) -> int:
+def begun(lineage: Spot) -> int:
     """Return when a lineage was begun, by its name, in milliseconds."""
     text = lineage.name.partition("-")[0]
     second = datetime.strptime(text[:-3], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return int(second.timestamp()) * 1000 + int(text[-3:])
 
 
-def following(lineage: Path, base: Base, until: Until = NEWEST) -> tuple[Segment, ...]:
+def following(lineage: Spot, base: Base, until: Until = NEWEST) -> tuple[Segment, ...]:
     """Return the segments after a base, up to one that goes beyond the end. Raises BackupRefused for a gap."""
     found: list[Segment] = []
     number = base.facts.number
@@ -140,7 +157,7 @@ def following(lineage: Path, base: Base, until: Until = NEWEST) -> tuple[Segment
                 break
             raise BackupRefused(
                 f"{lineage / 'segments'} lacks entries {number + 1} to {segment.first - 1}, before "
-                f"{segment.path.name}: restore to {_reached(found, base)} or before"
+                f"{segment.spot.name}: restore to {_reached(found, base)} or before"
             )
         found.append(segment)
         number = segment.last
@@ -160,8 +177,8 @@ def _reached(found: list[Segment], base: Base) -> str:
     return instant(found[-1].head().ends if found else base.facts.as_of)
 
 
-def _facts(path: Path) -> Facts:
+def _facts(spot: Spot) -> Facts:
     try:
-        return Facts(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise BackupRefused(f"{path} cannot be read: {error!r}") from None
+        return Facts(**json.loads(spot.get()))
+    except (FileNotFoundError, ValueError, TypeError) as error:
+        raise BackupRefused(f"{spot} cannot be read: {error!r}") from None

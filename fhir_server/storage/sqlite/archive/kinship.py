@@ -5,13 +5,12 @@ another: its line would be the newest of the archive, and a restore to the newes
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from fhir_server.model.version import instant
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive.catalog import Base, bases, lineages
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.segments import listed
-from fhir_server.storage.sqlite.backup import read_manifest
 
 WAY_OUT = (
     "restore it into an empty data folder (`fhir-server restore`), name another archive, or set this one aside "
@@ -19,7 +18,7 @@ WAY_OUT = (
 )
 
 
-def need_kin(tenant: Path, store: str) -> None:
+def need_kin(tenant: Spot, store: str) -> None:
     """See that a record may begin a line in the archive of a tenant: it has none yet, or lines of that record.
 
     Raises:
@@ -32,14 +31,16 @@ def need_kin(tenant: Path, store: str) -> None:
         )
 
 
-def overshadowed(tenant: Path, chosen: Path) -> str:
+def overshadowed(tenant: Spot, chosen: Spot) -> str:
     """Say what an older line of another record holds beyond the one that is chosen; nothing where that is not so.
 
     Archives may have such lines from before they were refused.
     """
     known = dict(_stores(tenant))
     txid, _ = _end(chosen)
-    other = [each for each in known if each < chosen and known[each] != known.get(chosen) and _end(each)[0] > txid]
+    other = [
+        each for each in known if each.name < chosen.name and known[each] != known.get(chosen) and _end(each)[0] > txid
+    ]
     if not other:
         return ""
     ends = instant(_end(other[-1])[1])
@@ -49,7 +50,7 @@ def overshadowed(tenant: Path, chosen: Path) -> str:
     )
 
 
-def _stores(tenant: Path) -> Iterator[tuple[Path, str]]:
+def _stores(tenant: Spot) -> Iterator[tuple[Spot, str]]:
     """Yield each line with the id of its record, oldest first; those without a base backup that can be read lead
     nowhere."""
     for lineage in lineages(tenant):
@@ -62,17 +63,17 @@ def _stores(tenant: Path) -> Iterator[tuple[Path, str]]:
 
 def _store(base: Base) -> str:
     try:
-        return read_manifest(base.folder).store
+        return base.manifest().store
     except BackupRefused:
         return ""
 
 
-def _reach(lineage: Path) -> str:
+def _reach(lineage: Spot) -> str:
     txid, time = _end(lineage)
     return f"commits up to txid {txid}, {instant(time)}"
 
 
-def _end(lineage: Path) -> tuple[int, int]:
+def _end(lineage: Spot) -> tuple[int, int]:
     """Return the newest commit of a line, and its time in milliseconds."""
     ends = [(base.facts.txid, base.facts.as_of) for base in bases(lineage)]
     for segment in listed(lineage)[-1:]:

@@ -6,7 +6,7 @@ what came after the base only, where the base has an index and it was not made a
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,17 +18,18 @@ from fhir_server.encryption.keyring import Keyring, read_keyring
 from fhir_server.settings import Settings
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import lineage
-from fhir_server.storage.sqlite.archive.catalog import NEWEST, Plan, Until, plan
+from fhir_server.storage.sqlite.archive.catalog import NEWEST, Base, Plan, Until, plan
 from fhir_server.storage.sqlite.archive.entries import Entry
+from fhir_server.storage.sqlite.archive.places.crew import each_of
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.pool import Pool
 from fhir_server.storage.sqlite.archive.seals import Seals
 from fhir_server.storage.sqlite.archive.segments import Segment
-from fhir_server.storage.sqlite.backup import RECORD, need_empty
-from fhir_server.storage.sqlite.backup import restore as restore_base
+from fhir_server.storage.sqlite.backup import RECORD, need_empty, need_known
 from fhir_server.storage.sqlite.bare_copy import INDEX, MISSING
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import faults, fetch
-from fhir_server.storage.sqlite.durable import make_folder, sync
+from fhir_server.storage.sqlite.durable import digest, make_folder, sync, write
 from fhir_server.storage.sqlite.erase import drop_orphans
 from fhir_server.storage.sqlite.schema import CURRENT
 from fhir_server.storage.sqlite.sealing import keys_of, unlock
@@ -53,13 +54,14 @@ class Restored:
 
 
 def restore_to(
-    tenant: Path, folder: Path, settings: Settings, until: Until = NEWEST, unlock_keys: Callable[[], object] = int
+    tenant: Spot, folder: Path, settings: Settings, until: Until = NEWEST, unlock_keys: Callable[[], object] = int
 ) -> Restored:
     """Restore the archive of a tenant into `folder`, which must be new or empty; `unlock_keys` is called when its
     `keys.json` is there, beside its place, and before anything is opened with it.
 
     Raises:
         BackupRefused: the archive does not lead there, or a file of it is damaged, missing or in another's place.
+        OSError: it cannot be read.
         StorageFull, StorageFault: the folder cannot be written, or the keys do not open the archive.
     """
     need_empty(folder)
@@ -67,9 +69,7 @@ def restore_to(
     draft = folder.with_name(f".restoring-{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)  # of a restore that was stopped
     with faults(folder.name):
-        restore_base(way.base.folder, draft)
-        for name in ("base.json", "blobs.txt"):
-            (draft / name).unlink(missing_ok=True)
+        _bring_base(way.base, draft)
         _gather_keys(way.lineage, draft)
         unlock_keys()
         restored = _Replay(way, draft, settings).run(until)
@@ -80,6 +80,19 @@ def restore_to(
         draft.rename(folder)
         sync(folder.parent)
     return replace(restored, lost_blobs=tuple(lost))
+
+
+def _bring_base(base: Base, draft: Path) -> None:
+    """Copy the files of a base backup that its manifest names; each must be what it was. Raises BackupRefused."""
+    manifest = base.manifest()
+    need_known(manifest)
+    make_folder(draft)
+    for name in sorted(manifest.files, key=lambda name: name == RECORD):  # the record last: it makes the store
+        with suppress(FileNotFoundError):
+            (base.spot / name).fetch(draft / name)
+            sync(draft / name)
+        if digest(draft / name) != manifest.files[name]:
+            raise BackupRefused(f"{base.spot / name} is not what the backup wrote")
 
 
 class _Replay:
@@ -100,7 +113,7 @@ class _Replay:
             index = _prepare_index(connection, before, self._way.base.facts.txid, bare=bare)
             name, number = lineage.state(connection)
             if (name, number) != (self._way.lineage.name, self._at):
-                raise BackupRefused(f"{self._way.base.folder} and its segments lead to entry {number} of {name or '-'}")
+                raise BackupRefused(f"{self._way.base.spot} and its segments lead to entry {number} of {name or '-'}")
             with connection:
                 lineage.end(connection)
             fetch(connection, "PRAGMA journal_mode=delete")
@@ -114,7 +127,7 @@ class _Replay:
                 apsw.Changeset.apply(self._seals.opened(entry, self._keys()), connection, conflict=_conflict)
             except apsw.AbortError:
                 raise BackupRefused(
-                    f"{segment.path}: entry {entry.number} does not fit what came before it: segments are of another "
+                    f"{segment.spot}: entry {entry.number} does not fit what came before it: segments are of another "
                     "base backup, or were changed"
                 ) from None
             self._at = entry.number
@@ -132,7 +145,7 @@ def _wanted(way: Plan, until: Until) -> Iterator[tuple[Segment, Entry]]:
                 continue
             if entry.number != number + 1 or entry.before != txid:
                 raise BackupRefused(
-                    f"{segment.path}: entry {entry.number} does not follow entry {number} at txid {txid}"
+                    f"{segment.spot}: entry {entry.number} does not follow entry {number} at txid {txid}"
                 )
             number, txid = entry.number, entry.txid
             if entry.commits:
@@ -211,21 +224,22 @@ def _prepare_index(connection: apsw.Connection, before: dict[str, Any], txid: in
     return "new" if new else "all"
 
 
-def _gather_keys(source: Path, folder: Path) -> None:
+def _gather_keys(source: Spot, folder: Path) -> None:
     """Let the keyring have every key under which something of the archive may be."""
     ring = read_keyring(folder)
     if ring is None:
         return
-    for path in sorted((source / "keys").glob("*.json")):
-        ring = replace(ring, keys={**_ring(path, folder).keys, **ring.keys})
+    kept = source / "keys"
+    for name in sorted(each.name for each in kept.found() if each.name.endswith(".json")):
+        ring = replace(ring, keys={**_ring((kept / name).get(), folder).keys, **ring.keys})
     ring.save(folder)
 
 
-def _ring(path: Path, folder: Path) -> Keyring:
+def _ring(data: bytes, folder: Path) -> Keyring:
     place = folder / ".ring"
     place.mkdir(exist_ok=True)
     try:
-        shutil.copyfile(path, place / KEYS)
+        write(place / KEYS, data)
         ring = read_keyring(place)
         assert ring is not None
         return ring
@@ -233,21 +247,20 @@ def _ring(path: Path, folder: Path) -> Keyring:
         shutil.rmtree(place)
 
 
-def _bring_blobs(draft: Path, tenant: Path, settings: Settings) -> list[str]:
+def _bring_blobs(draft: Path, tenant: Spot, settings: Settings) -> list[str]:
     """Copy the attached blobs out of the archive; those that it does not have lose their rows, and are returned."""
     pool, lost = Pool(tenant / "blobs"), list[str]()
     with closing(_opened(draft / RECORD, settings)) as connection:
         files = BlobFiles(draft / "blobs", durable=True, keys=keys_of(draft, settings))
-        rows = fetch(connection, "SELECT id, size FROM blob")
-        for blob, size in rows:
-            target = files.path(blob)
-            make_folder(target.parent)
+        rows: list[tuple[str, int]] = fetch(connection, "SELECT id, size FROM blob")
+        bring = each_of(rows, lambda row: pool.spot(row[0]).fetch(files.path(row[0])), tenant.place.at_once)
+        for (blob, size), outcome in bring:
             try:
-                shutil.copyfile(pool.path(blob), target)
+                outcome()
             except FileNotFoundError:
                 lost.append(blob)
                 continue
             if files.size(blob) != size:
-                raise BackupRefused(f"{pool.path(blob)} has not the {size} bytes that it had")
+                raise BackupRefused(f"{pool.spot(blob)} has not the {size} bytes that it had")
         connection.executemany("DELETE FROM blob WHERE id=?", [(blob,) for blob in lost])
     return lost

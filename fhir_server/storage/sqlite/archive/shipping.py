@@ -17,12 +17,12 @@ from fhir_server.storage.sqlite.archive import catalog, lineage, segments
 from fhir_server.storage.sqlite.archive.entries import BLOBS, Entry
 from fhir_server.storage.sqlite.archive.entries import KEYS as PATIENTS
 from fhir_server.storage.sqlite.archive.kinship import need_kin
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.pool import Pool
 from fhir_server.storage.sqlite.archive.seals import Seals
 from fhir_server.storage.sqlite.archive.spool import Spool
 from fhir_server.storage.sqlite.blob_files import BlobFiles
 from fhir_server.storage.sqlite.connection import connect, faults, fetch
-from fhir_server.storage.sqlite.durable import make_folder, replace
 from fhir_server.storage.sqlite.envelope_keys import copy_keys
 from fhir_server.storage.sqlite.sealing import keys_of
 from fhir_server.storage.sqlite.turn import Turn
@@ -44,7 +44,7 @@ class Round:
 class Shipper:
     """Of one tenant: `folder` is that of the store, `tenant` that of its archive."""
 
-    def __init__(self, folder: Path, tenant: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, tenant: Spot, settings: Settings) -> None:
         self._folder, self._tenant, self._settings = folder, tenant, settings
         self._spool, self._pool = Spool(folder), Pool(tenant / "blobs")
         self._keys = keys_of(folder, settings)
@@ -86,6 +86,10 @@ class Shipper:
         """Note that there is a new base backup."""
         self._lost = ""
 
+    def look_again(self) -> None:
+        """Ask the archive anew how far it is: it may be another one."""
+        self._name, self._saved_keys, self._seen = "", "", ()
+
     def _state(self) -> tuple[str, int]:
         with closing(connect(self._folder / "record.db", self._settings, writer=False)) as connection:
             name, count = lineage.state(connection)
@@ -116,9 +120,8 @@ class Shipper:
     def _learn(self, name: str) -> None:
         """See how far the archive of a lineage is. Raises BackupRefused: it must not be begun there."""
         folder = self._tenant / name
-        if not (folder / "bases").is_dir():
+        if name not in self._tenant.folders():
             need_kin(self._tenant, self._store)
-        make_folder(folder / "bases")
         known = segments.listed(folder)
         self._name, self._shipped, self._txid = name, known[-1].last if known else 0, -1
         self._lost = ""
@@ -156,9 +159,7 @@ class Shipper:
             data = (self._folder / KEYS).read_bytes()
             digest = sha256(data).hexdigest()[:16]
             if digest != self._saved_keys:
-                target = self._tenant / self._name / "keys"
-                make_folder(target)
-                replace(target / f"{int(time.time())}-{digest}.json", data)
+                (self._tenant / self._name / f"keys/{int(time.time())}-{digest}.json").put(data)
                 self._saved_keys = digest
         if self._settings.patient_keys_copy is not None and any(each.flags & PATIENTS for each in entries):
             copy_keys(self._folder, self._settings, self._settings.patient_keys_copy, new=True)
@@ -169,9 +170,10 @@ class Shipper:
         attached = dict.fromkeys(
             blob for entry in entries if entry.flags & BLOBS for blob in attached_by(seals.opened(entry, self._keys()))
         )
-        for blob in list(attached):
+        taken = self._pool.take_all((blob, files.path(blob)) for blob in list(attached))
+        for blob, outcome in taken:
             try:
-                self._pool.take(blob, files.path(blob))
+                outcome()
             except FileNotFoundError:
                 del attached[blob]
         return list(attached)
@@ -191,7 +193,7 @@ class Shipper:
                 self._spool.empty()
 
     def _wanting(self) -> str:
-        if self._name and not catalog.bases(self._tenant / self._name):
+        if self._name and next(catalog.complete(self._tenant / self._name), None) is None:
             return "there is no base backup yet"
         return ""
 

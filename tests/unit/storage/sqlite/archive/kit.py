@@ -8,6 +8,8 @@ from pathlib import Path
 from fhir_server.settings import Settings
 from fhir_server.storage.sqlite.archive.basing import make_base
 from fhir_server.storage.sqlite.archive.catalog import NEWEST, Base, Until
+from fhir_server.storage.sqlite.archive.places.opening import open_archive
+from fhir_server.storage.sqlite.archive.places.place import Spot
 from fhir_server.storage.sqlite.archive.replay import Restored, restore_to
 from fhir_server.storage.sqlite.archive.shipping import Shipper
 from fhir_server.storage.sqlite.store import SqliteStore, open_store
@@ -28,14 +30,26 @@ class Place:
 
     @property
     def tenant(self) -> Path:
-        assert self.settings.backup_archive is not None
+        """The same where it is a folder."""
+        assert isinstance(self.settings.backup_archive, Path)
         return self.settings.backup_archive / "tenants" / "default"
 
+    @property
+    def archive(self) -> Spot:
+        assert self.settings.backup_archive is not None
+        return open_archive(self.settings.backup_archive, self.settings)
+
+    @property
+    def kept(self) -> Spot:
+        """What the archive has of the tenant."""
+        return self.archive / "tenants" / "default"
+
     def shipper(self) -> Shipper:
-        return Shipper(self.live, self.tenant, self.settings)
+        self.archive.place.begin()
+        return Shipper(self.live, self.kept, self.settings)
 
     def base(self) -> Base:
-        return make_base(self.live, self.tenant, self.settings, lambda done, of: None)
+        return make_base(self.live, self.kept, self.settings, lambda done, of: None)
 
     def segments(self) -> list[Path]:
         return sorted(self.tenant.glob("2*/segments/*/*.seg"))
@@ -49,7 +63,7 @@ class Place:
             await store.close()
 
     def restore(self, name: str, until: Until = NEWEST) -> Restored:
-        return restore_to(self.tenant, self.folder(name), self.elsewhere(name), until)
+        return restore_to(self.kept, self.folder(name), self.elsewhere(name), until)
 
     def folder(self, name: str) -> Path:
         return self.elsewhere(name).data_dir / "tenants" / "default"
@@ -73,5 +87,5 @@ class Place:
 
 def place(folder: Path, settings: Settings = FAST) -> Place:
     """Make one in a folder."""
-    values = {"data_dir": folder / "data", "backup_archive": folder / "archive"}
+    values = {"data_dir": folder / "data", "backup_archive": settings.backup_archive or folder / "archive"}
     return Place(settings.model_copy(update=values), Clock())

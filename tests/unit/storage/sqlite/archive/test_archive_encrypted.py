@@ -11,7 +11,6 @@ from fhir_server.serving.encryption import Resealing, copy_patient_keys
 from fhir_server.serving.recovery import Wish, restore_archive
 from fhir_server.storage.base import BackupRefused, BlobChange
 from fhir_server.storage.sqlite.archive.catalog import Until, plan
-from fhir_server.storage.sqlite.backup import read_manifest
 from fhir_server.storage.sqlite.envelope_keys import place_keys
 from fhir_server.storage.sqlite.store import SqliteStore, open_store
 from tests.conformance.storage.world import change, delete, extract, observation, patient
@@ -42,7 +41,7 @@ def elsewhere(at: Place, name: str, until: Until) -> None:
     shutil.copyfile(
         at.settings.data_dir.with_name("data.master.key"), settings.data_dir.with_name(f"{name}.master.key")
     )
-    needed = read_manifest(plan(at.tenant, until).base.folder).patient_keys
+    needed = plan(at.kept, until).base.manifest().patient_keys
     place_keys(settings, "default", needed, at.settings.patient_keys_copy)
 
 
@@ -122,10 +121,9 @@ async def test_the_recovery_key_opens_an_archive_whose_master_key_is_lost(tmp_pa
         at.base()
         await fill(store, "b")
         shipper.round()
-    assert at.settings.backup_archive is not None
     again = at.elsewhere("again").model_copy(update={"patient_keys": tmp_path / "own-again"})
     (again.data_dir / "tenants").rmdir()
-    restore_archive(at.settings.backup_archive, again, Wish(recovery=recovery))
+    restore_archive(at.archive, again, Wish(recovery=recovery))
     store = await open_store(again.data_dir / "tenants" / "default", again, None, extract)
     try:
         assert await store.statistics() == {"Observation": 6, "Patient": 2}
@@ -142,7 +140,7 @@ async def test_an_entry_that_was_changed_or_moved_is_refused(tmp_path: Path) -> 
         at.base()
         await fill(store, "b")
         shipper.round()
-        lineage = plan(at.tenant).lineage
+        lineage = at.tenant / plan(at.kept).lineage.name
     lineage.rename(lineage.with_name("20200101T000000000-00000000"))  # what is sealed is bound to its lineage
     elsewhere(at, "again", Until())
     with pytest.raises(BackupRefused, match="place of another"):

@@ -77,7 +77,7 @@ async def test_resources_records_and_blobs_come_back_as_of_an_instant_between_tw
         assert await log(store) == [row for row in newest if row[0] <= 3]
     with pytest.raises(BackupRefused, match="the oldest that can be restored is of"):
         at.restore("before", Until(time=at.clock.now - 10_000))
-    assert verify(at.tenant) == []
+    assert verify(at.kept) == []
 
 
 async def test_random_commits_come_back_txid_by_txid_with_their_index(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ async def test_a_segment_that_is_damaged_missing_or_in_another_place_is_refused_
     with pytest.raises(BackupRefused, match=f"{two.name} is damaged"):
         at.restore("damaged")
     assert not at.folder("damaged").exists()
-    assert any(two.name in problem for problem in verify(at.tenant))
+    assert any(two.name in problem for problem in verify(at.kept))
     two.write_bytes(one.read_bytes())
     with pytest.raises(BackupRefused, match=f"{two.name} holds entries .* place of another"):
         at.restore("moved")
     two.unlink()
     with pytest.raises(BackupRefused, match=f"lacks entries .* before {three.name}: restore to"):
         at.restore("missing")
-    assert any("lacks entries" in problem for problem in verify(at.tenant))
+    assert any("lacks entries" in problem for problem in verify(at.kept))
     two.write_bytes(kept)
     assert at.restore("whole").txid == 5
 
@@ -179,7 +179,7 @@ async def test_what_is_restored_begins_an_archive_of_its_own(tmp_path: Path) -> 
         shipper = at.shipper()
         assert shipper.round().needs_base
         at.base()
-    names = [lineage.name for lineage in catalog.lineages(at.tenant)]
+    names = [lineage.name for lineage in catalog.lineages(at.kept)]
     assert len(names) == 2
     async with at.restored("newest") as store:
         assert await store.statistics() == {"Patient": 4}
@@ -209,7 +209,7 @@ async def test_after_a_restore_what_it_left_out_can_still_be_restored(tmp_path: 
         at.clock.now = int(time.time() * 1000) + 1
         await store.commit([change(patient("c")), change(patient("d"))])
         at.shipper().round()
-    assert len(catalog.lineages(at.tenant)) == 2
+    assert len(catalog.lineages(at.kept)) == 2
     for name, until, patients in (("late", late, 2), ("early", early, 1), ("now", at.clock.now, 3)):
         async with at.restored(name, Until(time=until)) as store:
             assert await store.statistics() == {"Patient": patients}
@@ -233,7 +233,7 @@ async def test_tables_that_an_upgrade_changes_while_it_serves_begin_an_archive_o
         at.base()
         await other._writer.submit(lambda connection: connection.execute("INSERT INTO extra VALUES(3,'c')"))
         assert shipper.round().needs_base == ""
-    assert len(catalog.lineages(at.tenant)) == 2
+    assert len(catalog.lineages(at.kept)) == 2
     at.restore("newest")
     assert [row[0] for row in rows(at.folder("newest"), "SELECT number FROM extra ORDER BY number")] == [1, 2, 3]
 
@@ -253,14 +253,14 @@ async def test_pruning_keeps_every_instant_of_the_days_to_keep(tmp_path: Path) -
         at.clock.now += 1000
         await store.commit([change(patient("c"))])
         shipper.round()
-    pruned = prune(at.tenant, middle + 10)
+    pruned = prune(at.kept, middle + 10)
     assert (pruned.bases, pruned.blobs) == (1, 1) and pruned.segments >= 2
-    assert verify(at.tenant) == []
+    assert verify(at.kept) == []
     async with at.restored("middle", Until(time=middle + 10)) as store:
         assert await store.statistics() == {"Patient": 2}
     with pytest.raises(BackupRefused, match="oldest"):
         at.restore("before", Until(txid=1))
-    assert prune(at.tenant, 1 << 60, gone=True).lineages == 1
+    assert prune(at.kept, 1 << 60, gone=True).lineages == 1
     assert not at.tenant.exists()
 
 
@@ -277,7 +277,7 @@ async def test_writers_that_are_killed_leave_an_archive_of_what_they_acknowledge
             at.base()
     acknowledged = {"one": killed(processes[0]), "other": killed(processes[1])}
     assert at.shipper().round().needs_base == ""  # that of a new process
-    assert verify(at.tenant) == []
+    assert verify(at.kept) == []
     assert sum(map(len, acknowledged.values())) > 10
     async with at.opened() as store:
         live = await log(store)

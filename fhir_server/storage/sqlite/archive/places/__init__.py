@@ -1,0 +1,1 @@
+"""Where archives of backups are kept: one interface, a folder and a bucket."""
