@@ -2,7 +2,7 @@
 
 FHIR_SERVER_TEST_MONGODB_URL names a real one (a replica set), or is `played` for the set that tests play. Else
 FerretDB, which `scripts/test` builds where Go is installed, is started once in each process. What they lack is marked
-`needs_mongodb` and left out.
+`needs_mongodb` and left out. Tests of faults have FerretDB behind a proxy, whatever is named.
 """
 
 import atexit
@@ -12,13 +12,16 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from tests.servers import played
 
@@ -29,14 +32,41 @@ _PATIENCE = 20
 _MADE: list[str] = []
 _STARTED: list[tuple["subprocess.Popen[bytes]", str]] = []
 
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the server that is named says of itself. error: it does not answer, or not this user."""
+
+    whole: bool = False
+    error: str = ""
+
+
+@cache
+def named() -> Told:
+    """Ask the server that is named what it is."""
+    client: MongoClient[dict[str, Any]] = MongoClient(NAMED, serverSelectionTimeoutMS=_PATIENCE * 1000)
+    with client:
+        try:
+            hello = client.admin.command("hello")
+            version = client.admin.command("buildInfo")["version"]
+            client.list_database_names()
+        except PyMongoError as error:
+            return Told(error=f"FHIR_SERVER_TEST_MONGODB_URL: {error}")
+    kind = "a router" if hello.get("msg") == "isdbgrid" else f"replica set {hello.get('setName', 'none')}"
+    print(f"tests of the MongoDB engine speak to MongoDB {version}, {kind}, at {NAMED.rpartition('@')[2]}")
+    return Told("setName" in hello or hello.get("msg") == "isdbgrid")
+
+
 needs_mongodb = pytest.mark.skipif(
-    not NAMED, reason="test data: a replica set of MongoDB, which FHIR_SERVER_TEST_MONGODB_URL may name"
+    not NAMED or not (named().whole or named().error),
+    reason="test data: a replica set of MongoDB, which FHIR_SERVER_TEST_MONGODB_URL may name",
 )
 
 
 def mongodb_url() -> str:
     """Return the address of a server; a test is left out where there is none."""
     if NAMED:
+        assert not named().error, named().error
         return NAMED
     if _ASKED:
         return played.standing()
@@ -52,6 +82,16 @@ def fresh(beginning: str) -> str:
     """
     _MADE.append(f"{beginning}{token_hex(5)}")
     return _MADE[-1]
+
+
+def end_at(url: str, prefix: str) -> str:
+    """Return the address of an end of a move: the prefix stands where other addresses name the user's database."""
+    parts = urlsplit(url)
+    of_user = parts.path.strip("/")
+    query = parts.query
+    if of_user and "authsource=" not in query.lower():
+        query = f"authSource={of_user}&{query}".rstrip("&")
+    return urlunsplit((parts.scheme, parts.netloc, f"/{prefix}", query, ""))
 
 
 def is_built() -> bool:

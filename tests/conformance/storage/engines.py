@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 from pymongo.errors import PyMongoError
@@ -17,7 +16,7 @@ from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from fhir_server.storage.sqlite.store import open_store as open_sqlite
 from tests.conformance.storage.indexed import indexed
 from tests.servers.elasticsearch import elasticsearch_url
-from tests.servers.mongodb import NAMED, mongodb_url
+from tests.servers.mongodb import NAMED, fresh, mongodb_url
 from tests.unit.encryption.kit import ready
 
 
@@ -50,15 +49,19 @@ class _Borrowed(MongoStore):
     """Leaves nothing on a server that is not ours: each database has a hundred files, and the suite makes hundreds."""
 
     async def close(self) -> None:
-        with suppress(PyMongoError):
-            await self._writer.client.drop_database(self._writer.reading.database.name)
+        client, self._alone = self._alone, None
         await super().close()
+        if client is not None:
+            with suppress(PyMongoError):
+                await client.drop_database(self._writer.reading.database.name)
+            await self.guard.close()
+            await client.close()
 
 
 async def _mongodb(bench: Bench) -> Store:
     """A database of its own on the server that tests run against."""
     settings = bench.settings.model_copy(update={"mongodb_url": mongodb_url()})
-    store = await open_alone(f"t_{token_hex(6)}", settings, bench.clock)
+    store = await open_alone(fresh("t_"), settings, bench.clock)
     if NAMED:
         store.__class__ = _Borrowed
     return store

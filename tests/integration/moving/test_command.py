@@ -16,6 +16,7 @@ from fhir_server.tenancy.erasures import begin, open_register
 from fhir_server.terminology.systems.shared import publish
 from tests.conformance.storage.world import BASE, World
 from tests.integration.moving.kit import end, fill, in_store
+from tests.servers.mongodb import end_at
 
 
 def test_the_command_says_what_it_will_do_does_it_and_refuses_to_do_it_twice(
@@ -24,7 +25,7 @@ def test_the_command_says_what_it_will_do_does_it_and_refuses_to_do_it_twice(
     source, target = end("sqlite", tmp_path / "a"), end("mongodb", tmp_path / "b")
     asyncio.run(in_store(source, fill))
     (source.settings.data_dir / "erasures.ndjson").write_text("{}\n")
-    url = f"{target.settings.mongodb_url}{target.settings.mongodb_database}"
+    url = end_at(target.settings.mongodb_url, target.settings.mongodb_database)
     line = ["migrate", "--from", f"sqlite://{source.settings.data_dir}", "--to", url, "--base-url", BASE]
     line += ["--data-dir", str(target.settings.data_dir), "--mongodb-lease", "1"]
     assert main([*line, "--dry-run"]) == 0
@@ -67,7 +68,7 @@ def test_a_server_that_leaves_mongodb_knows_who_was_erased_and_what_the_nodes_ha
     source, target, node = end("mongodb", tmp_path / "a"), tmp_path / "b", tmp_path / "node"
     node.mkdir()
     asyncio.run(in_store(source, lambda world: _served_by_nodes(world, node)))
-    url = f"{source.settings.mongodb_url}{source.settings.mongodb_database}"
+    url = end_at(source.settings.mongodb_url, source.settings.mongodb_database)
     line = ["migrate", "--from", url, "--to", f"sqlite://{target}", "--base-url", BASE, "--mongodb-lease", "1"]
     begin(target / "erasures.ndjson", b"of another installation.........")
     assert main(line) == 1

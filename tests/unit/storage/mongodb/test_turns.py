@@ -106,9 +106,9 @@ async def test_what_a_write_has_marked_that_is_not_published_yet_is_not_purged_a
     for name in ("one", "two"):
         await store.commit([change(patient("a", name=[{"family": name}]))])
     versions = store._writer.reading.database["versions"]
-    await versions.update_one({"v": 2}, {"$set": {"to": 3, "end": START}})
+    await versions.update_many({"v": 2}, {"$set": {"to": 3, "end": START}})
     assert await store.purge(A, history_only=True) == 1
-    await versions.update_one({"v": 2}, {"$set": {"to": OPEN}, "$unset": {"end": ""}})
+    await versions.update_many({"v": 2}, {"$set": {"to": OPEN}, "$unset": {"end": ""}})
     version = await store.read(A)
     assert version is not None
     assert version.version == 2
