@@ -49,6 +49,8 @@ async def export(ctx: PluginContext, call: Call) -> Outputs | FhirResponse:
     if not ctx.core.in_job and call.request.preference("respond-async") is None:
         raise BadRequest("an export is a job: send Prefer: respond-async", expression="http.prefer")
     chosen = format_named(call.inputs.one("_format"), default="ndjson")
+    if chosen.name == "fhir":
+        raise BadRequest("files are csv, json, ndjson or parquet", expression="_format")
     wishes = await _wishes(ctx, call)
     wanted = await filter_of(ctx, call.inputs)
     if not ctx.core.in_job:

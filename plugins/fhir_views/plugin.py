@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.plugin_api import Collection, Consumer, Operation, Route, Scheduled, WriteCheck, hookimpl
-from fhir_views import export, files, run
+from fhir_views import export, files, run, sqlquery
 from fhir_views.checking import CHECK
 from fhir_views.definitions import search_parameters, structure
 from fhir_views.engine import compile_view
@@ -25,7 +25,7 @@ def register_operations(settings: ViewSettings) -> Sequence[Operation]:
     """Add the operations on views."""
     queries = Queries(_UPKEEP, Cache(settings.table_cache * 2**20))
     tabled = [*table_operations(_UPKEEP), *query_operations(queries)]
-    return [*run.operations(), *export.operations(), *tabled]
+    return [*run.operations(), *export.operations(), *sqlquery.operations(), *tabled]
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Rows of a view as they become ready, made in a thread so that others are served meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -33,9 +33,20 @@ async def rows_of(ctx: PluginContext, view: View, wanted: Filter, place: str) ->
 async def rows_of_given(view: View, resources: Sequence[dict[str, Any]], place: str) -> AsyncIterator[list[Row]]:
     """The rows of resources that came with the call."""
     try:
-        yield await asyncio.to_thread(_made_of, view, resources)
+        yield await asyncio.to_thread(_made_of, view, list(_unwrapped(view, resources)))
     except ViewError as error:
         raise refusal(error, place) from None
+
+
+def _unwrapped(view: View, resources: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What is in Bundles, in their place; a view of Bundles gets them as they are."""
+    for each in resources:
+        if each.get("resourceType") != "Bundle" or view.spec.resource == "Bundle":
+            yield each
+            continue
+        for entry in each.get("entry", ()):
+            if isinstance(resource := entry.get("resource"), dict):
+                yield resource
 
 
 async def limited(rows: AsyncIterator[list[Row]], most: int | None) -> AsyncIterator[list[Row]]:

@@ -46,16 +46,46 @@ async def view_of(ctx: PluginContext, inputs: Inputs, id_: str | None, place: st
         NotFound: it is not there.
         InvalidResource: it is wrong; each issue has its place.
     """
-    reference, given = inputs.one("viewReference"), inputs.one("viewResource")
-    named = [each for each in (id_, reference, given) if each is not None]
-    if len(named) != 1:
-        said = "name the view once: by viewReference, or by viewResource, or by calling the operation on it"
-        raise BadRequest(said, expression=f"{place}viewReference")
-    if given is not None:
-        return compiled(ctx, given, f"{place}viewResource")
+    found = await named(ctx, inputs, id_, Naming(_TYPE, "view", place))
+    given = inputs.one("viewResource") is not None
+    return compiled(ctx, found, f"{place}viewResource" if given else _TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How a call names a resource of a type: `wordReference`, `wordCanonical` and `wordResource`, below a place."""
+
+    type: str
+    word: str
+    place: str = ""
+
+    def at(self, ending: str) -> str:
+        """The place of one of them."""
+        return f"{self.place}{self.word}{ending}"
+
+
+async def named(ctx: PluginContext, inputs: Inputs, id_: str | None, naming: Naming) -> dict[str, Any]:
+    """The resource that a call names: by the URL, by reference, by its canonical URL, or given itself.
+
+    Raises:
+        BadRequest: none is named, or more than one.
+        NotFound: it is not there.
+    """
+    word = naming.word
+    asked = {ending: inputs.one(f"{word}{ending}") for ending in ("Reference", "Canonical", "Resource")}
+    if sum(each is not None for each in (id_, *asked.values())) != 1:
+        ways = f"{word}Reference, {word}Canonical or {word}Resource"
+        said = f"name the {word} once: by {ways}, or by calling the operation on it"
+        raise BadRequest(said, expression=naming.at("Reference"))
+    if (given := asked["Resource"]) is not None:
+        resource: dict[str, Any] = given
+        return resource
     if id_ is not None:
-        return compiled(ctx, await ctx.client.read(_TYPE, id_), _TYPE)
-    return compiled(ctx, await _referenced(ctx, reference, place), _TYPE)
+        return await ctx.client.read(naming.type, id_)
+    if (url := asked["Canonical"]) is not None:
+        return await canonical(ctx, naming.type, url, naming.at("Canonical"))
+    text = str(asked["Reference"].get("reference") or "")
+    return await stored(ctx, naming.type, text, naming.at("Reference"))
 
 
 def compiled(ctx: PluginContext, definition: Any, place: str = _TYPE) -> View:
@@ -95,18 +125,23 @@ def _at(place: str, root: str) -> str:
     return root + place.removeprefix(_TYPE)
 
 
-async def _referenced(ctx: PluginContext, reference: Mapping[str, Any], place: str) -> dict[str, Any]:
-    text = str(reference.get("reference") or "")
+async def stored(ctx: PluginContext, type_: str, text: str, place: str) -> dict[str, Any]:
+    """The resource that a reference names, relative or below our base, or a canonical URL. Raises NotFound."""
     local = text.removeprefix(f"{ctx.base}/")
-    if local.startswith(f"{_TYPE}/") and local.count("/") == 1:
-        return await ctx.client.read(_TYPE, local.partition("/")[2])
+    if local.startswith(f"{type_}/") and local.count("/") == 1:
+        return await ctx.client.read(type_, local.partition("/")[2])
+    return await canonical(ctx, type_, text, place)
+
+
+async def canonical(ctx: PluginContext, type_: str, text: str, place: str) -> dict[str, Any]:
+    """The resource that has a canonical URL, with or without version. Raises NotFound."""
     url, _, version = text.partition("|")
-    found = await ctx.client.search(_TYPE, [("url", url), ("_sort", "-_lastUpdated")] if url else [("_id", "-")])
+    found = await ctx.client.search(type_, [("url", url), ("_sort", "-_lastUpdated")] if url else [("_id", "-")])
     for entry in found.get("entry", ()):
         if not version or entry["resource"].get("version") == version:
             definition: dict[str, Any] = entry["resource"]
             return definition
-    raise NotFound(f"there is no view {text[:200]!r}", expression=f"{place}viewReference")
+    raise NotFound(f"there is no {type_} {text[:200]!r}", expression=place)
 
 
 # --- resources

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from fhir_server.plugin_api import BadRequest, encode
+from fhir_server.plugin_api import BadRequest, Issue, encode
 from fhir_views.engine import Column, Row
 from fhir_views.formats.parquet import ParquetWriter
 
@@ -92,6 +92,60 @@ class _Csv:
         return b""
 
 
+class _Parameters(_JsonLines):
+    """FHIR Parameters: a `row` for each row, a part for each value that there is."""
+
+    def __init__(self, columns: Sequence[Column], header: bool) -> None:
+        self._columns = [(column.name, _VALUES.get(column.type, "")) for column in columns]
+        self._first = True
+
+    def begin(self) -> bytes:
+        return b'{"resourceType":"Parameters"'
+
+    def rows(self, rows: Sequence[Row]) -> bytes:
+        found = [
+            encode({"name": "row", "part": self._parts(row)} if any(_some(row)) else {"name": "row"}) for row in rows
+        ]
+        before = b"" if not found else b',"parameter":[' if self._first else b","
+        self._first = self._first and not found
+        return before + b",".join(found)
+
+    def _parts(self, row: Row) -> list[dict[str, Any]]:
+        values = zip(self._columns, row, strict=True)
+        return [
+            {"name": name, **_typed(each, suffix)}
+            for (name, suffix), value in values
+            for each in (value if isinstance(value, list) else [value])
+            if each is not None
+        ]
+
+    def end(self) -> bytes:
+        return b"}\n" if self._first else b"]}\n"
+
+
+_PLAIN = (
+    "base64Binary boolean canonical code date dateTime decimal id instant integer markdown oid positiveInt string time"
+    " unsignedInt uri url uuid"
+)
+_VALUES = {type_: f"value{type_[0].upper()}{type_[1:]}" for type_ in _PLAIN.split()}
+_NO_TEXTS = frozenset({"valueBoolean", "valueDecimal", "valueInteger", "valuePositiveInt", "valueUnsignedInt"})
+
+
+def _some(row: Row) -> list[bool]:
+    return [value is not None and value != [] for value in row]
+
+
+def _typed(value: Any, suffix: str) -> dict[str, Any]:
+    """A value under its type, where it is one of that type; any other as what it is."""
+    if isinstance(value, str):
+        return {suffix if suffix and suffix not in _NO_TEXTS else "valueString": value}
+    if isinstance(value, bool):
+        return {"valueBoolean": value}
+    if isinstance(value, int) and suffix != "valueDecimal" and abs(value) < 2**31:
+        return {"valueInteger": value}
+    return {"valueDecimal": value} if isinstance(value, int | Decimal) else {"valueString": encode(value).decode()}
+
+
 def _lines(rows: Sequence[Sequence[str | None]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
@@ -113,6 +167,7 @@ FORMATS: Mapping[str, Format] = {
     "parquet": Format(
         "parquet", ("application/vnd.apache.parquet", "application/octet-stream"), "parquet", ParquetWriter
     ),
+    "fhir": Format("fhir", ("application/fhir+json",), "json", _Parameters),
 }
 _BY_TYPE = {type_: each for each in FORMATS.values() for type_ in each.media_types}
 # What FHIR clients send unasked: they get JSON.
@@ -128,7 +183,8 @@ def format_named(asked: str | None, accept: str = "", default: str = "json") -> 
     if asked:
         found = FORMATS.get(asked.lower()) or _BY_TYPE.get(asked.lower())
         if found is None:
-            raise BadRequest(f"there is no format {asked[:80]!r}; there are {', '.join(FORMATS)}", expression="_format")
+            said = f"there is no format {asked[:80]!r}; there are {', '.join(FORMATS)}"
+            raise BadRequest(said, issues=[Issue(said, "not-supported", expression=("_format",))])
         return found
     types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     return next((_BY_TYPE[type_] for type_ in types if type_ in _BY_TYPE), FORMATS[default])

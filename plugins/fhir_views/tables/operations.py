@@ -2,7 +2,7 @@
 
 from fhir_server.plugin_api import Call, Forbidden, NotFound, Operation, Outputs, PluginContext
 from fhir_views.definitions import operation
-from fhir_views.tables.query import needs
+from fhir_views.sql import needs
 from fhir_views.tables.records import Table, parts, tables
 from fhir_views.tables.upkeep import Upkeep
 

@@ -1,6 +1,7 @@
 """Views show what their caller may see, and files of exports go to whoever asked for them."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,29 @@ async def test_table_is_for_those_who_may_see_all_of_it(ehr: Ehr) -> None:
     async with asyncio.timeout(20):  # the table holds what is masked
         while (await ehr.fhir(query, whole)).status_code != 403:
             await asyncio.sleep(0.05)
+
+
+async def test_query_sees_what_its_caller_sees(ehr: Ehr) -> None:
+    pytest.importorskip("duckdb")
+    library = {
+        "resourceType": "Library", "status": "active", "type": {"text": "query"},
+        "relatedArtifact": [{"type": "depends-on", "resource": "http://inline", "label": "o"}],
+        "content": [{"contentType": "application/sql", "data": b64encode(b"select id from o order by id").decode()}],
+    }  # fmt: skip
+    view = {"name": "viewResource", "resource": {**VALUES, "url": "http://inline"}}
+    body = {"resourceType": "Parameters", "parameter": [{"name": "queryResource", "resource": library}, view]}
+    tokens = {
+        "whole": await ehr.bearer("system/*.cruds", client=WHOLE),
+        "own": await ehr.bearer("patient/*.rs", user=ehr.doctor, patient="two"),
+        "other type": await ehr.bearer("patient/Patient.rs patient/Library.rs", user=ehr.doctor, patient="two"),
+        "nobody": "",
+    }
+    found = {name: await ehr.fhir("$sqlquery-run", token, "POST", body) for name, token in tokens.items()}
+    assert {name: answer.status_code for name, answer in found.items()} == {
+        "whole": 200, "own": 200, "other type": 403, "nobody": 401,
+    }  # fmt: skip
+    assert found["whole"].json() == [{"id": "of-one"}, {"id": "of-two"}]
+    assert found["own"].json() == [{"id": "of-two"}]
 
 
 async def test_files_go_to_tokens_that_allow_as_much_as_the_one_that_asked(ehr: Ehr) -> None:

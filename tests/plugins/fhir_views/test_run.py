@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.fhir_views.conftest import PATIENTS, VALUES, Views, reference, value
+from tests.plugins.fhir_views.conftest import FAMILY, PATIENTS, VALUES, Views, reference, value
 
 duckdb = pytest.importorskip("duckdb")
 RUN = "ViewDefinition/$viewdefinition-run"
@@ -33,7 +33,7 @@ def test_formats_are_chosen_by_parameter_or_accept(views: Views) -> None:
     assert rows["ann"]["family"] == 'Adams, the "first"'
     assert rows["bob"]["family"] == ""
     assert views.get("ViewDefinition/patients/$run?_format=csv&header=false").text.count("\n") == 2
-    assert views.issue(views.get("ViewDefinition/patients/$run?_format=xlsx")) == (400, "invalid", "_format")
+    assert views.issue(views.get("ViewDefinition/patients/$run?_format=xlsx")) == (400, "not-supported", "_format")
 
 
 def test_parquet_is_read_by_duckdb_with_types(views: Views, tmp_path: Path) -> None:
@@ -163,8 +163,29 @@ def test_expression_that_takes_too_long_is_cut_off_with_its_place(views: Views) 
 
 def test_view_that_takes_too_long_is_cut_off(views: Views) -> None:
     ten = "(1|2|3|4|5|6|7|8|9|10)"
-    slow = f"{ten}.select({ten}.select({ten}.select({ten}.select({ten})))).count()"
-    columns = [{"name": f"n{number}", "path": slow} for number in range(20)]
+    slow = f"{ten}.select({ten}.select({ten})).count()"  # far from what a single expression may take
+    columns = [{"name": f"n{number}", "path": slow} for number in range(500)]
     costly = {**VALUES, "select": [{"column": columns}]}
     answer = views.post(RUN, {"name": "viewResource", "resource": costly})
     assert views.issue(answer)[1] == "too-costly"
+
+
+def test_rows_are_parameters_where_fhir_is_asked_for(views: Views) -> None:
+    answer = views.get("ViewDefinition/values/$run?_format=fhir&patient=Patient/bob")
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+    parts = {part["name"]: part for part in answer.json()["parameter"][0]["part"]}
+    assert parts["value"] == {"name": "value", "valueDecimal": 67}
+    assert parts["final"] == {"name": "final", "valueBoolean": True}
+    assert views.get("ViewDefinition/values/$run?_format=fhir&_limit=0").json() == {"resourceType": "Parameters"}
+
+
+def test_view_is_named_by_its_canonical_url(views: Views) -> None:
+    for url, status in (("http://example.org/views/patients|1", 200), ("http://example.org/views/patients|2", 404)):
+        assert views.get(f"ViewDefinition/$run?viewCanonical={url}").status_code == status
+
+
+def test_bundle_that_comes_with_the_call_is_what_is_in_it(views: Views) -> None:
+    inner = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": FAMILY[0]}, {"fullUrl": "urn:x"}]}
+    view = reference("viewReference", "ViewDefinition/patients")
+    answer = views.post("ViewDefinition/$run", view, {"name": "resource", "resource": inner})
+    assert [row["id"] for row in answer.json()] == ["ann"]
