@@ -17,10 +17,11 @@ from fhir_server.cli import main
 from fhir_server.commands import archive as commands
 from fhir_server.serving import archiving, archiving_claim
 from fhir_server.serving.archiving import Archiving, need_restored
-from fhir_server.serving.archiving_claim import alive
+from fhir_server.serving.archiving_claim import Claim, alive
 from fhir_server.serving.archiving_state import read_state
 from fhir_server.storage.base import BackupRefused
 from fhir_server.storage.sqlite.archive import basing, catalog, kinship, shipping
+from fhir_server.storage.sqlite.archive.places import folder
 from fhir_server.storage.sqlite.archive.verify import verify
 from fhir_server.storage.sqlite.durable import renew
 from fhir_server.tenancy import erasures
@@ -185,3 +186,107 @@ async def test_nobody_else_can_look_into_an_archive(tmp_path: Path) -> None:
     assert at.settings.backup_archive is not None
     for path in (at.settings.data_dir / "backup.json", *at.settings.backup_archive.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_a_mount_point_without_its_mount_is_not_taken_for_a_new_archive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, away = place(tmp_path), tmp_path / "the disk"
+    archive = at.settings.backup_archive
+    assert isinstance(archive, Path)
+    async with at.opened() as store:
+        await write(store, "a")
+        keeper = archive_of(at)
+        before = await rounds(keeper)
+        archive.rename(away)  # while it serves
+        archive.mkdir()
+        await write(store, "b")
+        for each in (keeper, archive_of(at)):  # and by a server that is started then
+            state = await rounds(each)
+            assert "is empty, and had the archive of this data folder" in state.failing
+            assert "`fhir-server backup anew`" in state.failing and state.waiting_bytes > 0
+            assert list(archive.iterdir()) == []
+        archive.rmdir()
+        assert "had the archive of this data folder" in (await archive_of(at).round()).failing
+        assert not archive.exists()
+        away.rename(archive)
+        for each in (keeper, archive_of(at)):
+            state = await rounds(each)
+            assert (state.failing, state.waiting_bytes) == ("", 0) and state.complete_until > before.complete_until
+        assert len(catalog.lineages(at.kept)) == 1 and verify(at.kept) == []
+        archive.rename(away)
+        archive.mkdir()
+        assert await asyncio.to_thread(main, ["backup", "anew", "--archive", str(archive), *of(at)]) == 0
+        assert "goes there as a new archive" in capsys.readouterr().err
+        assert (await rounds(keeper)).failing == "" and verify(at.kept) == []
+        assert await asyncio.to_thread(main, ["backup", "anew", "--archive", str(tmp_path / "no"), *of(at)]) == 1
+
+
+def of(at: Place) -> list[str]:
+    return ["--data-dir", str(at.settings.data_dir)]
+
+
+async def test_another_folder_that_is_empty_becomes_the_archive_when_the_settings_name_it(tmp_path: Path) -> None:
+    at = place(tmp_path)
+    async with at.opened() as store:
+        await write(store, "a")
+        assert (await rounds(archive_of(at))).failing == ""
+        at.settings = at.settings.model_copy(update={"backup_archive": tmp_path / "new"})
+        assert (await rounds(archive_of(at))).failing == ""
+    assert verify(at.kept) == []
+
+
+async def test_an_archive_of_an_earlier_release_gets_an_id_and_goes_on(tmp_path: Path) -> None:
+    at = place(tmp_path)
+    async with at.opened() as store:
+        await write(store, "a")
+        assert (await rounds(archive_of(at))).failing == ""
+        (tmp_path / "archive" / "alive.json").unlink()
+        (at.settings.data_dir / "archive.json").unlink()
+        await write(store, "b")
+        assert (await rounds(archive_of(at))).failing == ""
+        assert alive(at.archive)["id"] == json.loads((at.settings.data_dir / "archive.json").read_text())["id"]
+        (tmp_path / "archive" / "alive.json").write_text("")  # cut short when the power failed
+        assert (await rounds(archive_of(at))).failing == ""
+    assert len(catalog.lineages(at.kept)) == 1 and verify(at.kept) == []
+
+
+async def test_a_first_archive_is_not_begun_where_something_should_be_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, table = place(tmp_path), tmp_path / "fstab"
+    table.write_text(
+        f"# disks\nUUID=1 / ext4 defaults 0 1\nnas:/x {tmp_path}/archive nfs defaults 0 0\nproc /proc proc\n"
+    )
+    monkeypatch.setattr(folder, "_TABLE", table)
+    async with at.opened() as store:
+        await write(store, "a")
+        assert f"{tmp_path}/archive is not mounted" in (await rounds(archive_of(at))).failing
+        assert not (tmp_path / "archive").exists()
+        table.write_text("UUID=1 / ext4 defaults 0 1\n")
+        assert (await rounds(archive_of(at))).failing == ""
+
+
+async def test_a_server_whose_clock_is_another_keeps_its_archive(tmp_path: Path) -> None:
+    at = await lost(tmp_path)
+    theirs = Claim(at.archive, "vm:/data", 0.1)
+    theirs.take()
+
+    done = threading.Event()
+
+    def late() -> None:  # a minute behind, at work
+        while not done.is_set():
+            said, mark = archiving_claim._read(at.archive)
+            text = json.dumps({**said, "at": time.time() - 60}).encode()
+            at.archive.place.put_if("alive.json", text, mark)
+            time.sleep(0.02)
+
+    working = threading.Thread(target=late)
+    working.start()
+    time.sleep(0.1)
+    try:
+        with pytest.raises(OSError, match="another server keeps the archive"):
+            await asyncio.to_thread(Claim(at.archive, "vm:/other", 0.1).take)
+    finally:
+        done.set()
+        working.join()
