@@ -19,7 +19,21 @@ _SAME = frozenset(
 )
 _ORDERED = frozenset({"first", "last", "tail", "skip", "take"})
 _JOINED = frozenset({"union", "combine"})
-_ON_ITEMS = frozenset({"where", "select", "all", "exists", "repeat", "repeatAll", "aggregate", "sort", "trace"})
+_ON_ITEMS = frozenset(
+    {
+        "where",
+        "select",
+        "all",
+        "exists",
+        "repeat",
+        "repeatAll",
+        "aggregate",
+        "sort",
+        "trace",
+        "defineVariable",
+        "coalesce",
+    }
+)
 _BOOLEAN = frozenset(
     {"empty", "exists", "all", "allTrue", "anyTrue", "allFalse", "anyFalse", "not", "subsetOf", "supersetOf",
      "isDistinct", "hasValue", "matches", "matchesFull", "startsWith", "endsWith", "memberOf", "conformsTo"}

@@ -16,6 +16,8 @@ from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.temporal import Temporal
 from fhir_server.fhirpath.values import WIDE, decimal, system
 
+# White space as FHIRPath has it: https://hl7.org/fhirpath/N1/#whitespace
+_SPACES = {ord(space): " " for space in "\t\r\n"}
 # Every item is held against every other one, unless they are equal anyway.
 _MAX_LOOSE = 1000
 
@@ -54,7 +56,7 @@ def _equal_numbers(a: Any, b: Any) -> bool | None:
         return a is b
     if isinstance(a, Quantity) or isinstance(b, Quantity):
         a, b = as_quantity(a), as_quantity(b)
-        return _order_is_same(quantities.compare(a, b)) if a and b else False
+        return quantities.equal(a, b) if a and b else False
     if isinstance(a, int | Decimal) and isinstance(b, int | Decimal):
         return a == b
     return False
@@ -116,8 +118,8 @@ def equivalent_items(left: Item, right: Item) -> bool:
 
 
 def folded(text: str) -> str:
-    """A string without case, its runs of white space as single spaces."""
-    return " ".join(text.split()).casefold()
+    """A string without case, each white space as a space."""
+    return text.translate(_SPACES).casefold()
 
 
 def _numeric(value: Any) -> bool:
@@ -173,7 +175,9 @@ def identity(item: Item) -> Hashable:
     if isinstance(value, Temporal):
         return temporal.identity(value)
     if isinstance(value, Quantity):
-        return ("quantity", quantities.in_base_units(value))
+        base = quantities.in_base_units(value)
+        # Of unit 1 it is equal to a number.
+        return base[0] if base and base[1] == () else ("quantity", base)
     if isinstance(value, bool):
         return ("boolean", value)
     if isinstance(item, Node) and (value is None or isinstance(value, Node)):

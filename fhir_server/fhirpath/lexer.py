@@ -16,6 +16,7 @@ _TOKENS = re.compile(
   | (?P<time>@T{_TIME})
   | (?P<datetime>@{_DATE}T(?:{_TIME}(?:Z|[+-]\d{{2}}:\d{{2}})?)?)
   | (?P<date>@{_DATE})
+  | (?P<long>\d+L\b)
   | (?P<number>\d+(?:\.\d+)?)
   | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<delimited>`(?:[^`\\]|\\.)*`)
@@ -62,7 +63,7 @@ def tokenize(expression: str) -> list[Token]:
         if match is None or (expression.startswith("/*", at) and match["skip"] is None):
             raise _unexpected(expression, at)
         if match.lastgroup != "skip":
-            tokens.append(_token(expression, str(match.lastgroup), match.group(), at))
+            tokens.append(_token(str(match.lastgroup), match.group(), at))
         at = match.end()
     tokens.append(Token("end", "", end))
     return tokens
@@ -75,28 +76,25 @@ def _unexpected(expression: str, at: int) -> FhirPathError:
     return FhirPathError(f"unexpected character {expression[at]!r}", Position.of(expression, at))
 
 
-def _token(expression: str, kind: str, text: str, at: int) -> Token:
+def _token(kind: str, text: str, at: int) -> Token:
     if kind in ("string", "delimited"):
-        text = _unescape(expression, text[1:-1], at + 1)
+        text = _unescape(text[1:-1])
     elif kind == "constant":
-        quoted = text[1] in "`'\""
-        text = _unescape(expression, text[2:-1], at + 2) if quoted else text[1:]
+        text = _unescape(text[2:-1]) if text[1] in "`'\"" else text[1:]
     elif kind in ("date", "datetime", "time"):
         text = text[1:]
+    elif kind == "long":
+        text = text[:-1]
     return Token(kind, text, at)
 
 
-def _unescape(expression: str, text: str, at: int) -> str:
+def _unescape(text: str) -> str:
     if "\\" not in text:
         return text
-
-    def replace(match: re.Match[str]) -> str:
-        if match[1]:
-            return chr(int(match[1], 16))
-        if match[2] not in _ESCAPED:
-            where = Position.of(expression, at + match.start())
-            raise FhirPathError(f"unknown escape sequence '\\{match[2]}'", where)
-        return _ESCAPED[match[2]]
-
     # A pair of escaped surrogates is one character, as in JSON.
-    return _ESCAPE.sub(replace, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _ESCAPE.sub(_unescaped, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """An escaped character; a backslash that begins no escape sequence is left out."""
+    return chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2])

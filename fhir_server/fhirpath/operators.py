@@ -12,6 +12,7 @@ from fhir_server.fhirpath import quantity as quantities
 from fhir_server.fhirpath import temporal
 from fhir_server.fhirpath.equality import as_quantity, distinct, equal, equal_items, equivalent
 from fhir_server.fhirpath.errors import FhirPathError
+from fhir_server.fhirpath.long import Long, fits
 from fhir_server.fhirpath.node import Collection
 from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.temporal import Temporal
@@ -19,9 +20,6 @@ from fhir_server.fhirpath.temporal_arithmetic import add_duration
 from fhir_server.fhirpath.values import describe, single, string, truth
 
 Operation = Callable[[Collection, Collection], Collection]
-
-# Beyond this an integer is an overflow, which the specification answers with the empty collection.
-_MAX_INTEGER = 2**63
 
 
 def _answer(value: Any) -> Collection:
@@ -58,6 +56,8 @@ def order(left: Collection, right: Collection, what: str) -> int | None:
     Raises:
         FhirPathError: the operands are not single items of one ordered type.
     """
+    if not left or not right:
+        return None
     a, b = single(left, what), single(right, what)
     if a is None or b is None:
         return None
@@ -95,6 +95,9 @@ def _comparison(symbol: str, holds: Callable[[int, int], bool]) -> Operation:
 
 
 def _operands(left: Collection, right: Collection, symbol: str) -> tuple[Any, Any]:
+    """Both operands; an empty one decides before it matters that the other one has several items."""
+    if not left or not right:
+        return None, None
     return single(left, f"'{symbol}'"), single(right, f"'{symbol}'")
 
 
@@ -129,14 +132,13 @@ def minus(left: Collection, right: Collection) -> Collection:
 
 
 def _sum(operands: tuple[Collection, Collection], values: tuple[Any, Any], sign: int) -> Collection:
-    """The sum of two quantities in the unit of the first."""
+    """The sum of two quantities."""
     if _numeric(values[0]) and _numeric(values[1]):
         return []
     a, b = as_quantity(values[0]), as_quantity(values[1])
     if a is None or b is None:
         raise _mismatch(*operands, "+" if sign > 0 else "-")
-    converted = quantities.convert(b, a)
-    return [] if converted is None else [Quantity(a.value + sign * converted, a.unit, a.calendar)]
+    return _answer(quantities.add(a, b, sign))
 
 
 def _arithmetic(values: tuple[Any, Any], combine: Callable[[Any, Any], Any]) -> Collection:
@@ -147,7 +149,11 @@ def _arithmetic(values: tuple[Any, Any], combine: Callable[[Any, Any], Any]) -> 
         result = combine(*values)
     except DecimalException:
         return []
-    return [] if isinstance(result, int) and abs(result) >= _MAX_INTEGER else [result]
+    if not isinstance(result, int):
+        return [result]
+    if any(isinstance(value, Long) or not fits(value) for value in values):
+        result = Long(result)
+    return [result] if fits(result) else []
 
 
 def times(left: Collection, right: Collection) -> Collection:
@@ -160,6 +166,9 @@ def times(left: Collection, right: Collection) -> Collection:
     first, second = as_quantity(a), as_quantity(b)
     if first is None or second is None:
         raise _mismatch(left, right, "*")
+    if _numeric(a) or _numeric(b):
+        of = second if _numeric(a) else first
+        return [Quantity(first.value * second.value, of.unit, of.calendar)]
     return [quantities.multiply(first, second)]
 
 
@@ -173,6 +182,8 @@ def divide(left: Collection, right: Collection) -> Collection:
     first, second = as_quantity(a), as_quantity(b)
     if first is None or second is None:
         raise _mismatch(left, right, "/")
+    if _numeric(b):
+        return _guarded(lambda: Quantity(first.value / second.value, first.unit, first.calendar)) if b else []
     return _answer(quantities.divide(first, second))
 
 
@@ -222,6 +233,8 @@ def negate(items: Collection, sign: str) -> Collection:
         return [Quantity(-value.value, value.unit, value.calendar) if sign == "-" else value]
     if not _numeric(value):
         raise FhirPathError(f"'{sign}' does not take {describe(items[0])}")
+    if isinstance(value, Long) and sign == "-":
+        return [Long(-value)]
     return [-value if sign == "-" else value]  # type: ignore[operator]
 
 

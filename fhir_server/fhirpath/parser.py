@@ -10,20 +10,21 @@ from fhir_server.fhirpath import ast
 from fhir_server.fhirpath.errors import FhirPathError, Position
 from fhir_server.fhirpath.lexer import Token, tokenize
 from fhir_server.fhirpath.limits import DEFAULT_LIMITS, Limits
-from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
+from fhir_server.fhirpath.long import Long
+from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity, with_unit
 from fhir_server.fhirpath.temporal import parse_date, parse_datetime, parse_time
 
-# `is` and `as` bind less than `|` and `<`, as in the grammar of N1 when R4 was published. Later editions put them
-# before `|`; no expression in R4 reads differently (docs/adr/0002-fhirpath.md).
+# `is` and `as` bind more than `|` and `<`, as the text of the specification has it and the grammar since 3.0; no
+# expression in R4 reads differently by the older grammar (docs/adr/0002-fhirpath.md).
 _LEVELS = (
     ("implies",),
     ("or", "xor"),
     ("and",),
     ("in", "contains"),
     ("=", "~", "!=", "!~"),
-    ("is", "as"),
     ("<", ">", "<=", ">="),
     ("|",),
+    ("is", "as"),
     ("+", "-", "&"),
     ("*", "/", "div", "mod"),
 )
@@ -187,13 +188,22 @@ class _Parser:
         while not self._at_symbol(")"):
             if arguments:
                 self._expect(",")
-            arguments.append(self._expr(0))
+            arguments.append(self._argument(name.text))
         self._expect(")")
         if name.text in _TYPE_FUNCTIONS:
             return self._type_call(source, name, arguments)
         if name.text in _TYPE_ARGUMENTS:
             arguments = [_named(argument) for argument in arguments]
         return ast.Call(source, name.text, tuple(arguments), name.at)
+
+    def _argument(self, function: str) -> ast.Expr:
+        """An argument; a key of `sort()` may say `asc` or `desc`, which is what a minus before it says."""
+        found = self._expr(0)
+        token = self._peek()
+        if function != "sort" or token.kind != "word" or token.text not in ("asc", "desc"):
+            return found
+        self._take()
+        return ast.Unary("-", found, token.at) if token.text == "desc" else found
 
     # --- types
 
@@ -232,7 +242,7 @@ class _Parser:
             return ast.Literal(token.text == "true", token.at)
         if token.kind == "string":
             return ast.Literal(token.text, token.at)
-        if token.kind == "number":
+        if token.kind in ("number", "long"):
             return ast.Literal(self._number(token), token.at)
         if token.kind in _TEMPORAL:
             value = _TEMPORAL[token.kind](token.text)
@@ -245,9 +255,11 @@ class _Parser:
     def _number(self, token: Token) -> int | Decimal | Quantity:
         if len(token.text) > _MAX_DIGITS:
             raise self._error(f"a number has more than {_MAX_DIGITS} digits", token.at)
+        if token.kind == "long":
+            return Long(token.text)
         follower = self._peek()
         if follower.kind == "string":
-            return Quantity(Decimal(token.text), self._take().text)
+            return with_unit(Decimal(token.text), self._take().text)
         if follower.kind == "word" and follower.text in CALENDAR_UNITS:
             return Quantity(Decimal(token.text), CALENDAR_UNITS[self._take().text], calendar=True)
         return Decimal(token.text) if "." in token.text else int(token.text)

@@ -23,6 +23,13 @@ UCUM_OF_CALENDAR = {
     "millisecond": "ms",
 }  # fmt: skip
 _CALENDAR_MONTHS = {"year": ucum.Unit(Fraction(12), (("month", 1),)), "month": ucum.Unit(Fraction(1), (("month", 1),))}
+# Against days and hours of the calendar they count as so many seconds.
+# Spec: https://hl7.org/fhirpath/N1/#toquantityunit--string--quantity (conversion factors)
+_TIME = (("s", 1),)
+_CALENDAR_SECONDS = {
+    "year": ucum.Unit(Fraction(365 * 86_400), _TIME),
+    "month": ucum.Unit(Fraction(30 * 86_400), _TIME),
+}
 _TEXT = re.compile(r"\s*(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?:'(?P<unit>[^']+)'|(?P<calendar>[a-zA-Z]+))?\s*", re.ASCII)
 
 
@@ -58,6 +65,12 @@ class Quantity:
         return found
 
 
+def with_unit(value: Decimal, unit: str) -> Quantity:
+    """A quantity of a unit as it stands in quotes: a UCUM code, or a calendar duration (`1 'day'`)."""
+    calendar = CALENDAR_UNITS.get(unit)
+    return Quantity(value, calendar, calendar=True) if calendar else Quantity(value, unit)
+
+
 def parse_quantity(text: str) -> Quantity | None:
     """Read `1`, `1.5 'mg'` or `4 days`; None when it is none of these."""
     match = _TEXT.fullmatch(text)
@@ -66,7 +79,7 @@ def parse_quantity(text: str) -> Quantity | None:
     if match["calendar"] is not None:
         name = CALENDAR_UNITS.get(match["calendar"])
         return Quantity(Decimal(match["value"]), name, calendar=True) if name else None
-    return Quantity(Decimal(match["value"]), match["unit"] or "1")
+    return with_unit(Decimal(match["value"]), match["unit"] or "1")
 
 
 def in_base_units(quantity: Quantity, *, calendar: bool = True) -> tuple[Fraction, object] | None:
@@ -78,23 +91,63 @@ def in_base_units(quantity: Quantity, *, calendar: bool = True) -> tuple[Fractio
     return Fraction(quantity.value) * unit.factor + unit.shift, unit.dimensions
 
 
+def _measures(left: Quantity, right: Quantity, *, calendar: bool = True) -> tuple[ucum.Unit, ucum.Unit] | None:
+    """Both units in base units of one kind; None when they do not measure the same thing."""
+    a, b = left.measure(calendar=calendar), right.measure(calendar=calendar)
+    if calendar and left.calendar and right.calendar and a and b and a.dimensions != b.dimensions:
+        a, b = _CALENDAR_SECONDS.get(left.unit, a), _CALENDAR_SECONDS.get(right.unit, b)
+    return (a, b) if a and b and a.dimensions == b.dimensions else None
+
+
+def _same_unit(left: Quantity, right: Quantity) -> bool:
+    return left.unit == right.unit and left.calendar == right.calendar
+
+
 def compare(left: Quantity, right: Quantity) -> int | None:
     """-1, 0 or 1; None when the units do not measure the same thing."""
-    if left.unit == right.unit and left.calendar == right.calendar:
+    if _same_unit(left, right):
         return (left.value > right.value) - (left.value < right.value)
-    a, b = in_base_units(left), in_base_units(right)
-    if a is None or b is None or a[1] != b[1]:
+    units = _measures(left, right)
+    if units is None:
         return None
-    return (a[0] > b[0]) - (a[0] < b[0])
+    a = Fraction(left.value) * units[0].factor + units[0].shift
+    b = Fraction(right.value) * units[1].factor + units[1].shift
+    return (a > b) - (a < b)
+
+
+def equal(left: Quantity, right: Quantity) -> bool | None:
+    """Whether two quantities are equal: False for kilograms and metres, None where that cannot be known.
+
+    It cannot for a unit that is not UCUM, and between a year or month of the calendar and a definite duration.
+
+    Spec: https://hl7.org/fhirpath/N1/#quantity-equality
+    """
+    order = compare(left, right)
+    if order is not None:
+        return order == 0
+    a, b = left.measure(calendar=False), right.measure(calendar=False)
+    return None if a is None or b is None or a.dimensions == b.dimensions else False
+
+
+def add(left: Quantity, right: Quantity, sign: int) -> Quantity | None:
+    """The sum or difference in the finer of the two units; None when they do not measure the same thing.
+
+    Spec: https://hl7.org/fhirpath/N1/#math-2
+    """
+    units = _measures(left, right)
+    unit = right if units and units[1].factor < units[0].factor else left
+    a, b = convert(left, unit), convert(right, unit)
+    return None if a is None or b is None else Quantity(a + sign * b, unit.unit, unit.calendar)
 
 
 def convert(quantity: Quantity, target: Quantity, *, calendar: bool = True) -> Decimal | None:
     """The value in the unit of another quantity; None when the units do not measure the same thing."""
-    source, goal = quantity.measure(calendar=calendar), target.measure(calendar=calendar)
-    if (quantity.unit, quantity.calendar) == (target.unit, target.calendar):
+    if _same_unit(quantity, target):
         return quantity.value
-    if source is None or goal is None or source.dimensions != goal.dimensions:
+    units = _measures(quantity, target, calendar=calendar)
+    if units is None:
         return None
+    source, goal = units
     return to_decimal((Fraction(quantity.value) * source.factor + source.shift - goal.shift) / goal.factor)
 
 

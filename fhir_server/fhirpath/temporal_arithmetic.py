@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhirpath/N1/#datetime-arithmetic and https://hl7.org/fhir/
 
 from calendar import monthrange
 from decimal import Decimal
+from math import floor
 
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
@@ -42,13 +43,17 @@ def _turn_clock(value: Temporal, amount: Decimal, unit: str) -> Temporal:
     if unit in ("year", "month", "week", "day"):
         raise FhirPathError(f"cannot add {CALENDAR_UNITS[unit]}s to a Time")
     low, _ = interval(value)
-    return from_milliseconds(value, (low + _milliseconds(amount, unit)) % DAY_MS)
+    moved = _milliseconds(amount, unit)
+    # A duration is first brought to the precision of the time: 25 minutes are no hour.
+    moved -= _remainder(moved, (3_600_000, 60_000, 1)[len(value.parts) - 1])
+    return from_milliseconds(value, (low + moved) % DAY_MS)
 
 
 def _milliseconds(amount: Decimal, unit: str) -> int:
     """A duration in milliseconds; above seconds the decimals are cut off."""
-    whole = unit not in ("second", "millisecond")
-    return int((int(amount) if whole else amount) * _EXACT_MS[unit])
+    if unit not in ("second", "millisecond"):
+        return int(amount) * _EXACT_MS[unit]
+    return floor(amount * _EXACT_MS[unit])
 
 
 def _move(value: Temporal, amount: Decimal, unit: str) -> Temporal:

@@ -12,16 +12,19 @@ from fhir_server import definitions
 from fhir_server.definitions import Definitions, Element, TypeDefinition
 from fhir_server.fhirpath.ast import TypeName
 from fhir_server.fhirpath.errors import FhirPathError
+from fhir_server.fhirpath.long import Long
 from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.temporal import Temporal
 
-SYSTEM_TYPES = frozenset({"Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity", "Any"})
+SYSTEM_TYPES = frozenset(
+    {"Boolean", "String", "Integer", "Long", "Decimal", "Date", "DateTime", "Time", "Quantity", "Any"}
+)
 # The FHIR primitives by what they become in an expression; all others become strings.
 SYSTEM_OF_PRIMITIVE = {
     "boolean": "Boolean", "integer": "Integer", "positiveInt": "Integer", "unsignedInt": "Integer",
     "decimal": "Decimal", "date": "Date", "dateTime": "DateTime", "instant": "DateTime", "time": "Time",
 }  # fmt: skip
-_SYSTEM_OF_PYTHON = {bool: "Boolean", int: "Integer", Decimal: "Decimal", float: "Decimal", str: "String"}
+_SYSTEM_OF_PYTHON = {bool: "Boolean", int: "Integer", Long: "Long", Decimal: "Decimal", float: "Decimal", str: "String"}
 QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration"})
 
 

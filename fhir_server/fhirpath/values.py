@@ -7,6 +7,7 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from fhir_server.fhirpath.errors import FhirPathError, LimitExceeded
+from fhir_server.fhirpath.long import Long
 from fhir_server.fhirpath.node import Collection, Item, Node
 from fhir_server.fhirpath.quantity import CALENDAR_UNITS, Quantity
 from fhir_server.fhirpath.temporal import Temporal, parse_date, parse_datetime, parse_time
@@ -183,7 +184,7 @@ def plain(item: Item) -> Any:
         return str(item)
     if isinstance(item, Quantity):
         return item.as_json()
-    return item
+    return int(item) if isinstance(item, Long) else item
 
 
 def typed(item: Item) -> Node:

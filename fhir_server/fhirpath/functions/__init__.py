@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fhir_server.fhirpath.functions import (
     boundaries,
     collections,
+    components,
     conversion,
     existence,
     fhir,
@@ -22,6 +23,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **filtering.FUNCTIONS,
     **collections.FUNCTIONS,
     **conversion.FUNCTIONS,
+    **components.FUNCTIONS,
     **strings.FUNCTIONS,
     **patterns.FUNCTIONS,
     **math.FUNCTIONS,

@@ -37,20 +37,15 @@ def tail(run: Run, focus: Collection) -> Collection:
 
 
 def skip(run: Run, focus: Collection, count: Collection) -> Collection:
-    """`skip(n)`."""
-    return focus[max(0, _count(count, "skip()")) :]
+    """`skip(n)`; nothing for an empty number."""
+    number = integer(count, "skip()")
+    return [] if number is None else focus[max(0, number) :]
 
 
 def take(run: Run, focus: Collection, count: Collection) -> Collection:
-    """`take(n)`."""
-    return focus[: max(0, _count(count, "take()"))]
-
-
-def _count(items: Collection, what: str) -> int:
-    found = integer(items, what)
-    if found is None:
-        raise FhirPathError(f"{what} takes an integer")
-    return found
+    """`take(n)`; nothing for an empty number."""
+    number = integer(count, "take()")
+    return [] if number is None else focus[: max(0, number)]
 
 
 def intersect(run: Run, focus: Collection, other: Collection) -> Collection:

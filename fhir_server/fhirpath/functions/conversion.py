@@ -12,12 +12,13 @@ from fhir_server.fhirpath import quantity as quantities
 from fhir_server.fhirpath.context import Run
 from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.functions.function import Function, Step, answer, fixed
+from fhir_server.fhirpath.long import Long, fits
 from fhir_server.fhirpath.node import Collection, Node
 from fhir_server.fhirpath.quantity import Quantity, parse_quantity
 from fhir_server.fhirpath.temporal import Temporal, parse_date, parse_datetime, parse_time
 from fhir_server.fhirpath.values import describe, single, string, system, type_of
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,64}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,64}(?:\.\d{1,64})?", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
 
@@ -47,6 +48,20 @@ def to_boolean(value: Any) -> bool | None:
 
 def to_integer(value: Any) -> int | None:
     """A value as an integer, or None; decimals are not cut off."""
+    found = _whole(value)
+    return found if found is not None and fits(found) else None
+
+
+def to_long(value: Any) -> Long | None:
+    """A value as a Long, or None; decimals are not cut off.
+
+    Spec: https://hl7.org/fhirpath/#tolong--long
+    """
+    found = _whole(value)
+    return Long(found) if found is not None and fits(Long(found)) else None
+
+
+def _whole(value: Any) -> int | None:
     if isinstance(value, bool | int):
         return int(value)
     return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else None
@@ -156,6 +171,7 @@ def type_info(run: Run, focus: Collection) -> Collection:
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "Boolean": to_boolean,
     "Integer": to_integer,
+    "Long": to_long,
     "Decimal": to_decimal,
     "String": to_text,
     "Date": to_date,

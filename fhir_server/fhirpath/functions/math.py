@@ -13,7 +13,7 @@ from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.functions.function import Function, answer, fixed
 from fhir_server.fhirpath.node import Collection
 from fhir_server.fhirpath.quantity import Quantity
-from fhir_server.fhirpath.values import WIDE, integer, number, single
+from fhir_server.fhirpath.values import WIDE, integer, number, system
 
 _MAX_INTEGER = 2**63
 # Smaller numbers are zero: an underflow, which would otherwise have a million digits when written out.
@@ -35,15 +35,18 @@ def _numeric(name: str, compute: Callable[..., Any]) -> Callable[..., Collection
     return call
 
 
-def absolute(run: Run, focus: Collection) -> Collection:
-    """`abs()`, of quantities too."""
-    value = single(focus, "abs()")
-    if isinstance(value, Quantity):
-        return [Quantity(abs(value.value), value.unit, value.calendar)]
-    return _absolute(run, focus)
+def _of_quantities(call: Callable[..., Collection]) -> Callable[..., Collection]:
+    """A function of a number as one of a quantity too, which keeps its unit."""
 
+    def of_quantity(run: Run, focus: Collection, *arguments: Collection) -> Collection:
+        value = focus[0] if len(focus) == 1 else None
+        value = system(value) if value is not None else None
+        if not isinstance(value, Quantity):
+            return call(run, focus, *arguments)
+        found = call(run, [value.value], *arguments)
+        return [Quantity(Decimal(number), value.unit, value.calendar) for number in found]  # type: ignore[arg-type]
 
-_absolute = _numeric("abs", abs)
+    return of_quantity
 
 
 def _whole(rounding: str | None) -> Callable[[Any], int]:
@@ -104,15 +107,17 @@ def power(value: int | Decimal, exponent: int | Decimal) -> int | Decimal | None
     if value < 0 and exponent != int(exponent):
         return None
     found = Decimal(value) ** Decimal(exponent)
+    if not found.is_finite():
+        return None
     return Decimal(0) if found.adjusted() < _LEAST_EXPONENT else found
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "abs": fixed(absolute),
-    "ceiling": fixed(_numeric("ceiling", _whole(ROUND_CEILING))),
-    "floor": fixed(_numeric("floor", _whole(ROUND_FLOOR))),
-    "truncate": fixed(_numeric("truncate", _whole(None))),
-    "round": Function(rounded, 0, 1),
+    "abs": fixed(_of_quantities(_numeric("abs", abs))),
+    "ceiling": fixed(_of_quantities(_numeric("ceiling", _whole(ROUND_CEILING)))),
+    "floor": fixed(_of_quantities(_numeric("floor", _whole(ROUND_FLOOR)))),
+    "truncate": fixed(_of_quantities(_numeric("truncate", _whole(None)))),
+    "round": Function(_of_quantities(rounded), 0, 1),
     "exp": fixed(_numeric("exp", _real(math.exp))),
     "ln": fixed(_numeric("ln", _real(math.log))),
     "log": fixed(_numeric("log", logarithm), 1),

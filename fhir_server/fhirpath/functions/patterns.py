@@ -90,6 +90,8 @@ def replace_matches(run: Run, focus: Collection, pattern: Collection, substituti
     if not source:
         return [text]
     compiled, template = compiled_pattern(source), _template(new)
+    if _timed(run, lambda seconds: compiled.search(text, timeout=seconds)) is None:
+        return [text]
     try:
         return [run.text(_timed(run, lambda seconds: compiled.sub(template, text, timeout=seconds)))]
     except (regex.error, IndexError) as error:

@@ -53,6 +53,19 @@ def replace(run: Run, focus: Collection, pattern: Collection, substitution: Coll
     return [text.replace(old, new)]
 
 
+def last_index(text: str, part: str) -> int:
+    """`lastIndexOf(substring)`; 0 for the empty string.
+
+    Spec: https://hl7.org/fhirpath/#lastindexofsubstring--string--integer
+    """
+    return text.rfind(part) if part else 0
+
+
+def trim(text: str) -> str:
+    """`trim()`: without the white space of FHIRPath at both ends."""
+    return text.strip(" \t\r\n")
+
+
 def length(text: str) -> int:
     """`length()`."""
     return len(text)
@@ -130,7 +143,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 FUNCTIONS: Mapping[str, Function] = {
     "indexOf": fixed(_on_text("indexOf", str.find), 1),
-    "lastIndexOf": fixed(_on_text("lastIndexOf", str.rfind), 1),
+    "lastIndexOf": fixed(_on_text("lastIndexOf", last_index), 1),
     "substring": Function(substring, 1, 2),
     "startsWith": fixed(_on_text("startsWith", str.startswith), 1),
     "endsWith": fixed(_on_text("endsWith", str.endswith), 1),
@@ -139,7 +152,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "lower": fixed(_on_text("lower", str.lower)),
     "replace": fixed(replace, 2),
     "length": fixed(_on_text("length", length)),
-    "trim": fixed(_on_text("trim", str.strip)),
+    "trim": fixed(_on_text("trim", trim)),
     "toChars": fixed(to_chars),
     "split": fixed(split, 1),
     "join": Function(join, 0, 1),

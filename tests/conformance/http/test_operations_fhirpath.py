@@ -74,7 +74,7 @@ async def test_a_choice_is_named_by_its_type(http: httpx.AsyncClient) -> None:
         ("@2020-02-29", "valueDate", "2020-02-29"),
         ("@T10:30:00", "valueTime", "10:30:00"),
         ("@T10", "valueString", "10"),
-        ("2147483647 + 1", "valueString", "2147483648"),
+        ("2147483647L + 1", "valueString", "2147483648"),
     ],
 )
 async def test_computed_values_have_a_type_and_no_place(
