@@ -74,6 +74,28 @@ def test_a_curl_line_of_the_readme_gives_the_answer_it_shows(
     assert _settled(found) == _settled(json.loads(answer))
 
 
+def _blocks(page: str) -> list[str]:
+    """Blocks of a page with curl lines that can be run as they stand."""
+    found = re.findall(r"```(?:sh)?\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    return [block for block in found if "localhost:8080" in block and "@" not in block]
+
+
+@pytest.mark.parametrize("page", ("graphql.md", "match.md", "mcp.md", "operations.md", "views.md"))
+def test_curl_lines_of_a_page_are_answered_with_what_they_ask_for(signed_in: tuple[Running, str], page: str) -> None:
+    server, token = signed_in
+    place = server.base.removeprefix("http://").removesuffix("/fhir")
+    for block in _blocks(page):
+        lines = re.sub(r"(?m)^fhir-server serve.*$", "", block).replace("localhost:8080", place)
+        asks = 'set -e; curl() { command curl -sS --fail -H "Authorization: Bearer $TOKEN" "$@"; }\n'
+        done = subprocess.run(
+            ["bash", "-c", asks + lines], capture_output=True, text=True, timeout=60, env={**os.environ, "TOKEN": token}
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+        assert '"errors"' not in done.stdout
+        assert '"isError":true' not in done.stdout
+
+
 def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
