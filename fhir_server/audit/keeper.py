@@ -46,12 +46,13 @@ class Keeper:
 
     async def look(self, tenant: str, store: Store) -> None:
         """Send what is new to each sink. Raises OSError: one has failed; it is to be asked again."""
-        if not await store.audit.size():
+        end = await store.audit.size()  # what comes meanwhile is for the next look
+        if not end:
             return
         failed: OSError | None = None
         for sink in self._sinks:
             try:
-                await self._send(sink, tenant, store)
+                await self._send(sink, tenant, store, end)
             except OSError as error:
                 AUDIT_FAILURES.add("send")
                 failed = error
@@ -70,9 +71,9 @@ class Keeper:
             sent = [await self._done(sink, store) for sink in self._sinks]
             await retain(store, self._now, self._years, min(sent, default=None))
 
-    async def _send(self, sink: Sink, tenant: str, store: Store) -> None:
+    async def _send(self, sink: Sink, tenant: str, store: Store, end: int) -> None:
         done = max(await self._done(sink, store), await store.audit.first() - 1)
-        while entries := await store.audit.span(done + 1, done + _BATCH):
+        while entries := await store.audit.span(done + 1, min(done + _BATCH, end)):
             await asyncio.to_thread(sink.send, tenant, entries)
             done = entries[-1].seq
             await store.commit((), (RecordChange(SENT.name, sink.name, {"seq": done}),))

@@ -167,7 +167,7 @@ class Recorder:
             batch = [each if isinstance(each, AuditRow) else row_of(*each) for each in taken]
             left -= len(batch)
             try:
-                await book.log.append(batch)
+                await book.log.note(batch)
                 AUDIT_ROWS.add("apart", by=len(batch))
             except StoreError as error:
                 AUDIT_FAILURES.add("write")

@@ -31,6 +31,12 @@ class MongoDb(Section):
         max_length=30,
         description="Orders, as `_sort` names them, that MongoDB keeps an index for; others it sorts for each search.",
     )
+    mongodb_audit_interval: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="Seconds in which audit rows of reads wait to be numbered together; 0: each group takes a turn.",
+    )
     mongodb_lease: Positive = Field(
         10, description="Seconds after which the turn to write, or leadership, of a process that died is taken over."
     )

@@ -73,6 +73,15 @@ class AuditLog(Protocol):
             StoreError: WriteBusy, StorageFull or StorageFault; none of them is recorded.
         """
 
+    async def note(self, rows: Sequence[AuditRow]) -> None:
+        """Record rows that belong to no write, of which nobody asks the seq. Durable when it returns.
+
+        An engine may number them later, in the order in which they were noted, but before anything of the log is read.
+
+        Raises:
+            StoreError: as `append`. StoreUnavailable may leave it open; the same rows, noted again, are recorded once.
+        """
+
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
 

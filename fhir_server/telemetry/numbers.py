@@ -124,7 +124,18 @@ AUDIT_ROWS = Counter(
     "fhir_server_audit_rows", "Rows of the audit that were written, `commit`: with their write.", "way"
 )
 AUDIT_WAITING = Gauge("fhir_server_audit_waiting_rows", "Rows of the audit that wait to be written.")
-AUDIT_FAILURES = Counter("fhir_server_audit_failures", "Tries to write, sign or send the audit that failed.", "what")
+AUDIT_UNNUMBERED = Gauge(
+    "fhir_server_audit_unnumbered_rows", "Rows of the audit that are stored and wait for their numbers (MongoDB)."
+)
+AUDIT_UNNUMBERED_AGE = Gauge(
+    "fhir_server_audit_unnumbered_seconds", "Age of the oldest row that waits for its number.", across="max"
+)
+AUDIT_NUMBERINGS = Counter(
+    "fhir_server_audit_numberings", "Turns to write that were taken to number rows of the audit (MongoDB)."
+)
+AUDIT_FAILURES = Counter(
+    "fhir_server_audit_failures", "Tries to write, number, sign or send the audit that failed.", "what"
+)
 AUDIT_SIGNED = Gauge(
     "fhir_server_audit_signed_timestamp_seconds", "When the head of an audit log was signed last.", across="max"
 )

@@ -163,12 +163,12 @@ async def test_nodes_on_one_database_are_upgraded_one_after_the_other_and_back(o
                 put(now, "Patient", f"b{number}")
                 put(now, "Patient", f"a{number}", gender="female")
             assert everything(before) == everything(now)
-            assert upgrade("status", tmp_path / "b", *flags) == "default: format 1, waits: format 2\n"
+            assert upgrade("status", tmp_path / "b", *flags) == "default: format 1, waits: format 3\n"
         put(before, "Patient", "last")
         known = everything(before)
     with serving(older, tmp_path / "a", *flags) as before:
         assert everything(before) == known, "the release before opens what this one has opened"
     settings = Settings(storage="mongodb", mongodb_url=flags[3], mongodb_database=flags[5])
     store = await open_alone(f"{flags[5]}_default", settings, lambda: 0)
-    assert await store.upgrade(finish=True) == (2, 2) == await store.upgrade(finish=True)
+    assert await store.upgrade(finish=True) == (3, 3) == await store.upgrade(finish=True)
     await store.close()

@@ -27,6 +27,10 @@ class MemoryAudit:
         """Record rows; return the seq of the first."""
         return self.add(rows)
 
+    async def note(self, rows: Sequence[AuditRow]) -> None:
+        """Record rows."""
+        self.add(rows)
+
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
         found = await self.span(seq, seq)

@@ -9,14 +9,19 @@ from pymongo.asynchronous.database import AsyncDatabase
 from fhir_server.storage.audit import AuditEntry, AuditPage, AuditQuery, AuditRow
 from fhir_server.storage.mongodb.connection import faults
 from fhir_server.storage.mongodb.document import Document
+from fhir_server.storage.mongodb.numbering import Numbering
 from fhir_server.storage.mongodb.resilience import Guard, once, reading
+from fhir_server.storage.mongodb.waiting import LARGEST_GROUP, size_of
 
 _STEP: Final = 5_000
 """Rows that are removed at once."""
 
 
 class MongoAudit:
-    """The audit log of one store. `write` appends rows in a turn to write; `head` reads where the log ends."""
+    """The audit log of one store. `write` appends rows in a turn to write; `head` reads where the log ends.
+
+    numbering: what gives rows that wait their numbers; None where none do. Reading has them numbered first.
+    """
 
     def __init__(
         self,
@@ -24,23 +29,39 @@ class MongoAudit:
         write: Callable[[Sequence[AuditRow]], Awaitable[int]],
         head: Callable[[], Awaitable[Document]],
         guard: Guard | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
-        self.guard = guard
+        self.guard, self._numbering = guard, numbering
         self._rows, self._meta, self._write, self._head = database["audit"], database["meta"], write, head
 
     async def append(self, rows: Sequence[AuditRow]) -> int:
         """Record rows; return the seq of the first. Durable when it returns."""
         return await self._write(rows)
 
+    async def note(self, rows: Sequence[AuditRow]) -> None:
+        """Record rows, which are numbered with those of all processes soon. Durable when it returns."""
+        numbering = self._numbering
+        if not rows:
+            return
+        if numbering is None or not numbering.interval:
+            await self._write(rows)
+        elif size_of((row.agent, row.body, row.keys) for row in rows) > LARGEST_GROUP:
+            await self._write(await numbering.waiting.settled(rows))
+        else:
+            await numbering.note(rows)
+
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
         found = await self.span(seq, seq)
         return found[0] if found else None
 
-    @reading
     async def find(self, query: AuditQuery) -> AuditPage:
         """Return a page of rows."""
-        match = _asked(query, await self.size())
+        return await self._found(query, await self._end(query.below - 1 if query.below is not None else None))
+
+    @reading
+    async def _found(self, query: AuditQuery, end: int) -> AuditPage:
+        match = _asked(query, end)
         found: list[AuditEntry] = []
         looked, last = 0, None
         with faults():
@@ -56,17 +77,28 @@ class MongoAudit:
                         last = entry.seq
         return AuditPage(tuple(found))
 
-    @reading
     async def span(self, first: int, last: int) -> list[AuditEntry]:
         """Return the rows of a range."""
-        last = min(last, await self.size())
+        return await self._span(first, min(last, await self._end(last)))
+
+    @reading
+    async def _span(self, first: int, last: int) -> list[AuditEntry]:
         with faults():
             rows = self._rows.find({"_id": {"$gte": first, "$lte": last}}, {"k": 0}).sort([("_id", 1)])
             return [_entry(row) async for row in rows]
 
-    @reading
     async def size(self) -> int:
         """Return the seq of the newest row."""
+        return await self._end()
+
+    async def _end(self, asked: int | None = None) -> int:
+        """Return where the log ends, once all that is stored is in it; only older rows may be asked for."""
+        if self._numbering is not None and (asked is None or asked > await self._numbered()):
+            await self._numbering.catch_up()
+        return await self._numbered()
+
+    @reading
+    async def _numbered(self) -> int:
         with faults():
             return int((await self._head())["audit"])
 
@@ -80,7 +112,7 @@ class MongoAudit:
     @once
     async def cut(self, before: int) -> int:
         """Remove the oldest rows, never the newest, in steps."""
-        first, end = await self.first(), min(before, await self.size())
+        first, end = await self.first(), min(before, await self._end(before))
         gone = max(end - first, 0)
         with faults():
             if gone:

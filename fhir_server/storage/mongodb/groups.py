@@ -211,4 +211,4 @@ def _is_repeatable(error: StoreError) -> bool:
 
 
 def _is_idle(turn: Turn) -> bool:
-    return turn.head["txid"] == turn.began and not turn.audit
+    return turn.head["txid"] == turn.began and not turn.audit and not (turn.taken and turn.taken.names)

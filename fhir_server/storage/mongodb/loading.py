@@ -21,13 +21,16 @@ from fhir_server.storage.mongodb.keys import Keys
 from fhir_server.storage.mongodb.leading import lead
 from fhir_server.storage.mongodb.leaving import MongoKept, left
 from fhir_server.storage.mongodb.records import MongoRecords, name_of, record_document
+from fhir_server.storage.mongodb.resilience import Guard
 from fhir_server.storage.mongodb.rows import name_filter
 from fhir_server.storage.mongodb.schema import MOVING, prepare
+from fhir_server.storage.mongodb.store import open_store
 from fhir_server.storage.mongodb.turns import Turns
+from fhir_server.storage.mongodb.waiting import WAITING
 from fhir_server.storage.moving import Arrival, Audited, KeptBlob, LogEnd, Served
 
 _HEAD: Final = {"_id": "head"}
-_WHOLE: Final = ("versions", "audit", "blobs", "collections")
+_WHOLE: Final = ("versions", "audit", WAITING, "blobs", "collections")
 
 
 class MongoDoor(MongoKept):
@@ -177,7 +180,23 @@ class MongoInstallation:
 
     async def kept(self, tenant: str) -> MongoKept:
         """Open a store for reading alone."""
-        return await left(*await self._database(tenant))
+        database, server = await self._database(tenant)
+        kept = await left(database, server)
+        with faults():
+            waits = await database[WAITING].find_one({}, {"_id": 1})
+        if waits is not None:
+            await self._number(database.name, server)
+        return kept
+
+    async def _number(self, name: str, server: Server) -> None:
+        """Number the audit rows that wait: they belong to the log that is read."""
+        guard = Guard(self._client, self._settings)
+        store = await open_store(self._client, guard, server, name, self._settings, _milliseconds, self._holder)
+        try:
+            await store.audit.size()
+        finally:
+            await store.close()
+            await guard.close()
 
     async def door(self, tenant: str) -> MongoDoor:
         """Open a store that is to be filled."""
@@ -219,6 +238,10 @@ class MongoInstallation:
     def _turns(self, database: AsyncDatabase[Document], server: Server) -> Turns:
         blobs = MongoBlobs(database)
         return Turns(database, blobs, self._holder, transactions=server.transactions, lease=1)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _ending(arrival: Arrival) -> UpdateOne:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from pymongo.asynchronous.client_session import AsyncClientSession
+
 from fhir_server.model.json import same_content
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
@@ -31,6 +33,7 @@ from fhir_server.storage.mongodb.resolve import resolve
 from fhir_server.storage.mongodb.rows import ALONE, Row, Snapshot
 from fhir_server.storage.mongodb.search import keys_of
 from fhir_server.storage.mongodb.turns import Turn, Turns
+from fhir_server.storage.mongodb.waiting import take
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Wish:
     rows: Sequence[AuditRow] = ()
     first: Callable[[int], None] | None = None
     """Told the seq of the first audit row; of several tries the last one counts."""
+    numbered: Callable[[bool], None] | None = None
+    """Audit rows that wait come before those of this commit; told whether more of them do than a turn takes."""
 
 
 @dataclass(slots=True)
@@ -76,6 +81,8 @@ class Planner:
         self._check_unique_among(wish.records)
         await self.blobs.check(wish.blobs, self.turn.session)
         audited = [*(wish.audit(written) if wish.audit else ()), *wish.rows]
+        if wish.numbered is not None and self.turn.session is not None:
+            wish.numbered(await self._number(self.turn.session))
         return self._added(wish, rows, tuple(written), records, audited)
 
     async def _load(self, keys: Sequence[ResourceKey]) -> None:
@@ -210,6 +217,22 @@ class Planner:
                 if taken.setdefault((change.collection, name, value), change.key) != change.key:
                     raise RecordChanged(f"{change.collection}: {name} is taken")
 
+    async def _number(self, session: AsyncClientSession) -> bool:
+        """Add audit rows that wait, once in a turn; tell whether more of them do than a turn takes."""
+        if self.turn.taken is None:
+            self.turn.taken = await take(self.reading.database, session)
+            self._audit(self.turn.taken.rows)
+        return self.turn.taken.more
+
+    def _audit(self, rows: Sequence[AuditRow]) -> None:
+        head = self.turn.head
+        for row in rows:
+            head["audit"] += 1
+            head["audited"] = max(row.time, head["audited"])
+            self.turn.audit.append(audit_document(head["audit"], head["audited"], row))
+        if rows:
+            head["noted"] = max(self.now, head.get("noted", 0) + 1)
+
     def _added(
         self,
         wish: Wish,
@@ -222,10 +245,7 @@ class Planner:
         head = self.turn.head
         if wish.first is not None:
             wish.first(head["audit"] + 1)
-        for row in audited:
-            head["audit"] += 1
-            head["audited"] = max(row.time, head["audited"])
-            self.turn.audit.append(audit_document(head["audit"], head["audited"], row))
+        self._audit(audited)
         if not (rows or wish.records or wish.blobs):
             return CommitResult(0, 0, written)
         head["txid"], head["pid"] = head["txid"] + 1, head["pid"] + len(rows)

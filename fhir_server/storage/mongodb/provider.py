@@ -197,8 +197,9 @@ class MongoProvider:
         """Return when a tenant was last written to, in seconds since 1970; 0 for never."""
         self._guard.admit()
         with faults():
-            found = self._plain[f"{self._prefix}{tenant}"]["meta"].find_one({"_id": "head"}, {"time": 1})
-        return found["time"] / 1000 if found else 0.0
+            fields = {"time": 1, "noted": 1}
+            found = self._plain[f"{self._prefix}{tenant}"]["meta"].find_one({"_id": "head"}, fields)
+        return max(found["time"], found.get("noted", 0)) / 1000 if found else 0.0
 
     def is_open(self, tenant: str) -> bool:
         """Tell whether there is a handle here."""

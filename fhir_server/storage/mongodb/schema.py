@@ -14,16 +14,21 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from fhir_server.storage.base import StorageFault
 from fhir_server.storage.mongodb.document import Document, sort_name
 from fhir_server.storage.mongodb.rows import BY_NAME
+from fhir_server.storage.mongodb.waiting import MARKS, WAITING
 from fhir_server.storage.moving import HALF_MOVED
 
 logger = logging.getLogger(__name__)
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Rises when stored documents change their form, or indexes go that the release before makes again. Servers work on the
 format before theirs as well, until `fhir-server upgrade finish` (docs/adr/0029).
 
-1: the first. 2: the indexes of `OBSOLETE` are gone.
+1: the first. 2: the indexes of `OBSOLETE` are gone. 3: audit rows may wait for their numbers (`waiting`), which
+releases before do not look for.
 """
+
+NUMBERED_LATER: Final = 3
+"""The format from which on audit rows of reads wait."""
 
 MOVING: Final = "moving"
 """The document of `meta` with what a move that is not finished has noted; nobody serves the store meanwhile."""
@@ -67,7 +72,18 @@ INDEXES: Final = (
 )
 OBSOLETE: Final = ("numbers", "quantities", "current", "updated", "ended", "contained")
 """Indexes of `versions` that releases of format 1 make."""
-WITHOUT_INDEXES: Final = ("meta", "parts", "chunks", "collections", "journal", "turns", "writers", "fates")
+WITHOUT_INDEXES: Final = (
+    "meta",
+    "parts",
+    "chunks",
+    "collections",
+    "journal",
+    "turns",
+    "writers",
+    "fates",
+    WAITING,
+    MARKS,
+)
 """Collections are made before: https://www.mongodb.com/docs/manual/core/transactions-operations/"""
 AUDIT: Final = (IndexModel([("k", 1), ("_id", -1)], name="keys"), IndexModel([("u", 1)], name="time"))
 BLOBS: Final = (IndexModel([("patient", 1)], name="patient"), IndexModel([("staged", 1)], name="staged"))

@@ -39,6 +39,7 @@ from fhir_server.storage.mongodb.erase import purge_all, purge_superseded, resid
 from fhir_server.storage.mongodb.explaining import explained
 from fhir_server.storage.mongodb.groups import Groups
 from fhir_server.storage.mongodb.keys import Keys
+from fhir_server.storage.mongodb.numbering import Numbering
 from fhir_server.storage.mongodb.paging import known_total, page_at
 from fhir_server.storage.mongodb.planning import Wish
 from fhir_server.storage.mongodb.records import MongoRecords
@@ -48,6 +49,7 @@ from fhir_server.storage.mongodb.rows import Snapshot
 from fhir_server.storage.mongodb.search import count_of, resolved
 from fhir_server.storage.mongodb.turns import Turns
 from fhir_server.storage.mongodb.upkeep import Upkeep
+from fhir_server.storage.mongodb.waiting import Waiting
 from fhir_server.storage.mongodb.writer import Writer
 from fhir_server.telemetry.numbers import COMMIT_SECONDS, READ_SECONDS, READS
 
@@ -63,7 +65,12 @@ class MongoStore:
         )
         groups = writer.groups
         self.records, self.blobs, self.guard = groups.records, groups.blobs, groups.guard
-        self.audit = MongoAudit(groups.reading.database, self._append, groups.turns.head, groups.guard)
+        self.numbering = (
+            Numbering(Waiting(groups.reading.database, groups.guard), self._number, clock, settings.mongodb_timeout)
+            if server.transactions
+            else None
+        )
+        self.audit = MongoAudit(groups.reading.database, self._append, groups.turns.head, groups.guard, self.numbering)
         self.server = server
         self._reading, self._writer, self._settings, self._clock = reading, writer, settings, clock
         self._upkeep = Upkeep(self.records, settings, clock)
@@ -74,7 +81,10 @@ class MongoStore:
         """Take superseded versions out of the index, and what nobody attached out of the store."""
         with faults():
             swept = await self._upkeep.sweep(await self._now())
+            await self._writer.turns.sweep()
         await self.blobs.sweep()
+        if self.numbering is not None:
+            await self.numbering.waiting.sweep()
         return swept
 
     async def upgrade(self, *, finish: bool) -> tuple[int, int]:
@@ -83,6 +93,7 @@ class MongoStore:
         with faults():
             if finish:
                 await schema.finish(database, self._settings.mongodb_sorts)
+                await self.begin_numbering()
             return await schema.format_of(database), schema.FORMAT
 
     async def envelop(self) -> int:
@@ -109,8 +120,20 @@ class MongoStore:
             return await self.audit.size() + 1
         seen: list[int] = []
         # Rows of one commit stand together, so the last one tells where the first is.
-        await self._writer.write(Wish(rows=rows, first=seen.append))
+        await self._writer.write(Wish(rows=rows, first=seen.append, numbered=lambda more: None))
         return seen[-1]
+
+    async def _number(self) -> bool:
+        more: list[bool] = []
+        await self._writer.write(Wish(numbered=more.append))
+        return more[-1]
+
+    async def begin_numbering(self) -> None:
+        """Have audit rows of reads wait for their numbers, where all who open the store look for those that do."""
+        if self.numbering is not None:
+            format_ = await schema.format_of(self._writer.reading.database)
+            waits = format_ >= schema.NUMBERED_LATER
+            await self.numbering.begin(self._settings.mongodb_audit_interval if waits else 0)
 
     async def read(self, key: ResourceKey) -> Version | None:
         """Return the current version, which may be a deletion."""
@@ -275,6 +298,8 @@ class MongoStore:
 
     async def close(self) -> None:
         """Finish what is running."""
+        if self.numbering is not None:
+            await self.numbering.close()
         await self._writer.close()
         if self._reading.session is not None:
             await self._reading.session.end_session()
@@ -311,7 +336,15 @@ async def open_store(
     # https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
     far = database.read_preference != ReadPreference.PRIMARY
     session = client.start_session(causal_consistency=True) if far else None
-    return MongoStore(server, Snapshot(database, compiler, 0, limit, session), Writer(groups, written), settings, clock)
+    snapshot, writer = Snapshot(database, compiler, 0, limit, session), Writer(groups, written)
+    store = MongoStore(server, snapshot, writer, settings, clock)
+    try:
+        with faults():
+            await store.begin_numbering()
+    except BaseException:
+        await store.close()
+        raise
+    return store
 
 
 async def open_alone(name: str, settings: Settings, clock: Callable[[], int]) -> MongoStore:

@@ -27,8 +27,9 @@ from fhir_server.storage.mongodb.document import LARGEST, Document
 from fhir_server.storage.mongodb.fencing import FATES_LIFE, HEAD, Fence, Held, TurnLost
 from fhir_server.storage.mongodb.records import name_of
 from fhir_server.storage.mongodb.rows import name_filter, part_id
+from fhir_server.storage.mongodb.waiting import Taken, remove
 
-_MOVED: Final = ("txid", "pid", "time", "written", "audit", "audited")
+_MOVED: Final = ("txid", "pid", "time", "written", "audit", "audited", "noted")
 _PIECE: Final = 8_000_000
 """Bytes of a part of a large document, or of the journal."""
 
@@ -41,9 +42,9 @@ class Turn:
 
     versions, ended: new documents, and (version, txid, time) of those they supersede. records: (collection, key,
     document or None). blobs: changes as documents. counts: by how many the current resources of each type change.
-    wide: types of documents that lack what searches look at. held: the turn of a server without transactions. gate:
-    the first version that was written, for those that follow it. moving: from now on it may be published; published:
-    it is, whatever fails after it.
+    wide: types of documents that lack what searches look at. taken: audit rows that waited for their numbers. held: the
+    turn of a server without transactions. gate: the first version that was written, for those that follow it. moving:
+    from now on it may be published; published: it is, whatever fails after it.
     """
 
     head: Document
@@ -55,6 +56,7 @@ class Turn:
     audit: list[Document] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     wide: set[str] = field(default_factory=set)
+    taken: Taken | None = None
     held: Held | None = None
     gate: Document = field(default_factory=dict)
     moving: bool = False
@@ -170,6 +172,8 @@ class Turns:
         if turn.audit:
             rows = [{**row, "w": turn.head["epoch"]} for row in turn.audit]
             await self._database["audit"].insert_many(rows, ordered=not self._transactions, session=turn.session)
+        if turn.taken is not None and turn.taken.names and turn.session is not None:
+            await remove(self._database, turn.taken, turn.session)
         if self._transactions:
             await self._apply(turn.records, turn.blobs, turn.session, None)
             await self._moved(turn)
@@ -188,7 +192,7 @@ class Turns:
             await self._fence.free(turn.held)
 
     async def _moved(self, turn: Turn) -> None:
-        change: Document = {"$set": {name: turn.head[name] for name in _MOVED}}
+        change: Document = {"$set": {name: turn.head[name] for name in _MOVED if name in turn.head}}
         if counts := {f"counts.{type_}": number for type_, number in turn.counts.items() if number}:
             change["$inc"] = counts
         if turn.wide:

@@ -27,6 +27,10 @@ class AuditReader:
         """Refuse: this is a reader."""
         raise StorageFault("the audit log is open for reading only")
 
+    async def note(self, rows: Sequence[AuditRow]) -> None:
+        """Record rows as `append` does: they are numbered at once."""
+        await self.append(rows)
+
     async def read(self, seq: int) -> AuditEntry | None:
         """Return one row."""
         found = await self.span(seq, seq)

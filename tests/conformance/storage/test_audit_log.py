@@ -40,6 +40,27 @@ async def test_rows_are_numbered_from_one_without_gaps(store: Store) -> None:
     assert [entry.seq for entry in await store.audit.span(2, 9)] == [2, 3]
 
 
+async def test_rows_that_nobody_asks_the_number_of_are_there_for_whoever_reads(store: Store) -> None:
+    await store.audit.note([row(5, "k"), row(6)])
+    await store.audit.note([row(7, "k")])
+    assert await seqs(store, keys=(frozenset("k"),)) == [3, 1]
+    await store.audit.note([row(8)])
+    assert await store.audit.size() == 4
+    await store.audit.note([row(9, body=b"last")])
+    assert await store.audit.read(5) == AuditEntry(5, 9, "ann", b"last")
+    await store.audit.note([])
+    assert await store.audit.append([row(10)]) == 6
+    assert [entry.time for entry in await store.audit.span(1, 9)] == [5, 6, 7, 8, 9, 10]
+
+
+async def test_rows_that_nobody_asks_the_number_of_can_be_removed(store: Store) -> None:
+    await store.audit.note([row(1), row(2), row(3)])
+    assert await store.audit.cut(3) == 2
+    await store.audit.note([row(4)])
+    assert await store.audit.cut(9) == 1
+    assert (await store.audit.first(), await store.audit.size()) == (4, 4)
+
+
 async def test_the_time_of_rows_never_goes_back(store: Store) -> None:
     await store.audit.append([row(50), row(40)])
     await store.audit.append([row(45), row(60)])
