@@ -19,6 +19,7 @@ from fhir_server.api.auth.service import DeskOf, Record, closed, silent, unrecor
 from fhir_server.api.decode import Parts
 from fhir_server.api.edge import MOUNT, Dispatch, Edge, not_open
 from fhir_server.api.headers import mapping
+from fhir_server.api.nearby import Nearby
 from fhir_server.api.openapi import Shown, document
 from fhir_server.api.pages import ASSETS, Watched, assets
 from fhir_server.api.pages import router as pages
@@ -45,6 +46,7 @@ VERSION = "0.1.0"
 _BELOW = f"{MOUNT}/"
 _BELOW_LENGTH = len(_BELOW)
 _WELL_KNOWN = f"{MOUNT}/.well-known/"
+_POLICY_VIOLATION = 1008
 _SILENT: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 """FastAPI's own telemetry tells of URLs and the messages of errors, to whatever the environment names."""
 
@@ -106,6 +108,8 @@ class Application(FastAPI):
     origins: Origins
     """Which pages may call; routes of plugins that say `cross_origin` ask it."""
     hosts: Mapping[str, str] = MappingProxyType({})
+    nearby: Nearby | None = None
+    """Set where nobody is asked for a token: whose requests are taken nevertheless."""
     assembly: Assembly | None = None
     traffic: Traffic
     role: str = "both"
@@ -120,6 +124,8 @@ class Application(FastAPI):
         return await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.nearby is not None and (wrong := self.nearby.refusal(scope, self.hosts)) is not None:
+            return await _turned_away(wrong, scope, receive, send)
         if scope["type"] == "http":
             if not self.hosts and _is_fhir(scope):
                 return await self.door(scope, receive, send)
@@ -198,6 +204,7 @@ def make_application(
         return msgspec.json.encode(document(shown, beside, MOUNT))
 
     application.settings, application.checks = parts.settings, Checks()
+    application.nearby = Nearby(parts.settings) if parts.settings.auth == "none" else None
     application.traffic = Traffic(
         parts.settings.slow_request,
         access=parts.settings.access_log,
@@ -244,6 +251,14 @@ def _authorized(application: Application, parts: Parts) -> Sequence[BaseRoute]:
         routes = authorization_routes(application.authorization)
     application.origins = Origins(application.authorization, parts.settings)
     return routes
+
+
+async def _turned_away(error: FhirError, scope: Any, receive: Any, send: Any) -> None:
+    """Answer a request that is not taken; a WebSocket is not opened."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+    else:
+        await refused(error)(scope, receive, _beside(send))
 
 
 def _beside(send: Any) -> Any:

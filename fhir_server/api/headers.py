@@ -16,6 +16,7 @@ Scope = Mapping[str, Any]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@\-]{1,128}", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,256}", re.ASCII)
 _HOST = re.compile(r"(?:[A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
+NO_HOST = "the Host header is not the name of a host"
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~\-]+)*/?", re.ASCII)
 _ETAGS = re.compile(
     r'\s*(?:\*|(?:W/)?(?:"[^"\s]*"|[A-Za-z0-9.\-]+)(?:\s*,\s*(?:W/)?(?:"[^"\s]*"|[A-Za-z0-9.\-]+))*)\s*'
@@ -107,10 +108,15 @@ def base_url(scope: Scope, headers: Mapping[str, str], settings: Settings, mount
     return _base(scope.get("scheme", "http"), headers.get("host") or _address(scope), mount)
 
 
+def is_host(text: str) -> bool:
+    """Tell whether a text is a host, with or without a port."""
+    return _HOST.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=256)
 def _base(scheme: str, host: str, mount: str) -> str:
-    if not _HOST.fullmatch(host):
-        raise BadRequest("the Host header is not the name of a host", expression="http.Host")
+    if not is_host(host):
+        raise BadRequest(NO_HOST, expression="http.Host")
     return f"{scheme}://{host}{mount}"
 
 

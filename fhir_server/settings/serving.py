@@ -17,7 +17,15 @@ class Serving(Section):
     trusted_proxies: tuple[str, ...] = Field(
         ("127.0.0.1", "::1"), description="Peers whose X-Forwarded-* headers are believed."
     )
-    cors_origins: tuple[str, ...] = Field(("*",), description="Origins that browsers may call from.")
+    cors_origins: tuple[str, ...] = Field(
+        ("*",),
+        description="Origins that browsers may call from; with `auth=none` those of this machine, and others by name.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="With `auth=none`: hosts that requests may be for, besides this machine, that of `base_url` and those "
+        "of tenants.",
+    )
     workers: Positive = Field(1, description="Processes that answer requests.")
     drain: Count = Field(
         0,

@@ -132,10 +132,10 @@ def test_clients_that_stall_do_not_hold_up_others(tmp_path: Path) -> None:
         for place, sock in enumerate(stalled):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             if place % 2:
-                sock.sendall(b"GET /fhir/Basic?_count=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+                sock.sendall(b"GET /fhir/Basic?_count=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             else:
                 sock.sendall(
-                    b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\n"
+                    b"POST /fhir HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n"
                     b"Content-Length: 99\r\n\r\n{"
                 )
         begun = time.monotonic()

@@ -14,8 +14,8 @@ from tests.conformance.http.over_http import on_a_socket
 from tests.unit.api.edge_client import Fake, application, version_of
 
 LARGE = 40_000_000
-GET = b"GET /fhir/Patient/p HTTP/1.1\r\nHost: x\r\n\r\n"
-GET_LARGE = b"GET /fhir/Patient HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /fhir/Patient/p HTTP/1.1\r\nHost: localhost\r\n\r\n"
+GET_LARGE = b"GET /fhir/Patient HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def answers(request: FhirRequest) -> FhirResponse:
@@ -105,7 +105,7 @@ async def test_requests_without_reading_their_answers_hold_nobody_up() -> None:
 
 async def test_a_body_that_never_ends_is_given_up() -> None:
     async with served(read_timeout=1) as port:
-        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
         started = time.perf_counter()
         status, data = await ask(port, head)
         assert (status, b'"timeout"' in data) == (408, True)
@@ -115,7 +115,7 @@ async def test_a_body_that_never_ends_is_given_up() -> None:
 
 async def test_a_body_over_the_limit_is_refused_by_its_length_alone() -> None:
     async with served(max_body=1_000) as port:
-        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n"
+        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
         status, data = await ask(port, head)
         assert status == 413
         assert b"100 Continue" not in data
@@ -125,7 +125,7 @@ async def test_a_body_over_the_limit_is_refused_by_its_length_alone() -> None:
 
 async def test_a_chunked_body_over_the_limit_is_refused_on_the_way() -> None:
     async with served(max_body=1_000) as port:
-        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         status, _ = await ask(port, head + b"400\r\n" + b"x" * 1024 + b"\r\n")
         assert status == 413
 
@@ -133,7 +133,7 @@ async def test_a_chunked_body_over_the_limit_is_refused_on_the_way() -> None:
 async def test_a_client_that_is_told_to_go_on_goes_on() -> None:
     async with served() as port:
         head = (
-            b"PUT /fhir/Patient/p HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\n"
+            b"PUT /fhir/Patient/p HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n"
             b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
         reader, writer = await connect(port)
@@ -149,14 +149,14 @@ async def test_a_client_that_is_told_to_go_on_goes_on() -> None:
     "raw",
     [
         b"hello\r\n\r\n",
-        b"GET /fhir/Patient\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /fhir/Pat\x00ient HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /fhir/Patient?a=\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /fhir/Patient\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /fhir/Pat\x00ient HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /fhir/Patient?a=\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /fhir/Patient/p HTTP/1.1\r\nHost: a b\r\n\r\n",
         b"GET /fhir/Patient/p HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        b"GET /fhir/Patient/%zz%00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-        b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /fhir/Patient/%zz%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"POST /fhir/Basic HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
 async def test_what_is_hardly_http_is_refused(raw: bytes) -> None:

@@ -91,7 +91,7 @@ async def raw(fake: Fake, scope: dict[str, Any], messages: list[dict[str, Any]] 
         "headers": [(b"host", b"fhir.example")],
         "scheme": "http",
         "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
+        "server": ("192.0.2.1", 80),
     }
     await application(fake, **settings)({**base, **scope}, receive, send)
     if not sent:

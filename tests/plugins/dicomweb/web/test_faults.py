@@ -77,7 +77,7 @@ def test_a_client_that_goes_away_leaves_no_file(running: Running) -> None:
     port = int(running.base.split(":")[2].split("/")[0])
     body = multipart(*slices("1.4.2", 3))
     with socket.create_connection(("127.0.0.1", port)) as client:
-        head = f"POST /dicomweb/studies HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         client.sendall(head.encode() + f"Content-Type: {KIND['content-type']}\r\n\r\n".encode() + body[:-300])
         time.sleep(0.3)
     for _ in range(50):
