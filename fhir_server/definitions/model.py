@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["resource", "complex-type", "primitive-type", "backbone"]
 
@@ -148,6 +148,8 @@ class OperationParameter:
 class OperationFacts:
     """An operation of the specification and the levels at which it may be called.
 
+    definition: the OperationDefinition that they are of; R4's own are facts alone.
+
     Spec: https://hl7.org/fhir/R4/operationslist.html
     """
 
@@ -160,6 +162,7 @@ class OperationFacts:
     resources: tuple[str, ...] = ()
     affects_state: bool = False
     parameters: tuple[OperationParameter, ...] = ()
+    definition: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from fhir_server.context import Context
 from fhir_server.errors import Gone, NotFound
 from fhir_server.interactions import binary, subset
 from fhir_server.interactions.preconditions import not_modified
+from fhir_server.interactions.provided import provided
 from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.version import Version
@@ -22,6 +23,8 @@ async def read(ctx: Context, request: FhirRequest) -> FhirResponse:
     """
     version = await ctx.store.read(request.key)
     if version is None or not await visible(ctx, version):
+        version = await provided(ctx, request.key)
+    if version is None:
         raise NotFound(f"there is no {request.key}")
     if version.deleted:
         raise _gone(version)

@@ -12,6 +12,7 @@ from fhir_server.errors import BadRequest, Forbidden, Issue
 from fhir_server.interactions.bundle import Link, write_bundle
 from fhir_server.interactions.canonicals import with_canonicals
 from fhir_server.interactions.outcome import outcome
+from fhir_server.interactions.provided import with_provided
 from fhir_server.interactions.subset import Subset, cut, named
 from fhir_server.model.exchange import FhirRequest, FhirResponse
 from fhir_server.model.json import encode, items, members
@@ -42,7 +43,7 @@ async def search(ctx: Context, request: FhirRequest) -> FhirResponse:
         return await _explain(ctx, asked)
     after = None if link is None else link.cursor_of(asked.fingerprint)
     page = await ctx.store.search(replace(asked.search, after=after))
-    page = await with_canonicals(ctx, asked.search, page)
+    page = await with_provided(ctx, asked.search, await with_canonicals(ctx, asked.search, page))
     links = _links(ctx, request, asked, (page, now))
     entries = [*_entries(ctx, request, asked, page), *_outcome(asked, page)]
     identity = (ctx.new_id(), ctx.now())

@@ -50,6 +50,7 @@ def facts_of(definition: Mapping[str, Any]) -> OperationFacts:
         resources=tuple(definition.get("resource", ("Resource",))),
         affects_state=definition["affectsState"],
         parameters=tuple(_parameters(definition.get("parameter", ()))),
+        definition=definition,
     )
 
 
