@@ -110,9 +110,23 @@ def test_one_pod_with_a_volume_on_sqlite_and_no_budget_that_would_hold_a_node() 
     assert claims == [each["persistentVolumeClaim"] for each in volumes if "persistentVolumeClaim" in each]
 
 
+def test_an_archive_in_a_bucket_needs_no_volume_and_is_drilled_with_the_same_settings() -> None:
+    made = manifests("sqlite", ("backup.bucket=s3://clinic-backups/fhir", "settings.backup_s3_lock_days=14"))
+    settings = tomllib.loads(one(made, "ConfigMap", "-settings")["data"]["server.toml"])
+    assert (settings["backup_archive"], settings["backup_s3_lock_days"]) == ("s3://clinic-backups/fhir", 14)
+    known = {name: value for name, value in settings.items() if name in Settings.model_fields}
+    assert Settings(**known).backup_archive == "s3://clinic-backups/fhir"
+    job = one(made, "CronJob", "-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert "affinity" not in job
+    assert job["containers"][0]["command"][1:4] == ["drill", "--config", "/etc/fhir-server/settings/server.toml"]
+    assert not [each for spec in pods(made) for each in spec["volumes"] if each["name"] == "backup"]
+    assert not [each for each in made if each["kind"] == "PersistentVolumeClaim"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"backup.bucket": "clinic-backups"}, "bucket"),
         ({"settings.mongodb_url": "mongodb://user:password@db/"}, "mongodb_url"),
         ({"settings.host": "127.0.0.1"}, "host"),
         ({"storage": "postgresql"}, "storage"),

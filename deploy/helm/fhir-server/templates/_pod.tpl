@@ -161,12 +161,12 @@ spec:
         {{- include "fhir.containerSecurity" . | nindent 8 }}
       volumeMounts:
         {{- include "fhir.mounts" . | nindent 8 }}
-        {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") }}
+        {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") (not .Values.backup.bucket) }}
         - {name: backup, mountPath: /backup}
         {{- end }}
   volumes:
     {{- include "fhir.volumes" . | nindent 4 }}
-    {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") }}
+    {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") (not .Values.backup.bucket) }}
     - name: backup
       persistentVolumeClaim: {claimName: {{ include "fhir.backupClaim" . }}}
     {{- end }}

@@ -9,7 +9,7 @@
 {{- $_ := set $own "plugins" (dict "dicomweb" (dict "dimse_port" .Values.dimse.port "dimse_address" "0.0.0.0")) -}}
 {{- end -}}
 {{- if and .Values.backup.enabled (eq .Values.storage "sqlite") -}}
-{{- $_ := set $own "backup_archive" "/backup" -}}
+{{- $_ := set $own "backup_archive" (default "/backup" .Values.backup.bucket) -}}
 {{- end -}}
 {{- mergeOverwrite (deepCopy .Values.settings) $own | toToml -}}
 {{- end }}

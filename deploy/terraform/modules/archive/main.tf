@@ -73,7 +73,8 @@ resource "aws_s3_bucket_ownership_controls" "this" {
   }
 }
 
-# What is past its time goes: a copy that may not be kept any longer is a fault too.
+# What is past its time goes: a copy that may not be kept any longer is a fault too. Of backups the server says which are
+# past (it marks them as removed); by their age alone large objects would go that newer backups need.
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
   for_each = local.buckets
   bucket   = aws_s3_bucket.this[each.key].id
@@ -83,7 +84,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     status = "Enabled"
     filter {}
     expiration {
-      days = each.value.days + 1
+      days                         = each.key == "backups" ? null : each.value.days + 1
+      expired_object_delete_marker = each.key == "backups" ? true : null
     }
     noncurrent_version_expiration {
       noncurrent_days = 1
@@ -182,7 +184,7 @@ resource "aws_s3_bucket_replication_configuration" "this" {
     status = "Enabled"
     filter {}
     delete_marker_replication {
-      status = "Disabled"
+      status = each.key == "backups" ? "Enabled" : "Disabled"
     }
     source_selection_criteria {
       sse_kms_encrypted_objects {

@@ -30,7 +30,8 @@ data "aws_iam_policy_document" "trust" {
   }
 }
 
-# The server seals data keys with the master key, and adds to the archives. It cannot remove from them, nor wait out their lock.
+# The server seals data keys with the master key, and adds to the archives. It cannot remove from them, nor shorten a lock:
+# in the bucket of backups it marks what is past, of which each version stays while it is locked.
 data "aws_iam_policy_document" "server" {
   statement {
     actions   = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"]
@@ -47,6 +48,14 @@ data "aws_iam_policy_document" "server" {
   statement {
     actions   = ["s3:ListBucket", "s3:GetBucketObjectLockConfiguration"]
     resources = values(var.bucket_arns)
+  }
+  statement {
+    actions   = ["s3:DeleteObject", "s3:AbortMultipartUpload"]
+    resources = ["${var.bucket_arns.backups}/*"]
+  }
+  statement {
+    actions   = ["s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"]
+    resources = [var.bucket_arns.backups]
   }
 }
 

@@ -25,6 +25,18 @@ output "bucket_arns" {
   value = module.archive.arns
 }
 
+output "backups" {
+  description = "Settings of the server for its archive in the bucket, with `storage` sqlite."
+  value = {
+    backup_archive       = "s3://${module.archive.buckets.backups}/archive"
+    backup_keep          = var.backup_days
+    backup_s3_lock       = "compliance"
+    backup_s3_lock_days  = var.backup_days
+    backup_s3_encryption = "aws:kms"
+    backup_s3_kms_key    = module.keys.arns.backups
+  }
+}
+
 output "redis" {
   description = "Host and port, for rediss://:TOKEN@..."
   value       = module.cache.endpoint

@@ -18,6 +18,10 @@ output "bucket_arns" {
   value = module.region.bucket_arns
 }
 
+output "backups" {
+  value = module.region.backups
+}
+
 output "redis" {
   value = module.region.redis
 }
