@@ -24,6 +24,7 @@ from typing import Any, Final, Literal
 import bson
 from bson import Int64, Timestamp
 
+from tests.servers import manual
 from tests.servers.wire import Document, Message, answer, message, read
 
 TRANSIENT: Final = "TransientTransactionError"
@@ -39,6 +40,7 @@ _OF_DRIVERS: Final = {
     "apiDeprecationErrors",
 }  # fmt: skip
 _LARGEST: Final = 16 * 1024 * 1024
+_MOST_SORTED: Final = 32
 _STARTED: Final = 1_700_000_000
 _PATIENCE: Final = 20.0
 
@@ -113,6 +115,7 @@ class ReplicaSet:
         self._answers: dict[tuple[bytes, int], Document] = {}
         self._locks: dict[tuple[str, str], Transaction] = {}
         self._indexes: dict[str, list[list[str]]] = {}
+        self._named: dict[str, set[str]] = {}
         self._there: set[str] = set()
         self._numbers = count(1)
         self._ready = threading.Event()
@@ -356,6 +359,10 @@ class ReplicaSet:
         database = body["$db"]
         if len(database.encode()) > 63:
             raise self._wrong(73, "InvalidNamespace: the name of the database is too long")
+        try:
+            self._check(name, f"{database}.{body[name]}", body)
+        except manual.Wrong as wrong:
+            raise self._wrong(wrong.code, str(wrong)) from None
         if name == "getMore" and body["getMore"] in self._streams:
             return await self._next_events(body)
         if name == "getMore" and "maxTimeMS" in body:
@@ -378,13 +385,38 @@ class ReplicaSet:
             if name == "dropDatabase":
                 self._there = {each for each in self._there if not each.startswith(f"{database}.")}
                 self._indexes = {each: keys for each, keys in self._indexes.items() if each in self._there}
+                self._named = {each: names for each, names in self._named.items() if each in self._there}
             return await behind.run(_bare(body))
+
+    def _check(self, name: str, namespace: str, body: Document) -> None:
+        """Hold a command to the manual. Raises Wrong."""
+        if name == "find":
+            manual.check_filter(body.get("filter", {}))
+            manual.check_projection(body.get("projection", {}))
+            hint = body.get("hint")
+            if hint is not None and namespace in self._there and hint not in self._named.get(namespace, ()):
+                raise manual.Wrong(2, f"BadValue: hint provided does not correspond to an existing index: {hint}")
+            if len(body.get("sort", ())) > _MOST_SORTED:
+                raise manual.Wrong(2, "BadValue: too many compound keys")
+        for stage in body["pipeline"] if name == "aggregate" else ():
+            manual.check_filter(stage.get("$match", {}))
+        for each in body.get("updates", ()) if name == "update" else ():
+            manual.check_filter(each["q"])
+            manual.check_update(each["u"])
+        for each in body.get("deletes", ()) if name == "delete" else ():
+            manual.check_filter(each["q"])
+        if name == "findAndModify":
+            manual.check_filter(body["query"])
+            manual.check_update(body.get("update", {}))
+        if name == "createIndexes":
+            manual.check_indexes(body["indexes"])
 
     def _made(self, name: str, database: str, body: Document) -> None:
         namespace = f"{database}.{body[name]}"
         if name == "create" and namespace in self._there:
             raise Refused(48, "NamespaceExists: the collection is there")
         self._there.add(namespace)
+        self._named.setdefault(namespace, {"_id_"}).update(each["name"] for each in body.get("indexes", ()))
         keys = self._indexes.setdefault(namespace, [])
         keys += [list(each["key"]) for each in body.get("indexes", ()) if list(each["key"]) not in keys]
         if len(keys) + 1 > 64:
@@ -488,6 +520,10 @@ class ReplicaSet:
 
         Manual: https://www.mongodb.com/docs/manual/core/indexes/index-types/index-multikey/
         """
+        try:
+            manual.check_document({"": document})
+        except manual.Wrong as wrong:
+            raise self._wrong(wrong.code, str(wrong)) from None
         if len(bson.encode(document)) > _LARGEST:
             raise Refused(10334, "BSONObjectTooLarge: a document has at most 16 MB")
         for keys in self._indexes.get(namespace, ()):
