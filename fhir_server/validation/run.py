@@ -82,6 +82,13 @@ class Run:
             return
         self.findings.add(code, place.path(), text, severity="information", key=key)
 
+    def in_words(self, place: Place, code: str, text: str) -> None:
+        """Note what breaks a rule that R4 gives in words alone; a write is not refused for it."""
+        if self.prose:
+            before, self.findings.origin = self.findings.origin, "prose"
+            self.error(place, code, text)
+            self.findings.origin = before
+
     def unchecked(self, place: Place, code: str, text: str) -> None:
         """Warn of what could not be checked here; who asks for `handling=strict` takes it for an error."""
         before, self.findings.origin = self.findings.origin, "unchecked"

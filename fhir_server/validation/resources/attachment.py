@@ -39,8 +39,12 @@ def _check_size(attachment: Json, data: bytes, place: Place, run: Run) -> None:
 def _check_hash(attachment: Json, data: bytes, place: Place, run: Run) -> None:
     """Compare SHA-1 hashes. Spec: https://hl7.org/fhir/R4/datatypes-definitions.html#Attachment.hash"""
     stated = _decoded(text(attachment, "hash"))
-    if stated and len(stated) == _SHA1_BYTES and stated != hashlib.sha1(data, usedforsecurity=False).digest():
+    if not stated or stated == hashlib.sha1(data, usedforsecurity=False).digest():
+        return
+    if len(stated) == _SHA1_BYTES:
         run.error(place, "structure", "the hash is not that of the data")
+    else:
+        run.in_words(place, "structure", f"the hash has {len(stated)} bytes; one by SHA-1 has {_SHA1_BYTES}")
 
 
 def content(attachment: Json) -> bytes | None:

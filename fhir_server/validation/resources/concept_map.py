@@ -51,7 +51,7 @@ def _scope(concept_map: Json, name: str, place: Place, run: Run) -> str:
     if not url or run.knowledge.library.find("ValueSet", url):
         return url
     if run.knowledge.library.find("CodeSystem", url):
-        run.warn(Place(place, name), "invalid", f"{shorten(url)} is a code system, not a value set")
+        run.error(Place(place, name), "invalid", f"{shorten(url)} is a code system, not a value set")
     return ""
 
 

@@ -28,9 +28,10 @@ def look(resource: Json, keys: Keys, place: Place, definitions: Definitions) -> 
             if of is not None and of.code == "Resource":
                 definition = definitions.types.get(_type(value))
             continue
-        element = definition.by_name.get(key) if definition else None
-        of = element.json_names.get(key) if element else None
-        name = f"{element.name}.ofType({of.code})" if element and element.choice and of else key
+        name = key.removeprefix("_")
+        element = definition.by_name.get(name) if definition else None
+        of = element.json_names.get(name) if element else None
+        name = f"{element.name}.ofType({of.code})" if element and element.choice and of else name
         index = keys[at + 1] if at + 1 < len(keys) else -1
         place = Place(place, name, index if isinstance(index, int) else -1)
         below = element.type_key if element and element.type_key else of.code if of else ""

@@ -10,6 +10,7 @@ from fhir_server.validation.resources import (
     code_system,
     concept_map,
     global_profiles,
+    identity,
     measure,
     measure_report,
     narrative,
@@ -41,6 +42,7 @@ def check(resource: Any, place: Place, run: Run) -> None:
     type_ = resource.get("resourceType") if isinstance(resource, dict) else None
     if not isinstance(type_, str):
         return
+    identity.check(resource, place, run)
     if "text" in resource or type_ == "Composition":
         narrative.check(resource, place, run)
     global_profiles.check(resource, place, run)

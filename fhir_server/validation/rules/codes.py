@@ -5,6 +5,7 @@ Judgements are kept, for the same codes come again and again. Only where somethi
 Spec: https://hl7.org/fhir/R4/terminologies.html
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,8 +13,18 @@ from typing import Any, Literal
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources.quantity import check as check_unit
 from fhir_server.validation.resources.values import UCUM
+from fhir_server.validation.rules.words import URI_SYSTEM
 from fhir_server.validation.run import Knowledge, Run
 
+# The namespace of R4 itself: not the identifiers of others' systems (sid), nor guides, whose names have more parts.
+_OF_R4 = re.compile(
+    r"https?://(?:www\.)?hl7\.org/fhir/(?:(?:(?:CodeSystem|StructureDefinition|R4)/)?(?!sid/|test)[^/]*|.*\.html)"
+).fullmatch
+_BUILD = ("http://build.fhir.org", "https://build.fhir.org")
+_WELL_KNOWN = (
+    "http://snomed.info/sct", "http://loinc.org", "http://unitsofmeasure.org",
+    "http://www.nlm.nih.gov/research/umls/rxnorm",
+)  # fmt: skip
 _REMEMBERED = 20_000
 _LONGEST = 300
 Key = tuple[Any, Any, Any, Any]
@@ -70,7 +81,9 @@ class Codes(dict[Key, Verdicts]):
 
     def _in_system(self, system: str, code: str, display: str | None, version: str | None) -> Iterable[Verdict]:
         check = self._knowledge.terms.check(None, system, code, display=display, version=version)
-        if check.result is None:
+        if system == URI_SYSTEM and ":" not in code:
+            yield Verdict(self.severity, "code-invalid", "code", f"{code[:100]!r} is no URI, as its system has it")
+        elif check.result is None:
             if self._knowledge.library.find("ValueSet", system) is not None:
                 text = f"{system[:200]!r} is a value set; a coding has the URL of a code system"
                 yield Verdict("error", "invalid", "system", text)
@@ -85,6 +98,17 @@ class Codes(dict[Key, Verdicts]):
         if check.inactive:
             text = f"{system[:200]}#{code[:100]} is not to be used any more"
             yield Verdict("warning", "business-rule", "", text)
+
+    def no_system(self, system: str) -> str:
+        """Say why an unknown system cannot be one at all: R4's own are known, others have one right name."""
+        if _OF_R4(system):
+            return f"R4 has no code system {system[:200]!r}"
+        if system.startswith(_BUILD):
+            return f"{system[:200]!r} is a draft of the specification, not a code system"
+        right = next((name for name in _WELL_KNOWN if system.startswith(name) and system != name), "")
+        if system.startswith("https:") and self._knowledge.library.find("CodeSystem", f"http{system[5:]}"):
+            right = f"http{system[5:]}"
+        return f"{system[:200]!r} is no code system; should it be {right}?" if right else ""
 
     def is_plain_unit(self, code: str) -> bool:
         """Whether a code is one of UCUM of which there is nothing to say."""
@@ -123,8 +147,14 @@ def coding(value: Any, place: Place, run: Run) -> None:
         found = run.codes[value.get("system"), value.get("code"), value.get("display"), value.get("version")]
     except TypeError:
         return
-    if found:
-        tell(found, place, run)
+    if not found:
+        return
+    tell(found, place, run)
+    # Of several codings in a concept those of others' systems may be what they like.
+    if place.name != "coding" and any(verdict.code == "not-found" for verdict in found):
+        wrong = run.codes.no_system(value["system"])
+        if wrong:
+            tell((Verdict(run.codes.severity, "code-invalid", "system", wrong),), place, run)
 
 
 def unit(value: Any, place: Place, run: Run) -> None:

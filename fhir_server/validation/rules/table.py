@@ -18,6 +18,7 @@ from fhir_server.validation.rules.claims import check_claims
 from fhir_server.validation.rules.invariants import Invariants
 from fhir_server.validation.rules.primitives import TEXTS, primitive_check
 from fhir_server.validation.rules.visits import Kind, and_texts, companion, visiting
+from fhir_server.validation.rules.words import identifier_fault, in_words, of_element, without_values
 from fhir_server.validation.run import Check, Run
 
 # The only maximum value set of R4 that is not an invariant too.
@@ -28,6 +29,9 @@ _OF_WHOLE: Mapping[str, tuple[Check, ...]] = {
     "Attachment": (check_attachment,),
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (codes.unit,)),
 }
+
+
+_IN_WORDS: Mapping[str, tuple[Check, ...]] = {"Identifier": (in_words(identifier_fault),)}
 
 
 class Rules:
@@ -70,6 +74,8 @@ class Rules:
         definition = self._definitions.types[key]
         constraints = definition.constraints if definition.kind != "backbone" else ()
         whole = (*_OF_WHOLE.get(key, ()), *self._invariants.checks(constraints, key))
+        if not self._errors_only:
+            whole = (*whole, *_IN_WORDS.get(key, ()), *without_values(definition))
         return Kind(Table(self, definition), whole)
 
     def property(self, element: Element, name: str) -> Check | None:
@@ -95,6 +101,8 @@ class Rules:
         if of:
             yield from self._of_type(element, of)
         yield from self._invariants.checks(self._constraints(element), element.type_key or code)
+        if not self._errors_only:
+            yield from of_element(element, of)
         binding = element.binding
         if binding and not (binding.strength == "required" and binding.value_set in self._definitions.required_codes):
             bound = binding_check(binding, code, errors_only=self._errors_only)

@@ -23,7 +23,11 @@ _ELEMENTS = _words(
     "a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 "
     "h4 h5 h6 hr i img kbd li map ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var"
 )
-_EVERYWHERE = _words(f"id class style title lang dir {_XML}lang {_XML}space accesskey tabindex")
+# Those of tables are taken anywhere, as by the reference validator: they do no harm.
+_EVERYWHERE = _words(
+    f"id class style title lang dir {_XML}lang {_XML}space accesskey tabindex span width align valign char charoff "
+    "abbr axis headers scope rowspan colspan"
+)
 _CELL = _words("align valign char charoff abbr axis headers scope rowspan colspan width height nowrap bgcolor")
 _ATTRIBUTES = {
     "a": _words("href name hreflang rel rev charset type shape coords target"),

@@ -41,6 +41,11 @@ REASONS = (
         "count says 2, there is one concept, and content is complete",
     ),
     Reason(
+        r"ips-1\.1\.0/ConceptMap-absence",
+        r"is a code system, not a value set",
+        "a ConceptMap names code systems where R4 asks for value sets",
+    ),
+    Reason(
         r"davinci-pas-2\.2\.1/OperationDefinition-Claim-(inquiry|submit)",
         r"opd-3",
         "targetProfile on parameters of type Bundle, which R4's opd-3 allows on references alone",

@@ -306,9 +306,7 @@ def test_a_concept_map_maps_codes_that_there_are() -> None:
     assert told(made("z", "mail"), SYSTEM) == [f"{at}.code", f"{at}.target[0].code"]
     scope = "http://hl7.org/fhir/ValueSet/marital-status"
     assert told(made("a", "male", targetUri=scope), SYSTEM) == [f"{at}.target[0].code"]
-    assert told(made("a", "male", sourceUri="http://example.org/s"), SYSTEM, severity="warning") == [
-        "ConceptMap.source"
-    ]
+    assert told(made("a", "male", sourceUri="http://example.org/s"), SYSTEM) == ["ConceptMap.source"]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_bound_value_set_of_the_library_counts() -> None:
     ],
 )
 def test_uuids_and_oids_of_uris_have_their_form(uri: str, bad: bool) -> None:
-    assert bool(errors(patient(identifier=[{"system": uri, "value": "1"}]))) is bad
+    assert bool(errors(patient(identifier=[{"system": uri, "value": "http://x.org/1"}]))) is bad
 
 
 def test_a_canonical_url_names_a_resource_of_a_type_that_may_stand_there() -> None:

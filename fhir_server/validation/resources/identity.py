@@ -1,0 +1,51 @@
+"""What may stand in a resource but once: the id of an element, a security label.
+
+Spec: https://hl7.org/fhir/R4/element-definitions.html#Element.id, https://hl7.org/fhir/R4/resource.html#Meta
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fhir_server.validation.place import Place
+from fhir_server.validation.resources.paths import Keys, look
+from fhir_server.validation.resources.values import child, objects, text
+from fhir_server.validation.run import Run
+from fhir_server.validation.structure.primitives import shorten
+
+Json = Mapping[str, Any]
+
+
+def check(resource: Json, place: Place, run: Run) -> None:
+    """Check a resource without those within it, which have ids of their own."""
+    seen: set[str] = set()
+    for keys, id_ in _ids(resource, ()):
+        if id_ in seen:
+            at = look(resource, keys, place, run.knowledge.definitions).place
+            run.error(at, "business-rule", f"the id {shorten(id_)} is that of another element of this resource")
+        seen.add(id_)
+    if "meta" in resource:
+        _check_labels(resource, place, run)
+
+
+def _ids(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
+    """Yield the ids of elements; in a StructureDefinition those of its two lists of elements are apart."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name == "id" and keys and isinstance(item, str):
+                yield keys, item
+            elif isinstance(item, dict | list) and name not in ("contained", "resource", "snapshot"):
+                yield from _ids(item, (*keys, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from _ids(item, (*keys, index))
+
+
+def _check_labels(resource: Json, place: Place, run: Run) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index, label in objects(child(resource, "meta"), "security"):
+        key = text(label, "system"), text(label, "code")
+        if key in seen and all(key):
+            at = Place(Place(place, "meta"), "security", index)
+            run.error(at, "business-rule", f"the security label {shorten('#'.join(key))} is there twice")
+        seen.add(key)
