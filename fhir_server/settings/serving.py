@@ -23,8 +23,8 @@ class Serving(Section):
     )
     allowed_hosts: tuple[str, ...] = Field(
         (),
-        description="With `auth=none`: hosts that requests may be for, besides this machine, that of `base_url` and those "
-        "of tenants.",
+        description="With `auth=none`: hosts that requests may be for, besides this machine, that of `base_url` and "
+        "those of tenants.",
     )
     workers: Positive = Field(1, description="Processes that answer requests.")
     drain: Count = Field(
