@@ -86,7 +86,13 @@ WITHOUT_INDEXES: Final = (
 )
 """Collections are made before: https://www.mongodb.com/docs/manual/core/transactions-operations/"""
 AUDIT: Final = (IndexModel([("k", 1), ("_id", -1)], name="keys"), IndexModel([("u", 1)], name="time"))
-BLOBS: Final = (IndexModel([("patient", 1)], name="patient"), IndexModel([("staged", 1)], name="staged"))
+BLOBS: Final = (
+    IndexModel([("patient", 1)], name="patient"),
+    IndexModel([("staged", 1)], name="staged"),
+    _some([("dropped", 1)], "dropped", dropped=True),
+)
+"""The sweep asks for what is staged or dropped: without an index for each of them it would look at every blob."""
+FATES: Final = (IndexModel([("at", 1)], name="time"),)
 
 _UNAUTHORIZED: Final = 13
 _REPLICATED: Final = ("ReplicaSetWithPrimary", "Sharded")
@@ -105,7 +111,7 @@ _HEAD: Final[dict[str, Any]] = {
 def orders(sorts: Sequence[str]) -> list[IndexModel]:
     """Return the indexes for orders as `_sort` names them."""
     made = []
-    for sort in sorts:
+    for sort in dict.fromkeys(sorts):
         param, down = sort.removeprefix("-"), sort.startswith("-")
         field, way = f"z.{sort_name(param)}.{'d' if down else 'a'}", -1 if down else 1
         made.append(_some([("t", 1), (field, way), ("_id", way)], f"sort_{sort}", field))
@@ -125,7 +131,8 @@ async def prepare(
     have = await database.list_collection_names()
     for name in (name for name in WITHOUT_INDEXES if name not in have):
         await made(database, name)
-    for name, indexes in (("versions", [*INDEXES, *orders(sorts)]), ("audit", AUDIT), ("blobs", BLOBS)):
+    wanted = {"versions": [*INDEXES, *orders(sorts)], "audit": AUDIT, "blobs": BLOBS, "fates": FATES}
+    for name, indexes in wanted.items():
         await _index(database, name, indexes)
     if sharded:
         await _shard(database)

@@ -190,6 +190,18 @@ async def test_reads_by_name_the_log_and_the_sweep_walk_indexes(world: World) ->
         assert [each async for each in found] == []
 
 
+async def test_what_is_swept_is_found_by_indexes(world: World) -> None:
+    store = world.store
+    assert isinstance(store, MongoStore)
+    database = store._writer.reading.database
+    for name, match in (
+        ("fates", {"at": {"$lt": 5.0}}),
+        ("blobs", {"$or": [{"staged": {"$lt": 5.0}}, {"dropped": True}]}),
+    ):
+        told = stages((await database[name].find(match).explain())["queryPlanner"]["winningPlan"])
+        assert WHOLE not in told, (name, told)
+
+
 async def test_the_server_made_every_index(world: World) -> None:
     store = world.store
     assert isinstance(store, MongoStore)
