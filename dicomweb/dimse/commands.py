@@ -36,5 +36,9 @@ def ask(door: Door, flags: argparse.Namespace) -> int:
 
 
 COMMAND: Final = Command(
-    "dicom", "Ask DICOM devices, send to them, and import folders of images.", add_arguments=add_arguments, ask=ask
+    "dicom",
+    "Ask DICOM devices, send to them, and import folders of images.",
+    add_arguments=add_arguments,
+    ask=ask,
+    needs_record=("echo", "find", "send"),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 
@@ -29,8 +29,13 @@ class Desk:
 
 
 @contextmanager
-def administration(settings: Settings, tenant: str) -> Iterator[Desk]:
-    """Give the desk of the live owner of the folder; without one, of a server that only this command reaches."""
+def administration(settings: Settings, tenant: str, *, begins: bool) -> Iterator[Desk]:
+    """Give the desk of the live owner of the folder; without one, of a server that only this command reaches.
+
+    begins: whether what is asked for may begin a record where there is none.
+    """
+    if not begins:
+        need_record(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with open_door(settings.model_copy(update={"auth": "smart"})) as folder, client(folder / FHIR_SOCKET) as http:
         yield Desk(http, tenant)

@@ -40,7 +40,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.action not in ("list", "add") and not flags.id:
         say(f"fhir-server clients {flags.action}: which client?")
         return 2
-    with administration(settings, flags.tenant) as desk:
+    with administration(settings, flags.tenant, begins=flags.action == "add") as desk:
         _ACTIONS[flags.action](desk, flags)
     return 0
 

@@ -17,13 +17,14 @@ from fhir_server.encryption.masters.chosen import name_of
 from fhir_server.encryption.patient_keys import PatientKeys, folder_of
 from fhir_server.encryption.recovery import RecoveryKey
 from fhir_server.encryption.unlocked import master_of
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record
 from fhir_server.serving.encryption import behind, copy_patient_keys, encrypt, owner_of, rotate_files
 from fhir_server.serving.maintenance import AlreadyOwned
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreError
 
 HELP = "Encryption at rest: make, confirm, show, rotate and recover its keys."
+_OF_A_RECORD = ("encrypt", "rotate", "copy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it on the data folder itself; only `encrypt` needs the server to be stopped."""
+    if flags.action in _OF_A_RECORD or (flags.action == "status" and read_escrow(settings.data_dir) is None):
+        need_record(settings)
     try:
         _ACTIONS[flags.action](settings.model_copy(update={"encryption": "on"}), flags)
     except (EncryptionFault, StoreError, AlreadyOwned, OSError) as error:

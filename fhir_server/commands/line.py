@@ -5,7 +5,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from importlib import import_module
@@ -69,15 +69,18 @@ class PluginCommand:
 
     def __init__(self, command: PluginsCommand) -> None:
         self.HELP, self.add_arguments = command.help, command.add_arguments
-        self.run = command.run if command.ask is None else self._ask(command.ask)
+        self.run = command.run if command.ask is None else self._ask(command.ask, command.needs_record)
 
     @staticmethod
-    def _ask(ask: Callable[[Door, argparse.Namespace], int]) -> Callable[[Settings, argparse.Namespace], int]:
+    def _ask(
+        ask: Callable[[Door, argparse.Namespace], int], needs_record: Collection[str]
+    ) -> Callable[[Settings, argparse.Namespace], int]:
         def run(settings: Settings, flags: argparse.Namespace) -> int:
             from fhir_server.serving.door import local_client  # it brings the whole server along
 
             flags.settings = settings
-            return ask(partial(local_client, settings), flags)
+            begins = getattr(flags, "action", "") not in needs_record
+            return ask(partial(local_client, settings, begins=begins), flags)
 
         return run
 

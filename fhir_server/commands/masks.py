@@ -29,7 +29,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.action != "list" and not flags.role:
         say(f"fhir-server masks {flags.action}: which role?")
         return 2
-    with administration(settings, flags.tenant) as desk:
+    with administration(settings, flags.tenant, begins=flags.action == "set") as desk:
         _ACTIONS[flags.action](desk, flags)
     return 0
 

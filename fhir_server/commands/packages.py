@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from fhir_server.commands.progress import progress
-from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "Install, list or remove implementation guides' packages (.tgz)."
@@ -33,6 +33,8 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         raise CommandFailed(f"{flags.action} what?")
     else:
         paths = _files(flags.packages) if flags.action == "install" else []
+    if flags.action != "install":
+        need_record(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door:
         if flags.action == "install":
@@ -97,7 +99,10 @@ def _remove(door: httpx.Client, names: Iterable[str]) -> int:
 
 
 def _list(door: httpx.Client) -> None:
-    for package in _packages(door):
+    found = _packages(door)
+    if not found:
+        _say("no packages are installed beside R4's own")
+    for package in found:
         place = "" if _text(package, "removable") == "True" else "  (of the installation)"
         print(f"{_id(package)}  {_text(package, 'count')} resources{place}")  # noqa: T201
         for absent in _texts(package, "missing"):

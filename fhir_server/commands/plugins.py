@@ -12,7 +12,7 @@ from fhir_server.plugin_host.assembly import Assembly
 from fhir_server.plugin_host.switch import Switch, administration
 from fhir_server.plugin_template import TemplateRefused, write_template
 from fhir_server.plugins import Found, Loaded, PluginFault, find, load_plugins
-from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import FHIR_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.settings import Settings
 
 HELP = "List, check, write, switch off and switch on plugins."
@@ -102,6 +102,7 @@ def _new(folder: Path, name: str) -> int:
 
 
 def _switch(settings: Settings, action: str, name: str) -> int:
+    need_record(settings)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door:
         if action == "status":
             answer = door.get("/fhir/$plugin-status")

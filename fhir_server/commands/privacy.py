@@ -39,10 +39,10 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Do it by the process that owns the data folder."""
     if flags.action in _OF_A_PATIENT and not flags.patient:
         raise CommandFailed(f"{flags.action} needs the id of a patient")
+    need_record(settings)
     if flags.action == "replay":
         replay(settings, flags.register)
         return 0
-    need_record(settings)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as door:
         if flags.action == "export":
             _export(door, flags)

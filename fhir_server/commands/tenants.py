@@ -40,7 +40,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
     if flags.action == "export":
         flags.tenant, flags.types = flags.name, None
         return export.run(settings, flags)
-    with administration(settings, "default") as desk:
+    with administration(settings, "default", begins=flags.action == "create") as desk:
         _ACTIONS[flags.action](desk, flags)
     return 0
 

@@ -3,7 +3,7 @@
 import argparse
 
 from fhir_server.commands.administration import out, say
-from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, open_door
+from fhir_server.serving.door import CONTROL_SOCKET, CommandFailed, client, need_record, open_door
 from fhir_server.serving.maintenance import owner_of
 from fhir_server.settings import Settings
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, flags: argparse.Namespace) -> int:
     """Ask the process that owns the data folder; `back` needs that none does."""
+    need_record(settings)
     owner = owner_of(settings.data_dir)
     if flags.action == "back" and owner is not None:
         raise CommandFailed(f"stop the server at {owner.address} first, and those of all other nodes")

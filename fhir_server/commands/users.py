@@ -33,7 +33,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         say(f"fhir-server users {flags.action}: which user?")
         return 2
     password = read_password(from_stdin=flags.password_stdin) if flags.password_stdin or flags.ask_password else None
-    with administration(settings, flags.tenant) as desk:
+    with administration(settings, flags.tenant, begins=flags.action == "add") as desk:
         _ACTIONS[flags.action](desk, flags, password)
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -273,7 +273,8 @@ class Command:
     run: gets the settings of the server. ask: is run instead where it is given, with the local door: to open it gives
         an HTTP client of the server that owns the data folder, as its operator; where none runs, one is started that
         nobody else reaches. `with door() as http: http.get("/fhir/metadata")`. `flags.settings` are those of the
-        server. What cannot be done is a CommandFailed.
+        server. What cannot be done is a CommandFailed. needs_record: values of the argument `action` that make no sense
+        without a record; their door opens none in a data folder that has none, such as a mistyped one.
     """
 
     name: str
@@ -281,6 +282,7 @@ class Command:
     run: Callable[[Any, argparse.Namespace], int] = lambda settings, flags: 2
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     ask: Callable[[Callable[[], AbstractContextManager[httpx.Client]], argparse.Namespace], int] | None = None
+    needs_record: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

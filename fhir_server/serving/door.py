@@ -74,8 +74,10 @@ def open_door(settings: Settings) -> Iterator[Path]:
 
 
 @contextmanager
-def local_client(settings: Settings) -> Iterator[httpx.Client]:
-    """Give a client of the server that owns the data folder, as its operator."""
+def local_client(settings: Settings, *, begins: bool) -> Iterator[httpx.Client]:
+    """Give a client of the server that owns the data folder, as its operator; `begins`: a record may be made."""
+    if not begins:
+        need_record(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with open_door(settings) as folder, client(folder / FHIR_SOCKET) as http:
         yield http

@@ -25,7 +25,8 @@ _ACTIONS: Final = (
 def command() -> Command:
     """Return the command."""
     said = "List, register, promote, roll back, stop and watch learned models; make keys and sign."
-    return Command("models", said, add_arguments=add_arguments, ask=ask)
+    known = tuple(action for action in _ACTIONS if action != "register")
+    return Command("models", said, add_arguments=add_arguments, ask=ask, needs_record=known)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,6 +39,36 @@ def test_who_looks_after_a_record_makes_none(tmp_path: Path, command: Any, flags
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "users list", "users role x", "users set-password x", "users lock x", "users unlock x", "users totp-reset x",
+        "users remove x", "clients list", "clients show x", "clients remove x", "clients keys rotate", "masks list",
+        "masks remove x", "tenants list", "tenants show x", "tenants set x", "tenants suspend x", "tenants resume x",
+        "tenants erase x", "tenants export x OUT", "packages list", "packages remove a#1", "plugins status",
+        "plugins disable x", "plugins enable x", "upgrade", "upgrade finish", "upgrade back", "jobs list",
+        "feed status", "audit verify", "audit export", "audit retention", "export OUT", "reindex", "backup OUT",
+        "backup base", "privacy retention", "privacy erase x", "privacy replay", "keys status", "keys rotate",
+        "keys encrypt", "keys copy", "models list", "models stop x",
+    ],
+)  # fmt: skip
+def test_no_command_but_those_that_begin_makes_a_record_in_a_mistyped_folder(
+    tmp_path: Path, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path / "out") if word == "OUT" else word for word in asked.split()]
+    assert line.run([*words, "--data-dir", str(tmp_path / "data")]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"fhir-server {words[0]}: there is no record") and said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_command_is_looked_at_here_or_may_begin_a_record_or_needs_none() -> None:
+    begin_or_need_none = {"serve", "load", "restore", "drill", "migrate", "fhirpath", "terminology"}
+    mark = test_no_command_but_those_that_begin_makes_a_record_in_a_mistyped_folder.pytestmark[0]  # type: ignore[attr-defined]
+    looked_at = {asked.split()[0] for asked in mark.args[1]}
+    assert looked_at >= set(line._COMMANDS) - begin_or_need_none
+
+
 def test_a_folder_that_is_mounted_read_only_is_told_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
