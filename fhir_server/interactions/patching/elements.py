@@ -11,7 +11,7 @@ from typing import Any
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest
 from fhir_server.fhirpath import Node
-from fhir_server.interactions.patching.parts import Parts, shaped, type_of
+from fhir_server.interactions.patching.parts import Parts, listed, shaped, type_of
 
 Holder = dict[str, Any]
 
@@ -28,14 +28,17 @@ class Value:
     def of(cls, part: Mapping[str, Any]) -> "Value":
         """Read the `value` part: `valueX`, a `resource`, or nested parts for a type without a name."""
         if "part" in part:
-            return cls(_anonymous(part["part"]), None, "")
+            return cls(_anonymous(listed(part, "part")), None, "")
         if "resource" in part:
             return cls(deepcopy(part["resource"]), None, "Resource")
         names = {key.removeprefix("_") for key in part if key.removeprefix("_").startswith("value")}
         if len(names) != 1:
             raise BadRequest("the part 'value' of a patch holds exactly one value[x]")
         name = names.pop()
-        return cls(deepcopy(part.get(name)), part.get("_" + name), name.removeprefix("value"))
+        extra = part.get("_" + name)
+        if extra is not None and not isinstance(extra, dict):
+            raise BadRequest(f"'_{name}' in the part 'value' of a patch is an object")
+        return cls(deepcopy(part.get(name)), extra, name.removeprefix("value"))
 
 
 def _anonymous(parts: list[Mapping[str, Any]]) -> Parts:
@@ -71,21 +74,47 @@ class Elements:
 
     def add(self, node: Node, name: str, value: Value) -> str:
         """Append or set a child element; return what is wrong, or "" when it is done."""
-        owner = node.value if isinstance(node.value, dict) else None
-        if owner is None:
-            return f"{node.type or 'the element'} has no child elements to add to"
         found = self._element(node.type, name, value)
         if found is None:
             return f"{node.type} has no element {name!r} of this type"
+        owner = node.value if isinstance(node.value, dict) else self._companion(node, name)
+        if owner is None:
+            return f"{node.type or 'the element'} has no child elements to add to"
         key, many = found
         value = self._shaped(value, node.type, key)
         if many:
             self.insert(owner, key, self.length(owner, key), value)
-        elif key in owner or "_" + key in owner:
+        elif any(there in owner or "_" + there in owner for there in self._names(node.type, key)):
             return f"{name!r} is there already and does not repeat"
         else:
             self._set(owner, key, value)
         return ""
+
+    def repeats(self, node: Node, name: str) -> bool:
+        """Return whether a node may have several elements of a name."""
+        definition = self._types.get(node.type or "")
+        element = definition.by_name.get(name) if definition else None
+        return element is not None and not element.choice and (element.max is None or element.max > 1)
+
+    def _companion(self, node: Node, name: str) -> Holder | None:
+        """Return the companion of a primitive, made if it has none yet: a primitive has an id and extensions."""
+        if node.parent is None or name not in ("id", "extension"):
+            return None
+        holder, key = self.holder(node), "_" + node.key
+        if node.index is None:
+            return _object_in(holder, key)
+        items = holder.setdefault(key, [])
+        items.extend([None] * (self.length(holder, node.key) - len(items)))
+        if items[node.index] is None:
+            items[node.index] = {}
+        found: Holder = items[node.index]
+        return found
+
+    def _names(self, type_name: str | None, key: str) -> tuple[str, ...]:
+        """Return the JSON names that an element may have: several for a choice, of which one may be there."""
+        definition = self._types.get(type_name or "")
+        element = definition.by_name.get(key) if definition else None
+        return tuple(element.json_names) if element is not None else (key,)
 
     def insert_beside(self, node: Node, index: int, value: Value) -> None:
         """Put an item into the list that a node is in."""
@@ -192,3 +221,8 @@ class Elements:
         definition = self._types.get(type_name or "")
         element = definition.by_name.get(key) if definition else None
         return replace(value, data=shaped(value.data, type_of(element), self._definitions))
+
+
+def _object_in(holder: Holder, key: str) -> Holder:
+    found: Holder = holder.setdefault(key, {})
+    return found

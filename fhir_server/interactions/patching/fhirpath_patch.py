@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.errors import BadRequest, InvalidResource
-from fhir_server.fhirpath import FhirPathError, Node, compile_expression
+from fhir_server.fhirpath import FhirPathError, Node, ast, compile_expression
 from fhir_server.interactions.patching.elements import Elements, Value
+from fhir_server.interactions.patching.parts import listed
 
 Part = Mapping[str, Any]
 
@@ -42,7 +43,7 @@ def fhirpath_patch(resource: dict[str, Any], parameters: Mapping[str, Any], defi
     """
     patched = deepcopy(resource)
     elements = Elements(definitions)
-    for number, parameter in enumerate(parameters.get("parameter", ())):
+    for number, parameter in enumerate(listed(parameters, "parameter")):
         operation = _read(number, parameter)
         _APPLY[operation.kind](elements, patched, operation)
     return patched
@@ -51,7 +52,7 @@ def fhirpath_patch(resource: dict[str, Any], parameters: Mapping[str, Any], defi
 def _read(number: int, parameter: Part) -> _Operation:
     if parameter.get("name") != "operation":
         raise BadRequest(f"parameter {number} of a patch is named 'operation', not {parameter.get('name')!r}")
-    parts = {part.get("name"): part for part in parameter.get("part", ())}
+    parts = {part["name"]: part for part in listed(parameter, "part")}
     kind = _text(number, parts, "type")
     if kind not in _APPLY:
         raise BadRequest(f"operation {number}: {kind!r} is none of {', '.join(_APPLY)}")
@@ -125,10 +126,23 @@ def _add(elements: Elements, resource: dict[str, Any], operation: _Operation) ->
 
 def _insert(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:
     assert operation.value is not None and operation.index is not None
+    if operation.index == 0 and _insert_first(elements, resource, operation):
+        return
     item = _item(resource, operation)
     if operation.index > elements.length(elements.holder(item), item.key):
         raise operation.fail(f"index {operation.index} is beyond the end of {operation.path}")
     elements.insert_beside(item, operation.index, operation.value)
+
+
+def _insert_first(elements: Elements, resource: dict[str, Any], operation: _Operation) -> bool:
+    """Insert into a list that is not there yet, of an element that is; return whether that was it."""
+    tree = None if _nodes(resource, operation) else compile_expression(operation.path).tree
+    if not isinstance(tree, ast.Member) or tree.source is None or operation.value is None:
+        return False
+    owners = _nodes(resource, replace(operation, path=operation.path[: tree.at].rstrip().removesuffix(".")))
+    if len(owners) != 1 or not elements.repeats(owners[0], tree.name):
+        return False
+    return not elements.add(owners[0], tree.name, operation.value)
 
 
 def _delete(elements: Elements, resource: dict[str, Any], operation: _Operation) -> None:

@@ -8,6 +8,15 @@ from typing import Any
 
 from fhir_server.definitions import Definitions
 from fhir_server.definitions.model import Element, TypeDefinition
+from fhir_server.errors import BadRequest
+
+
+def listed(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return the parameters or parts under a key. Raises BadRequest: they are no list of objects with names."""
+    found = holder.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(p, dict) and isinstance(p.get("name"), str) for p in found):
+        raise BadRequest(f"{key!r} in a FHIRPath patch is a list of objects with names", expression="Parameters")
+    return found
 
 
 class Parts(dict[str, Any]):

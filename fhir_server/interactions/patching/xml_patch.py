@@ -1,26 +1,15 @@
 """XML Patch on the XML form of a resource. Spec: RFC 5261, https://hl7.org/fhir/R4/http.html#patch"""
 
-import re
 from copy import deepcopy
 from typing import Any
 
 from lxml import etree
 
 from fhir_server.errors import BadRequest, InvalidResource
+from fhir_server.interactions.patching import xml_nodes as nodes
+from fhir_server.interactions.patching.xml_selection import FHIR, namespaces, select
 
-_FHIR = "http://hl7.org/fhir"
-_XHTML = "http://www.w3.org/1999/xhtml"
-_NAME = r"(?:[^\W\d][\w.\-]*:)?(?:[^\W\d][\w.\-]*|\*)"
-_TEXT = r"""(?:'[^']*'|"[^"]*")"""
-_TEST = rf"(?:\.|(?:{_NAME}/)*(?:@?{_NAME}|text\(\)))\s*=\s*{_TEXT}"
-_CHOICE = rf"\[\s*(?:\d{{1,9}}|last\(\)|{_TEST}(?:\s+and\s+{_TEST})*)\s*\]"
-_NODE = rf"(?:{_NAME}|\.|text\(\)|comment\(\)|processing-instruction\((?:{_TEXT})?\))(?:{_CHOICE})*"
-_STEP = rf"(?:{_NODE}|@{_NAME}|id\({_TEXT}\))"
-_SELECTOR = re.compile(rf"\s*/?{_STEP}(?:/{_STEP})*\s*")
-"""The paths of RFC 5261, section 4.1. All of XPath would be another thing: it has functions, and can take for ever."""
-
-_LONGEST = 1_000
-_MATH = {"f": _FHIR, "h": _XHTML, "xhtml": _XHTML, "html": _XHTML}
+_SPACE = ("before", "after", "both")
 
 
 def xml_patch(document: bytes, patch: bytes) -> bytes:
@@ -56,99 +45,103 @@ def _apply(tree: Any, operation: Any) -> None:
     work = {"add": _add, "replace": _replace, "remove": _remove}.get(name)
     if work is None:
         raise BadRequest(f"{name!r} is no operation of XML Patch (add, replace, remove)", expression="http.body")
-    work(_select(tree, operation), operation)
+    node, prefix = select(tree, operation)
+    if prefix is None:
+        work(node, operation)
+    elif name == "add":
+        raise InvalidResource("an addition selects an element")
+    else:
+        _declare(node, prefix, operation.text if name == "replace" else None)
 
 
-def _select(tree: Any, operation: Any) -> Any:
-    sel = operation.get("sel")
-    if not sel:
-        raise BadRequest("every XML Patch operation needs 'sel'", expression="http.body")
-    if len(sel) > _LONGEST or not _SELECTOR.fullmatch(sel):
-        said = "is no path as XML Patch has them: f:Patient/f:name[1]/f:family/@value, f:name[f:use/@value='old']"
-        raise BadRequest(f"'sel' {sel[:200]!r} {said}", expression="http.body")
-    names = {**_MATH, **{prefix: uri for prefix, uri in operation.nsmap.items() if prefix}}
-    try:
-        found = tree.xpath(sel if sel.startswith("/") else f"/{sel}", namespaces=names)
-    except etree.XPathError as error:
-        raise BadRequest(f"'sel' {sel!r} is no XPath: {error}", expression="http.body") from None
-    if not isinstance(found, list):
-        raise BadRequest(f"'sel' {sel!r} selects no node", expression="http.body")
-    if len(found) != 1:
-        fault = "matched multiple nodes" if found else "did not match any node"
-        raise InvalidResource(f"The xpath {sel} {fault}")
-    return found[0]
-
-
-def _is_text(node: Any) -> bool:
-    """Whether the node is an attribute's value or a text node, which lxml gives as a string that knows its parent."""
-    return isinstance(node, str)
+# --- operations
 
 
 def _add(node: Any, operation: Any) -> None:
-    if _is_text(node):
-        raise InvalidResource("an addition selects an element")
-    kind = operation.get("type", "")
-    if kind.startswith("@"):
-        name = kind[1:]
-        if node.get(name) is not None:
-            raise InvalidResource(f"the attribute {name!r} is there already")
-        node.set(name, operation.text or "")
-    elif not kind.startswith("namespace::"):  # a namespace declaration says nothing in FHIR
-        _insert(node, operation, operation.get("pos"))
-
-
-def _insert(node: Any, operation: Any, position: str | None) -> None:
-    new = [deepcopy(item) for item in operation]
-    for item in new:
-        _adopt(item)
-    if position in ("before", "after"):
-        parent = node.getparent()
-        if parent is None:
-            raise InvalidResource("nothing can be added beside the root")
-        at = parent.index(node) + (position == "after")
-        parent[at:at] = new
-    elif position == "prepend":
-        node[0:0] = new
-    elif position is None:
-        node.extend(new)
-        if not new and operation.text:
-            node.text = (node.text or "") + operation.text
-    else:
+    kind, position = operation.get("type", ""), operation.get("pos")
+    if position not in (None, "before", "after", "prepend"):
         raise BadRequest(f"'pos' is before, after or prepend, not {position!r}", expression="http.body")
+    if kind.startswith("@"):
+        _add_attribute(node, kind[1:], operation)
+    elif not kind.startswith("namespace::"):  # a namespace declaration says nothing in FHIR
+        nodes.put(nodes.gap(node, position), operation.text or "", _content(operation))
 
 
-def _adopt(item: Any) -> None:
-    """Elements of a patch without a namespace mean those of FHIR."""
-    for element in item.iter(etree.Element):
-        if isinstance(element.tag, str) and not element.tag.startswith("{"):
-            element.tag = f"{{{_FHIR}}}{element.tag}"
+def _add_attribute(node: Any, name: str, operation: Any) -> None:
+    if not nodes.is_element(node):
+        raise InvalidResource("an attribute is added to an element")
+    prefix, _, local = name.rpartition(":")
+    if prefix:
+        uri = namespaces(operation).get(prefix)
+        if uri is None:
+            raise BadRequest(f"the prefix {prefix!r} of an attribute is not declared", expression="http.body")
+        name = f"{{{uri}}}{local}"
+    if node.get(name) is not None:
+        raise InvalidResource(f"the attribute {name!r} is there already")
+    _set_attribute(node, name, _text(operation))
 
 
 def _replace(node: Any, operation: Any) -> None:
-    if _is_text(node):
-        _set_text(node, operation.text or "")
+    if nodes.is_text(node):
+        _set_text(node, _text(operation))
         return
-    new = [deepcopy(item) for item in operation]
-    if isinstance(node.tag, str) and len(new) != 1:
+    new = _content(operation)
+    if nodes.is_element(node) and (len(new) != 1 or not nodes.is_element(new[0])):
         raise InvalidResource("an element is replaced by exactly one element")
     for item in new:
-        _adopt(item)
-        item.tail = node.tail
-    parent = node.getparent()
-    if parent is None:
-        raise InvalidResource("the root cannot be replaced")
-    at = parent.index(node)
-    parent[at : at + 1] = new
+        item.tail = None
+    place = nodes.gap(node, "before")
+    nodes.put(place, "", new)
+    nodes.take(node)
 
 
 def _remove(node: Any, operation: Any) -> None:
-    if _is_text(node):
+    space = operation.get("ws")
+    if space not in (None, *_SPACE) or (space and nodes.is_text(node)):
+        raise BadRequest("'ws' is before, after or both, where a node is removed", expression="http.body")
+    if nodes.is_text(node):
         _set_text(node, None)
         return
-    parent = node.getparent()
-    if parent is None:
-        raise InvalidResource("the root cannot be removed")
-    parent.remove(node)
+    if space in ("before", "both"):
+        nodes.drop_space(nodes.gap(node, "before"))
+    if space in ("after", "both"):
+        nodes.drop_space(nodes.gap(node, "after"))
+    nodes.take(node)
+
+
+def _declare(node: Any, prefix: str, uri: str | None) -> None:
+    """Change what a prefix stands for, or take it away if it is not in use.
+
+    Raises:
+        InvalidResource: the prefix is not declared, or is in use.
+    """
+    old = node.nsmap.get(prefix)
+    if old is None:
+        raise InvalidResource(f"the prefix {prefix!r} is not declared there")
+    used = [element for element in node.iter(etree.Element) if element.prefix == prefix]
+    if uri is None and used:
+        raise InvalidResource(f"the prefix {prefix!r} is in use")
+    for element in used:
+        element.tag = f"{{{uri}}}{etree.QName(element).localname}"
+
+
+# --- what an operation holds
+
+
+def _content(operation: Any) -> list[Any]:
+    """Return copies of what an operation holds behind its first text; names without a namespace mean those of FHIR."""
+    new = [deepcopy(item) for item in operation]
+    for item in new:
+        for element in item.iter(etree.Element):
+            if isinstance(element.tag, str) and not element.tag.startswith("{"):
+                element.tag = f"{{{FHIR}}}{element.tag}"
+    return new
+
+
+def _text(operation: Any) -> str:
+    if len(operation):
+        raise InvalidResource("an attribute or a text is replaced by text, not by elements")
+    return operation.text or ""
 
 
 def _set_text(node: Any, text: str | None) -> None:
@@ -161,4 +154,11 @@ def _set_text(node: Any, text: str | None) -> None:
     elif text is None:
         del owner.attrib[node.attrname]
     else:
-        owner.set(node.attrname, text)
+        _set_attribute(owner, node.attrname, text)
+
+
+def _set_attribute(node: Any, name: str, text: str) -> None:
+    try:
+        node.set(name, text)
+    except ValueError:
+        raise BadRequest(f"{name!r} is no name of an attribute", expression="http.body") from None
