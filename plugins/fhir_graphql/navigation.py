@@ -41,7 +41,9 @@ def chosen(
 def check_arguments(arguments: Mapping[str, Any], type_: str, fields: Fields) -> None:
     """Refuse arguments that choose nothing on items of a type. Raises QueryFault."""
     known = fields.of(type_)
-    for name in arguments:
+    for name, value in arguments.items():
+        if isinstance(value, list | dict):
+            raise QueryFault(f"{name} takes one value: ask twice under other names, or by fhirpath")
         if name in _OWN:
             continue
         if name not in known or not known[name].scalar:

@@ -26,6 +26,7 @@ from tests.plugins.fhir_graphql.conftest import Graph
         ('{ Patient(id: "ann") { id @wrong } }', "@wrong"),
         ("query q($n: Int!) { PatientList(_count: $n) { id } }", "$n is needed"),
         ('{ Patient(id: "ann") { name(foo: 1) { family } } }', "no scalar foo"),
+        ('{ Patient(id: "ann") { name(use: [official, maiden]) { family } } }', "use takes one value"),
         ('{ Patient(id: "ann") { name(fhirpath: "((") { family } } }', "fhirpath"),
         ('{ Patient(id: "ann") { ObservationList { id } } }', "needs _reference"),
         ('{ Patient(id: "ann") { ObservationList(_reference: status) { id } } }', "needs _reference"),
