@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from fhir_server.context import Commit, Context
 from fhir_server.dispatch import run
-from fhir_server.errors import BadRequest, BadValue, NotFound
+from fhir_server.errors import BadRequest, BadValue, Gone, NotFound
 from fhir_server.interactions.search import parsed
 from fhir_server.interactions.visibility import visible
 from fhir_server.model.exchange import FhirRequest, FhirResponse
@@ -101,10 +101,10 @@ class Client:
         return _resource(await self.request("GET", f"{type_}/{quote(id_)}"))
 
     async def find(self, type_: str, id_: str) -> Resource | None:
-        """Return the current version, or None where there is none that may be seen."""
+        """Return the current version, or None where there is none that may be seen, or it was deleted."""
         try:
             return await self.read(type_, id_)
-        except NotFound:
+        except (Gone, NotFound):
             return None
 
     async def vread(self, type_: str, id_: str, version: str) -> Resource:

@@ -41,6 +41,18 @@ class TestServer:
         assert self.app.running is not None
         self._portal.call(self.app.running.settled, "default")
 
+    def run_scheduled(self, name: str) -> None:
+        """Run a plugin's work on the clock now, for the default tenant: `hello.tidy`. Raises what the work does."""
+        assembly = self.app.assembly
+        assert assembly is not None
+        host = assembly.hosts[name.partition(".")[0]]
+        [work] = [each for each in assembly.scheduled() if each.name == name]
+
+        async def run() -> None:
+            await work.handler((await host.context("default")).core)
+
+        self.call(run)
+
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run something on the event loop of the server."""
         return self._portal.call(work)

@@ -4,14 +4,13 @@ Both are of one transaction with the record that says which alert is open: whate
 is one.
 """
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from fhir_ai.maternal.judging import Judgement, growth
 from fhir_ai.maternal.records import Followed
 from fhir_ai.operations.making import HOME, about, author, bundle_of, concept, labelled, references
-from fhir_server.plugin_api import Beside, Gone, PluginContext, RecordChange, Resource, instant
+from fhir_server.plugin_api import Beside, PluginContext, RecordChange, Resource, instant
 
 NAME: Final = "maternal-alert"
 CODE: Final = (f"{HOME}/CodeSystem/maternal-alert", "maternal-warning")
@@ -80,10 +79,9 @@ async def opened(ctx: PluginContext, kept: Followed) -> dict[str, dict[str, Any]
     found = {"Flag": kept.flag, "CommunicationRequest": kept.message}
     read: dict[str, dict[str, Any]] = {}
     for type_, id_ in found.items():
-        with contextlib.suppress(Gone):
-            each = await ctx.client.find(type_, id_) if id_ else None
-            if each is not None and each.get("status") == "active":
-                read[type_] = each
+        each = await ctx.client.find(type_, id_) if id_ else None
+        if each is not None and each.get("status") == "active":
+            read[type_] = each
     return read
 
 

@@ -19,7 +19,6 @@ from fhir_server.plugin_api import (
     Client,
     Consumer,
     FeedChange,
-    Gone,
     PluginContext,
     PreconditionFailed,
     RecordChange,
@@ -83,7 +82,7 @@ async def pregnancy(client: Client, id_: str, now: int, base: str = "") -> Pregn
 
 async def _reconsider(ctx: PluginContext, id_: str) -> None:
     kept = await followed(ctx, id_)
-    patient = await _patient(ctx, id_)
+    patient = await ctx.client.find("Patient", id_)
     found = await pregnancy(ctx.client, id_, ctx.now(), ctx.base) if patient is not None else None
     if patient is None or found is None:
         if kept is not None:
@@ -95,13 +94,6 @@ async def _reconsider(ctx: PluginContext, id_: str) -> None:
         kept = Followed(id_, found.episode)
     judgement, seen = await assess(ctx, patient, kept)
     await _alert(ctx, patient, judgement, seen)
-
-
-async def _patient(ctx: PluginContext, id_: str) -> Resource | None:
-    try:
-        return await ctx.client.find("Patient", id_)
-    except Gone:
-        return None
 
 
 async def _end(ctx: PluginContext, kept: Followed) -> None:
@@ -120,10 +112,7 @@ async def _standing(ctx: PluginContext, resource: dict[str, Any]) -> dict[str, A
 
 async def _is_there(ctx: PluginContext, reference: str) -> bool:
     type_, _, id_ = reference.partition("/")
-    try:
-        return await ctx.client.find(type_, id_) is not None
-    except Gone:
-        return False
+    return await ctx.client.find(type_, id_) is not None
 
 
 async def assess(ctx: PluginContext, patient: Resource, kept: Followed) -> tuple[Judgement, Followed]:

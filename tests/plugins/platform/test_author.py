@@ -39,7 +39,7 @@ def test_the_code_of_the_page_works(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[fhir_server.plugins]\nhello = hello:MANIFEST\n")
     said = _run(sys.executable, "-m", "pytest", "-q", "test_hello.py", cwd=tmp_path, path=str(installed))
-    assert "4 passed" in said
+    assert "6 passed" in said
 
 
 def test_the_code_of_the_page_works_before_it_is_installed(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_code_of_the_page_works_before_it_is_installed(tmp_path: Path) -> No
     said = _run(
         sys.executable, "-m", "pytest", "-q", "test_hello.py", cwd=tmp_path, more={"FHIR_SERVER_PLUGINS_DIR": "."}
     )
-    assert "4 passed" in said
+    assert "6 passed" in said
 
 
 def test_a_new_plugin_is_installed_by_pip_and_passes_its_own_tests(tmp_path: Path) -> None:
