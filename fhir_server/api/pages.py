@@ -62,28 +62,35 @@ _HOME = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>FHIR R4 server</title>
+<link rel="icon" href="docs/assets/favicon.png">
 <style>
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
 code { background: #eee8; padding: .1em .3em; }
 </style>
+<main>
 <h1>FHIR R4 server</h1>
 <p>This is the address of a health record that speaks <a href="https://hl7.org/fhir/R4/http.html">HL7 FHIR R4</a>
 in JSON and XML. Clients use the endpoint <code>{base}</code>.</p>
 <ul>
 <li><a href="fhir/metadata?_pretty=true">Capability statement</a>: what this server can do</li>
-<li><a href="fhir/Patient?_count=10&amp;_pretty=true">Patients</a>: a first search</li>
+{first}
 <li><a href="docs">API documentation</a> to try out, and its <a href="openapi.json">OpenAPI document</a></li>
 {pages}<li>Health: <a href="health/live">live</a>, <a href="health/ready">ready</a></li>
 </ul>
+</main>
 </html>
 """
+_OPEN = '<li><a href="fhir/Patient?_count=10&amp;_pretty=true">Patients</a>: a first search</li>'
+_SIGN_IN = '<li><a href="auth/account">Your sign-in</a>: password, passkeys, which apps have access</li>'
 
 
 @router.get("/", include_in_schema=False)
 async def home(request: Request) -> HTMLResponse:
     """Show a first look for people."""
     base = f"{request.scope.get('root_path', '')}/fhir"
-    return HTMLResponse(_HOME.replace("{base}", base).replace("{pages}", _listed(_watched(request))))
+    watched = _watched(request)
+    first = _OPEN if watched.settings.auth == "none" else _SIGN_IN
+    return HTMLResponse(_HOME.replace("{base}", base).replace("{first}", first).replace("{pages}", _listed(watched)))
 
 
 @router.get(_SCHEMA, include_in_schema=False)
@@ -99,7 +106,7 @@ async def schema(request: Request) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
     """Show Swagger UI."""
-    return get_swagger_ui_html(
+    shown = get_swagger_ui_html(
         openapi_url=_SCHEMA.lstrip("/"),
         title="FHIR R4 server",
         swagger_js_url=f"{ASSETS.lstrip('/')}/swagger-ui-bundle.js",
@@ -107,6 +114,7 @@ async def docs() -> HTMLResponse:
         swagger_favicon_url=f"{ASSETS.lstrip('/')}/favicon.png",
         swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1, "filter": True},
     )
+    return HTMLResponse(bytes(shown.body).replace(b"<html>", b'<html lang="en">', 1))
 
 
 @router.get("/health/live", tags=["health"], summary="Whether the process runs")
