@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,6 +16,8 @@ from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault
 
 _REFUSED: Final = frozenset({400, 404, 413})
+_ANSWERED: Final = frozenset({400, 403, 404, 410})
+_KIND: Final = re.compile(r"[a-z_]{1,80}")
 _NAME: Final = "Elasticsearch"
 
 
@@ -57,9 +60,9 @@ class Connection:
             status = error.meta.status
             if status in _REFUSED:
                 self.breaker.succeeded()
-                raise Refused(f"status {status}") from error
+                raise Refused(f"status {status} {_kind(error)}".rstrip()) from error
             self.breaker.failed(f"status {status}")
-            raise IndexDown(f"status {status}") from error
+            raise IndexDown(f"status {status} {_kind(error)}".rstrip()) from error
         self.breaker.succeeded()
         return found
 
@@ -69,7 +72,11 @@ class Connection:
         await self.client.close()
 
     async def _probe(self) -> None:
-        await self.client.cluster.health(timeout="1s")
+        try:
+            await self.client.cluster.health(timeout="1s")
+        except ApiError as error:  # who may not ask that, or where nobody may, is answered all the same
+            if error.meta.status not in _ANSWERED:
+                raise
 
 
 @asynccontextmanager
@@ -78,8 +85,13 @@ async def answered() -> AsyncIterator[None]:
     try:
         yield
     except (TransportError, TransportApiError, UnsupportedProductError, TimeoutError) as error:
-        status = error.meta.status if isinstance(error, ApiError) else ""
-        raise IndexDown(f"{type(error).__name__} {status}".rstrip()) from error
+        said = f" {error.meta.status} {_kind(error)}" if isinstance(error, ApiError) else ""
+        raise IndexDown(f"{type(error).__name__}{said}".rstrip()) from error
+
+
+def _kind(error: ApiError) -> str:
+    """Return the name of an error, `security_exception`; what is said beside it may hold values."""
+    return error.message if _KIND.fullmatch(str(error.message)) else ""
 
 
 def _drop(call: Awaitable[Any]) -> None:

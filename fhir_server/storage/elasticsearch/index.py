@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from elasticsearch import NotFoundError
+import msgspec
+from elasticsearch import ApiError, NotFoundError
 
 from fhir_server.storage.elasticsearch import mapping
 from fhir_server.storage.elasticsearch.connection import Connection, IndexDown, answered
@@ -13,6 +14,9 @@ from fhir_server.storage.elasticsearch.document import Document
 _MERGE: Final = 3_600
 _PAGE: Final = 1_000
 _MOST_BYTES: Final = 5_000_000
+_LARGEST: Final = 90_000_000
+"""Bytes of a document: a node takes 100 MB at once (`http.max_content_length`), and ends the connection of more."""
+_TOO_LARGE: Final = 413
 _MISSING: Final = 404
 _NEWER: Final = 409
 _BAD: Final = 400
@@ -123,16 +127,30 @@ class TenantIndex:
         """
         refused: list[int] = []
         for start, chunk in _chunks(actions):
-            operations = [part for action in chunk for part in action if part is not None]
-            async with answered():
-                found = await self.connection.writing.bulk(index=name, operations=operations)
-            for at, item in enumerate(found["items"]):
+            for at, item in enumerate(await self._bulk(name, chunk)):
                 status = next(iter(item.values()))["status"]
                 if status == _BAD:
                     refused.append(start + at)
                 elif status >= 300 and status not in (_MISSING, _NEWER):
                     raise IndexDown(f"status {status}")
         return refused
+
+    async def _bulk(self, name: str, actions: Sequence[Action]) -> Sequence[Mapping[str, Any]]:
+        """Write at once, or by halves where that is more than the server, or a proxy before it, takes."""
+        if len(actions) > 1 or _size(actions[0]) < _LARGEST:
+            operations = [part for action in actions for part in action if part is not None]
+            async with answered():
+                try:
+                    found: Sequence[Mapping[str, Any]]
+                    found = (await self.connection.writing.bulk(index=name, operations=operations))["items"]
+                    return found
+                except ApiError as error:
+                    if error.meta.status != _TOO_LARGE:
+                        raise
+        if len(actions) == 1:
+            return [{"index": {"status": _BAD}}]
+        half = len(actions) // 2
+        return [*await self._bulk(name, actions[:half]), *await self._bulk(name, actions[half:])]
 
     async def refresh(self, name: str) -> None:
         """Have what was written found."""
@@ -147,13 +165,13 @@ class TenantIndex:
             await patient.indices.forcemerge(index=name, only_expunge_deletes=True, flush=True)
 
     async def each(self, name: str, query: Mapping[str, Any], **more: Any) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield all documents that a query finds."""
+        """Yield all documents that a query finds. Raises IndexDown: also where a shard does not answer."""
         after: list[Any] | None = None
         while True:
             async with answered():
                 found = await self.connection.writing.search(
                     index=name, query=query, size=_PAGE, sort=[{"pid": "asc"}], track_total_hits=False,
-                    search_after=after, **more,
+                    search_after=after, allow_partial_search_results=False, **more,
                 )  # fmt: skip
             hits = found["hits"]["hits"]
             for hit in hits:
@@ -174,8 +192,8 @@ def _meta(found: Mapping[str, Any]) -> Meta:
 
 
 def _size(action: Action) -> int:
-    document = action[1] or {}
-    return 200 + 3 * len(document.get("w", "")) + 40 * sum(len(document.get(name, ())) for name in ("k", "g", "a", "s"))
+    # Numbers that a database has given may be of types of its own.
+    return 200 + (len(msgspec.json.encode(action[1], enc_hook=int)) if action[1] else 0)
 
 
 def _chunks(actions: Sequence[Action]) -> list[tuple[int, Sequence[Action]]]:

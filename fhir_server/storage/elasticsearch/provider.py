@@ -1,7 +1,7 @@
 """IndexedProvider: the stores of any engine, each with its index."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -72,6 +72,8 @@ class IndexedProvider:
                 raise IndexUnavailable("the search index does not answer: the tenant was not removed") from error
         self._open.pop(tenant, None)
         await self.inner.remove(tenant)
+        with suppress(IndexDown):  # what the feeder was writing meanwhile made an index without fields
+            await TenantIndex(self.connection, tenant).remove()
 
     async def close(self) -> None:
         """Close all."""

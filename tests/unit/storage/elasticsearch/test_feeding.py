@@ -1,17 +1,21 @@
 """The log comes into the index once, however often it is brought, and what is erased does not come back."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import ApiError
 
 from fhir_server.model.keys import ResourceKey
 from fhir_server.search.entries import IndexEntries
 from fhir_server.storage.base import StoreUnavailable
-from fhir_server.storage.elasticsearch import state
+from fhir_server.storage.elasticsearch import index, state
 from fhir_server.storage.elasticsearch.document import OPEN
 from fhir_server.storage.elasticsearch.erasing import finish
 from fhir_server.storage.elasticsearch.feeding import Extract, Feeding
@@ -76,6 +80,41 @@ async def test_what_cannot_be_indexed_is_left_to_the_engine_and_holds_nothing_up
     assert await world.found("Patient?name:contains=ors") == {"b"}
     assert await world.found("Patient?name:contains=ood") == {"c"}
     assert await world.found("Patient?name:contains=gai") == {"a"}
+
+
+async def test_what_is_too_large_for_the_server_is_left_to_the_engine_and_holds_nothing_up(
+    world: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sent = world.keeping.index.connection.writing, list[int]()
+
+    async def bulk(**asked: Any) -> Any:
+        size = sum(len(json.dumps(each)) for each in asked["operations"])
+        sent.append(size)
+        if size > 3_000:  # as a proxy before the server, which takes less than that
+            node = NodeConfig("http", "proxy", 80)
+            raise ApiError("too large", ApiResponseMeta(413, "1.1", HttpHeaders(), 0.0, node), "")
+        return await real.bulk(**asked)
+
+    monkeypatch.setattr(index, "_LARGEST", 40_000)
+    monkeypatch.setattr(world.keeping.index.connection, "_writing", _Client(real, bulk))
+    sizes = {"a": 10, "b": 4_000, "c": 30, "d": 30_000}
+    await world.put(*(named(id_, "x" * size) for id_, size in sizes.items()))
+    await world.feed()
+    assert {each["i"]: each.get("loose", False) for each in await world.documents()} == {
+        "a": False, "b": True, "c": False, "d": True,
+    }  # fmt: skip
+    assert await world.found("Patient?name:contains=xxx") == set(sizes)
+    assert len([size for size in sent if size > 3_000]) == 4, "all, each half, and the one that might have been taken"
+
+
+class _Client:
+    """A client of which one call is another."""
+
+    def __init__(self, real: Any, bulk: Any) -> None:
+        self._real, self.bulk = real, bulk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 async def test_superseded_versions_go_when_no_page_link_can_read_them(world: Bench) -> None:
