@@ -135,6 +135,8 @@ async def _done(ctx: PluginContext, call: Call, work: _Export, wishes: list[_Wis
     ended = ctx.now()
     outputs = [("output", [("name", name), ("location", url_of(ctx, record.key))]) for name, record in files]
     values: Pairs = [*_identity(call, call.request.request_id), ("status", "completed")]
+    if ctx.core.job is not None:
+        values.append(("location", f"{ctx.base}/$job/{ctx.core.job.id}"))
     values += [("_format", work.format.name), ("exportStartTime", instant(started)), ("exportEndTime", instant(ended))]
     return Outputs([*values, ("exportDuration", (ended - started) // 1000), *outputs])
 

@@ -19,6 +19,19 @@ _OF_SYSTEM = {
     "DateTime": "dateTime", "Time": "time", "Quantity": "Quantity",
 }  # fmt: skip
 
+_FAMILIES = {
+    name: family
+    for family, names in {
+        "text": "string code id uri url canonical oid uuid markdown base64Binary xhtml",
+        "number": "integer positiveInt unsignedInt integer64 decimal",
+        "day": "date dateTime instant",
+        "time": "time",
+        "boolean": "boolean",
+    }.items()
+    for name in names.split()
+}
+"""Primitive types by what their values are like."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -43,6 +56,8 @@ class Column:
 def column(spec: ColumnSpec, compiler: Compiler, scope: Scope) -> Column:
     """The column that a specification describes."""
     types = compiler.types(spec.path, scope)  # also notes names that cannot be there
+    if said := _mistyped(spec.type, types, compiler):
+        compiler.warnings.setdefault(spec.path.place, Fault(f"{spec.place}.type", said))
     counts = spec.path.value.strip() == f"%{ROW_INDEX}"
     return Column(
         name=spec.name,
@@ -53,6 +68,24 @@ def column(spec: ColumnSpec, compiler: Compiler, scope: Scope) -> Column:
         description=spec.description,
         counts=counts,
     )
+
+
+def _mistyped(said: str, types: frozenset[str] | None, compiler: Compiler) -> str:
+    """What is wrong with the declared type of a column, if its path tells; empty where it is right, or not known.
+
+    Any primitive may go into a column of strings.
+    """
+    if not types or len(types) > 1:
+        return ""
+    found = next(iter(types))
+    given = _FAMILIES.get(_OF_SYSTEM.get(found.removeprefix("System."), found))
+    if given is None and (compiler.model.is_primitive(found) or not compiler.model.known(found)):
+        return ""
+    if not said:
+        return "" if given else f"the path gives {found}, which is no primitive: say so by type"
+    if said == "string" or _FAMILIES.get(said) in (None, given):
+        return ""
+    return f"the path gives {found.removeprefix('System.')}, not {said}"
 
 
 def _inferred(types: frozenset[str] | None) -> str:

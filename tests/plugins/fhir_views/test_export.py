@@ -39,6 +39,7 @@ def test_two_views_are_exported_to_parquet_and_joined(views: Views, tmp_path: Pa
     assert answer.status_code == 200
     done = {each["name"]: each for each in answer.json()["parameter"]}
     assert (done["status"]["valueCode"], done["exportId"]) == ("completed", told["exportId"])
+    assert done["location"] == told["location"]
     found = outputs(answer.json())
     for name, url in found.items():
         file = views.http.get(url)

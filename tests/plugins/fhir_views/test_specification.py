@@ -219,3 +219,19 @@ def test_what_every_element_may_have_is_no_fault() -> None:
         "select": [{"id": "s", "extension": extension, "column": [tagged]}],
     }  # fmt: skip
     assert compile_view(definition).rows(ANN) == [("ann",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "said"),
+    [
+        ("birthDate", "integer", "gives date, not integer"), ("name.count()", "boolean", "gives Integer, not boolean"),
+        ("name", "", "gives HumanName, which is no primitive"), ("name", "decimal", "gives HumanName, not decimal"),
+        ("birthDate", "dateTime", ""), ("birthDate", "string", ""), ("name", "HumanName", ""), ("gender", "id", ""),
+        ("birthDate", "http://hl7.org/fhir/StructureDefinition/date", ""), ("multipleBirth", "integer", ""),
+        ("name.family", "", ""), ("nmae", "integer", "has no element"),
+    ],
+)  # fmt: skip
+def test_declared_type_that_a_path_does_not_give_is_a_warning(path: str, type_: str, said: str) -> None:
+    column = {"name": "a", "path": path} | ({"type": type_} if type_ else {})
+    found = compile_view({"resource": "Patient", "select": [{"column": [column]}]}).warnings
+    assert [said in str(each) for each in found] == ([True] if said else [])
