@@ -172,6 +172,14 @@ class Commit(Protocol):
         """Write all or nothing. Raises what `Store.commit` does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A change as it shall be written, and what was found about it that does not stand in its way."""
+
+    change: Change
+    issues: tuple[Issue, ...] = ()
+
+
 class Deciders(Protocol):
     """What plugins decide within requests."""
 
@@ -179,8 +187,8 @@ class Deciders(Protocol):
     def checks(self) -> bool:
         """Tell whether there is anything that looks at writes."""
 
-    async def check(self, ctx: Context, changes: Sequence[Change]) -> Sequence[Change]:
-        """Return the changes as they shall be written. Raises InvalidResource: one is refused."""
+    async def check(self, ctx: Context, changes: Sequence[Change]) -> Sequence[Checked]:
+        """Return the changes as they shall be written, in their order. Raises InvalidResource: one is refused."""
 
     @property
     def shows(self) -> bool:

@@ -1,12 +1,13 @@
 """Contexts: what interactions of one caller are given, kept for the next request of theirs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from fhir_server.audit.auditor import Auditor
 from fhir_server.auth.unrestricted import Open
-from fhir_server.context import Caller, Commit, Context, Deciders, Restriction
+from fhir_server.context import Caller, Checked, Commit, Context, Deciders, Restriction
 from fhir_server.dispatch.running import run
 from fhir_server.dispatch.server import Server
 from fhir_server.interactions.admission import admit
@@ -88,14 +89,24 @@ def _decided(commit: Commit, deciders: Deciders | None, context: Callable[[], Co
         changes: Sequence[Change], records: Sequence[RecordChange] = (), blobs: Sequence[BlobChange] = (), /
     ) -> CommitResult:
         ctx = context()
-        checked = changes if deciders is None else await deciders.check(ctx, changes)
+        looked_at = () if deciders is None else await deciders.check(ctx, changes)
+        checked = changes if deciders is None else [each.change for each in looked_at]
         if ctx.restriction is OPEN:
-            return await commit(checked, records, blobs)
+            return _with_issues(await commit(checked, records, blobs), looked_at)
         try:
-            return written(ctx.restriction.mask, await commit(await admit(ctx, checked), records, blobs))
+            result = written(ctx.restriction.mask, await commit(await admit(ctx, checked), records, blobs))
+            return _with_issues(result, looked_at)
         except VersionChanged as error:
             if any(change.key == error.key and change.expected is None for change in changes):
                 raise ConditionChanged(f"{error.key} was changed after it was looked at") from error
             raise
 
     return decided
+
+
+def _with_issues(result: CommitResult, checked: Sequence[Checked]) -> CommitResult:
+    """Return what a commit wrote with what was found about each change."""
+    if not any(each.issues for each in checked) or len(result.written) != len(checked):
+        return result
+    rows = zip(result.written, checked, strict=True)
+    return replace(result, written=tuple(replace(row, issues=each.issues) for row, each in rows))

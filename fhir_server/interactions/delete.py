@@ -34,7 +34,7 @@ def answer(request: FhirRequest, written: tuple[Written, ...]) -> FhirResponse:
     if request.preference("return") != "OperationOutcome":
         return FhirResponse(204, (), version)
     said = f"deleted {', '.join(str(each.key) for each in gone)}" if gone else "there was nothing to delete"
-    return FhirResponse(200, (success(said),), version)
+    return FhirResponse(200, (success(said, [issue for each in written for issue in each.issues]),), version)
 
 
 async def plan_delete(ctx: Context, request: FhirRequest) -> Planned:

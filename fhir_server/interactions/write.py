@@ -66,7 +66,7 @@ def answer(request: FhirRequest, written: Written, issues: Sequence[Issue] = ())
     if preferred == "minimal":
         return FhirResponse(status, (), version)
     if preferred == "OperationOutcome":
-        return FhirResponse(status, (success(said(written, version), issues),), version)
+        return FhirResponse(status, (success(said(written, version), [*issues, *written.issues]),), version)
     return FhirResponse.of_version(version, status)
 
 

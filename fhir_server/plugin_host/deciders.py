@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from fhir_server.context import Context
+from fhir_server.context import Checked, Context
 from fhir_server.errors import FhirError, InvalidResource, Issue
 from fhir_server.interactions.prepare import prepare_now
 from fhir_server.interactions.stored_body import stored_body
@@ -52,8 +52,8 @@ class PluginDeciders:
         """Tell whether there is anything that changes what is shown."""
         return bool(self.interceptors)
 
-    async def check(self, ctx: Context, changes: Sequence[Change]) -> Sequence[Change]:
-        """Return the changes as they shall be written.
+    async def check(self, ctx: Context, changes: Sequence[Change]) -> Sequence[Checked]:
+        """Return the changes as they shall be written, in their order, with what was found that does not refuse them.
 
         Raises:
             InvalidResource: one is refused; all findings on it at once.
@@ -61,25 +61,28 @@ class PluginDeciders:
         """
         return [await self._checked(ctx, change) for change in changes]
 
-    async def _checked(self, ctx: Context, change: Change) -> Change:
+    async def _checked(self, ctx: Context, change: Change) -> Checked:
         looking = [
             (host, each.check)
             for host, each in self.write_checks
             if (not each.types or change.key.type in each.types) and not self.faults.is_off(host.plugin.name)
         ]
         if not looking:
-            return change
+            return Checked(change)
+        noticed: list[Issue] = []
         before, after = await _before(ctx, change), _after(change)
         for host, check in looking:
             verdict = await self._verdict(host, check, ctx, Write(change.key, change.method, after, before))
-            issues = [_issue(found, change.key.type) for found in verdict.findings if found.severity in _REFUSING]
-            if issues:
-                raise InvalidResource(issues[0].diagnostics, issues=issues)
+            issues = [_issue(found, change.key.type) for found in verdict.findings]
+            refusing = [issue for issue in issues if issue.severity in _REFUSING]
+            if refusing:
+                raise InvalidResource(refusing[0].diagnostics, issues=refusing)
+            noticed += issues
             if verdict.resource is not None and change.method != "DELETE":
                 prepared = prepare_now(ctx, encode(dict(verdict.resource)), change.key, same_id=True)
                 change = replace(change, body=prepared.body, entries=prepared.entries, requires=prepared.requires)
                 after = _after(change)
-        return change
+        return Checked(change, tuple(noticed))
 
     async def _verdict(self, host: Host, check: Any, ctx: Context, write: Write) -> Verdict:
         try:

@@ -94,7 +94,8 @@ def _answer(step: Step, done: Plan, result: CommitResult, preferred: str) -> byt
     version = written.version if written is not None else _found(step, done, result)
     if version is None:
         raise AssertionError("a write without a version")
-    issues = prefixed(done.issues.get(step.entry.index, ()), f"Bundle.entry[{step.entry.index}].resource")
+    noticed = (*done.issues.get(step.entry.index, ()), *(written.issues if written is not None else ()))
+    issues = prefixed(noticed, f"Bundle.entry[{step.entry.index}].resource")
     return written_entry(step.request.base, version, written, preferred, issues)
 
 

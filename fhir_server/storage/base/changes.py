@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fhir_server.errors import Issue
 from fhir_server.model.keys import ResourceKey
 from fhir_server.model.version import Body, Version
 from fhir_server.search.entries import IndexEntries
@@ -56,11 +57,15 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Written:
     """What one Change came to: `changed` is False where the content was the same, and for a delete of nothing
-    (then `version` is the current version, or None)."""
+    (then `version` is the current version, or None).
+
+    issues: what was found about it on the way that does not stand in its way; no engine makes any.
+    """
 
     version: Version | None
     changed: bool
     created: bool
+    issues: tuple[Issue, ...] = ()
 
 
 Audit = Callable[[Sequence[Written]], Sequence[AuditRow]]

@@ -22,6 +22,21 @@ async def test_a_write_is_refused_with_the_place(http: httpx.AsyncClient) -> Non
     assert (issue["expression"], issue["diagnostics"]) == (["Patient.name[0].family"], "nobody is called so")
 
 
+async def test_a_warning_of_a_check_is_told_to_who_wants_an_outcome(http: httpx.AsyncClient) -> None:
+    person = {"resourceType": "Patient", "name": [{"family": "Warned"}]}
+    told = {"prefer": "return=OperationOutcome"}
+    made = await http.post("/fhir/Patient", json=person, headers=told)
+    assert made.status_code == 201
+    said = [(each["severity"], each["diagnostics"], each.get("expression")) for each in made.json()["issue"]]
+    assert ("warning", "few are called so", ["Patient.name[0].family"]) in said
+    assert (await http.post("/fhir/Patient", json=person)).json()["resourceType"] == "Patient"
+    entry = {"resource": person, "request": {"method": "POST", "url": "Patient"}}
+    for type_ in ("batch", "transaction"):
+        bundle = {"resourceType": "Bundle", "type": type_, "entry": [entry]}
+        done = (await http.post("/fhir", json=bundle, headers=told)).json()
+        assert "few are called so" in str(done["entry"][0]["response"]["outcome"])
+
+
 async def test_a_write_is_amended_and_found_as_amended(http: httpx.AsyncClient) -> None:
     made = await http.post("/fhir/Patient", json={"resourceType": "Patient", "name": [{"family": "Amended"}]})
     assert made.json()["name"][0]["family"] == "AMENDED"

@@ -54,12 +54,14 @@ async def hello(ctx: PluginContext, call: Call) -> Outputs:
 
 
 async def look(ctx: PluginContext, write: Write) -> Verdict | None:
-    """Refuse those called Refused, and write the name of those called Amended in capitals."""
+    """Refuse those called Refused, write the name of those called Amended in capitals, warn of those called Warned."""
     for number, name in enumerate((write.resource or {}).get("name", [])):
         if name.get("family") == "Refused":
             return Verdict([Finding("nobody is called so", f"Patient.name[{number}].family")])
         if name.get("family") == "Amended":
             return Verdict(resource={**(write.resource or {}), "name": [{**name, "family": "AMENDED"}]})
+        if name.get("family") == "Warned":
+            return Verdict([Finding("few are called so", f"Patient.name[{number}].family", "warning")])
         if name.get("family") == "Boom":
             raise RuntimeError("a check that throws")
     return None
