@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final, TypeVar
 
 from fhir_server.storage.sqlite.archive.places.refusals import failures, told
@@ -40,7 +39,6 @@ class Client:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._lock = Lock()
         self._known: tuple[int, Any] = (0, None)
 
     def where(self, name: str) -> str:
@@ -96,10 +94,11 @@ class Client:
 
     def _client(self) -> Any:
         """Return the client of this process: connections must not be shared after a fork."""
-        with self._lock:
-            if self._known[0] != os.getpid():
-                self._known = os.getpid(), _connected(self._options)
-            return self._known[1]
+        process, client = self._known
+        if process != os.getpid():  # two threads may make one each; a lock could be held for ever after a fork
+            client = _connected(self._options)
+            self._known = os.getpid(), client
+        return client
 
 
 def _connected(options: Options) -> Any:

@@ -193,6 +193,24 @@ async def test_a_bucket_that_is_away_slow_or_refuses_stops_nobody_and_loses_noth
         assert await store.statistics() == {"Patient": 4}
 
 
+async def test_a_server_starts_without_its_bucket_and_says_so(s3: Store, tmp_path: Path) -> None:
+    at = place(tmp_path, in_bucket(s3, backup_s3_attempts=1, backup_every=0.2))
+    bucket = str(at.settings.backup_archive).split("/")[2]
+    s3.client.delete_bucket(Bucket=bucket)
+    nowhere = at.settings.model_copy(update={"backup_s3_endpoint": "http://127.0.0.1:9"})
+    for settings, said in ((nowhere, "Could not connect"), (at.settings, "there is no such bucket (NoSuchBucket)")):
+        at.settings = settings
+        await need_restored(settings)
+        async with at.opened() as store:
+            await store.commit([change(patient("a"))])
+            state = await Archiving(settings, lambda: ["default"]).round()
+        assert said in state.failing and state.complete_until == 0 and state.waiting_bytes > 0
+    s3.client.create_bucket(Bucket=bucket)
+    async with at.opened():
+        assert (await rounds(Archiving(at.settings, lambda: ["default"]))).failing == ""
+    assert verify(at.kept) == []
+
+
 async def test_a_base_that_was_cut_off_in_the_middle_is_none_and_leaves_no_parts(s3: Store, tmp_path: Path) -> None:
     at = place(tmp_path, in_bucket(s3, backup_s3_part_bytes=5_242_880))
     bucket = str(at.settings.backup_archive).split("/")[2]
