@@ -3,6 +3,7 @@
 Spec: https://hl7.org/fhir/R4/bundle.html
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,10 @@ def check(bundle: Json, place: Place, run: Run) -> None:
         check_references(entries, place, run)
 
 
+# Systems and sets of HL7 v2 and v3 have ids of another form than their URLs.
+_named_otherwise = re.compile(r"http://terminology\.hl7\.org/(?:CodeSystem|ValueSet)/v[23]-").match
+
+
 def _check_full_url(entry: Entry, type_: str, place: Place, run: Run) -> None:
     """Check one full URL. Spec: https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.fullUrl"""
     at = Place(place, "entry", entry.index)
@@ -48,6 +53,11 @@ def _check_full_url(entry: Entry, type_: str, place: Place, run: Run) -> None:
         return
     if not is_absolute(entry.url):
         run.error(at, "invalid", f"the fullUrl must be absolute, not {entry.url[:200]!r}")
+        return
+    own = text(entry.resource, "url")
+    if own == entry.url and not own.endswith("/" + text(entry.resource, "id")) and not _named_otherwise(own):
+        text_ = f"the fullUrl is the canonical URL {own[:200]!r}, which does not end in the id of the resource"
+        run.error(at, "invalid", text_)
         return
     parts = rest_parts(entry.url, run.knowledge.definitions.resource_types)
     if parts is None or not entry.resource:

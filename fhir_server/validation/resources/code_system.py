@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fhir_server.validation.place import Place
+from fhir_server.validation.resources.code_properties import check_declared
 from fhir_server.validation.resources.values import choice, objects, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
@@ -21,12 +22,7 @@ def check(system: Json, place: Place, run: Run) -> None:
     """Check a code system as a whole and each of its concepts."""
     declared = {text(one, "code"): text(one, "type") for _, one in objects(system, "property")}
     codes = {text(concept, "code") for concept, _ in _concepts(system, place)}
-    for index, one in objects(system, "property"):
-        if "uri" not in one:
-            at = Place(place, "property", index)
-            run.inform(
-                at, "business-rule", f"the property {shorten(text(one, 'code'))} has no uri that says what it means"
-            )
+    check_declared(system, place, run)
     for concept, at in _concepts(system, place):
         _check_properties(concept, declared, codes, at, run)
     _check_count(system, len(codes), place, run)

@@ -9,13 +9,14 @@ from typing import Any
 
 from fhir_server.fhirpath import FhirPathError, parse
 from fhir_server.validation.place import Place
-from fhir_server.validation.resources.values import strings, text
+from fhir_server.validation.resources.values import objects, strings, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
 
 Json = Mapping[str, Any]
 
 _root = re.compile(r"(?:^|\|)\s*\(*\s*([A-Z][A-Za-z]+)\.")
+_COMPONENTS = 2
 _ABSTRACT = ("Resource", "DomainResource")
 
 
@@ -25,6 +26,8 @@ def check(parameter: Json, place: Place, run: Run) -> None:
     expression = text(parameter, "expression")
     if expression:
         _check_expression(expression, bases, Place(place, "expression"), run)
+    if text(parameter, "type") == "composite" and len(objects(parameter, "component")) < _COMPONENTS:
+        run.error(place, "business-rule", f"a composite parameter must have at least {_COMPONENTS} components")
     derived = text(parameter, "derivedFrom").partition("|")[0]
     original = next((one for one in run.knowledge.definitions.search_parameters if one.url == derived), None)
     if original is None:

@@ -295,6 +295,47 @@ def test_the_value_set_of_a_code_system_has_all_its_codes() -> None:
     assert told(system, {**include(concept=[{"code": "a"}]), "url": url}) == ["CodeSystem.valueSet"]
 
 
+HL7 = "http://hl7.org/fhir/concept-properties#"
+
+
+@pytest.mark.parametrize(
+    ("properties", "bad"),
+    [
+        ([{"code": "status", "uri": f"{HL7}status", "type": "code"}, {"code": "x", "type": "string"}], False),
+        ([{"code": "x", "uri": "urn:x:y", "type": "code"}, {"code": "x", "type": "code"}], True),
+        ([{"code": "x", "uri": "urn:x:y", "type": "code"}, {"code": "z", "uri": "urn:x:y", "type": "code"}], True),
+        ([{"code": "x", "uri": "x", "type": "code"}], True),
+        ([{"code": "status", "uri": f"{HL7}status", "type": "dateTime"}], True),
+        ([{"code": "parent", "uri": f"{HL7}child", "type": "code"}], True),
+        ([{"code": "mine", "uri": f"{HL7}child", "type": "code"}], False),
+    ],
+)
+def test_the_properties_of_a_code_system_are_declared_once_and_as_fhir_has_them(properties: Any, bad: bool) -> None:
+    assert [at.rpartition("[")[0] for at in told({**SYSTEM, "property": properties})] == ["CodeSystem.property"] * bad
+
+
+def test_a_composite_search_parameter_has_components() -> None:
+    parameter = {"resourceType": "SearchParameter", "type": "composite", "base": ["Patient"]}
+    assert told({**parameter, "component": [{"definition": "urn:x:y"}]}) == ["SearchParameter"]
+    assert told({**parameter, "component": [{"definition": "urn:x:y"}] * 2}) == []
+
+
+@pytest.mark.parametrize(
+    ("dependency", "bad"),
+    [
+        ({"uri": "http://x.org/ImplementationGuide/a", "packageId": "a.b", "version": "1.0"}, False),
+        ({"uri": "http://x.org/ImplementationGuide/a|1.0", "version": "1.0"}, False),
+        ({"uri": "http://x.org/ImplementationGuide/a|1.0", "version": "2.0"}, True),
+        ({"uri": "http://x.org/ImplementationGuide/a|"}, True),
+        ({"uri": "http://x.org/a"}, True),
+        ({"uri": "http://x.org/ImplementationGuide/a", "packageId": "a/b"}, True),
+    ],
+)
+def test_a_guide_names_what_it_depends_on_by_url_version_and_package(dependency: Any, bad: bool) -> None:
+    guide = {"resourceType": "ImplementationGuide", "dependsOn": [dependency]}
+    assert told(guide) == ["ImplementationGuide.dependsOn[0]"] * bad
+
+
 def test_a_concept_map_maps_codes_that_there_are() -> None:
     def made(source: str, target: str, **more: Any) -> dict[str, Any]:
         group = {"source": "http://example.org/s", "target": "http://hl7.org/fhir/administrative-gender"}
