@@ -8,6 +8,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from fhir_server.plugin_api import (
@@ -34,10 +35,11 @@ _VALUES = {
     "string": "String", "code": "Code", "id": "Id", "uri": "Uri", "date": "Date", "dateTime": "DateTime",
     "instant": "Instant", "time": "Time", "boolean": "Boolean", "integer": "Integer", "decimal": "Decimal",
 }  # fmt: skip
-# What may hold a colon that names nothing: texts, names in quotes, comments, casts. Then `:name` itself.
+# What may hold a colon that names nothing: texts, names in quotes, comments, casts. Then `:name` itself. What does not
+# end goes to the end of all, so that nothing is looked through twice.
 _TOKEN = re.compile(
-    r"""\b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$ | ::
-    | :([A-Za-z_]\w*)""",
+    r"""\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | --[^\n]*
+    | /\*.*?(?:\*/|\Z) | \$(\w*)\$.*?(?:\$\1\$|\Z) | :: | :([A-Za-z_]\w*)""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -61,11 +63,16 @@ async def run_query(ctx: PluginContext, call: Call) -> FhirResponse:
     library = await named(ctx, inputs, call.request.id, Naming("Library", "query"))
     sql, values = _sql(library), _values(library, inputs.one("parameters") or {})
     text, used = _bindable(sql, values)
+    await asyncio.to_thread(import_module, "pyarrow")  # takes a second when it is the first time
     try:
         names = await asyncio.to_thread(tables_in, _bindable(sql, values, null=True)[0])
-        tables = await _tables(ctx, library, inputs.many("viewResource"), (names, wanted))
+        async with asyncio.timeout(ctx.settings.run_seconds):
+            tables = await _tables(ctx, library, inputs.many("viewResource"), (names, wanted))
         question = Question(text, tables, {name: values[name] for name in used}, limit, inputs.one("header", True))
         made = await asyncio.to_thread(answered, question, chosen, ctx.settings)
+    except TimeoutError:
+        said = f"the views take longer than {ctx.settings.run_seconds:g} s: keep them as tables, or ask for less"
+        raise TooCostly(said, expression="Library.relatedArtifact") from None
     except WrongSql as error:
         raise _wrong(f"{error}", "content.data", "the query cannot be done") from None
     return FhirResponse(body=(made,), media_type=chosen.media_types[0])
@@ -144,6 +151,7 @@ async def _tables(
     names, wanted = asked
     found: dict[str, Arrow] = {}
     labels: set[str] = set()
+    left = ctx.settings.sql_rows
     for number, each in enumerate(library.get("relatedArtifact", ())):
         if each.get("type") != "depends-on":
             continue
@@ -153,7 +161,8 @@ async def _tables(
         labels.add(label.lower())
         if label.lower() in names:
             view = await _view(ctx, str(each.get("resource") or ""), given, at)
-            found[label] = await _table(ctx, view, wanted)
+            found[label] = await _table(ctx, view, wanted, left)
+            left -= len(found[label])
     return found
 
 
@@ -165,7 +174,7 @@ async def _view(ctx: PluginContext, url: str, given: Sequence[dict[str, Any]], a
     return compiled(ctx, await stored(ctx, "ViewDefinition", url, f"Library.{at}.resource"))
 
 
-async def _table(ctx: PluginContext, view: View, wanted: Filter) -> Arrow:
+async def _table(ctx: PluginContext, view: View, wanted: Filter, most: int) -> Arrow:
     import pyarrow as pa
 
     schema = pa.schema([field_of(column) for column in view.columns])
@@ -179,8 +188,9 @@ async def _table(ctx: PluginContext, view: View, wanted: Filter) -> Arrow:
     found, count = [], 0
     async for rows in rows_of(ctx, view, wanted, "ViewDefinition"):
         count += len(rows)
-        if count > ctx.settings.sql_rows:
-            raise TooCostly(f"view {view.name} has more than {ctx.settings.sql_rows} rows", expression="Library")
+        if count > most:
+            said = f"the views have more than {ctx.settings.sql_rows} rows"
+            raise TooCostly(said, expression="Library.relatedArtifact")
         try:
             found += [await asyncio.to_thread(batch, rows)] if rows else []
         except ViewError as error:
