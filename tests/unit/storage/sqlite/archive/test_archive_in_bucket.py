@@ -117,12 +117,13 @@ async def test_an_empty_data_folder_is_not_served_over_a_bucket_that_has_what_it
 
 
 async def test_what_is_locked_is_renewed_while_it_is_needed_and_let_go_of_later(s3: Store, tmp_path: Path) -> None:
-    at = place(tmp_path, in_bucket(s3, locked=True, backup_s3_lock="governance", backup_s3_lock_days=4))
+    values = {"backup_s3_lock": "governance", "backup_s3_lock_days": 4, "backup_s3_encryption": "AES256"}
+    at = place(tmp_path, in_bucket(s3, locked=True, **values))
     bucket, prefix = str(at.settings.backup_archive).split("/", 3)[2:]
 
     def until(key: str) -> float:
         head = s3.client.head_object(Bucket=bucket, Key=key)
-        assert head["ObjectLockMode"] == "GOVERNANCE"
+        assert (head["ObjectLockMode"], head["ServerSideEncryption"]) == ("GOVERNANCE", "AES256")
         return float((head["ObjectLockRetainUntilDate"].timestamp() - time.time()) / 86_400)
 
     async with at.opened() as store:
