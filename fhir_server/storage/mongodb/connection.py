@@ -102,8 +102,13 @@ def concerns(settings: Settings, server: Server) -> dict[str, Any]:
     if not server.transactions:
         return {"read_preference": ReadPreference.PRIMARY, "write_concern": WriteConcern(1, j=journal)}
     members = settings.mongodb_write_concern
-    members = int(members) if isinstance(members, str) and members.isdigit() else members
-    write = WriteConcern(members, wtimeout=settings.lock_timeout * 1000, j=journal)
+    members = int(members) if isinstance(members, str) and members.lstrip("-").isdigit() else members
+    try:
+        write = WriteConcern(members, wtimeout=settings.lock_timeout * 1000, j=journal)
+    except (ConfigurationError, ValueError) as error:
+        raise StorageFault(f"mongodb_write_concern: {error}") from None
+    if not write.acknowledged:
+        raise StorageFault("mongodb_write_concern: what no member confirms may be lost: name 1 or more")
     # Who reads what a majority has would not see its own write that fewer have confirmed.
     level = "majority" if members == "majority" else "local"
     return {"read_preference": preference, "read_concern": ReadConcern(level), "write_concern": write}
@@ -124,6 +129,14 @@ async def server_of(client: AsyncMongoClient[Document]) -> Server:
     if hello.get("maxWireVersion", 0) < _OLDEST and not ferret:
         logger.warning("MongoDB %s is older than 6.0, or imitates it: the engine was not made for it", build["version"])
     return Server(f"{'FerretDB' if ferret else 'MongoDB'} {build['version']}", whole, whole, not ferret, sharded)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a connection failed, in the driver's words: of addresses, refused connections and certificates."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ConnectionFailure):
+        found = found.__cause__
+    return str(found).partition(", Topology Description")[0] if found is not None else "a connection failed"
 
 
 async def _build(client: AsyncMongoClient[Document], hello: Document) -> Document:

@@ -11,6 +11,7 @@ from pymongo import AsyncMongoClient
 from fhir_server.resilience import Breaker, BreakerOpen, has_written, pauses, policy_of, time_left
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StoreUnavailable
+from fhir_server.storage.mongodb.connection import reason_of
 from fhir_server.storage.mongodb.document import Document
 from fhir_server.telemetry.health import Check, Finding
 from fhir_server.telemetry.numbers import RETRIES
@@ -120,8 +121,8 @@ class Guard:
             self.breaker.succeeded()
         except _TooLong as error:
             raise StoreUnavailable("the database does not answer in time") from error
-        except StoreUnavailable:
-            self.breaker.failed("a connection failed")
+        except StoreUnavailable as error:
+            self.breaker.failed(reason_of(error))
             raise
         finally:
             self._cuts.discard(cut)

@@ -6,7 +6,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from fhir_server.settings import Settings
 from fhir_server.storage.base import StorageFault, StorageFull, StoreError, StoreUnavailable
-from fhir_server.storage.mongodb.connection import client_of, faults
+from fhir_server.storage.mongodb.connection import Server, client_of, concerns, faults
+from fhir_server.storage.mongodb.provider import MongoProvider
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,21 @@ async def test_what_no_store_reads_is_read_from_the_primary_whatever_the_address
     client = client_of(Settings(mongodb_url=url))
     assert client.read_preference == ReadPreference.PRIMARY
     await client.close()
+
+
+@pytest.mark.parametrize("asked", ["0", "-1"])
+def test_a_write_that_nobody_would_confirm_is_refused(asked: str) -> None:
+    server = Server("MongoDB 8.0", transactions=True, streams=True, nested=True)
+    with pytest.raises(StorageFault, match="mongodb_write_concern"):
+        concerns(Settings(mongodb_write_concern=asked), server)
+
+
+async def test_why_no_server_is_found_stands_in_the_log_and_in_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    url = "mongodb://user:geheim@127.0.0.1:1/?tls=true"
+    provider = MongoProvider(Settings(mongodb_url=url, mongodb_timeout=1), lambda: 0)
+    with pytest.raises(StoreUnavailable) as told:
+        await provider.open("default")
+    await provider.close()
+    assert "127.0.0.1" not in str(told.value)
+    assert "mongodb does not answer (127.0.0.1:1: " in caplog.text and "refused" in caplog.text
+    assert "geheim" not in caplog.text
