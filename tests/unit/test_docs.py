@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,11 @@ def test_each_page_is_found_from_the_index() -> None:
         text = (ROOT / folder / index).read_text()
         pages = {page.name for page in (ROOT / folder).glob("*.md")} - {index}
         assert [name for name in sorted(pages) if f"({name})" not in text] == []
+
+
+@pytest.mark.parametrize("plugin", entry_points(group="fhir_server.plugins"), ids=lambda plugin: plugin.name)
+def test_each_setting_of_a_plugin_stands_on_a_page(plugin: EntryPoint) -> None:
+    settings = plugin.load().settings
+    text = "\n".join(page.read_text() for page in PAGES)
+    names = settings.model_fields if settings is not None else ()
+    assert [name for name in names if not re.search(rf"`{name}[` ]|\b{name} = |\.{name}\]", text)] == []
