@@ -79,10 +79,10 @@ async def _done(ctx: PluginContext, plan: Plan, root: dict[str, Any] | None, fie
 async def _introspected(ctx: PluginContext, plan: Plan) -> FhirResponse:
     if not ctx.settings.introspection:
         return _refused([as_error(QueryFault("introspection is switched off here", code="not-supported"))])
-    data, errors = await asyncio.to_thread(introspect, plan, ctx.core.definitions, ctx.core.parameters)
+    body, errors = await asyncio.to_thread(introspect, plan, ctx.core.definitions, ctx.core.parameters)
     if errors:
         return _refused([as_error(each) for each in errors])
-    return FhirResponse(200, (encode({"data": data}),), media_type=_JSON)
+    return FhirResponse(200, (body,), media_type=_JSON)
 
 
 def _refused(errors: list[dict[str, Any]], status: int = 400) -> FhirResponse:

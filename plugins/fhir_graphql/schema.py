@@ -3,6 +3,7 @@
 Spec: https://spec.graphql.org/October2021/#sec-Introspection
 """
 
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
@@ -33,7 +34,7 @@ from graphql import (
 
 from fhir_graphql.document import Plan
 from fhir_graphql.fields import ANY, Fields, fields_of, name_of
-from fhir_server.plugin_api import Definitions
+from fhir_server.plugin_api import Definitions, encode
 
 _ANYTHING = 100
 """Types that a reference may be to from which on it says nothing about what refers to what."""
@@ -50,16 +51,51 @@ def is_introspection(plan: Plan) -> bool:
     return all(name in _META for name in names) and any(name != "__typename" for name in names)
 
 
-def introspect(plan: Plan, facts: Definitions, parameters: Any) -> tuple[Any, list[GraphQLError]]:
-    """Answer from the schema; errors where the query does not fit it."""
-    schema = schema_of(facts, parameters)
+def introspect(plan: Plan, facts: Definitions, parameters: Any) -> tuple[bytes, list[GraphQLError]]:
+    """Answer from the schema as JSON; errors where the query does not fit it."""
+    asked = _Asked(plan, encode(dict(plan.variables)))
+    try:
+        return zlib.decompress(_packed(asked, facts, parameters)), []
+    except _Refused as refused:
+        return b"", refused.errors
+
+
+class _Refused(Exception):
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__("introspection")
+        self.errors = errors
+
+
+class _Asked:
+    """A plan that is equal to another where text, operation and variables are the same."""
+
+    __slots__ = ("key", "plan")
+
+    def __init__(self, plan: Plan, variables: bytes) -> None:
+        self.plan = plan
+        loc = plan.document.loc
+        self.key = (loc.source.body if loc else "", plan.operation, variables)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=4)
+def _packed(asked: _Asked, facts: Definitions, parameters: Any) -> bytes:
+    """The answer, packed to a hundredth: tools ask the same again and again, and the whole schema takes seconds."""
+    schema, plan = schema_of(facts, parameters), asked.plan
     errors = validate(schema, plan.document, [*specified_rules, MaxIntrospectionDepthRule])
     if errors:
-        return None, errors
+        raise _Refused(errors)
     found = execute_sync(
         schema, plan.document, variable_values=dict(plan.variables), operation_name=plan.operation or None
     )
-    return found.data, found.errors or []
+    if found.errors:
+        raise _Refused(found.errors)
+    return zlib.compress(encode({"data": found.data}), 1)
 
 
 @lru_cache(maxsize=4)

@@ -188,6 +188,18 @@ def test_introspection_describes_types_arguments_and_directives(graph: Graph) ->
     assert {"flatten", "first", "singleton", "slice"} <= {each["name"] for each in found["__schema"]["directives"]}
 
 
+def test_introspection_that_is_kept_is_that_of_the_same_question(graph: Graph) -> None:
+    query = 'query a($name: String!) { __type(name: $name) { name } } query b { __type(name: "Period") { name } }'
+    asked = [("a", "Patient"), ("a", "Group"), ("a", "Patient"), ("b", "Group"), ("a", "Nope")]
+    found = [
+        graph.http.post(
+            f"{graph.base}/$graphql", json={"query": query, "operationName": name, "variables": {"name": type_}}
+        ).json()["data"]["__type"]
+        for name, type_ in asked
+    ]
+    assert found == [{"name": "Patient"}, {"name": "Group"}, {"name": "Patient"}, {"name": "Period"}, None]
+
+
 def test_the_usual_introspection_of_clients_builds_a_client_schema(graph: Graph) -> None:
     from graphql import build_client_schema, get_introspection_query, parse, validate
 
