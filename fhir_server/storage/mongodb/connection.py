@@ -162,7 +162,7 @@ def faults() -> Iterator[None]:
         raise _refused(error, _bulk_codes(error)) from error
     except OperationFailure as error:
         raise _refused(error, {error.code}) from error
-    except InvalidDocument as error:  # also of one that is too large
+    except (InvalidDocument, OverflowError, UnicodeError) as error:  # too large, or half of a character
         raise StorageFault("the database cannot hold this") from error
     except PyMongoError as error:
         raise StorageFault(type(error).__name__) from error

@@ -161,7 +161,7 @@ class Groups:
             self._transactions = Transactions(self.client, self.reading.database, lease)
         try:
             await self._transactions.run(partial(self._turn, group), self.settings.lock_timeout)
-        except (OperationFailure, InvalidDocument, OverflowError) as error:
+        except (OperationFailure, InvalidDocument, OverflowError, UnicodeError) as error:
             if len(group) == 1 or (isinstance(error, PyMongoError) and error.has_error_label(UNKNOWN)):
                 raise
             for waiting in group:

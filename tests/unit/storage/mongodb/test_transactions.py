@@ -213,10 +213,11 @@ async def test_a_killed_writer_holds_the_others_up_for_its_lease_and_not_for_the
     await store.close()
 
 
-async def test_a_group_with_a_commit_that_is_too_large_refuses_that_one_alone(
-    played: ReplicaSet, store: MongoStore
+@pytest.mark.parametrize("text", ["x" * 17_000_000, "half of a character: \ud83d"], ids=["too large", "no text"])
+async def test_a_group_with_a_commit_that_cannot_be_stored_refuses_that_one_alone(
+    played: ReplicaSet, store: MongoStore, text: str
 ) -> None:
-    huge = RecordChange(COUNTS.name, "huge", {"text": "x" * 17_000_000})
+    huge = RecordChange(COUNTS.name, "huge", {"text": text})
     first, second, third = await asyncio.gather(
         pair(store, 1), store.commit([], [huge]), store.commit([change(patient("c"))]), return_exceptions=True
     )
