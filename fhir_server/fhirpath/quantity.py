@@ -4,7 +4,7 @@ Spec: https://hl7.org/fhirpath/N1/#quantity
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -33,13 +33,23 @@ _CALENDAR_SECONDS = {
 _TEXT = re.compile(r"\s*(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?:'(?P<unit>[^']+)'|(?P<calendar>[a-zA-Z]+))?\s*", re.ASCII)
 
 
+_CALENDAR_OF_UCUM = {code: name for name, code in UCUM_OF_CALENDAR.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A value with a UCUM code, or with a calendar duration (`week`) when `calendar` is set."""
+    """A value with a UCUM code, or with a calendar duration (`week`) when `calendar` is set.
+
+    `of_fhir`: it is an element of FHIR, whose `a` and `mo` stand for years and months of the calendar where such are
+    compared with it, and on a calendar.
+
+    Spec: https://hl7.org/fhir/R4/fhirpath.html#quantity
+    """
 
     value: Decimal
     unit: str = "1"
     calendar: bool = False
+    of_fhir: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         if not self.calendar:
@@ -56,6 +66,11 @@ class Quantity:
         if self.calendar and calendar and self.unit in _CALENDAR_MONTHS:
             return _CALENDAR_MONTHS[self.unit]
         return ucum.unit(self.ucum_code)
+
+    def on_calendar(self) -> "Quantity":
+        """The quantity as one of the calendar, if it is an element of FHIR in a unit of time."""
+        name = _CALENDAR_OF_UCUM.get(self.unit) if self.of_fhir and not self.calendar else None
+        return Quantity(self.value, name, calendar=True) if name else self
 
     def as_json(self) -> dict[str, object]:
         """The quantity as a FHIR Quantity."""
@@ -91,6 +106,13 @@ def in_base_units(quantity: Quantity, *, calendar: bool = True) -> tuple[Fractio
     return Fraction(quantity.value) * unit.factor + unit.shift, unit.dimensions
 
 
+def _aligned(left: Quantity, right: Quantity) -> tuple[Quantity, Quantity]:
+    """Both quantities, an element of FHIR as one of the calendar if the other one is."""
+    if left.calendar == right.calendar:
+        return left, right
+    return left.on_calendar(), right.on_calendar()
+
+
 def _measures(left: Quantity, right: Quantity, *, calendar: bool = True) -> tuple[ucum.Unit, ucum.Unit] | None:
     """Both units in base units of one kind; None when they do not measure the same thing."""
     a, b = left.measure(calendar=calendar), right.measure(calendar=calendar)
@@ -105,6 +127,7 @@ def _same_unit(left: Quantity, right: Quantity) -> bool:
 
 def compare(left: Quantity, right: Quantity) -> int | None:
     """-1, 0 or 1; None when the units do not measure the same thing."""
+    left, right = _aligned(left, right)
     if _same_unit(left, right):
         return (left.value > right.value) - (left.value < right.value)
     units = _measures(left, right)
@@ -125,7 +148,7 @@ def equal(left: Quantity, right: Quantity) -> bool | None:
     order = compare(left, right)
     if order is not None:
         return order == 0
-    a, b = left.measure(calendar=False), right.measure(calendar=False)
+    a, b = (each.measure(calendar=False) for each in _aligned(left, right))
     return None if a is None or b is None or a.dimensions == b.dimensions else False
 
 
@@ -134,6 +157,7 @@ def add(left: Quantity, right: Quantity, sign: int) -> Quantity | None:
 
     Spec: https://hl7.org/fhirpath/N1/#math-2
     """
+    left, right = _aligned(left, right)
     units = _measures(left, right)
     unit = right if units and units[1].factor < units[0].factor else left
     a, b = convert(left, unit), convert(right, unit)
@@ -142,6 +166,7 @@ def add(left: Quantity, right: Quantity, sign: int) -> Quantity | None:
 
 def convert(quantity: Quantity, target: Quantity, *, calendar: bool = True) -> Decimal | None:
     """The value in the unit of another quantity; None when the units do not measure the same thing."""
+    quantity, target = _aligned(quantity, target)
     if _same_unit(quantity, target):
         return quantity.value
     units = _measures(quantity, target, calendar=calendar)

@@ -27,6 +27,7 @@ def add_duration(value: Temporal, duration: Quantity, sign: int) -> Temporal | N
     Raises:
         FhirPathError: the unit is not a duration of the calendar, or a definite one longer than a week.
     """
+    duration = duration.on_calendar()
     unit = CALENDAR_UNITS.get(duration.unit) or _CALENDAR_OF_UCUM.get(duration.unit)
     if unit is None:
         raise FhirPathError(f"cannot add '{duration.unit}' to a {value.kind}: use a calendar duration such as 1 month")

@@ -60,7 +60,7 @@ def _quantity(node: Node, fields: dict[str, Any]) -> Quantity | Node:
         return node
     number = _finite(value) if not isinstance(value, int) else Decimal(value)
     if fields.get("system") == UCUM and isinstance(code, str):
-        return Quantity(number, code)
+        return Quantity(number, code, of_fhir=True)
     if code is None and unit in CALENDAR_UNITS:
         return Quantity(number, CALENDAR_UNITS[unit], calendar=True)
     return Quantity(number, str(unit or code or "1"))

@@ -13,6 +13,7 @@ from fhir_server.fhirpath.functions import (
     keys,
     math,
     patterns,
+    scores,
     strings,
     utility,
 )
@@ -30,6 +31,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **boundaries.FUNCTIONS,
     **fhir.FUNCTIONS,
     **keys.FUNCTIONS,
+    **scores.FUNCTIONS,
     **utility.FUNCTIONS,
 }
 

@@ -117,3 +117,30 @@ def test_a_variable_is_defined_from_the_input() -> None:
 def test_a_long_is_a_plain_number_among_the_results() -> None:
     [found] = compile_expression("5L").evaluate({})
     assert (type(found.value), found.type) == (int, "System.Long")
+
+
+def test_answers_weigh_what_their_codes_say() -> None:
+    scored = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/ordinalValue", "valueDecimal": 3}]}
+    answers = [{"valueCoding": {"code": "a", **scored}}, {"valueCoding": {"code": "b"}}, {"valueInteger": 7}]
+    response = {"resourceType": "QuestionnaireResponse", "item": [{"linkId": "1", "answer": answers}]}
+    for path in ("answer.weight()", "answer.value.ordinal()", "answer.value.weight().sum()"):
+        assert evaluate(response, f"QuestionnaireResponse.item.{path}") == [3]
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("@2000-01-31 + onset", ["2003-01-31"]),
+        ("@2000-01-31T10:00:00Z - onset", ["1997-01-31T10:00:00Z"]),
+        ("onset = 3 years and 36 months = onset", [True]),
+        ("onset = 3 'a' and onset > 2 'a' and onset > 2 years", [True]),
+        ("(onset + 1 year).toString()", ["4 years"]),
+        ("(onset + 1 'a').toString()", ["4 'a'"]),
+        ("onset.toString()", ["3 'a'"]),
+        ("onset.toQuantity('months').toString()", ["36 months"]),
+    ],
+)
+def test_a_quantity_of_fhir_counts_on_the_calendar(expression: str, result: list[object]) -> None:
+    onset = {"value": 3, "unit": "years", "system": "http://unitsofmeasure.org", "code": "a"}
+    condition = {"resourceType": "Condition", "onsetAge": onset}
+    assert evaluate(condition, expression) == result
