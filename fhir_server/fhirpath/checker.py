@@ -31,7 +31,6 @@ _ON_ITEMS = frozenset(
         "sort",
         "trace",
         "defineVariable",
-        "coalesce",
     }
 )
 _BOOLEAN = frozenset(

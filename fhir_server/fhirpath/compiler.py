@@ -175,6 +175,9 @@ class _Compiler:
         if tree.name == "sort":
             return _lazy(function, source, tuple(self._sort_key(key) for key in tree.arguments), tree.at)
         arguments = tuple(self._branch(argument) for argument in tree.arguments)
+        if tree.name == "coalesce":
+            # Its arguments are collections, not expressions on items: they mean the same whatever stands before it.
+            return _lazy(function, _this, arguments, tree.at)
         if function.lazy:
             return _lazy(function, source, arguments, tree.at)
         return _eager(function, source, arguments, tree.at)

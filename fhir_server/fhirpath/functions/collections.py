@@ -70,12 +70,12 @@ def combine(run: Run, focus: Collection, other: Collection, order: Collection | 
     return run.bounded(focus + other)
 
 
-def coalesce(run: Run, focus: Collection, *choices: Step) -> Collection:
-    """`coalesce(...)`: the first argument that is not empty.
+def coalesce(run: Run, this: Collection, *choices: Step) -> Collection:
+    """`coalesce(...)`: the first argument that is not empty; those behind it are not evaluated.
 
     Spec: https://hl7.org/fhirpath/#coalescevalue--collection
     """
-    return next((found for choice in choices if (found := choice(run, focus))), [])
+    return next((found for choice in choices if (found := choice(run, this))), [])
 
 
 def children(run: Run, focus: Collection) -> Collection:

@@ -12,6 +12,7 @@ from fhir_server.fhirpath.errors import FhirPathError
 from fhir_server.fhirpath.functions.function import Function, answer, fixed
 from fhir_server.fhirpath.narrative import is_narrative
 from fhir_server.fhirpath.node import Collection, Item, Node
+from fhir_server.fhirpath.quantity import Quantity
 from fhir_server.fhirpath.values import is_fhir_primitive, string, system
 
 _PROFILES = "http://hl7.org/fhir/StructureDefinition/"
@@ -45,7 +46,7 @@ def get_value(run: Run, focus: Collection) -> Collection:
 
 def _value(item: Item) -> Any:
     if not isinstance(item, Node):
-        return item
+        return None if isinstance(item, Quantity) else item
     return item.value if is_fhir_primitive(item) else None
 
 

@@ -114,6 +114,16 @@ def test_a_variable_is_defined_from_the_input() -> None:
     assert evaluate(NAMES, expression) == ["B2", "2"]
 
 
+def test_the_arguments_of_coalesce_are_no_expressions_on_items() -> None:
+    assert evaluate(NAMES, "name.coalesce(id, 'x')") == ["p"]
+    assert evaluate(NAMES, "name.select(coalesce(given, family))") == ["B", "C", "D"]
+
+
+def test_a_quantity_is_no_primitive() -> None:
+    assert evaluate({}, "(4 'g').hasValue() or (4 'g').getValue().exists()") == [False]
+    assert evaluate({}, "4.hasValue()") == [True]
+
+
 def test_a_long_is_a_plain_number_among_the_results() -> None:
     [found] = compile_expression("5L").evaluate({})
     assert (type(found.value), found.type) == (int, "System.Long")
