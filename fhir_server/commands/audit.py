@@ -110,6 +110,10 @@ async def _signed(records: Records) -> int:
 
 def _heads(path: Path) -> Sequence[Head]:
     found = []
+    if not path.exists():
+        raise CommandFailed(
+            f"{path} is not there: a file of heads as $tree-head gives them, or the folder of an archive"
+        )
     files = sorted(path.glob("*.head.json")) if path.is_dir() else [path]
     lines_ = [line for file in files for line in file.read_bytes().splitlines()]
     for number, line in enumerate(lines_, 1):

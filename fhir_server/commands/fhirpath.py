@@ -52,7 +52,9 @@ def _resource(path: Path, max_depth: int) -> Any:
         if raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
             raw = xml_to_json(raw, load(), max_depth)
         return decode(raw, max_depth=max_depth)
-    except (OSError, JsonError, BadJson) as error:
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from None
+    except (JsonError, BadJson) as error:
         raise CommandFailed(f"{path}: {error}") from None
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -39,6 +40,8 @@ def _list(door: httpx.Client, flags: argparse.Namespace) -> None:
     if flags.json:
         _out(json.dumps(found, indent=1))
         return
+    if not found:
+        print("no job is there" if flags.all else "no job is under way (--all: ended ones too)", file=sys.stderr)  # noqa: T201
     for each in found:
         ended = f"  ended {instant(each['ended'])}" if each["ended"] else ""
         said = f"{each['id']}  {each['kind']}  {each['progress']}  by {each['by']} since {instant(each['created'])}"

@@ -1,6 +1,7 @@
 """`fhir-server reindex`: make the index rows anew, as a job of the owner, with progress."""
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -30,6 +31,7 @@ def run(settings: Settings, flags: argparse.Namespace) -> int:
         if answer.status_code != httpx.codes.ACCEPTED:
             raise CommandFailed(f"the server answered {answer.status_code}: {answer.text[:300]}")
         _follow(door, answer.headers["content-location"], bar)
+    print(f"the index of {', '.join(flags.types or ()) or 'all types'} is made anew", file=sys.stderr)  # noqa: T201
     return 0
 
 
