@@ -27,7 +27,8 @@ async def numbering(ctx: PluginContext, member: Membership, sight: Sight) -> Mem
 
 
 async def _written(ctx: PluginContext, member: Membership, visible: Sequence[Event], seen: int) -> Membership:
-    """Write the numbers in one commit with how far the group was looked at."""
+    """Write the numbers in one commit with how far the group was looked at. What another process has numbered
+    meanwhile, which led before or does so now, keeps its numbers."""
     while True:
         record = await ctx.store.get(MEMBERS.name, member.wish.id)
         current = read_member(record.value) if record else None
@@ -35,8 +36,9 @@ async def _written(ctx: PluginContext, member: Membership, visible: Sequence[Eve
             raise Left
         if current.seen >= seen:
             return current
-        rows = [row_of(member.wish.id, current.total + n, event) for n, event in enumerate(visible, 1)]
-        after = replace(current, seen=seen, total=current.total + len(visible))
+        fresh = [event for event in visible if event.number > current.seen]
+        rows = [row_of(member.wish.id, current.total + n, event) for n, event in enumerate(fresh, 1)]
+        after = replace(current, seen=seen, total=current.total + len(fresh))
         try:
             change = RecordChange(MEMBERS.name, member.wish.id, after.as_record(), expected=record.revision)
             await ctx.store.put(*rows, change)
