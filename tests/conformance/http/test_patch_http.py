@@ -154,3 +154,10 @@ async def test_decimals_survive_a_patch_of_something_else(fhir: Fhir) -> None:
     await fhir.put("Observation/o", body)
     for patching in ([{"op": "replace", "path": "/status", "value": "amended"}],):
         assert b'"value":1.200' in (await patch(fhir, "Observation/o", patching)).body
+
+
+@pytest.mark.parametrize("parameter", ["x", [None], [{"name": "operation", "part": "x"}]])
+async def test_malformed_parameters_are_a_bad_request(fhir: Fhir, parameter: Any) -> None:
+    await fhir.put_all(patient("a"))
+    answer = await patch(fhir, "Patient/a", resource("Parameters", parameter=parameter), "application/fhir+json")
+    assert (answer.status, answer.json["resourceType"]) == (400, "OperationOutcome")
