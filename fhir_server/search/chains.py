@@ -12,21 +12,25 @@ from fhir_server.errors import BadRequest, BadValue, FhirError, TooCostly, Unkno
 from fhir_server.search import query as q
 from fhir_server.search.asked import Asked, asked_for, short
 from fhir_server.search.parameters import Parameter, ParameterRegistry
+from fhir_server.search.parameters_canonical import holds_urls_alone
 
 MakeLeaf = Callable[[str, Asked], q.Node]
 """Makes the node at the end of a chain, from the type that it stands under and the parameter that was asked for."""
 
+_MOST_HINTS = 10
 _MOST_STEPS = 5_000
 """Chains without types over references to any type multiply: this many names are resolved for one search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Resolves names in one registry. `whole` is the name as the client wrote it, for messages."""
+    """Resolves names in one registry. `whole` is the name as the client wrote it, for messages; `hints` say what finds
+    nothing."""
 
     registry: ParameterRegistry
     max_chain: int
     whole: str
+    hints: dict[str, None] = field(default_factory=dict)
     steps: Iterator[int] = field(default_factory=count)
 
     def resolve(self, type_: str, name: str, leaf: MakeLeaf, depth: int = 0) -> q.Node:
@@ -70,6 +74,14 @@ class Names:
             raise self.unknown(f"{code} of {type_} in {short(self.whole)} is a {parameter.type}, not a reference")
         return parameter
 
+    def _followed(self, type_: str, code: str) -> Parameter:
+        """Return a reference that a chain follows, and note where it holds nothing that can be followed."""
+        parameter = self.reference(type_, code)
+        if holds_urls_alone(parameter, type_, self.registry) and len(self.hints) < _MOST_HINTS:
+            said = f"{code} of {type_} holds canonical URLs, which chains and _has do not follow: this finds nothing"
+            self.hints[said] = None
+        return parameter
+
     def unknown(self, message: str) -> UnknownParameter:
         """Return the error for a name."""
         return UnknownParameter(message, expression=f"http.{short(self.whole)}")
@@ -86,7 +98,7 @@ class Names:
         _, source, code, rest = parts
         if source not in self.registry.types:
             raise self.unknown(f"{short(self.whole)}: there is no resource type {source[:100]!r}")
-        targets = self.reference(source, code).targets
+        targets = self._followed(source, code).targets
         if targets and type_ not in targets:
             raise self.unknown(f"{short(self.whole)}: {source}.{code} refers to {', '.join(targets)}, never to {type_}")
         return q.Has(source, code, self.resolve(source, rest, leaf, depth + 1))
@@ -99,7 +111,7 @@ class Names:
 
     def targets(self, type_: str, code: str, target: str) -> tuple[str, ...]:
         """Return the types that a link of a chain leads to. Raises UnknownParameter."""
-        targets = self.reference(type_, code).targets or self.registry.types
+        targets = self._followed(type_, code).targets or self.registry.types
         if not target:
             return targets
         if target not in targets:

@@ -27,6 +27,11 @@ def included_types(parameter: Parameter, base: str, registry: ParameterRegistry)
     return canonical_targets(parameter, base, registry)
 
 
+def holds_urls_alone(parameter: Parameter, base: str, registry: ParameterRegistry) -> bool:
+    """Tell whether a reference parameter of the type `base` leads to canonicals and to no References."""
+    return _holds_urls(parameter, base, registry.facts) and not names_resources(parameter, base, registry.facts)
+
+
 @lru_cache(maxsize=4_096)
 def _holds_urls(parameter: Parameter, base: str, facts: Definitions) -> bool:
     return any(route.type in _URLS for route in routes(parameter.expression, base, facts))

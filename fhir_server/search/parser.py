@@ -221,7 +221,12 @@ def _finish(reading: _Reading, visibility: q.Visibility, place: tuple[object, ..
     return ParsedSearch(
         search=restrict(search, visibility),
         applied=applied,
-        issues=(*reading.issues, *controls.issues, *(_hint(f"{_IMPOSSIBLE}: {hint}") for hint in reading.reader.hints)),
+        issues=(
+            *reading.issues,
+            *controls.issues,
+            *(_hint(f"{_IMPOSSIBLE}: {hint}") for hint in reading.reader.hints),
+            *map(_hint, reading.names.hints),
+        ),
         summary=controls.summary,
         elements=controls.elements,
         contained_type=controls.contained_type,

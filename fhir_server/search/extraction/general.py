@@ -6,7 +6,14 @@ from typing import Any
 from fhir_server.definitions import Definitions
 from fhir_server.fhirpath import FhirPathError, Node, ast, compile_expression, parse
 from fhir_server.search.entries import IndexEntries
-from fhir_server.search.extraction.elements import Reader, Row, Scope, read_identifier, read_identifier_types
+from fhir_server.search.extraction.elements import (
+    Reader,
+    Row,
+    Scope,
+    read_identifier,
+    read_identifier_types,
+    read_resource,
+)
 from fhir_server.search.extraction.generate import cross
 from fhir_server.search.extraction.leaves import LISTS
 from fhir_server.search.extraction.readers import FAMILY, Readers
@@ -62,7 +69,11 @@ class General:
 
     def _rows(self, kind: str, node: Node, scope: Scope) -> Iterable[Row]:
         reader = self._reader(kind, node)
-        return reader(node.value, scope) if reader is not None and node.value is not None else ()
+        rows = reader(node.value, scope) if reader is not None and node.value is not None else ()
+        targets = self._parameter.targets
+        if reader is read_resource and len(targets) == 1:
+            return [row for row in rows if row[0] == targets[0]]
+        return rows
 
     def _reader(self, kind: str, node: Node) -> Reader | None:
         type_ = _PRIMITIVES.get(node.type or "", node.type or "")

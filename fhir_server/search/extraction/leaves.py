@@ -180,7 +180,10 @@ class Leaves:
 
     def _other(self, x: str, reading: Reading, uses: Uses) -> None:
         read = self._w.constant("read", self._readers.reader(reading.kind, reading.type))
-        with self._w.block(f"for v in {read}({x}, scope):"):
+        rows = f"{read}({x}, scope)"
+        if reading.type == "Resource" and reading.target:
+            rows = f"[v for v in {rows} if v[0] == {reading.target!r}]"
+        with self._w.block(f"for v in {rows}:"):
             self._emit(reading.kind, uses, "*v")
         if (reading.kind, reading.type) == ("token", "Identifier") and uses.codes:
             with self._w.block(f"if 'type' in {x}:"), self._w.block(f"for v in read_identifier_types({x}):"):

@@ -1,7 +1,7 @@
 """The plan of one resource type: the routes of all its parameters, merged so that a shared path is walked once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fhir_server.definitions import Definitions, Element
 from fhir_server.fhirpath import parse
@@ -101,6 +101,11 @@ class Planner:
     def _add(self, walk: Walk, type_: str, parameter: Parameter) -> None:
         for route, reading in self._readings(parameter.type, self._routes(type_, parameter.expression)):
             here = walk.at(route.steps)
+            if (reading.kind, reading.type, reading.target) == ("reference", "Resource", "") and parameter.targets[
+                1:
+            ] == ():
+                # `Bundle.entry[0].resource` is whatever comes first in any Bundle; `composition` is a Composition.
+                reading = replace(reading, target="".join(parameter.targets))
             here.add(reading, parameter.code)
             text = Reading("text", reading.type, target=reading.target)
             if self._texts and reading.kind in ("token", "reference") and self._readers.reader("text", reading.type):

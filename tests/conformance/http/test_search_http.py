@@ -309,3 +309,17 @@ async def test_includes_that_were_cut_are_said_to_be(serve: Serve) -> None:
     modes = [entry["search"]["mode"] for entry in answer.entries]
     assert modes == ["match", "include", "include", "outcome"]
     assert answer.resources[-1]["issue"][0]["severity"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "QuestionnaireResponse?questionnaire.title=x",
+        "Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed",
+        "QuestionnaireResponse?_filter=questionnaire.title eq x",
+    ],
+)
+async def test_a_chain_over_canonicals_says_that_it_finds_nothing(fhir: Fhir, url: str) -> None:
+    (found,) = (await fhir.get(url)).entries
+    assert found["search"]["mode"] == "outcome"
+    assert "questionnaire of QuestionnaireResponse holds canonical URLs" in str(found["resource"]["issue"])

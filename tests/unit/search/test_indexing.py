@@ -413,6 +413,8 @@ def test_a_resource_in_a_bundle_is_referred_to_by_its_type_and_id() -> None:
     ]
     entries = extract("Bundle", type="document", entry=entry)
     assert references(entries, "composition") == [("Composition", "c", None, None)]
+    assert references(entries, "message") == []
+    assert references(extract("Bundle", type="collection", entry=entry[1:]), "composition") == []
 
 
 # --- composites

@@ -457,9 +457,9 @@ def test_hostile_input_is_read_or_refused_in_milliseconds(url: str) -> None:
     import time
 
     parse("Observation?value-quantity=1|http://unitsofmeasure.org|kg")
-    started = time.perf_counter()
+    started = time.thread_time()
     try:
         parse(url, settings={"max_url": 20_000})
     except (BadRequest, TooCostly) as fault:
         assert len(str(fault)) < 2_000
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
