@@ -10,6 +10,7 @@ from typing import Any
 from fhir_server.snapshot import SnapshotError, snapshot
 from fhir_server.validation.place import Place
 from fhir_server.validation.resources import element_definition, extension_context, obligations
+from fhir_server.validation.resources.differential import check_differential
 from fhir_server.validation.resources.values import child, choice, objects, text
 from fhir_server.validation.run import Run
 from fhir_server.validation.structure.primitives import shorten
@@ -71,7 +72,7 @@ def _check_type(definition: Json, place: Place, run: Run) -> None:
         _check_derivation(definition, base, place, run)
     if definition.get("derivation") != "specialization":
         return
-    if base is not None and ":" in type_ and base.get("type") == type_:
+    if base is not None and type_ and base.get("type") == type_:
         run.error(place, "not-found", f"a specialization must have a type of its own, not {shorten(type_)} of its base")
     elif ":" in type_ and url and type_.rpartition("/")[0] != url.rpartition("/")[0]:
         run.warn(at, "invalid", f"the namespace of the type {shorten(type_)} should be that of the url {shorten(url)}")
@@ -134,6 +135,8 @@ def _check_differential(definition: Json, place: Place, run: Run) -> None:
         for issue in error.issues:
             run.error(place, "exception", f"no snapshot can be made: {issue.diagnostics}")
         return
+    if definition.get("derivation") == "constraint":
+        check_differential(definition, at, run)
     by_id = {text(element, "id"): element for element in made}
     for index, element in elements:
         full = by_id.get(text(element, "id"))

@@ -165,7 +165,8 @@ def unit(value: Any, place: Place, run: Run) -> None:
     if system == UCUM:
         _ucum(value, code, place, run)
     elif type(system) is str and run.codes.member(None, system, code)[0] is False:
-        run.warn(place, "code-invalid", f"the code system {system[:200]!r} has no code {code[:100]!r}")
+        text = f"the code system {system[:200]!r} has no code {code[:100]!r}"
+        tell((Verdict(run.codes.severity, "code-invalid", "code", text),), place, run)
 
 
 def _ucum(value: Any, code: str, place: Place, run: Run) -> None:

@@ -295,6 +295,46 @@ def test_the_value_set_of_a_code_system_has_all_its_codes() -> None:
     assert told(system, {**include(concept=[{"code": "a"}]), "url": url}) == ["CodeSystem.valueSet"]
 
 
+def rule(key: str, expression: str) -> dict[str, Any]:
+    return {"key": key, "severity": "error", "human": "x", "expression": expression}
+
+
+def profiled(*elements: dict[str, Any], **more: Any) -> dict[str, Any]:
+    made = [{"id": "Patient", "path": "Patient"}, *({"path": one["id"].partition(":")[0], **one} for one in elements)]
+    return {
+        "resourceType": "StructureDefinition", "url": "http://x.org/p", "kind": "resource", "type": "Patient",
+        "baseDefinition": f"{R4}Patient", "derivation": "constraint", "differential": {"element": made}, **more,
+    }  # fmt: skip
+
+
+R4 = "http://hl7.org/fhir/StructureDefinition/"
+LINK = "Patient.managingOrganization"
+NARROWING = {
+    "order": ([{"id": "Patient.name"}, {"id": "Patient.birthDate"}], True),
+    "out of order": ([{"id": "Patient.birthDate"}, {"id": "Patient.name"}], False),
+    "a slice of what is not sliced": ([{"id": "Patient.name:a", "sliceName": "a"}], False),
+    "a slice of extensions": ([{"id": "Patient.extension:a", "sliceName": "a"}], True),
+    "a rule twice": ([{"id": "Patient.name", "constraint": [rule("x-1", "true"), rule("x-1", "true")]}], True),
+    "two rules of one key": ([{"id": "Patient.name", "constraint": [rule("x-1", "true"), rule("x-1", "id")]}], False),
+    "the key of a rule of the base": ([{"id": "Patient.name", "constraint": [rule("pat-1", "true")]}], False),
+    "a looser binding": ([{"id": "Patient.gender", "binding": {"strength": "example"}}], False),
+    "a profile on another type": (
+        [{"id": "Patient.name", "type": [{"code": "HumanName", "profile": [f"{R4}Address"]}]}], False
+    ),
+    "another target": ([{"id": LINK, "type": [{"code": "Reference", "targetProfile": [f"{R4}Patient"]}]}], False),
+    "the target": ([{"id": LINK, "type": [{"code": "Reference", "targetProfile": [f"{R4}Organization"]}]}], True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("elements", "good"), NARROWING.values(), ids=NARROWING)
+def test_a_differential_narrows_its_base(elements: list[dict[str, Any]], good: bool) -> None:
+    assert (told(profiled(*elements)) == []) is good
+
+
+def test_a_specialization_has_a_type_of_its_own() -> None:
+    assert "StructureDefinition" in told(profiled(derivation="specialization"))
+
+
 HL7 = "http://hl7.org/fhir/concept-properties#"
 
 
