@@ -92,7 +92,7 @@ def _own(name: str) -> Command:
     return command
 
 
-def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:
+def commands_of(arguments: Sequence[str]) -> Mapping[str, Command]:
     """Return the command that is meant, or all of them, those of plugins too: loading these takes a while."""
     if arguments and arguments[0] in _COMMANDS:
         return {arguments[0]: _own(arguments[0])}
@@ -105,20 +105,25 @@ def _commands(arguments: Sequence[str]) -> Mapping[str, Command]:
     return found
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage)."""
-    try:
-        commands = _commands(arguments)
-    except (ConfigurationError, PluginFault) as error:
-        print(f"fhir-server: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+def parser_of(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Return what reads the arguments of commands."""
     parser = argparse.ArgumentParser(prog="fhir-server", description="A FHIR R4 server that is the system of record.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in commands.items():
         sub = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
         add_flags(sub)
-    flags = parser.parse_args(arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one subcommand; return its exit status (0 good, 1 failed, 2 wrong usage)."""
+    try:
+        commands = commands_of(arguments)
+    except (ConfigurationError, PluginFault) as error:
+        print(f"fhir-server: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    flags = parser_of(commands).parse_args(arguments)
     try:
         settings = read_settings(flags, os.environ)
         if flags.command != "serve":  # which loads more, and looks for garbage once it answers

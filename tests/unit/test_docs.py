@@ -1,11 +1,14 @@
-"""The pages lead where they say: links, headings, files of the code; and each page can be found from the index."""
+"""The pages lead where they say: links, headings, files, commands; and each page can be found from the index."""
 
 import re
+import shlex
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
+
+from fhir_server.commands.line import commands_of, parser_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
@@ -55,3 +58,22 @@ def test_each_setting_of_a_plugin_stands_on_a_page(plugin: EntryPoint) -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     names = settings.model_fields if settings is not None else ()
     assert [name for name in names if not re.search(rf"`{name}[` ]|\b{name} = |\.{name}\]", text)] == []
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """Commands that a page shows as they are typed: not those with a choice or a part left out."""
+    blocks = re.findall(r"```(?:sh|bash)?\n(.*?)```", page.read_text(), re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = [re.split(r"\s+[#<>&|]", line)[0] for line in lines if line.startswith("fhir-server ")]
+    return [shlex.split(line)[1:] for line in found if not re.search(r"[\[|]|\.\.\.", line)]
+
+
+def test_commands_that_pages_show_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = parser_of(commands_of(()))
+    shown = [(page.name, words) for page in PAGES for words in _commands(page)]
+    assert len(shown) > 50
+    for name, words in shown:
+        try:
+            parser.parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{name}: {shlex.join(words)}: {capsys.readouterr().err}")
