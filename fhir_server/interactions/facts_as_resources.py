@@ -52,12 +52,16 @@ def _operation_parameter(parameter: OperationParameter) -> Json:
     }
 
 
-def search_parameters(definitions: Definitions, registry: ParameterRegistry) -> Iterator[Json]:
-    """Yield the SearchParameters of R4, and what else is in force.
+def search_parameters(definitions: Definitions) -> Iterator[Json]:
+    """Yield the SearchParameters of R4.
 
     Spec: https://hl7.org/fhir/R4/searchparameter.html
     """
     yield from map(_of_row, definitions.search_parameters)
+
+
+def other_parameters(definitions: Definitions, registry: ParameterRegistry) -> Iterator[Json]:
+    """Yield the SearchParameters that are in force beside those of R4."""
     known = {row.url for row in definitions.search_parameters}
     bases: dict[str, tuple[Parameter, list[str]]] = {}
     for type_ in registry.types:

@@ -5,7 +5,7 @@ They are found by id and by canonical URL, and what a tenant stores under the sa
 Spec: https://hl7.org/fhir/R4/capabilitystatement.html
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,6 +18,7 @@ from fhir_server.context import Context
 from fhir_server.interactions.facts_as_resources import (
     compartment_definitions,
     operation_definition,
+    other_parameters,
     search_parameters,
 )
 from fhir_server.interactions.visibility import holds_of
@@ -117,28 +118,32 @@ def _found(ctx: Context, type_: str, urls: Iterable[str], ids: Iterable[str]) ->
     if type_ == "StructureDefinition":
         yield from _structures(ctx.library, tuple(urls), tuple(ids))
         return
-    by_id, by_url = _kept(ctx, type_)
-    chosen = {found["id"]: found for found in (*map(by_url.get, urls), *map(by_id.get, ids)) if found is not None}
+    asked, chosen = (tuple(urls), tuple(ids)), dict[str, Json]()
+    for by_id, by_url in _kept(ctx, type_):
+        found = (*map(by_url.get, asked[0]), *map(by_id.get, asked[1]))
+        chosen = {each["id"]: each for each in found if each is not None} | chosen
     for id_, resource in chosen.items():
         yield _version(type_, id_, encode(resource))
 
 
-def _kept(ctx: Context, type_: str) -> _Table:
-    """Return the definitions of a type, made once for as long as what they are made of stays."""
-    source: object = ctx.operations if type_ == "OperationDefinition" else ctx.extractor
+def _kept(ctx: Context, type_: str) -> Sequence[_Table]:
+    """Return the definitions of a type, made once for as long as what they are made of stays; what all tenants have
+    is made for all."""
+    facts = ctx.definitions
+    if type_ == "OperationDefinition":
+        return (_table(ctx.operations, type_, lambda: map(operation_definition, ctx.operations.facts)),)
+    if type_ == "CompartmentDefinition":
+        return (_table(facts, type_, lambda: compartment_definitions(facts)),)
+    own = _table(ctx.extractor, type_, lambda: other_parameters(facts, ctx.parameters))
+    return _table(facts, type_, lambda: search_parameters(facts)), own
+
+
+def _table(source: object, type_: str, make: Callable[[], Iterable[Json]]) -> _Table:
     tables = _tables.setdefault(source, {})
     if type_ not in tables:
-        made = list(_made(ctx, type_))
+        made = list(make())
         tables[type_] = {each["id"]: each for each in made}, {each["url"]: each for each in made}
     return tables[type_]
-
-
-def _made(ctx: Context, type_: str) -> Iterable[Json]:
-    if type_ == "OperationDefinition":
-        return map(operation_definition, ctx.operations.facts)
-    if type_ == "CompartmentDefinition":
-        return compartment_definitions(ctx.definitions)
-    return search_parameters(ctx.definitions, ctx.parameters)
 
 
 def _structures(library: Library, urls: tuple[str, ...], ids: tuple[str, ...]) -> Iterator[Version]:
