@@ -100,6 +100,8 @@ def _check_value(question: Json, value: Value, questionnaire: Json, place: Place
         _check_attachment(question, value.json, place, run)
     elif value.type == "Reference":
         _check_reference(question, value.json, at, run)
+    elif value.type == "Quantity":
+        _check_unit(question, value, at, run)
     elif value.type in ("decimal", "integer"):
         _check_digits(question, value.json, at, run)
 
@@ -153,6 +155,21 @@ def _check_digits(question: Json, answer: object, place: Place, run: Run) -> Non
     exponent = value.as_tuple().exponent if value is not None else 0
     if most is not None and isinstance(exponent, int) and -exponent > most:
         run.error(place, "invariant", f"the answer may have at most {most} decimal places")
+
+
+def _check_unit(question: Json, answer: Value, place: Place, run: Run) -> None:
+    """Spec: https://hl7.org/fhir/R4/extension-questionnaire-unitoption.html"""
+    offered = [value.json for value in extensions(question, f"{_CORE}questionnaire-unitOption")]
+    if not offered or any(_is_unit(answer.json, one) for one in offered):
+        return
+    shown = ", ".join(text(one, "code") or text(one, "display") for one in offered)
+    run.error(place, "invariant", f"{_shown(answer)} has another unit than those that are offered: {shown[:200]}")
+
+
+def _is_unit(answer: Json, offered: Json) -> bool:
+    if text(offered, "code"):
+        return (text(answer, "system"), text(answer, "code")) == (text(offered, "system"), text(offered, "code"))
+    return text(answer, "unit") == text(offered, "display")
 
 
 def _check_attachment(question: Json, answer: Json, place: Place, run: Run) -> None:

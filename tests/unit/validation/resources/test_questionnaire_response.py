@@ -38,6 +38,22 @@ def extension(url: str, **value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("quantity", "good"),
+    [
+        ({"value": 1, "system": "http://unitsofmeasure.org", "code": "kg"}, True),
+        ({"value": 1, "unit": "bags"}, True),
+        ({"value": 1, "system": "http://unitsofmeasure.org", "code": "g"}, False),
+        ({"value": 1}, False),
+    ],
+)
+def test_a_quantity_has_a_unit_that_is_offered(quantity: dict[str, Any], good: bool) -> None:
+    units = ({"system": "http://unitsofmeasure.org", "code": "kg"}, {"display": "bags"})
+    offered = [{"url": f"{CORE}questionnaire-unitOption", "valueCoding": unit} for unit in units]
+    found = told(response(answered({"valueQuantity": quantity})), form(question("quantity", extension=offered)))
+    assert (found == []) is good
+
+
+@pytest.mark.parametrize(
     ("type_", "good", "bad"),
     [
         ("boolean", {"valueBoolean": True}, {"valueString": "yes"}),
