@@ -26,7 +26,7 @@ from fhir_server.storage.mongodb.provider import MongoProvider
 from fhir_server.storage.mongodb.schema import INDEXES, orders
 from fhir_server.storage.mongodb.store import MongoStore, open_alone
 from tests.conformance.storage.world import START, World, change, observation, open_world, patient
-from tests.servers.mongodb import fresh, mongodb_url, needs_mongodb
+from tests.servers.mongodb import fresh, mongodb_url, need_set, needs_mongodb
 from tests.unit.storage.mongodb.writes import COUNTS
 
 pytestmark = [needs_mongodb, pytest.mark.asyncio(loop_scope="module")]
@@ -74,6 +74,7 @@ def library() -> Iterable[list[dict[str, Any]]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A store with the library."""
+    need_set()
     made = await open_world("mongodb", tmp_path_factory.mktemp("real"))
     for resources in library():
         made.clock.now += 1_000
@@ -86,6 +87,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 
 async def opened(database: str = "", **settings: object) -> MongoStore:
+    need_set()
     made = {"mongodb_url": mongodb_url(), "mongodb_lease": 2, "durable": False, **settings}
     return await open_alone(database or fresh("t_"), Settings.model_validate(made), lambda: START)
 
@@ -304,6 +306,7 @@ async def test_a_write_that_one_member_confirms_is_read_too() -> None:
 
 
 async def test_rings_come_by_change_streams_of_tenants_that_were_not_there() -> None:
+    need_set()
     settings = Settings(mongodb_url=mongodb_url(), mongodb_database=fresh("p"), mongodb_lease=2, durable=False)
     writes, listens = (MongoProvider(settings, lambda: START) for _ in range(2))
     await listens.open("default")
