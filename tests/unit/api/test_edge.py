@@ -591,3 +591,12 @@ async def test_one_slow_answer_does_not_hold_up_another() -> None:
         assert not slow.done()
         gate.set()
         assert (await slow).status_code == 200
+
+
+async def test_the_first_page_leads_to_what_whoever_opens_it_may_see() -> None:
+    async with client(Fake()) as http:
+        assert 'href="fhir/Patient?' in (await http.get("/")).text
+    async with client(Fake(), auth="smart") as http:
+        page = (await http.get("/")).text
+    assert 'href="auth/account"' in page
+    assert 'href="fhir/Patient?' not in page
