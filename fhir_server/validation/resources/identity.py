@@ -14,17 +14,49 @@ from fhir_server.validation.structure.primitives import shorten
 
 Json = Mapping[str, Any]
 
+_APART = frozenset(("contained", "resource", "snapshot"))
 
-def check(resource: Json, place: Place, run: Run) -> None:
+
+def check(resource: dict[str, Any], place: Place, run: Run) -> None:
     """Check a resource without those within it, which have ids of their own."""
+    if _repeats(resource):
+        _tell(resource, place, run)
+    if "meta" in resource:
+        _check_labels(resource, place, run)
+
+
+def _repeats(resource: dict[str, Any]) -> bool:
+    """Whether an id stands twice: nearly always not, and then nobody asks where."""
+    found: list[str] = []
+    _collect(resource, found)
+    if isinstance(resource.get("id"), str):
+        found.remove(resource["id"])  # that of the resource is one of its own
+    return len(set(found)) < len(found)
+
+
+def _collect(value: dict[str, Any], found: list[str]) -> None:
+    """Collect the ids of an object and of all within."""
+    for name, item in value.items():
+        of = type(item)
+        if of is str:
+            if name == "id":
+                found.append(item)
+        elif of is dict:
+            if name not in _APART:
+                _collect(item, found)
+        elif of is list and name not in _APART:
+            for one in item:
+                if type(one) is dict:
+                    _collect(one, found)
+
+
+def _tell(resource: Json, place: Place, run: Run) -> None:
     seen: set[str] = set()
     for keys, id_ in _ids(resource, ()):
         if id_ in seen:
             at = look(resource, keys, place, run.knowledge.definitions).place
             run.error(at, "business-rule", f"the id {shorten(id_)} is that of another element of this resource")
         seen.add(id_)
-    if "meta" in resource:
-        _check_labels(resource, place, run)
 
 
 def _ids(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
@@ -33,7 +65,7 @@ def _ids(value: object, keys: Keys) -> Iterator[tuple[Keys, str]]:
         for name, item in value.items():
             if name == "id" and keys and isinstance(item, str):
                 yield keys, item
-            elif isinstance(item, dict | list) and name not in ("contained", "resource", "snapshot"):
+            elif isinstance(item, dict | list) and name not in _APART:
                 yield from _ids(item, (*keys, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):

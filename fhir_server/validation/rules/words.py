@@ -129,7 +129,7 @@ def identity_fault(value: Any) -> str:
 
 def uri_fault(value: Any) -> str:
     """OIDs and UUIDs are written as URNs, UUIDs in lower case. Spec: https://hl7.org/fhir/R4/datatypes.html#uri"""
-    if type(value) is not str:
+    if type(value) is not str or value.startswith("http"):
         return ""
     if value.startswith(("oid:", "uuid:")):
         return f"an OID or a UUID is written as a URN: urn:{shorten(value)[1:-1]}"
