@@ -20,6 +20,11 @@ _NEEDS = {
 _TAKES = {"remove": "path", "move": "from"}
 _Operation = Mapping[str, Any]
 
+_MOST_COPIED = 200_000
+"""Values that the copies of one patch may hold together; a resource of some megabytes has as many."""
+_DEEPEST = 300
+"""Beyond it nothing can be written out; what a server takes (`max_depth`) is less."""
+
 
 def json_patch(resource: dict[str, Any], body: bytes) -> dict[str, Any]:
     """Return the resource with the patch applied.
@@ -29,15 +34,57 @@ def json_patch(resource: dict[str, Any], body: bytes) -> dict[str, Any]:
         InvalidResource: an operation cannot be applied, or a `test` does not hold.
     """
     operations = _read(body)
-    patched: Any = deepcopy(resource)
-    for operation in operations:
-        patched = _APPLY[operation["op"]](patched, operation)
+    try:
+        patched = _applied(deepcopy(resource), operations)
+    except RecursionError:
+        raise InvalidResource("the patch makes the resource too deep") from None
     if not isinstance(patched, dict):
         raise InvalidResource("the patch leaves no resource")
+    if _is_deep(patched):
+        raise InvalidResource("the patch makes the resource too deep")
     for operation in operations:
         if operation["op"] in _TAKES:
             _drop_emptied(patched, Pointer.of(operation[_TAKES[operation["op"]]]).names[:-1])
     return patched
+
+
+def _applied(document: Any, operations: list[dict[str, Any]]) -> Any:
+    copied = 0
+    for operation in operations:
+        if operation["op"] == "copy":
+            # A copy of what holds the copies doubles it: thirty of them would take all memory.
+            copied += _size(Pointer.of(operation["from"]).value(document))
+            if copied > _MOST_COPIED:
+                raise InvalidResource(f"the patch copies more than {_MOST_COPIED} values")
+        document = _APPLY[operation["op"]](document, operation)
+    return document
+
+
+def _size(value: Any) -> int:
+    """Return how many values there are in a value, itself included."""
+    level, count = [value], 0
+    while level:
+        count += len(level)
+        level = _below(level)
+    return count
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = _below(level)
+        if not level:
+            return False
+    return True
+
+
+def _below(level: list[Any]) -> list[Any]:
+    return [
+        part
+        for value in level
+        if isinstance(value, dict | list)
+        for part in (value.values() if isinstance(value, dict) else value)
+    ]
 
 
 def _drop_emptied(resource: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -125,3 +125,19 @@ def test_a_member_said_twice_is_refused() -> None:
 def test_what_is_put_in_is_a_copy() -> None:
     after = changed({"op": "copy", "from": "/items", "path": "/other"}, {"op": "add", "path": "/other/-", "value": "s"})
     assert (after["items"], after["other"]) == (["p", "q", "r"], ["p", "q", "r", "s"])
+
+
+def test_copies_of_copies_are_cut_off() -> None:
+    with pytest.raises(InvalidResource, match="copies more than"):
+        changed(*[{"op": "copy", "from": "/items", "path": "/items/-"}] * 40)
+
+
+def test_what_becomes_too_deep_is_refused() -> None:
+    deeper = [
+        {"op": "add", "path": "/b", "value": {}},
+        {"op": "move", "from": "/a", "path": "/b/a"},
+        {"op": "move", "from": "/b", "path": "/a"},
+    ]
+    for times in (350, 5_000):
+        with pytest.raises(InvalidResource, match="too deep"):
+            changed(*deeper * times)
