@@ -30,6 +30,9 @@ _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection
 _INVALID: Final = "this is no HTTP request"
 _END: Final = b"\r\n\r\n"
 _LONGEST: Final = 4_096
+_LINGER: Final = 1.0
+"""Seconds in which a client that still sends may read why it is refused: closed at once, it would see a reset."""
+
 _READ: Final = 262_144
 """Most bytes that come at once: a head is counted from its second piece on, as the first may begin with a body."""
 
@@ -71,6 +74,8 @@ class WholeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: a whole GET with header lines that are known needs no parser."""
+        if self._over:
+            return
         self._idle_since = 0.0
         get = _GET.match(data) if self._between and self._is_idle() else None
         lines = self._lines.get(data[get.end() :]) if get is not None else None
@@ -133,7 +138,11 @@ class WholeProtocol(HttpToolsProtocol):
         self._over = True
         if not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            if not self.transport.can_write_eof():
+                self.transport.close()
+                return
+            self.transport.write_eof()
+            self.loop.call_later(_LINGER, self.transport.close)
 
     def _is_idle(self) -> bool:
         """Tell whether there is no request under way, and all that was asked for is answered."""

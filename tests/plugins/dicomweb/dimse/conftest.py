@@ -24,10 +24,12 @@ EVERYTHING = ["echo", "store", "find", "move", "get", "worklist", "mpps", "commi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let pass what pynetdicom's own threads throw when we end an association earlier than they thought."""
+    """Let pass what pynetdicom's own threads throw when we end an association earlier than they thought, and the
+    sockets that they leave to the collector."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
 @pytest.fixture(scope="module", autouse=True)
